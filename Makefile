@@ -1,0 +1,44 @@
+# Every target makes the virtual environment first if it is missing or out of date.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUN := runs/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.installed ## generate songs, train a vocal model, evaluate it, separate a real song
+	$(BIN)/python train.py experiment=quickstart paths.run_dir=$(RUN) resume=auto print_config=false
+	$(BIN)/python evaluate.py ckpt=$(RUN)/checkpoints/best.ckpt
+	$(BIN)/python scripts/prepare_excerpt.py out=data/excerpt
+	$(BIN)/python separate.py ckpt=$(RUN)/checkpoints/best.ckpt input=data/excerpt/song output=$(RUN)/separated residual=true
+	$(BIN)/python evaluate.py ckpt=$(RUN)/checkpoints/best.ckpt data=stem_folder data.root=data/excerpt/stems
+	$(BIN)/python scripts/demo_report.py run=$(RUN) excerpt=data/excerpt/stems
+
+test: $(VENV)/.installed ## run the whole suite
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed ## style, format, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed ## repair style and format where that is possible
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed ## measure speed, as ratios
+	$(BIN)/python scripts/bench_synthetic.py
+	$(BIN)/python scripts/bench_separation.py
+
+clean: ## remove environment, caches and the demo's run; data and other runs stay
+	rm -rf $(VENV) $(RUN) dist .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

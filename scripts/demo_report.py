@@ -1,0 +1,80 @@
+"""The end of `make demo`: draw what the model does, and say where to listen and look.
+
+python scripts/demo_report.py run=runs/demo excerpt=data/excerpt/stems
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+
+from auralflow_pl.audio.reading import read_audio
+from auralflow_pl.checkpoint import load_separator
+from auralflow_pl.data.stem_folder import StemFolder
+from auralflow_pl.report.figures import spectrogram_comparison
+from auralflow_pl.separation import Separator
+
+STEMS = ("vocals", "drums", "bass", "other")
+
+
+def draw(separator: Separator, root: Path, output: Path) -> Path:
+    """Mixture, estimate and target of the first test track below `root`, as a PNG."""
+    track = StemFolder(root, STEMS, max_tracks=1).tracks("test")[0]
+    mixture, stems = track.read()
+    start = track.sample_rate * 2 if track.frames > 10 * track.sample_rate else 0
+    span = slice(start, start + 8 * track.sample_rate)
+    estimate = separator(mixture, track.sample_rate)[0].detach()
+    sounds = {"mixture": mixture, "estimate: vocals": estimate, "target: vocals": stems[0]}
+    figure = spectrogram_comparison(
+        {label: sound[:, span] for label, sound in sounds.items()}, track.sample_rate, track.name
+    )
+    figure.savefig(output, dpi=70)
+    return output
+
+
+def score(path: Path) -> str:
+    """Mean scores of an eval.csv in words."""
+    rows = [row for row in csv.DictReader(path.open()) if row["si_sdr"]]
+    means = [
+        sum(float(row[key]) for row in rows) / len(rows)
+        for key in ("si_sdr", "si_sdr_mixture", "si_sdr_oracle")
+    ]
+    closed = (means[0] - means[1]) / (means[2] - means[1])
+    return (
+        f"SI-SDR {means[0]:+.2f} dB (mixture {means[1]:+.2f}, ideal ratio mask {means[2]:+.2f}): "
+        f"{closed:.0%} of the gap"
+    )
+
+
+def main() -> None:
+    """Draw two pictures and print the summary."""
+    arguments = dict(argument.split("=", 1) for argument in sys.argv[1:])
+    run, excerpt = Path(arguments["run"]), Path(arguments["excerpt"])
+    separator = load_separator(run / "checkpoints" / "best.ckpt")
+    synthetic = Path(separator_data_root(run))
+    pictures = [
+        draw(separator, synthetic, run / "synthetic.png"),
+        draw(separator, excerpt, run / "excerpt.png"),
+    ]
+    stems = sorted((run / "separated").rglob("*.wav"))
+    print("\nlisten to (vocals and what is left of the song):")
+    for path in stems:
+        audio = read_audio(path)
+        print(f"  {path}  {audio.samples.shape[-1] / audio.sample_rate:.1f} s")
+    print("look at:")
+    for picture in pictures:
+        print(f"  {picture}")
+    print(f"synthetic test songs, vocals: {score(run / f'eval/{synthetic.name}-test/eval.csv')}")
+    print(f"real excerpt, vocals:         {score(run / 'eval/stems-test/eval.csv')}")
+
+
+def separator_data_root(run: Path) -> str:
+    """Where the run's data set is, from its saved configuration."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.load(run / "config.yaml").data.root
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""What a checkpoint holds, and loading it without running anything that it says."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pickle
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from auralflow_pl.data.tracks import resolve_targets
+from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.models.base import MaskEstimator
+from auralflow_pl.separation import Separator
+from auralflow_pl.signal.stft import STFT
+
+KEY = "auralflow_pl"  # our entry in a Lightning checkpoint
+FORMAT = 1
+WEIGHTS = "separator.network."  # prefix of the network's weights in the state dict
+SAFE_NAME = re.compile(r"[^\W_][\w \-]*")  # of targets, which become file names
+
+
+class Checkpoint(NamedTuple):
+    """The part of a checkpoint that evaluation and separation need."""
+
+    config: Mapping[str, Any]  # plain, resolved, of the training run
+    weights: Mapping[str, Tensor]  # of the network
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a checkpoint of this project; code in it is never run.
+
+    Raises:
+        InputError: missing, damaged, of another project or format, or a pickle with code in it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"ckpt={path}: no such file; expected a checkpoint of train.py")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"ckpt={path}: not loaded: it is damaged or holds Python objects that could run code; "
+            "expected a checkpoint of train.py, which holds tensors and plain values only"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise InputError(
+            f"ckpt={path}: damaged or not a checkpoint; copy or train it again"
+        ) from error
+    ours = content.get(KEY) if isinstance(content, dict) else None
+    if not isinstance(ours, dict) or not isinstance(content.get("state_dict"), dict):
+        raise InputError(f"ckpt={path}: a checkpoint of another project; expected one of train.py")
+    if ours.get("format") != FORMAT:
+        raise InputError(
+            f"ckpt={path}: format {ours.get('format')}, this version reads format {FORMAT}"
+        )
+    weights = {
+        name.removeprefix(WEIGHTS): value
+        for name, value in content["state_dict"].items()
+        if name.startswith(WEIGHTS)
+    }
+    return Checkpoint(ours["config"], weights)
+
+
+def load_separator(path: str | Path, trust: Sequence[str] = (), **settings: Any) -> Separator:
+    """The Separator of a checkpoint, in evaluation mode.
+
+    Args:
+        path: a checkpoint of train.py.
+        trust: packages beside `auralflow_pl` whose networks may be built.
+        **settings: `window_seconds`, `overlap`, `batch_size` of the Separator.
+
+    Raises:
+        InputError: the checkpoint cannot be used, and why.
+    """
+    config, weights = load_checkpoint(path)
+    try:
+        separator = build_separator(config, config["data"]["stems"], trust, **settings)
+        separator.network.load_state_dict(weights)
+    except (KeyError, TypeError, RuntimeError, AttributeError) as error:
+        cause = " ".join(str(error).split())[:200]
+        raise InputError(f"ckpt={path}: configuration and weights do not fit: {cause}") from error
+    return separator.eval()
+
+
+def build_separator(
+    config: Mapping[str, Any],
+    stems: Sequence[str],
+    trust: Sequence[str] | None = (),
+    **settings: Any,
+) -> Separator:
+    """Build network and Separator from a plain, resolved configuration.
+
+    Args:
+        config: with `model`, `stft`, `audio` and `target`.
+        stems: of the data set, among which the targets must be.
+        trust: packages beside `auralflow_pl` whose networks may be built; None: all of them,
+            for a configuration that the user wrote.
+        **settings: of the Separator.
+    """
+    targets = resolve_targets(config["target"], stems)
+    for name in targets:
+        if not SAFE_NAME.fullmatch(name):
+            raise InputError(f"target={name!r}: not a name for a file; use letters and digits")
+    network = build_network(config["model"], len(targets), trust)
+    audio = config["audio"]
+    return Separator(
+        network,
+        STFT(**config["stft"]),
+        targets,
+        audio["sample_rate"],
+        audio["channels"],
+        **settings,
+    )
+
+
+def build_network(
+    model: Mapping[str, Any], targets: int, trust: Sequence[str] | None = ()
+) -> MaskEstimator:
+    """Build the network that `model["_target_"]` names, with the other entries as arguments.
+
+    Raises:
+        InputError: not a MaskEstimator of a trusted package, or an argument that it does not have.
+    """
+    name = str(model.get("_target_"))
+    package = name.partition(".")[0]
+    if trust is not None and package not in ("auralflow_pl", *trust):
+        raise InputError(
+            f"model._target_={name}: not of auralflow_pl; pass trust=[{package}] if you trust it"
+        )
+    module, _, attribute = name.rpartition(".")
+    try:
+        network = getattr(importlib.import_module(module), attribute, None)
+    except (ImportError, ValueError) as error:
+        raise InputError(f"model._target_={name}: cannot be imported: {error}") from error
+    if not (isinstance(network, type) and issubclass(network, MaskEstimator)):
+        raise InputError(f"model._target_={name}: not a MaskEstimator")
+    if trust is not None and network.__module__.partition(".")[0] != package:
+        raise InputError(f"model._target_={name}: comes from {network.__module__}")
+    arguments = {key: value for key, value in model.items() if key != "_target_"}
+    check_arguments(network, arguments, "model")
+    return network(**arguments, targets=targets)
+
+
+def check_arguments(function: Callable[..., Any], names: Mapping[str, Any], where: str) -> None:
+    """Raise InputError for a name that `function` has no argument for, with the nearest one."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    valid = [p.name for p in parameters]
+    for name in names:
+        if name not in valid:
+            raise InputError(f"{where}.{name}: no such key, {did_you_mean(name, valid)}")

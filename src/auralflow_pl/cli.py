@@ -1,0 +1,150 @@
+"""The command line: Hydra composes, one function per command works, errors are one line.
+
+Nothing here imports torch, so `--help` and `--cfg job` answer at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import hydra
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from auralflow_pl.config import config_dir, flat_keys
+from auralflow_pl.errors import InputError, did_you_mean
+
+COMMANDS = {
+    "train": "train a network",
+    "evaluate": "measure a checkpoint on a data set",
+    "separate": "separate files or folders with a checkpoint",
+}
+USAGE = """usage: auralflow <command> [key=value ...] [--help] [--cfg job]
+
+commands:
+{commands}
+
+`auralflow <command> --help` shows the keys and groups of a command.
+"""
+
+
+def main() -> None:
+    """Entry point `auralflow <command> ...`."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        lines = (f"  {name:<10} {text}" for name, text in COMMANDS.items())
+        print(USAGE.format(commands="\n".join(lines)))
+        sys.exit(0 if arguments else 2)
+    command = arguments[0]
+    if command not in COMMANDS:
+        fail(f"no such command: {command}, {did_you_mean(command, COMMANDS)}")
+    sys.argv = [f"auralflow {command}", *arguments[1:]]
+    run(command)
+
+
+def train() -> None:
+    """Entry point of train.py."""
+    run("train")
+
+
+def evaluate() -> None:
+    """Entry point of evaluate.py."""
+    run("evaluate")
+
+
+def separate() -> None:
+    """Entry point of separate.py."""
+    run("separate")
+
+
+def run(command: str) -> None:
+    """Compose `configs/<command>.yaml` with the arguments and call the command with it.
+
+    A user's mistake ends in one line on standard error and exit code 1. With HYDRA_FULL_ERROR=1 in
+    the environment every error shows where it came from.
+    """
+    verbose = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra leaves its errors to us
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=command)(
+            lambda config: call(command, config, verbose)
+        )()
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+    except BrokenPipeError:  # the reader of our output, `head` for example, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (InputError, OSError, HydraException, OmegaConfBaseException) as error:
+        if verbose:
+            raise
+        fail(explain(error, command))
+
+
+def call(command: str, config: DictConfig, verbose: bool) -> Any:
+    """Import the module of a command, and torch with it, only now."""
+    function: Callable[[DictConfig], Any] = getattr(
+        importlib.import_module(f"auralflow_pl.{command}"), command
+    )
+    try:
+        return function(config)
+    except (InputError, OSError) as error:
+        if verbose or HydraConfig.get().mode is RunMode.MULTIRUN:
+            raise  # Hydra adds which job it was
+        fail(explain(error, command))
+
+
+def fail(message: str, code: int = 1) -> None:
+    """Print one line on standard error and exit."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def explain(error: Exception, command: str) -> str:
+    """One line that says what is wrong and what to do."""
+    text = str(error).strip()
+    if isinstance(error, InputError):  # from a loader process it arrives with a traceback in front
+        return text.splitlines()[-1].removeprefix("auralflow_pl.errors.InputError: ")
+    if isinstance(error, OSError) and not isinstance(error, HydraException):
+        return f"{error.filename}: {error.strerror}" if error.filename else text
+    key = re.search(r"Could not override '([^']+)'", text)
+    if key:
+        return f"{key[1]}: no such key, {did_you_mean(key[1], valid_keys(command, key[1]))}"
+    option = re.search(r"'([\w-]+)/([\w./-]+)'\s+Available options in '[^']+':\n(.*)", text, re.S)
+    if option:
+        group, name = option[1], option[2]
+        options = [line.strip() for line in option[3].splitlines() if line.startswith("\t")]
+        return f"{group}={name}: no such option, {did_you_mean(name, options)}"
+    if "mismatched input" in text or "extraneous input" in text or "LexerNoViableAlt" in text:
+        return f"{' '.join(text.split())}; quote values that hold = , ( ) or spaces: key='\"...\"'"
+    return " ".join(text.split())
+
+
+def valid_keys(command: str, wrong: str) -> list[str]:
+    """The keys that the command line could have meant, with the groups it chose."""
+    choices = [
+        argument
+        for argument in sys.argv[1:]
+        if "=" in argument
+        and "." not in argument.partition("=")[0]
+        and argument.lstrip("+~").partition("=")[0] != wrong
+        and (config_dir() / argument.partition("=")[0]).is_dir()
+    ]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        try:
+            keys = list(flat_keys(compose(command, choices)))
+        except HydraException:
+            keys = list(flat_keys(compose(command)))
+    groups = [folder.name for folder in config_dir().iterdir() if folder.is_dir()]
+    depth = wrong.count(".")
+    same_level = [key for key in keys if key.count(".") == depth]
+    return same_level + (groups if depth == 0 else [])

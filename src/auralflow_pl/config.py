@@ -1,0 +1,221 @@
+"""The configuration: where it lives, what its closed keys are, and how its nodes become objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import get_method, instantiate
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from auralflow_pl.errors import InputError, did_you_mean
+
+
+def config_dir() -> Path:
+    """The folder of the YAML groups: in the installed package, or at the top of the checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parents[1] / "configs"
+
+
+@dataclass
+class AudioKeys:
+    """What the network hears."""
+
+    sample_rate: int = MISSING
+    channels: int = MISSING
+
+
+@dataclass
+class STFTKeys:
+    """Arguments of `signal.stft.STFT`."""
+
+    n_fft: int = MISSING
+    win_length: int = MISSING
+    hop_length: int = MISSING
+
+
+@dataclass
+class SeparationKeys:
+    """How whole signals are cut into windows; arguments of `separation.Separator`."""
+
+    window_seconds: float = MISSING
+    overlap: float = MISSING
+    batch_size: int = MISSING
+
+
+@dataclass
+class DataKeys:
+    """A data set and how chunks are drawn from it; the latter are arguments of `StemDataModule`."""
+
+    source: Any = MISSING
+    root: str = MISSING
+    stems: list[str] = MISSING
+    max_tracks: int | None = None
+    chunks_per_epoch: int = MISSING
+    batch_size: int = MISSING
+    num_workers: int | None = None
+    persistent_workers: bool = MISSING
+    pin_memory: bool = MISSING
+    prefetch_factor: int = MISSING
+
+
+@dataclass
+class PrecisionKeys:
+    """Number format of the training."""
+
+    precision: str = MISSING
+    channels_last: bool = MISSING
+
+
+@dataclass
+class PathKeys:
+    """Where things are kept."""
+
+    data_dir: str = MISSING
+    runs_dir: str = MISSING
+    run_dir: str = MISSING
+
+
+@dataclass
+class TrainKeys:
+    """Top level of configs/train.yaml."""
+
+    target: Any = MISSING
+    seed: int = MISSING
+    chunk_seconds: float = MISSING
+    resume: str | None = None
+    print_config: bool = MISSING
+    silent: bool = MISSING
+    audio: AudioKeys = field(default_factory=AudioKeys)
+    stft: STFTKeys = field(default_factory=STFTKeys)
+    separation: SeparationKeys = field(default_factory=SeparationKeys)
+    paths: PathKeys = field(default_factory=PathKeys)
+    data: DataKeys = field(default_factory=DataKeys)
+    precision: PrecisionKeys = field(default_factory=PrecisionKeys)
+    model: Any = MISSING
+    loss: Any = MISSING
+    optimizer: Any = MISSING
+    scheduler: Any = None
+    trainer: Any = MISSING
+    callbacks: Any = None
+    logger: Any = None
+
+
+@dataclass
+class EvaluateKeys:
+    """Top level of configs/evaluate.yaml."""
+
+    ckpt: str = MISSING
+    split: str = MISSING
+    output: str | None = None
+    device: str = MISSING
+    trust: list[str] = MISSING
+    separation: SeparationKeys = field(default_factory=SeparationKeys)
+    paths: PathKeys = field(default_factory=PathKeys)
+    data: Any = None
+
+
+@dataclass
+class SeparateKeys:
+    """Top level of configs/separate.yaml."""
+
+    ckpt: str = MISSING
+    input: str = MISSING
+    output: str = MISSING
+    residual: bool = MISSING
+    device: str = MISSING
+    trust: list[str] = MISSING
+    separation: SeparationKeys = field(default_factory=SeparationKeys)
+    paths: PathKeys = field(default_factory=PathKeys)
+
+
+def validated(config: DictConfig, schema: type) -> DictConfig:
+    """A copy of `config` with checked keys, types and arguments.
+
+    Raises:
+        InputError: an unknown key (with the nearest valid one), a missing one, a wrong type, or an
+            argument that its `_target_` does not have.
+    """
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise InputError(f"missing required key: {missing[0]}; pass {missing[0]}=...")
+    check_keys(config, schema, "")
+    try:
+        checked = OmegaConf.merge(OmegaConf.structured(schema), config)
+        OmegaConf.resolve(checked)
+    except OmegaConfBaseException as error:
+        raise InputError(f"{error.full_key}: {' '.join(str(error.msg).split())}") from error
+    for where, node in targets(checked):
+        check_target(where, node)
+    return checked  # type: ignore[return-value]
+
+
+def check_keys(config: Mapping[str, Any], schema: type, where: str) -> None:
+    """Raise InputError for a key that the schema does not have."""
+    valid = {entry.name: entry for entry in fields(schema)}
+    for key in config:
+        name = f"{where}{key}"
+        if key not in valid:
+            raise InputError(f"{name}: no such key, {did_you_mean(str(key), valid)}")
+        default = valid[key].default_factory
+        if is_dataclass(default):
+            check_keys(config[key], default, f"{name}.")
+
+
+def targets(node: Any, where: str = "") -> Iterator[tuple[str, DictConfig]]:
+    """`(key, node)` of every node with a `_target_`."""
+    if OmegaConf.is_dict(node):
+        if "_target_" in node:
+            yield where, node
+        for key in node:
+            yield from targets(node[key], f"{where}.{key}" if where else str(key))
+
+
+def check_target(where: str, node: DictConfig) -> None:
+    """Raise InputError unless `_target_` exists and takes the other keys as arguments."""
+    from auralflow_pl.checkpoint import check_arguments
+
+    try:
+        function = get_method(node["_target_"])
+    except Exception as error:
+        raise InputError(f"{where}._target_={node['_target_']}: cannot be imported") from error
+    check_arguments(function, [str(k) for k in node if not str(k).startswith("_")], where)
+
+
+def build(node: Any, **arguments: Any) -> Any:
+    """Instantiate a node; a fault in its arguments becomes an InputError.
+
+    None stays None.
+    """
+    if node is None:
+        return None
+    try:
+        return instantiate(node, **arguments)
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, InputError):
+            raise cause from None
+        if isinstance(cause, TypeError | ValueError):
+            text = " ".join(str(cause).split())
+            raise InputError(f"{node['_target_'].rpartition('.')[2]}: {text}") from error
+        raise
+
+
+def plain(config: Any) -> Any:
+    """Resolved containers of plain values."""
+    return OmegaConf.to_container(config, resolve=True)
+
+
+def flat_keys(node: Any, where: str = "") -> Iterator[str]:
+    """All keys of a configuration in dotted form, nodes before their children."""
+    if OmegaConf.is_dict(node):
+        for key in node:
+            name = f"{where}.{key}" if where else str(key)
+            yield name
+            if not OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key):
+                yield from flat_keys(node[key], name)

@@ -1,0 +1,88 @@
+"""The LightningDataModule: chunks for training, whole tracks for validation."""
+
+from __future__ import annotations
+
+import os
+
+import pytorch_lightning as pl
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, WholeTracks
+from auralflow_pl.data.tracks import TrackSource
+
+
+class StemDataModule(pl.LightningDataModule):
+    """Serves any `TrackSource`.
+
+    Args:
+        source: the data set.
+        channels: of the audio, 1 or 2.
+        sample_rate: of the audio in Hz; tracks must have it.
+        chunk_seconds: length of training chunks.
+        chunks_per_epoch: how many chunks are drawn in an epoch.
+        batch_size: chunks per step.
+        seed: of the draws.
+        num_workers: loader processes; None: one for each core but one, at most 8.
+        persistent_workers: keep the workers from epoch to epoch.
+        pin_memory: page-locked batches, for a GPU.
+        prefetch_factor: batches that every worker prepares ahead.
+    """
+
+    def __init__(
+        self,
+        source: TrackSource,
+        channels: int,
+        sample_rate: int,
+        chunk_seconds: float,
+        chunks_per_epoch: int,
+        batch_size: int,
+        seed: int,
+        num_workers: int | None = None,
+        persistent_workers: bool = True,
+        pin_memory: bool = False,
+        prefetch_factor: int = 4,
+    ) -> None:
+        super().__init__()
+        self.source = source
+        self.channels = channels
+        self.sample_rate = sample_rate
+        self.chunk_seconds = chunk_seconds
+        self.chunks_per_epoch = chunks_per_epoch
+        self.batch_size = batch_size
+        self.seed = seed
+        workers = min(8, (os.cpu_count() or 1) - 1) if num_workers is None else num_workers
+        self.loading = {
+            "num_workers": workers,
+            "persistent_workers": persistent_workers and workers > 0,
+            "pin_memory": pin_memory,
+            "prefetch_factor": prefetch_factor if workers > 0 else None,
+        }
+
+    def prepare_data(self) -> None:
+        """Let the source make what is missing (one process only)."""
+        self.source.prepare()
+
+    def setup(self, stage: str) -> None:  # noqa: ARG002 - Lightning's signature
+        """Find the tracks of both splits, so that faults show before the first step."""
+        self.chunks = ChunkDataset(
+            self.source.tracks("train"),
+            self.channels,
+            self.sample_rate,
+            self.chunk_seconds,
+            self.seed,
+        )
+        self.valid_tracks = WholeTracks(self.source.tracks("valid"), self.channels)
+
+    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        """Batches of `mixture (batch, channels, time)`, `stems (batch, stems, channels, time)`."""
+        return DataLoader(
+            self.chunks,
+            self.batch_size,
+            sampler=ChunkSampler(self.chunks_per_epoch),
+            **self.loading,
+        )
+
+    def val_dataloader(self) -> DataLoader[dict[str, Tensor | str]]:
+        """One whole track at a time, without a batch axis."""
+        return DataLoader(self.valid_tracks, batch_size=None)

@@ -1,0 +1,89 @@
+"""Building blocks of every instrument: sources, envelopes, filters, placing notes on a track."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.signal import butter, sosfilt
+
+RATE = 44100  # Hz; every synthetic song has this sample rate
+Signal = np.ndarray  # float32, (time,) or (channels, time)
+
+
+def midi_to_hz(pitch: float | np.ndarray) -> float | np.ndarray:
+    """Equal temperament, A4 = MIDI 69 = 440 Hz."""
+    return 440.0 * 2.0 ** ((np.asarray(pitch) - 69.0) / 12.0)
+
+
+def samples(seconds: float) -> int:
+    """Number of samples in `seconds`, at least one."""
+    return max(1, round(seconds * RATE))
+
+
+def time_axis(seconds: float) -> Signal:
+    """Sample times in seconds, from 0."""
+    return np.arange(samples(seconds), dtype=np.float32) / RATE
+
+
+def add_at(track: Signal, sound: Signal, start: float) -> None:
+    """Mix `sound` into `track` (in place) at `start` seconds; what lies outside is cut."""
+    first = round(start * RATE)
+    skip = max(0, -first)
+    stop = min(track.shape[-1], first + sound.shape[-1])
+    if stop > first + skip:
+        track[..., first + skip : stop] += sound[..., skip : stop - first]
+
+
+def fade(sound: Signal, attack: float, release: float) -> Signal:
+    """Raised-cosine fade in and out, in seconds, in place; avoids clicks."""
+    rise, fall = (min(samples(edge), sound.shape[-1]) for edge in (attack, release))
+    sound[..., :rise] *= np.sin(np.linspace(0, np.pi / 2, rise, dtype=np.float32)) ** 2
+    sound[..., -fall:] *= np.cos(np.linspace(0, np.pi / 2, fall, dtype=np.float32)) ** 2
+    return sound
+
+
+def wavetable(amplitudes: Signal, size: int = 4096) -> Signal:
+    """One cycle of a sum of sines with these amplitudes for harmonics 1, 2, ...; band-limited."""
+    spectrum = np.zeros(size // 2 + 1, dtype=np.complex64)
+    spectrum[1 : len(amplitudes) + 1] = -0.5j * size * amplitudes
+    cycle = np.fft.irfft(spectrum, size).astype(np.float32)
+    return np.append(cycle, cycle[0])  # so that linear interpolation can wrap
+
+
+def oscillate(table: Signal, frequency: float | Signal, length: int, phase: float = 0.0) -> Signal:
+    """Play a wavetable at `frequency` Hz, a number or one value per sample."""
+    size = len(table) - 1
+    step = np.broadcast_to(np.asarray(frequency, dtype=np.float64) / RATE, (length,))
+    position = ((np.cumsum(step) + phase) % 1.0) * size
+    whole = position.astype(np.int32)
+    part = (position - whole).astype(np.float32)
+    return table[whole] * (1 - part) + table[whole + 1] * part
+
+
+def saw(frequency: float, length: int, phase: float, brightness: float = 1.0) -> Signal:
+    """Band-limited sawtooth-like tone: harmonics fall with `1 / k ** (1 / brightness)`."""
+    count = max(1, min(60, int(15000 / frequency)))
+    k = np.arange(1, count + 1, dtype=np.float32)
+    return oscillate(wavetable(0.6 / k ** (1.0 / brightness)), frequency, length, phase)
+
+
+def colour(noise: Signal, low: float | None, high: float | None, order: int = 2) -> Signal:
+    """Butterworth band of `noise` between `low` and `high` Hz; None leaves that side open."""
+    if low and high:
+        sos = butter(order, (low, high), "bandpass", fs=RATE, output="sos")
+    elif high:
+        sos = butter(order, high, "lowpass", fs=RATE, output="sos")
+    else:
+        sos = butter(order, low, "highpass", fs=RATE, output="sos")
+    return sosfilt(sos, noise, axis=-1).astype(np.float32)
+
+
+def white(rng: np.random.Generator, length: int) -> Signal:
+    """White noise of unit variance."""
+    return rng.standard_normal(length, dtype=np.float32)
+
+
+def slow_curve(rng: np.random.Generator, length: int, spacing: float, spread: float) -> Signal:
+    """A random curve around 0: normal values every `spacing` seconds, interpolated linearly."""
+    knots = rng.standard_normal(2 + int(length / RATE / spacing)) * spread
+    at = np.arange(length, dtype=np.float32) / (RATE * spacing)
+    return np.interp(at, np.arange(len(knots)), knots).astype(np.float32)

@@ -1,0 +1,122 @@
+"""The embedded data set: songs made by our own synthesis, written once in MUSDB18-HQ layout."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import soundfile
+from tqdm import tqdm
+
+from auralflow_pl.data.stem_folder import StemFolder
+from auralflow_pl.data.synthesis.score import STEMS
+from auralflow_pl.data.synthesis.song import render_song
+from auralflow_pl.data.synthesis.tones import RATE
+from auralflow_pl.data.tracks import SPLITS, Track
+from auralflow_pl.errors import InputError
+
+RECIPE = "synthetic.json"  # says what a folder was generated with
+VERSION = 1  # of the synthesis: raise it when the sound of a seed changes
+
+
+class SyntheticSongs(StemFolder):
+    """Generated songs under `root`; they are rendered on first use and kept.
+
+    Song `i` of a split depends on `(seed, split, i)` and `seconds` alone.
+
+    Args:
+        root: folder to write to, and to read from.
+        train_tracks: songs to train with.
+        valid_tracks: songs to validate with.
+        test_tracks: songs to test with.
+        seconds: length of each song.
+        seed: of the songs; not the seed of the training.
+        workers: processes that render; default: one for each core.
+        max_tracks: use only the first tracks of each split.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        train_tracks: int = 24,
+        valid_tracks: int = 4,
+        test_tracks: int = 8,
+        seconds: float = 20.0,
+        seed: int = 0,
+        workers: int | None = None,
+        max_tracks: int | None = None,
+    ) -> None:
+        super().__init__(root, STEMS, max_tracks)
+        counts = dict(zip(SPLITS, (train_tracks, valid_tracks, test_tracks), strict=True))
+        if seconds < 1 or min(counts.values()) < 0 or sum(counts.values()) == 0 or seed < 0:
+            raise InputError(
+                f"synthetic songs: tracks={counts}, seconds={seconds}, seed={seed}: expected at "
+                "least one track of at least 1 second, and a seed >= 0"
+            )
+        self.recipe = {"version": VERSION, "seed": seed, "seconds": float(seconds), **counts}
+        self.workers = workers or os.cpu_count() or 1
+
+    def prepare(self) -> None:
+        """Render the songs that are not there yet, with a progress bar.
+
+        Raises:
+            InputError: `root` holds something else, or songs of another recipe.
+        """
+        self.check_root()
+        jobs = [job for job in self.jobs() if not (self.root / job[1] / job[2]).is_dir()]
+        if not jobs:
+            return
+        self.root.mkdir(parents=True, exist_ok=True)
+        (self.root / RECIPE).write_text(json.dumps(self.recipe, indent=2) + "\n")
+        render = partial(write_song, self.root, seconds=float(self.recipe["seconds"]))
+        with ProcessPoolExecutor(self.workers, mp_context=get_context("spawn")) as pool:
+            songs = pool.map(render, jobs)
+            list(tqdm(songs, "synthetic songs", len(jobs), unit="song", leave=False))
+
+    def jobs(self) -> Iterator[tuple[tuple[int, int, int], str, str]]:
+        """`(seed, split, name)` of every song."""
+        for number, split in enumerate(SPLITS):
+            for index in range(int(self.recipe[split])):
+                yield (int(self.recipe["seed"]), number, index), split, f"song{index:03d}"
+
+    def check_root(self) -> None:
+        """Raise InputError unless `root` is new, empty, or of this recipe."""
+        if self.root.exists() and not self.root.is_dir():
+            raise InputError(f"data.root={self.root}: is a file, expected a folder")
+        recipe = self.root / RECIPE
+        if recipe.is_file():
+            found = json.loads(recipe.read_text())
+            if found != self.recipe:
+                different = sorted(k for k in self.recipe if found.get(k) != self.recipe[k])
+                raise InputError(
+                    f"data.root={self.root}: holds synthetic songs of another recipe "
+                    f"({', '.join(different)} differ); choose another data.root or remove it"
+                )
+        elif self.root.is_dir() and any(self.root.iterdir()):
+            raise InputError(
+                f"data.root={self.root}: is not empty and was not generated; choose another "
+                "folder, or data=stem_folder to read it"
+            )
+
+    def tracks(self, split: str) -> list[Track]:
+        """The songs of a split."""
+        return super().tracks(split)
+
+
+def write_song(root: Path, job: tuple[tuple[int, int, int], str, str], seconds: float) -> None:
+    """Render one song and write its five WAV files; the folder appears when it is complete."""
+    seed, split, name = job
+    folder = root / split
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as temporary:
+        part = Path(temporary) / name
+        part.mkdir()
+        for stem, pcm in render_song(seed, seconds).items():
+            soundfile.write(part / f"{stem}.wav", pcm, RATE, "PCM_16")
+        part.rename(folder / name)

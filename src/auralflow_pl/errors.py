@@ -1,0 +1,20 @@
+"""The one exception for mistakes that the caller can mend, and help for typing errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class InputError(ValueError):
+    """Bad input: the message names what was given, what was expected and what to do.
+
+    The commands print it as a single line and exit with a code other than 0.
+    """
+
+
+def did_you_mean(name: str, valid: Iterable[str]) -> str:
+    """A hint for an unknown `name`: the nearest valid one, or else all of them."""
+    valid = list(dict.fromkeys(valid))
+    nearest = get_close_matches(name, valid, n=1, cutoff=0.5)
+    return f"did you mean {nearest[0]!r}?" if nearest else f"expected one of {', '.join(valid)}"

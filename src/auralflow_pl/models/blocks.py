@@ -1,0 +1,124 @@
+"""Parts that networks are built of."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from auralflow_pl.errors import InputError
+
+
+def activation(leak: float) -> nn.Module:
+    """LeakyReLU with slope `leak` if that is more than 0, else SELU."""
+    return nn.LeakyReLU(leak) if leak > 0 else nn.SELU()
+
+
+def initialise(module: nn.Module, leak: float) -> None:
+    """Variance-preserving weights for the activation: He (2015) for LeakyReLU, LeCun for SELU."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            gain = nn.init.calculate_gain("leaky_relu", leak) if leak > 0 else 1.0
+            # A stride of 2 spreads the inputs of a transposed convolution over 4 outputs.
+            fan = (
+                layer.weight[0].numel()
+                if isinstance(layer, nn.Conv2d)
+                else (layer.in_channels * layer.kernel_size[0] * layer.kernel_size[1] / 4)
+            )
+            nn.init.normal_(layer.weight, std=gain / fan**0.5)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def pad_to_multiple(spec: Tensor, multiple: int) -> Tensor:
+    """Zero-pad `(..., freq, frames)` at the end, so `multiple` divides both axes."""
+    freq, frames = spec.shape[-2:]
+    return F.pad(spec, (0, -frames % multiple, 0, -freq % multiple))
+
+
+class FrequencyAffine(nn.Module):
+    """Learned shift and scale per frequency: `(x + shift) * scale` over `(..., freq, frames)`."""
+
+    def __init__(self, bins: int) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(bins, 1))
+        self.scale = nn.Parameter(torch.ones(bins, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape as `x`."""
+        return (x + self.shift) * self.scale
+
+
+class InputNormalisation(nn.Module):
+    """Standardise every frequency by running statistics, then shift and scale it as learned.
+
+    The statistics are those of the training data (batch normalisation over batch, channels and
+    frames), so evaluation treats every chunk alike.
+    """
+
+    def __init__(self, bins: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(bins)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(batch, channels, freq, frames)`, standardised."""
+        batch, channels, freq, frames = x.shape
+        rows = x.reshape(batch * channels, freq, frames)
+        return self.norm(rows).reshape(x.shape)
+
+
+class LogCompression(nn.Module):
+    """`log(magnitude + floor)`, moved and scaled so that music is about in [-1, 1]."""
+
+    def __init__(self, floor: float = 1e-3) -> None:
+        super().__init__()
+        self.floor = floor
+
+    def forward(self, magnitude: Tensor) -> Tensor:
+        """Same shape as `magnitude`."""
+        return torch.log(magnitude + self.floor) / 4
+
+
+class MaskActivation(nn.Module):
+    """Turn logits `(batch, targets, channels, freq, frames)` into masks in [0, 1].
+
+    sigmoid, hardtanh (as it is, cut to [0, 1]), tanh (moved to [0, 1]), softmax (over targets), and
+    relu, prelu, selu, elu, whose values are cut to [0, 1].
+
+    Args:
+        name: one of `MaskActivation.NAMES`.
+        targets: number of targets, for softmax at least 2.
+
+    Raises:
+        InputError: unknown name, or softmax over a single target, which is always 1.
+    """
+
+    NAMES = ("sigmoid", "relu", "hardtanh", "tanh", "softmax", "prelu", "selu", "elu")
+
+    def __init__(self, name: str, targets: int) -> None:
+        super().__init__()
+        if name not in self.NAMES:
+            raise InputError(f"mask_activation={name}: expected one of {', '.join(self.NAMES)}")
+        if name == "softmax" and targets < 2:
+            raise InputError(
+                "mask_activation=softmax needs two targets or more: over one it is always 1; "
+                "use mask_activation=sigmoid"
+            )
+        self.name = name
+        self.slope = nn.Parameter(torch.tensor([0.25])) if name == "prelu" else None
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Same shape as `logits`."""
+        match self.name:
+            case "sigmoid":
+                return torch.sigmoid(logits)
+            case "softmax":
+                return torch.softmax(logits, dim=1)
+            case "tanh":
+                return 0.5 + 0.5 * torch.tanh(logits)
+            case "prelu":
+                return F.prelu(logits, self.slope).clamp(0, 1)
+            case "relu" | "hardtanh":  # alike, once cut to [0, 1]
+                return logits.clamp(0, 1)
+            case _:
+                return getattr(F, self.name)(logits).clamp(0, 1)

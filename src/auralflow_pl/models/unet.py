@@ -1,0 +1,135 @@
+"""A U-Net with strided convolutions and skip connections (after Jansson et al., 2017)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from auralflow_pl.models.base import MaskEstimate, MaskEstimator
+from auralflow_pl.models.blocks import (
+    FrequencyAffine,
+    InputNormalisation,
+    LogCompression,
+    MaskActivation,
+    activation,
+    initialise,
+    pad_to_multiple,
+)
+
+
+class Down(nn.Module):
+    """Halve frequency and time: 5x5 convolution with stride 2, normalisation, activation."""
+
+    def __init__(self, inputs: int, outputs: int, leak: float) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 5, stride=2, padding=2, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+        self.activation = activation(leak)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(batch, inputs, freq, frames)` to half the resolution."""
+        return self.activation(self.norm(self.conv(x)))
+
+
+class Up(nn.Module):
+    """Double frequency and time: 4x4 transposed convolution with stride 2.
+
+    The stride divides the kernel, so every output is reached by equally many weights and no
+    checkerboard pattern appears (Odena et al., 2016).
+    """
+
+    def __init__(self, inputs: int, outputs: int, leak: float, dropout: float) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+        self.activation = activation(leak)
+        self.dropout = nn.Dropout2d(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(batch, inputs, freq, frames)` to twice the resolution."""
+        return self.dropout(self.activation(self.norm(self.conv(x))))
+
+
+class UNet(MaskEstimator):
+    """Encoder, decoder, and skip connections between levels of equal resolution.
+
+    Args:
+        channels: audio channels, 1 for mono, 2 for stereo.
+        targets: number of targets; each gets a mask of its own.
+        n_fft: of the STFT; gives the number of frequencies for the normalisations.
+        width: channels of the first level; every level has twice the channels of the one before.
+        levels: how often the resolution is halved.
+        dropout: probability in the innermost three levels of the decoder.
+        leak: slope of LeakyReLU; 0 for SELU.
+        normalize_input: standardise every frequency of the compressed input, with learned scale.
+        normalize_output: learned shift and scale per frequency before the mask activation.
+        mask_activation: one of `MaskActivation.NAMES`.
+    """
+
+    def __init__(
+        self,
+        channels: int = 1,
+        targets: int = 1,
+        n_fft: int = 1024,
+        width: int = 16,
+        levels: int = 6,
+        dropout: float = 0.4,
+        leak: float = 0.0,
+        normalize_input: bool = True,
+        normalize_output: bool = True,
+        mask_activation: str = "sigmoid",
+    ) -> None:
+        super().__init__()
+        self.targets = targets
+        self.frame_multiple = 2**levels
+        bins = n_fft // 2
+        self.compress = LogCompression()
+        self.normalize_input = InputNormalisation(bins) if normalize_input else nn.Identity()
+        sizes = [width * 2**level for level in range(levels)]
+        self.encoder = nn.ModuleList(
+            Down(inputs, outputs, leak)
+            for inputs, outputs in zip([channels, *sizes], sizes, strict=False)
+        )
+        self.decoder = nn.ModuleList(
+            Up(
+                sizes[level] * (1 if level == levels - 1 else 2),
+                sizes[level - 1],
+                leak,
+                dropout if level >= levels - 3 else 0.0,
+            )
+            for level in range(levels - 1, 0, -1)
+        )
+        self.head = nn.ConvTranspose2d(2 * sizes[0], channels * targets, 4, stride=2, padding=1)
+        self.normalize_output = FrequencyAffine(bins) if normalize_output else nn.Identity()
+        self.mask_activation = MaskActivation(mask_activation, targets)
+        initialise(self, leak)
+
+    def forward(self, magnitude: Tensor) -> MaskEstimate:
+        """Magnitude `(batch, channels, freq, frames)` to masks, one for each target."""
+        _, channels, _, frames = magnitude.shape
+        body = magnitude[:, :, :-1]  # the Nyquist bin, which would spoil a power of two, sits out
+        x = self.normalize_input(self.compress(body))
+        x = pad_to_multiple(x, self.frame_multiple)
+        x = self.decode(self.encode(x))[..., : body.shape[2], :frames]
+        logits = x.unflatten(1, (self.targets, channels)).float()
+        mask = self.mask_activation(self.normalize_output(logits))
+        mask = F.pad(
+            mask, (0, 0, 0, 1, 0, 0), mode="replicate"
+        )  # ... and shares its neighbour's mask
+        return MaskEstimate(mask)
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """Maps of all levels, the finest first."""
+        maps = []
+        for down in self.encoder:
+            x = down(x)
+            maps.append(x)
+        return maps
+
+    def decode(self, maps: list[Tensor]) -> Tensor:
+        """Logits `(batch, targets * channels, freq, frames)` from the maps of all levels."""
+        *skips, x = maps
+        for up, skip in zip(self.decoder, reversed(skips), strict=True):
+            x = torch.cat([up(x), skip], dim=1)
+        return self.head(x)

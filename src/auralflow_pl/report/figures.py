@@ -1,0 +1,57 @@
+"""Pictures that compare sounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from auralflow_pl.signal.stft import STFT
+
+TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
+
+
+def spectrogram_comparison(
+    sounds: Mapping[str, Tensor],
+    sample_rate: int,
+    title: str = "",
+    n_fft: int = 4096,
+    range_db: float = 80.0,
+) -> Figure:
+    """Spectrograms one below the other, on a logarithmic frequency axis, in one range of colours.
+
+    Args:
+        sounds: label to waveform `(channels, time)` or `(time,)`, all equally long; channels are
+            averaged.
+        sample_rate: in Hz.
+        title: of the whole figure.
+        n_fft: points of the transform; 7/8 of neighbouring frames overlap.
+        range_db: how far below the loudest bin of all panels the colours reach.
+    """
+    stft = STFT(n_fft, n_fft, n_fft // 8)
+    levels = {}
+    for label, sound in sounds.items():
+        magnitude = stft(torch.atleast_2d(sound.detach().cpu()).mean(0)).abs() / (n_fft / 4)
+        levels[label] = 20 * torch.log10(magnitude + 1e-10).numpy()
+    top = max(float(level.max()) for level in levels.values())
+    figure = Figure(figsize=(11, 1 + 2.4 * len(levels)), layout="constrained")
+    figure.suptitle(title)
+    panels = np.atleast_1d(figure.subplots(len(levels), 1, sharex=True, sharey=True))
+    frequencies = np.fft.rfftfreq(n_fft, 1 / sample_rate)
+    for panel, (label, level) in zip(panels, levels.items(), strict=True):
+        times = np.arange(level.shape[1]) * stft.hop_length / sample_rate
+        image = panel.pcolormesh(
+            times, frequencies, level, vmin=top - range_db, vmax=top, cmap="magma", rasterized=True
+        )
+        panel.set(title=label, ylabel="Hz", yscale="log", ylim=(40, sample_rate / 2))
+        shown = [tick for tick in TICKS_HZ if tick < sample_rate / 2]
+        panel.set_yticks(
+            shown, [f"{tick // 1000}k" if tick >= 1000 else str(tick) for tick in shown]
+        )
+        panel.minorticks_off()
+    panels[-1].set_xlabel("seconds")
+    figure.colorbar(image, ax=list(panels), label="dB re full scale", pad=0.01)
+    return figure

@@ -1,0 +1,56 @@
+"""Learning-rate schedules, in the form that Lightning takes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+
+Schedule = dict[str, Any]
+
+
+def cosine(
+    optimizer: Optimizer, total_steps: int, warmup: float = 0.05, floor: float = 0.01
+) -> Schedule:
+    """Linear warm-up, then half a cosine down to `floor`, counted in steps.
+
+    Args:
+        optimizer: whose rates are scaled.
+        total_steps: of the whole training.
+        warmup: share of the steps in which the rate rises.
+        floor: share of the rate that is left at the end.
+    """
+    rising = max(1, round(warmup * total_steps))
+
+    def factor(step: int) -> float:
+        """Share of the full rate at a step."""
+        if step < rising:
+            return (step + 1) / rising
+        progress = min(1.0, (step - rising) / max(1, total_steps - rising))
+        return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+
+    return {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
+
+
+def plateau(
+    optimizer: Optimizer,
+    total_steps: int,  # noqa: ARG001 - schedules share one signature
+    monitor: str = "val/si_sdr",
+    factor: float = 0.3,
+    patience: int = 5,
+    min_delta: float = 0.01,
+) -> Schedule:
+    """Scale the rate by `factor` when `monitor` (higher is better) has not risen.
+
+    Args:
+        optimizer: whose rates are scaled.
+        total_steps: not needed here.
+        monitor: a logged metric.
+        factor: of each reduction.
+        patience: epochs without a rise of `min_delta` that are waited.
+        min_delta: the least rise that counts, in the unit of the metric.
+    """
+    reduce = ReduceLROnPlateau(optimizer, "max", factor, patience, min_delta, threshold_mode="abs")
+    return {"scheduler": reduce, "interval": "epoch", "monitor": monitor}

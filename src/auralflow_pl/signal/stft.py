@@ -1,0 +1,74 @@
+"""Short-time Fourier transform and its inverse, exact for every length."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from auralflow_pl.errors import InputError
+
+
+class STFT(nn.Module):
+    """Complex spectrogram with a periodic Hann window, and its inverse.
+
+    The signal is extended by zeros to a whole number of hops. So every sample lies under at least
+    two windows, and `inverse(forward(x), length)` returns `x` but for rounding.
+
+    Args:
+        n_fft: points of the transform, even.
+        win_length: length of the window in samples, at most `n_fft`.
+        hop_length: samples from one frame to the next, at most half a window.
+
+    Raises:
+        InputError: the three numbers cannot be inverted.
+    """
+
+    window: Tensor
+
+    def __init__(self, n_fft: int = 1024, win_length: int = 1024, hop_length: int = 512) -> None:
+        super().__init__()
+        if not 0 < 2 * hop_length <= win_length <= n_fft or n_fft % 2:
+            raise InputError(
+                f"stft: n_fft={n_fft}, win_length={win_length}, hop_length={hop_length}: expected "
+                "an even n_fft and 2 * hop_length <= win_length <= n_fft"
+            )
+        self.n_fft, self.win_length, self.hop_length = n_fft, win_length, hop_length
+        self.register_buffer("window", torch.hann_window(win_length), persistent=False)
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """Waveform `(..., time)` to complex spectrogram `(..., freq, frames)`.
+
+        `freq = n_fft // 2 + 1` and `frames = ceil(time / hop_length) + 1`; frame `k` is centred at
+        sample `k * hop_length`. Computed in float32 or float64, also under autocast.
+        """
+        *batch, time = audio.shape
+        audio = audio if audio.dtype == torch.float64 else audio.float()
+        padded = F.pad(audio.reshape(-1, time), (0, -time % self.hop_length))
+        with torch.autocast(audio.device.type, enabled=False):
+            spec = torch.stft(
+                padded,
+                self.n_fft,
+                self.hop_length,
+                self.win_length,
+                window=self.window.to(audio.dtype),
+                center=True,
+                pad_mode="constant",
+                return_complex=True,
+            )
+        return spec.reshape(*batch, *spec.shape[-2:])
+
+    def inverse(self, spec: Tensor, length: int) -> Tensor:
+        """Complex spectrogram `(..., freq, frames)` to waveform `(..., length)`."""
+        *batch, freq, frames = spec.shape
+        with torch.autocast(spec.device.type, enabled=False):
+            audio = torch.istft(
+                spec.reshape(-1, freq, frames),
+                self.n_fft,
+                self.hop_length,
+                self.win_length,
+                window=self.window.to(spec.real.dtype),
+                center=True,
+                length=length,
+            )
+        return audio.reshape(*batch, length)

@@ -1,0 +1,120 @@
+"""The LightningModule: wires Separator, loss, optimizer and schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics import MeanMetric
+
+from auralflow_pl.checkpoint import FORMAT, KEY
+from auralflow_pl.errors import InputError
+from auralflow_pl.metrics.si_sdr import is_silent, si_sdr
+from auralflow_pl.schedules import Schedule
+from auralflow_pl.separation import Separator
+
+Batch = dict[str, Any]
+
+
+class SeparationTask(pl.LightningModule):
+    """Trains the network of a Separator on chunks and validates the Separator on whole tracks.
+
+    Logs `train/<term>` for the loss and every penalty, and at validation `val/si_sdr` and
+    `val/si_sdr_gain` in dB (means over tracks and targets that are not silent; with several targets
+    also `val/si_sdr/<target>`).
+
+    Args:
+        separator: what is trained.
+        loss: maps a `Separation` to a scalar.
+        stems: of the batches, in their order.
+        optimizer: makes the optimizer from parameters.
+        schedule: makes the schedule from optimizer and number of steps; None for a constant rate.
+        config: plain and resolved; kept in every checkpoint, so that `ckpt=` is enough later.
+        channels_last: memory format of the network's maps.
+    """
+
+    def __init__(
+        self,
+        separator: Separator,
+        loss: nn.Module,
+        stems: Sequence[str],
+        optimizer: Callable[[Iterator[nn.Parameter]], Optimizer],
+        schedule: Callable[[Optimizer, int], Schedule] | None = None,
+        config: Mapping[str, Any] | None = None,
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__()
+        self.separator = separator
+        self.loss = loss
+        self.picks = [list(stems).index(target) for target in separator.targets]
+        self.make_optimizer = optimizer
+        self.make_schedule = schedule
+        self.config = dict(config or {})
+        if channels_last:
+            separator.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        names = ("si_sdr", "si_sdr_gain", *(f"si_sdr/{name}" for name in separator.targets))
+        self.scores = nn.ModuleDict({name: MeanMetric() for name in names})
+
+    def on_train_epoch_start(self) -> None:
+        """Seed what the network draws, so that an epoch after a resume is the same epoch."""
+        seed = int(self.config.get("seed", 0))
+        torch.manual_seed((seed << 32) + (self.current_epoch << 12) + self.global_rank)
+
+    def training_step(self, batch: Batch) -> Tensor:
+        """Loss and penalties of a batch of chunks."""
+        target = batch["stems"][:, self.picks]
+        separation = self.separator.separate_chunk(batch["mixture"], target)
+        terms = {"loss": self.loss(separation), **separation.penalties}
+        logged = {f"train/{name}": term.detach() for name, term in terms.items()}
+        size = len(batch["mixture"])
+        self.log_dict(logged, on_step=True, on_epoch=True, prog_bar=True, batch_size=size)
+        return sum(terms.values())  # type: ignore[return-value]
+
+    def validation_step(self, batch: Batch) -> None:
+        """Separate a whole track and collect the scores of its targets."""
+        mixture, target = batch["mixture"], batch["stems"][self.picks]
+        estimate = self.separator(mixture, int(batch["sample_rate"])).flatten(-2)
+        target = target.flatten(-2)
+        scores = si_sdr(estimate, target)
+        gains = scores - si_sdr(mixture.flatten().expand_as(target), target)
+        silent = is_silent(target)
+        for name, score, gain, skip in zip(
+            self.separator.targets, scores, gains, silent, strict=True
+        ):
+            if not skip:
+                self.scores["si_sdr"].update(score)
+                self.scores["si_sdr_gain"].update(gain)
+                self.scores[f"si_sdr/{name}"].update(score)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means.
+
+        Raises:
+            InputError: the targets are silent in every validation track.
+        """
+        if not self.scores["si_sdr"].update_called:
+            raise InputError(
+                f"target={list(self.separator.targets)}: silent in every validation track; "
+                "choose another target or other tracks"
+            )
+        several = len(self.separator.targets) > 1
+        for name, metric in self.scores.items():
+            if metric.update_called and (several or "/" not in name):
+                self.log(f"val/{name}", metric.compute(), prog_bar=name == "si_sdr")
+            metric.reset()
+
+    def configure_optimizers(self) -> Optimizer | dict[str, Any]:
+        """Optimizer and schedule for Lightning."""
+        optimizer = self.make_optimizer(self.parameters())
+        if self.make_schedule is None:
+            return optimizer
+        steps = int(self.trainer.estimated_stepping_batches)
+        return {"optimizer": optimizer, "lr_scheduler": self.make_schedule(optimizer, steps)}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the configuration: plain values, so `weights_only=True` can load it."""
+        checkpoint[KEY] = {"format": FORMAT, "config": self.config}

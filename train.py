@@ -1,0 +1,6 @@
+"""Train a network: `python train.py model=simple target=vocals`."""
+
+from auralflow_pl.cli import train
+
+if __name__ == "__main__":
+    train()
