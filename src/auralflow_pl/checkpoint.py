@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import pickle
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from auralflow_pl.arguments import check_arguments
 from auralflow_pl.data.tracks import resolve_targets
-from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.errors import InputError
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.separation import Separator
 from auralflow_pl.signal.stft import STFT
@@ -82,6 +82,8 @@ def load_separator(path: str | Path, trust: Sequence[str] = (), **settings: Any)
     try:
         separator = build_separator(config, config["data"]["stems"], trust, **settings)
         separator.network.load_state_dict(weights)
+    except InputError as error:
+        raise InputError(f"ckpt={path}: {error}") from error
     except (KeyError, TypeError, RuntimeError, AttributeError) as error:
         cause = " ".join(str(error).split())[:200]
         raise InputError(f"ckpt={path}: configuration and weights do not fit: {cause}") from error
@@ -144,15 +146,9 @@ def build_network(
         raise InputError(f"model._target_={name}: comes from {network.__module__}")
     arguments = {key: value for key, value in model.items() if key != "_target_"}
     check_arguments(network, arguments, "model")
-    return network(**arguments, targets=targets)
-
-
-def check_arguments(function: Callable[..., Any], names: Mapping[str, Any], where: str) -> None:
-    """Raise InputError for a name that `function` has no argument for, with the nearest one."""
-    parameters = inspect.signature(function).parameters.values()
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return
-    valid = [p.name for p in parameters]
-    for name in names:
-        if name not in valid:
-            raise InputError(f"{where}.{name}: no such key, {did_you_mean(name, valid)}")
+    try:
+        return network(**arguments, targets=targets)
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise InputError(f"model: {' '.join(str(error).split())}") from error

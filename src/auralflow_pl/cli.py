@@ -73,8 +73,10 @@ def run(command: str) -> None:
     A user's mistake ends in one line on standard error and exit code 1. With HYDRA_FULL_ERROR=1 in
     the environment every error shows where it came from.
     """
-    verbose = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    before = os.environ.get("HYDRA_FULL_ERROR", "0")
+    verbose = before == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra leaves its errors to us
+    sys.argv[1:] = [quote_path(argument) for argument in sys.argv[1:]]
     try:
         hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=command)(
             lambda config: call(command, config, verbose)
@@ -87,6 +89,18 @@ def run(command: str) -> None:
         if verbose:
             raise
         fail(explain(error, command))
+    finally:
+        os.environ["HYDRA_FULL_ERROR"] = before
+
+
+def quote_path(argument: str) -> str:
+    """Quote `key=value` for Hydra's grammar if the value is a path that exists, as it stands."""
+    key, equals, value = argument.partition("=")
+    special = set(value) & set("=,()[]{}'\":$# ")
+    if not (equals and special and os.path.lexists(value)):
+        return argument
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${")
+    return f"{key}='{escaped}'"
 
 
 def call(command: str, config: DictConfig, verbose: bool) -> Any:

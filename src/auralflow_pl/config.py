@@ -12,6 +12,7 @@ from hydra.utils import get_method, instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from auralflow_pl.arguments import check_arguments
 from auralflow_pl.errors import InputError, did_you_mean
 
 
@@ -141,9 +142,8 @@ def validated(config: DictConfig, schema: type) -> DictConfig:
         InputError: an unknown key (with the nearest valid one), a missing one, a wrong type, or an
             argument that its `_target_` does not have.
     """
-    missing = sorted(OmegaConf.missing_keys(config))
-    if missing:
-        raise InputError(f"missing required key: {missing[0]}; pass {missing[0]}=...")
+    for key in missing_keys(OmegaConf.to_container(config)):
+        raise InputError(f"missing required key: {key}; pass {key}=...")
     check_keys(config, schema, "")
     try:
         checked = OmegaConf.merge(OmegaConf.structured(schema), config)
@@ -153,6 +153,15 @@ def validated(config: DictConfig, schema: type) -> DictConfig:
     for where, node in targets(checked):
         check_target(where, node)
     return checked  # type: ignore[return-value]
+
+
+def missing_keys(node: Any, where: str = "") -> Iterator[str]:
+    """Keys of plain, unresolved containers whose value is `???`."""
+    if node == "???":
+        yield where
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield from missing_keys(value, f"{where}.{key}" if where else str(key))
 
 
 def check_keys(config: Mapping[str, Any], schema: type, where: str) -> None:
@@ -178,13 +187,12 @@ def targets(node: Any, where: str = "") -> Iterator[tuple[str, DictConfig]]:
 
 def check_target(where: str, node: DictConfig) -> None:
     """Raise InputError unless `_target_` exists and takes the other keys as arguments."""
-    from auralflow_pl.checkpoint import check_arguments
-
     try:
         function = get_method(node["_target_"])
     except Exception as error:
         raise InputError(f"{where}._target_={node['_target_']}: cannot be imported") from error
-    check_arguments(function, [str(k) for k in node if not str(k).startswith("_")], where)
+    values = {name: value for name, value in plain(node).items() if not name.startswith("_")}
+    check_arguments(function, values, where)
 
 
 def build(node: Any, **arguments: Any) -> Any:

@@ -72,6 +72,8 @@ class SeparationTask(pl.LightningModule):
         logged = {f"train/{name}": term.detach() for name, term in terms.items()}
         size = len(batch["mixture"])
         self.log_dict(logged, on_step=True, on_epoch=True, prog_bar=True, batch_size=size)
+        rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        self.log("train/learning_rate", rate, on_step=True, on_epoch=False)
         return sum(terms.values())  # type: ignore[return-value]
 
     def validation_step(self, batch: Batch) -> None:

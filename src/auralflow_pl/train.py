@@ -87,9 +87,15 @@ def build_data(config: DictConfig) -> StemDataModule:
 
 def find_resume(resume: str | None, run_dir: Path) -> str | None:
     """The checkpoint to go on from: a path, `auto` for the last one of the run folder, or none."""
+    checkpoints = run_dir / "checkpoints"
     if resume is None:
+        if any(checkpoints.glob("*.ckpt")):
+            raise InputError(
+                f"paths.run_dir={run_dir}: holds a run already; pass resume=auto to go on with it, "
+                "or choose another folder"
+            )
         return None
-    last = run_dir / "checkpoints" / "last.ckpt"
+    last = checkpoints / "last.ckpt"
     if resume == "auto" and not last.is_file():
         log.info("resume=auto: no %s yet, starting from the beginning", last)
         return None

@@ -1,0 +1,54 @@
+"""Checks the keys of a configuration against the constructor that they are meant for."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from auralflow_pl.errors import InputError, did_you_mean
+
+SCALARS = (bool, int, float, str, types.NoneType)
+
+
+def check_arguments(function: Callable[..., Any], values: Mapping[str, Any], where: str) -> None:
+    """Raise InputError for a key without an argument, or a scalar of the wrong type.
+
+    Args:
+        function: class or function that will be called.
+        values: keys and plain values.
+        where: key of the node, for the message.
+    """
+    parameters = inspect.signature(function).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    hints = type_hints(function)
+    for name, value in values.items():
+        if name not in parameters:
+            raise InputError(f"{where}.{name}: no such key, {did_you_mean(name, parameters)}")
+        if isinstance(value, SCALARS) and not fits(value, hints.get(name, Any)):
+            expected = inspect.formatannotation(hints[name]).replace("typing.", "")
+            raise InputError(f"{where}.{name}={value}: expected {expected}")
+
+
+def type_hints(function: Callable[..., Any]) -> Mapping[str, Any]:
+    """Annotations of the arguments; none where they cannot be resolved."""
+    try:
+        return typing.get_type_hints(function.__init__ if isinstance(function, type) else function)
+    except (NameError, TypeError, AttributeError):
+        return {}
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a scalar may stand where `hint` is expected; True for hints that are no scalars."""
+    options = typing.get_args(hint) if typing.get_origin(hint) in SCALAR_UNIONS else (hint,)
+    if not all(option in SCALARS for option in options):
+        return True
+    if isinstance(value, bool):
+        return bool in options
+    return isinstance(value, options) or (isinstance(value, int) and float in options)
+
+
+SCALAR_UNIONS = (typing.Union, types.UnionType)

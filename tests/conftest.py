@@ -1,0 +1,68 @@
+"""Shared material: a tiny generated data set, a tiny trained run, and commands in process."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from auralflow_pl import cli
+from auralflow_pl.data.synthetic import SyntheticSongs
+from support import TINY, Result, python
+
+
+@pytest.fixture
+def command(monkeypatch, capfd) -> Callable[..., Result]:
+    """Run a command in this process as its entry point would: `command("train", "seed=1")`."""
+
+    def call(name: str, *arguments: str) -> Result:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        capfd.readouterr()
+        code = 0
+        try:
+            cli.run(name)
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Result(code, *capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def songs(tmp_path_factory) -> Path:
+    """Six generated songs of six seconds, in MUSDB18-HQ layout."""
+    root = tmp_path_factory.mktemp("songs") / "synthetic"
+    SyntheticSongs(root, train_tracks=3, valid_tracks=1, test_tracks=2, seconds=6).prepare()
+    return root
+
+
+@pytest.fixture(scope="session")
+def run(songs, tmp_path_factory) -> Path:
+    """The run folder of a tiny vocal network, trained by train.py in a process of its own."""
+    folder = tmp_path_factory.mktemp("run") / "run"
+    done = python("train.py", *TINY, f"data.root={songs}", f"paths.run_dir={folder}")
+    assert done.code == 0, done.err
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ckpt(run) -> Path:
+    """Its best checkpoint."""
+    return run / "checkpoints" / "best.ckpt"
+
+
+@pytest.fixture(scope="session")
+def excerpt() -> Path:
+    """The real six-second multitrack in the stempeg wheel (which needs ffmpeg to be imported)."""
+    spec = importlib.util.find_spec("stempeg")
+    return next((Path(spec.submodule_search_locations[0]) / "data").glob("*.stem.mp4"))
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Tests do not depend on their order."""
+    torch.manual_seed(0)

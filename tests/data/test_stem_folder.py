@@ -1,0 +1,83 @@
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from auralflow_pl.data.stem_folder import StemFolder
+from auralflow_pl.errors import InputError
+
+STEMS = ("vocals", "drums", "bass", "other")
+
+
+@pytest.fixture
+def root(songs, tmp_path):
+    shutil.copytree(songs, tmp_path / "set")
+    return tmp_path / "set"
+
+
+def test_reads_what_another_tool_wrote(root):
+    track = StemFolder(root, STEMS).tracks("test")[1]
+    mixture, stems = track.read()
+    expected = soundfile.read(root / "test" / "song001" / "bass.wav", dtype="float32")[0].T
+    assert torch.equal(stems[2], torch.from_numpy(np.ascontiguousarray(expected)))
+    assert (mixture - stems.sum(0)).abs().max() < 1e-4
+    assert (track.name, track.sample_rate, track.frames) == ("song001", 44100, 6 * 44100)
+
+
+def test_max_tracks(root):
+    assert [t.name for t in StemFolder(root, STEMS, max_tracks=2).tracks("train")] == [
+        "song000",
+        "song001",
+    ]
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (
+            shutil.rmtree,
+            "no such folder; expected train/<track>/{vocals,drums,bass,other}.wav",
+        ),
+        (lambda r: shutil.rmtree(r / "train"), "no tracks in .*train; expected train/<track>/"),
+        (lambda r: (r / "train/song001/bass.wav").unlink(), "song001: no file for bass"),
+        (
+            lambda r: soundfile.write(r / "train/song001/bass.wav", np.zeros((99, 2)), 44100),
+            "bass.wav: 99 samples, but vocals.wav has 264600",
+        ),
+        (
+            lambda r: soundfile.write(r / "train/song001/bass.wav", np.zeros((264600, 2)), 48000),
+            "bass.wav: 48000 Hz, but vocals.wav has 44100",
+        ),
+        (
+            lambda r: soundfile.write(r / "train/song001/bass.wav", np.zeros(264600), 44100),
+            "bass.wav: 1 channels, but vocals.wav has 2",
+        ),
+        (lambda r: (r / "train/song001/bass.wav").write_bytes(b""), "bass.wav: empty file"),
+        (
+            lambda r: (r / "train/song001/bass.wav").write_text("no"),
+            "bass.wav: not readable as audio",
+        ),
+        (
+            lambda r: (r / "train/song001/bass.wav").write_bytes(
+                (r / "train/song001/drums.wav").read_bytes()[:50000]
+            ),
+            "bass.wav: truncated: the header promises 1058400 bytes",
+        ),
+    ],
+)
+def test_faults_are_named(root, damage, message):
+    damage(root)
+    with pytest.raises(InputError, match=message):
+        StemFolder(root, STEMS).tracks("train")
+
+
+def test_nan_samples_are_named(root):
+    path = root / "train/song001/bass.wav"
+    samples = soundfile.read(path)[0]
+    samples[1000] = np.nan
+    soundfile.write(path, samples, 44100, "FLOAT")
+    track = StemFolder(root, STEMS).tracks("train")[1]
+    with pytest.raises(InputError, match=r"bass.wav: has NaN or infinite samples"):
+        track.read()

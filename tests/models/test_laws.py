@@ -1,0 +1,121 @@
+"""Laws that every network of configs/model obeys."""
+
+import pytest
+import torch
+
+from auralflow_pl.checkpoint import build_network
+from auralflow_pl.config import plain
+from support import composed, option_names
+
+PARAMETERS_MILLION = {"simple": 7.9}
+
+
+def make(name, targets=1, *overrides):
+    config = composed("train", f"model={name}", "model.width=4", "stft.n_fft=512", *overrides)
+    return build_network(plain(config.model), targets).eval()
+
+
+@pytest.fixture(params=option_names("model"))
+def name(request):
+    return request.param
+
+
+@pytest.mark.parametrize("frames", [1, 31, 64, 173])
+@pytest.mark.parametrize("channels, targets", [(1, 1), (2, 1), (1, 3), (2, 2)])
+@torch.no_grad()
+def test_mask_has_its_shape_and_range(name, frames, channels, targets):
+    network = make(name, targets, f"audio.channels={channels}")
+    mask = network(torch.rand(2, channels, 257, frames) * 50).mask
+    assert mask.shape == (2, targets, channels, 257, frames)
+    assert mask.min() >= 0
+    assert mask.max() <= 1
+
+
+@pytest.mark.parametrize("frames", [1, 31, 64, 173])
+@torch.no_grad()
+def test_batch_items_do_not_interact(name, frames):
+    network = make(name)
+    magnitude = torch.rand(3, 1, 257, frames)
+    together, alone = network(magnitude).mask, network(magnitude[:1]).mask
+    torch.testing.assert_close(together[:1], alone)
+
+
+@torch.no_grad()
+def test_evaluation_is_deterministic(name):
+    network, magnitude = make(name), torch.rand(2, 1, 257, 40)
+    assert torch.equal(network(magnitude).mask, network(magnitude).mask)
+
+
+@pytest.mark.parametrize("n_fft", [64, 510, 1024, 4096])
+@torch.no_grad()
+def test_any_n_fft(name, n_fft):
+    config = composed(
+        "train", f"model={name}", "model.width=2", f"stft.n_fft={n_fft}", "stft.hop_length=16"
+    )
+    network = build_network(plain(config.model), 1).eval()
+    assert network(torch.rand(1, 1, n_fft // 2 + 1, 9)).mask.shape[-2] == n_fft // 2 + 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("level", [0.0, 1e-6, 1.0, 1e4])
+def test_mask_and_gradient_are_finite(name, dtype, level):
+    network = make(name).train()
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        mask, penalties = network(torch.rand(2, 1, 257, 40) * level)
+    (mask.float().square().mean() + sum(penalties.values())).backward()
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    assert gradients
+    assert all(torch.isfinite(g).all() for g in gradients)
+
+
+@pytest.mark.parametrize(
+    "activation", ["sigmoid", "relu", "hardtanh", "tanh", "softmax", "prelu", "selu", "elu"]
+)
+def test_every_mask_activation_learns_and_stays_in_range(name, activation):
+    network = make(name, 2, f"model.mask_activation={activation}").train()
+    mask = network(torch.rand(2, 1, 257, 40)).mask
+    assert mask.min() >= 0
+    assert mask.max() <= 1
+    if activation == "softmax":
+        torch.testing.assert_close(mask.sum(1), torch.ones_like(mask[:, 0]))
+    mask.square().mean().backward()
+    assert max(p.grad.abs().max() for p in network.parameters() if p.grad is not None) > 0
+
+
+@pytest.mark.parametrize(
+    "option", ["model.leak=0.2", "model.normalize_input=false", "model.normalize_output=false"]
+)
+@torch.no_grad()
+def test_option_changes_the_network(name, option):
+    torch.manual_seed(1)
+    plain_mask = make(name)(torch.rand(1, 1, 257, 40)).mask
+    torch.manual_seed(1)
+    network = make(name, 1, option)
+    other = network(torch.rand(1, 1, 257, 40)).mask
+    same_weights = [p.shape for p in network.parameters()] == [
+        p.shape for p in make(name).parameters()
+    ]
+    assert not same_weights or not torch.equal(plain_mask, other)
+
+
+def test_dropout_acts_in_training_only(name):
+    network, magnitude = make(name, 1, "model.dropout=0.5"), torch.rand(2, 1, 257, 40)
+    torch.testing.assert_close(network(magnitude).mask, network(magnitude).mask)
+    network.train()
+    assert not torch.allclose(network(magnitude).mask, network(magnitude).mask)
+
+
+def test_parameter_count_at_the_defaults(name):
+    network = build_network(plain(composed("train", f"model={name}").model), 1)
+    millions = sum(p.numel() for p in network.parameters()) / 1e6
+    assert millions == pytest.approx(PARAMETERS_MILLION[name], rel=0.05)
+
+
+@torch.no_grad()
+def test_starting_at_a_multiple_of_frame_multiple_changes_nothing_far_away(name):
+    """What windows rely on: a later start on the coarse grid gives the same mask in the middle."""
+    network = make(name, 1, "model.levels=2")
+    magnitude = torch.rand(1, 1, 257, 512)
+    shift = 8 * network.frame_multiple
+    whole, part = network(magnitude).mask, network(magnitude[..., shift:]).mask
+    torch.testing.assert_close(part[..., 200:], whole[..., shift + 200 :])

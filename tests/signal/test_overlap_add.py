@@ -1,0 +1,58 @@
+import pytest
+import torch
+from torch.nn.functional import conv1d
+
+from auralflow_pl.signal.overlap_add import Windows, overlap_add
+
+CHUNK = 4096
+LENGTHS = [1, CHUNK - 1, CHUNK, CHUNK + 1, 10 * CHUNK + 17]
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize(
+    "context, fade, align", [(0, 0, 1), (0, 256, 1), (400, 100, 64), (819, 410, 7)]
+)
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_identity_is_exact(length, context, fade, align, batch_size):
+    audio = torch.rand(2, length) * 2 - 1
+    out = overlap_add(lambda x: x, audio, Windows(CHUNK, context, fade, align), batch_size)
+    assert out.shape == audio.shape
+    assert (out - audio).abs().max() < 1e-6
+
+
+def test_windows_cover_every_sample_with_positive_weight():
+    for time in range(1, 3000, 37):
+        windows = Windows(500, 60, 40, 16)
+        weight = torch.zeros(time)
+        for span in windows.spans(time):
+            weight[span[0] : span[1]] += windows.taper(span, time, weight)
+        assert weight.min() > 0, time
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_filter_within_the_context_equals_a_single_pass(length):
+    kernel = torch.randn(1, 1, 201, dtype=torch.float64)
+    audio = torch.randn(1, length, dtype=torch.float64)
+
+    def smooth(x):
+        return conv1d(x, kernel, padding=100)
+
+    chunked = overlap_add(smooth, audio, Windows(CHUNK, 100, 64), batch_size=2)
+    torch.testing.assert_close(chunked, smooth(audio[None])[0])
+
+
+def test_a_context_that_is_too_small_is_noticed():
+    """The test above can fail: with half the context the seams differ."""
+    kernel, audio = torch.ones(1, 1, 201), torch.randn(1, 3 * CHUNK)
+
+    def smooth(x):
+        return conv1d(x, kernel, padding=100)
+
+    chunked = overlap_add(smooth, audio, Windows(CHUNK, 50, 0))
+    assert (chunked - smooth(audio[None])[0]).abs().max() > 0.1
+
+
+def test_starts_are_aligned():
+    starts = [start for start, _ in Windows(1000, 100, 50, 64).spans(5000)]
+    assert len(starts) > 1
+    assert all(start % 64 == 0 for start in starts)

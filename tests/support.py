@@ -1,0 +1,76 @@
+"""What tests of several modules need."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from auralflow_pl.config import config_dir
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+TINY_SET = [  # the data set of the `songs` fixture
+    "data.source.train_tracks=3",
+    "data.source.valid_tracks=1",
+    "data.source.test_tracks=2",
+    "data.source.seconds=6",
+]
+TINY = [  # a training of seconds
+    *TINY_SET,
+    "model.width=2",
+    "model.levels=3",
+    "chunk_seconds=0.5",
+    "data.chunks_per_epoch=6",
+    "data.batch_size=2",
+    "data.num_workers=0",
+    "trainer.max_epochs=1",
+    "trainer.accelerator=cpu",
+    "logger=none",
+    "silent=true",
+]
+
+
+def option_names(group: str) -> list[str]:
+    """Every YAML of a group, so that a new file is tested by existing."""
+    return sorted(p.stem for p in (config_dir() / group).glob("[!_]*.yaml"))
+
+
+def composed(command: str = "train", *overrides: str) -> DictConfig:
+    """What the command line would compose."""
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return compose(command, list(overrides))
+
+
+class Result(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The error line; fails unless there is exactly one, no traceback, and a bad exit code."""
+        lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        assert self.code != 0, self
+        assert len(lines) == 1, self.err
+        assert "Traceback" not in self.err, self.err
+        return lines[0]
+
+
+def python(*arguments: str | Path, cwd: Path = REPOSITORY, **environment: str) -> Result:
+    """Run Python in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    return Result(done.returncode, done.stdout, done.stderr)

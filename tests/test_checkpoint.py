@@ -1,0 +1,132 @@
+import os
+import pickle
+import zipfile
+
+import pytest
+import torch
+
+from auralflow_pl.checkpoint import load_checkpoint, load_separator
+from auralflow_pl.errors import InputError
+
+
+class Bomb:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, trace):
+        self.trace = trace
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.trace}",)
+
+
+def test_a_checkpoint_is_enough_to_separate(ckpt):
+    separator = load_separator(ckpt)
+    assert separator.targets == ("vocals",)
+    assert not separator.training
+    assert separator(torch.randn(2, 5000)).shape == (1, 2, 5000)
+
+
+def test_weights_are_those_that_were_saved(ckpt):
+    content = torch.load(ckpt, weights_only=True)
+    saved = content["state_dict"]
+    for name, value in load_separator(ckpt).network.state_dict().items():
+        assert torch.equal(value, saved[f"separator.network.{name}"])
+
+
+def refused(path, message):
+    with pytest.raises(InputError, match=message) as caught:
+        load_separator(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda b: b"",
+        lambda b: b"not a checkpoint",
+        lambda b: b[: len(b) // 2],
+        lambda b: b[:-10],
+        lambda b: b[:200] + bytes(200) + b[400:],
+        lambda b: bytes(len(b)),
+    ],
+)
+def test_damaged_files(ckpt, tmp_path, spoil):
+    path = tmp_path / "spoilt.ckpt"
+    path.write_bytes(spoil(ckpt.read_bytes()))
+    refused(path, "damaged|not loaded")
+
+
+def test_missing_file_and_folder(tmp_path):
+    refused(tmp_path / "none.ckpt", "no such file")
+    refused(tmp_path, "no such file")
+
+
+@pytest.mark.parametrize("form", ["pickle", "torch", "legacy", "zip"])
+def test_code_is_never_run(ckpt, tmp_path, form):
+    trace, path = tmp_path / "ran", tmp_path / "evil.ckpt"
+    content = {**torch.load(ckpt, weights_only=True), "callbacks": Bomb(trace)}
+    if form == "pickle":
+        path.write_bytes(pickle.dumps(content))
+    elif form == "zip":
+        torch.save(content, path)
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr("extra.pkl", pickle.dumps(Bomb(trace)))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=form == "torch")
+    refused(path, "could run code|damaged")
+    assert not trace.exists()
+
+
+def altered(ckpt, path, change):
+    content = torch.load(ckpt, weights_only=True)
+    change(content)
+    torch.save(content, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda c: c.pop("auralflow_pl"), "another project"),
+        (lambda c: c.pop("state_dict"), "another project"),
+        (lambda c: c["auralflow_pl"].update(format=99), "format 99, this version reads format 1"),
+        (lambda c: c["auralflow_pl"]["config"].pop("model"), "do not fit"),
+        (lambda c: c["auralflow_pl"]["config"]["model"].update(width=3), "do not fit"),
+        (lambda c: c["auralflow_pl"]["config"]["model"].update(widht=3), "did you mean 'width'"),
+        (lambda c: c["auralflow_pl"]["config"]["model"].update(_target_="os.system"), "trust=.os."),
+        (
+            lambda c: c["auralflow_pl"]["config"]["model"].update(
+                _target_="auralflow_pl.audio.writing.tempfile.mkdtemp"
+            ),
+            "cannot be imported|not a MaskEstimator",
+        ),
+        (
+            lambda c: c["auralflow_pl"]["config"]["model"].update(
+                _target_="auralflow_pl.models.base.MaskEstimator"
+            ),
+            "abstract class MaskEstimator",
+        ),
+        (lambda c: c["auralflow_pl"]["config"].update(target="../../x"), "no such stem"),
+        (
+            lambda c: (
+                c["auralflow_pl"]["config"].update(target="../../x"),
+                c["auralflow_pl"]["config"]["data"].update(stems=["../../x"]),
+            ),
+            "not a name for a file",
+        ),
+        (lambda c: c["state_dict"].clear(), "do not fit"),
+    ],
+)
+def test_contents_that_do_not_fit(ckpt, tmp_path, change, message):
+    refused(altered(ckpt, tmp_path / "altered.ckpt", change), message)
+
+
+def test_other_lightning_checkpoints_are_named(tmp_path):
+    path = tmp_path / "other.ckpt"
+    torch.save({"state_dict": {}, "epoch": 3}, path)
+    with pytest.raises(InputError, match="another project"):
+        load_checkpoint(path)
+    torch.save([1, 2], path)
+    with pytest.raises(InputError, match="another project"):
+        load_checkpoint(path)

@@ -1,0 +1,80 @@
+"""Every YAML of every group composes, its keys exist, and mistakes are named."""
+
+import pytest
+from omegaconf import open_dict
+
+from auralflow_pl.config import EvaluateKeys, SeparateKeys, TrainKeys, build, config_dir, validated
+from auralflow_pl.errors import InputError
+from support import composed, option_names
+
+GROUPS = sorted(p.name for p in config_dir().iterdir() if p.is_dir() and p.name != "hydra")
+CHOICES = [f"{group}={option}" for group in GROUPS for option in option_names(group)]
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_option_composes_and_its_keys_exist(choice):
+    extra = ["data.root=x"] if choice.startswith("data=") else []
+    config = validated(composed("train", choice, "paths.run_dir=x", *extra), TrainKeys)
+    assert config.target == "vocals"
+
+
+@pytest.mark.parametrize("group", ["callbacks", "logger", "scheduler", "optimizer", "loss"])
+def test_every_option_builds(group, tmp_path):
+    for option in option_names(group):
+        config = validated(
+            composed("train", f"{group}={option}", f"paths.run_dir={tmp_path}"), TrainKeys
+        )
+        node = config[group]
+        if group in ("callbacks", "logger"):
+            assert isinstance(build(node), dict | type(node))
+        elif node is not None:
+            assert callable(build(node))
+
+
+def test_the_other_commands_compose():
+    validated(composed("evaluate", "ckpt=x"), EvaluateKeys)
+    validated(composed("evaluate", "ckpt=x", "data=synthetic"), EvaluateKeys)
+    validated(composed("separate", "ckpt=x", "input=y"), SeparateKeys)
+
+
+def test_a_missing_key_is_named():
+    with pytest.raises(InputError, match=r"missing required key: ckpt; pass ckpt=\.\.\."):
+        validated(composed("separate", "input=y"), SeparateKeys)
+    with pytest.raises(InputError, match=r"missing required key: data\.root"):
+        validated(composed("train", "data=stem_folder", "paths.run_dir=x"), TrainKeys)
+
+
+@pytest.mark.parametrize(
+    "key, nearest",
+    [
+        ("tarmet", "target"),
+        ("model.widht", "width"),
+        ("stft.n_ftt", "n_fft"),
+        ("data.batch_sise", "batch_size"),
+        ("data.source.second", "seconds"),
+        ("optimizer.learnrate", None),
+        ("trainer.max_epoch", "max_epochs"),
+        ("callbacks.checkpoint.monitr", "monitor"),
+    ],
+)
+def test_a_typing_error_in_a_file_is_named(key, nearest):
+    """Keys that arrive from a user's YAML, past the checks of the command line."""
+    config = composed("train", "paths.run_dir=x")
+    *path, last = key.split(".")
+    node = config
+    for part in path:
+        node = node[part]
+    with open_dict(config):
+        node[last] = 1
+    with pytest.raises(InputError) as caught:
+        validated(config, TrainKeys)
+    assert key in str(caught.value)
+    assert (f"did you mean '{nearest}'?" if nearest else "expected one of") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "override", ["audio.sample_rate=fast", "seed=x", "data.batch_size=[1]", "silent=perhaps"]
+)
+def test_a_wrong_type_is_named(override):
+    with pytest.raises(InputError, match=override.partition("=")[0]):
+        validated(composed("train", override, "paths.run_dir=x"), TrainKeys)
