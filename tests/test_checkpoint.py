@@ -67,7 +67,7 @@ def test_code_is_never_run(ckpt, tmp_path, form):
     trace, path = tmp_path / "ran", tmp_path / "evil.ckpt"
     content = {**torch.load(ckpt, weights_only=True), "callbacks": Bomb(trace)}
     if form == "pickle":
-        path.write_bytes(pickle.dumps(content))
+        path.write_bytes(pickle.dumps(content, protocol=2))
     elif form == "zip":
         torch.save(content, path)
         with zipfile.ZipFile(path, "a") as archive:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
@@ -59,10 +60,10 @@ class SeparationTask(pl.LightningModule):
         names = ("si_sdr", "si_sdr_gain", *(f"si_sdr/{name}" for name in separator.targets))
         self.scores = nn.ModuleDict({name: MeanMetric() for name in names})
 
-    def on_train_epoch_start(self) -> None:
-        """Seed what the network draws, so that an epoch after a resume is the same epoch."""
-        seed = int(self.config.get("seed", 0))
-        torch.manual_seed((seed << 32) + (self.current_epoch << 12) + self.global_rank)
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+        """Make what a step draws (dropout) a pure function of its place, as its chunks are."""
+        place = (self.config.get("seed", 0), self.current_epoch, batch_idx, self.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
 
     def training_step(self, batch: Batch) -> Tensor:
         """Loss and penalties of a batch of chunks."""

@@ -39,6 +39,7 @@ def train(config: DictConfig) -> float:
         callbacks=list(build(config.callbacks or {}).values()),
         logger=list(build(config.logger or {}).values()),
         default_root_dir=str(run_dir),
+        log_every_n_steps=max(1, min(config.trainer.log_every_n_steps, data.steps_per_epoch)),
         enable_progress_bar=not config.silent,
         enable_model_summary=False,
     )
@@ -123,6 +124,8 @@ def quiet(silent: bool) -> None:
             logging.getLogger(logger).setLevel(logging.WARNING)
     # Lightning 2.6 asks for this with torch 2.14 itself; a user can do nothing about it.
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated", module="pytorch_lightning")
+    # A run folder that holds a run is refused before, unless it is to be resumed.
+    warnings.filterwarnings("ignore", ".*exists and is not empty")
 
 
 def report(trainer: pl.Trainer, run_dir: Path) -> float:

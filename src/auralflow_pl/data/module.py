@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 import pytorch_lightning as pl
@@ -58,6 +59,11 @@ class StemDataModule(pl.LightningDataModule):
             "pin_memory": pin_memory,
             "prefetch_factor": prefetch_factor if workers > 0 else None,
         }
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch, on one device."""
+        return math.ceil(self.chunks_per_epoch / self.batch_size)
 
     def prepare_data(self) -> None:
         """Let the source make what is missing (one process only)."""

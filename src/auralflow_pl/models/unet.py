@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from auralflow_pl.errors import InputError
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
 from auralflow_pl.models.blocks import (
     FrequencyAffine,
@@ -58,6 +59,8 @@ class UNet(MaskEstimator):
         channels: audio channels, 1 for mono, 2 for stereo.
         targets: number of targets; each gets a mask of its own.
         n_fft: of the STFT; gives the number of frequencies for the normalisations.
+        bandwidth: share of the frequencies that the network sees, from 0 to 1. Those above take the
+            mask of the highest one that it sees, so resolution is spent where the music is.
         width: channels of the first level; every level has twice the channels of the one before.
         levels: how often the resolution is halved.
         dropout: probability in the innermost three levels of the decoder.
@@ -72,6 +75,7 @@ class UNet(MaskEstimator):
         channels: int = 1,
         targets: int = 1,
         n_fft: int = 1024,
+        bandwidth: float = 1.0,
         width: int = 16,
         levels: int = 6,
         dropout: float = 0.4,
@@ -83,7 +87,10 @@ class UNet(MaskEstimator):
         super().__init__()
         self.targets = targets
         self.frame_multiple = 2**levels
-        bins = n_fft // 2
+        if not 0 < bandwidth <= 1:
+            raise InputError(f"model.bandwidth={bandwidth}: expected more than 0, at most 1")
+        bins = max(1, round(bandwidth * n_fft / 2))  # the Nyquist bin would spoil a power of two
+        self.bins = bins
         self.compress = LogCompression()
         self.normalize_input = InputNormalisation(bins) if normalize_input else nn.Identity()
         sizes = [width * 2**level for level in range(levels)]
@@ -107,17 +114,14 @@ class UNet(MaskEstimator):
 
     def forward(self, magnitude: Tensor) -> MaskEstimate:
         """Magnitude `(batch, channels, freq, frames)` to masks, one for each target."""
-        _, channels, _, frames = magnitude.shape
-        body = magnitude[:, :, :-1]  # the Nyquist bin, which would spoil a power of two, sits out
-        x = self.normalize_input(self.compress(body))
+        _, channels, freq, frames = magnitude.shape
+        x = self.normalize_input(self.compress(magnitude[:, :, : self.bins]))
         x = pad_to_multiple(x, self.frame_multiple)
-        x = self.decode(self.encode(x))[..., : body.shape[2], :frames]
+        x = self.decode(self.encode(x))[..., : self.bins, :frames]
         logits = x.unflatten(1, (self.targets, channels)).float()
         mask = self.mask_activation(self.normalize_output(logits))
-        mask = F.pad(
-            mask, (0, 0, 0, 1, 0, 0), mode="replicate"
-        )  # ... and shares its neighbour's mask
-        return MaskEstimate(mask)
+        above = freq - self.bins
+        return MaskEstimate(F.pad(mask, (0, 0, 0, above, 0, 0), mode="replicate"))
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """Maps of all levels, the finest first."""

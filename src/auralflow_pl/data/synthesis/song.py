@@ -12,7 +12,7 @@ from auralflow_pl.data.synthesis.tones import Signal, colour, samples, slow_curv
 from auralflow_pl.data.synthesis.voice import melody, sing
 
 STEM_LEVELS_DB = {
-    "vocals": -19.0,
+    "vocals": -17.0,
     "drums": -19.0,
     "bass": -20.0,
     "other": -20.0,
@@ -39,7 +39,7 @@ def render_song(seed: tuple[int, ...], seconds: float) -> dict[str, np.ndarray]:
         "bass": [play_bass(rng, score)],
         "other": [play_plucked(rng, score), play_pad(rng, score)],
     }
-    if rng.random() < 0.35:
+    if rng.random() < 0.2:
         dry["other"].append(play_lead(rng, score, melody(rng, score, "other", 60)))
     wet = {stem: produce(rng, stem, dry[stem]) for stem in STEMS}
     if rng.random() < 0.3:
