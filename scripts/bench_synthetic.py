@@ -9,7 +9,7 @@ import time
 
 from auralflow_pl.data.synthesis.song import render_song
 
-SECONDS, SONGS = 20.0, 8
+SECONDS, SONGS = 15.0, 8
 
 
 def main() -> None:

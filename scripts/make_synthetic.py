@@ -24,7 +24,7 @@ class Options:
 
     out: str = "???"
     tracks: int = 36
-    seconds: float = 20.0
+    seconds: float = 15.0
     seed: int = 0
     workers: int | None = None
 

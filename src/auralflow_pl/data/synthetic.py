@@ -44,10 +44,10 @@ class SyntheticSongs(StemFolder):
     def __init__(
         self,
         root: str | Path,
-        train_tracks: int = 24,
+        train_tracks: int = 48,
         valid_tracks: int = 4,
         test_tracks: int = 8,
-        seconds: float = 20.0,
+        seconds: float = 15.0,
         seed: int = 0,
         workers: int | None = None,
         max_tracks: int | None = None,
