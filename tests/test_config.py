@@ -54,7 +54,7 @@ def test_a_missing_key_is_named():
         ("data.source.second", "seconds"),
         ("optimizer.learnrate", None),
         ("trainer.max_epoch", "max_epochs"),
-        ("callbacks.checkpoint.monitr", "monitor"),
+        ("callbacks.best_checkpoint.monitr", "monitor"),
     ],
 )
 def test_a_typing_error_in_a_file_is_named(key, nearest):
