@@ -225,6 +225,18 @@ def test_the_real_multitrack_is_separated_and_evaluated(command, ckpt, excerpt, 
     assert float(row["si_sdr_oracle"]) > float(row["si_sdr_mixture"]) + 5
 
 
+def test_commands_write_nothing_but_their_output(command, ckpt, songs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = songs / "test" / "song000" / "mixture.wav"
+    for done in (
+        command("separate", f"ckpt={ckpt}", f"input={source}"),
+        command("evaluate", f"ckpt={ckpt}", "output=scores"),
+    ):
+        assert done.code == 0, done.err
+    found = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
+    assert found == ["scores/eval.csv", "separated/mixture/vocals.wav"]
+
+
 def test_a_folder_keeps_its_tree_and_survives_a_bad_file(command, ckpt, tmp_path):
     album = tmp_path / "album"
     (album / "side b").mkdir(parents=True)
