@@ -19,7 +19,7 @@ from auralflow_pl.models.unet import UNet
 from auralflow_pl.separation import Separator
 from auralflow_pl.signal.stft import STFT
 
-RATE, SECONDS, REPEATS = 44100, 60, 5
+RATE, SECONDS, REPEATS = 44100, 90, 5
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -33,10 +33,9 @@ def seconds(work: Callable[[], object]) -> float:
     return statistics.median(times)
 
 
-def make(network: UNet, window_seconds: float) -> Separator:
+def make(network: UNet, window_seconds: float = 30.0) -> Separator:
     """A mono separator with the default STFT."""
-    stft = STFT()
-    return Separator(network, stft, ["vocals"], RATE, 1, window_seconds).eval()
+    return Separator(network, STFT(), ["vocals"], RATE, 1, window_seconds).eval()
 
 
 @torch.inference_mode()
@@ -45,7 +44,7 @@ def main() -> None:
     torch.manual_seed(0)
     network = UNet().to(memory_format=torch.channels_last).eval()
     audio = torch.randn(1, SECONDS * RATE) * 0.1
-    windowed, whole = make(network, 12.0), make(network, 10 * SECONDS)
+    windowed, whole = make(network), make(network, 10 * SECONDS)
     spans = list(windowed.windows.spans(audio.shape[-1]))
     magnitudes = [windowed.stft(audio[None, :, start:stop]).abs() for start, stop in spans]
 

@@ -77,7 +77,7 @@ class Separator(nn.Module):
         targets: Sequence[str],
         sample_rate: int,
         channels: int,
-        window_seconds: float = 12.0,
+        window_seconds: float = 30.0,
         overlap: float = 0.25,
         batch_size: int = 1,
     ) -> None:
