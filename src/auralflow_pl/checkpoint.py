@@ -6,11 +6,12 @@ import importlib
 import pickle
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from auralflow_pl.arguments import check_arguments
 from auralflow_pl.data.tracks import resolve_targets
@@ -126,29 +127,50 @@ def build_network(
 ) -> MaskEstimator:
     """Build the network that `model["_target_"]` names, with the other entries as arguments.
 
+    An argument with a `_target_` of its own is a part of the network, a module that the network
+    finishes building.
+
     Raises:
         InputError: not a MaskEstimator of a trusted package, or an argument that it does not have.
     """
-    name = str(model.get("_target_"))
-    package = name.partition(".")[0]
-    if trust is not None and package not in ("auralflow_pl", *trust):
-        raise InputError(
-            f"model._target_={name}: not of auralflow_pl; pass trust=[{package}] if you trust it"
-        )
-    module, _, attribute = name.rpartition(".")
-    try:
-        network = getattr(importlib.import_module(module), attribute, None)
-    except (ImportError, ValueError) as error:
-        raise InputError(f"model._target_={name}: cannot be imported: {error}") from error
-    if not (isinstance(network, type) and issubclass(network, MaskEstimator)):
-        raise InputError(f"model._target_={name}: not a MaskEstimator")
-    if trust is not None and network.__module__.partition(".")[0] != package:
-        raise InputError(f"model._target_={name}: comes from {network.__module__}")
+    network = locate(model, MaskEstimator, "model", trust)
     arguments = {key: value for key, value in model.items() if key != "_target_"}
     check_arguments(network, arguments, "model")
+    for key, value in arguments.items():
+        if isinstance(value, Mapping):
+            part = locate(value, nn.Module, f"model.{key}", trust)
+            options = {name: option for name, option in value.items() if name != "_target_"}
+            check_arguments(part, options, f"model.{key}")
+            arguments[key] = partial(part, **options)
     try:
         return network(**arguments, targets=targets)
     except InputError:
         raise
     except (TypeError, ValueError) as error:
         raise InputError(f"model: {' '.join(str(error).split())}") from error
+
+
+def locate(
+    node: Mapping[str, Any], base: type, where: str, trust: Sequence[str] | None
+) -> type[Any]:
+    """The class that `_target_` names, if it is a `base` of a trusted package.
+
+    Raises:
+        InputError: another package, nothing importable, or no `base`.
+    """
+    name = str(node.get("_target_"))
+    package = name.partition(".")[0]
+    if trust is not None and package not in ("auralflow_pl", *trust):
+        raise InputError(
+            f"{where}._target_={name}: not of auralflow_pl; pass trust=[{package}] if you trust it"
+        )
+    module, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except (ImportError, ValueError) as error:
+        raise InputError(f"{where}._target_={name}: cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise InputError(f"{where}._target_={name}: not a {base.__name__}")
+    if trust is not None and found.__module__.partition(".")[0] != package:
+        raise InputError(f"{where}._target_={name}: comes from {found.__module__}")
+    return found

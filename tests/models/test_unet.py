@@ -9,7 +9,7 @@ from auralflow_pl.models.unet import UNet
 def test_initial_activations_keep_their_variance(leak):
     network = UNet(n_fft=1024, width=16, leak=leak, dropout=0.0).train()
     x = torch.randn(4, 1, 512, 256)
-    for level in network.encoder:
+    for level in network.encoder.levels:
         assert 0.3 < level.conv(x).std() < 3
         x = level(x)
 

@@ -1,6 +1,11 @@
-"""A U-Net with strided convolutions and skip connections (after Jansson et al., 2017)."""
+"""A U-Net with strided convolutions and skip connections (after Jansson et al., 2017).
+
+Encoder, bottleneck and decoder are separate parts: another bottleneck makes another network.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +57,56 @@ class Up(nn.Module):
         return self.dropout(self.activation(self.norm(self.conv(x))))
 
 
+class Encoder(nn.Module):
+    """A chain of `Down`: level `k` has `sizes[k]` channels and `2 ** -(k + 1)` of the resolution."""
+
+    def __init__(self, channels: int, sizes: Sequence[int], leak: float) -> None:
+        super().__init__()
+        pairs = zip([channels, *sizes], sizes, strict=False)
+        self.levels = nn.ModuleList(Down(inputs, outputs, leak) for inputs, outputs in pairs)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Maps of all levels, the finest first."""
+        maps = []
+        for down in self.levels:
+            x = down(x)
+            maps.append(x)
+        return maps
+
+
+class Decoder(nn.Module):
+    """A chain of `Up`, each fed with the map of the encoder at its resolution as well."""
+
+    def __init__(self, sizes: Sequence[int], outputs: int, leak: float, dropout: float) -> None:
+        super().__init__()
+        deepest = len(sizes) - 1
+        self.levels = nn.ModuleList(
+            Up(
+                sizes[level] * (1 if level == deepest else 2),
+                sizes[level - 1],
+                leak,
+                dropout if level >= deepest - 2 else 0.0,
+            )
+            for level in range(deepest, 0, -1)
+        )
+        first = sizes[0] * (1 if deepest == 0 else 2)
+        self.head = nn.ConvTranspose2d(first, outputs, 4, stride=2, padding=1)
+
+    def forward(self, x: Tensor, skips: Sequence[Tensor]) -> Tensor:
+        """The deepest map, and those of the finer levels (finest first), to `outputs` maps."""
+        for up, skip in zip(self.levels, reversed(skips), strict=True):
+            x = torch.cat([up(x), skip], dim=1)
+        return self.head(x)
+
+
+class Bottleneck(nn.Module):
+    """What happens between encoder and decoder; this one does nothing."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """`(batch, size, freq cells, frame cells)`, and penalties by name."""
+        return x, {}
+
+
 class UNet(MaskEstimator):
     """Encoder, decoder, and skip connections between levels of equal resolution.
 
@@ -68,6 +123,8 @@ class UNet(MaskEstimator):
         normalize_input: standardise every frequency of the compressed input, with learned scale.
         normalize_output: learned shift and scale per frequency before the mask activation.
         mask_activation: one of `MaskActivation.NAMES`.
+        bottleneck: makes the part between encoder and decoder from the channels and the frequency
+            cells of the deepest map; None: nothing is between them.
     """
 
     def __init__(
@@ -83,32 +140,25 @@ class UNet(MaskEstimator):
         normalize_input: bool = True,
         normalize_output: bool = True,
         mask_activation: str = "sigmoid",
+        bottleneck: Callable[[int, int], Bottleneck] | None = None,
     ) -> None:
         super().__init__()
+        if not 0 < bandwidth <= 1 or width < 1 or not 1 <= levels <= 10:
+            raise InputError(
+                f"model: bandwidth={bandwidth}, width={width}, levels={levels}: expected bandwidth "
+                "more than 0 and at most 1, width at least 1, levels from 1 to 10"
+            )
         self.targets = targets
         self.frame_multiple = 2**levels
-        if not 0 < bandwidth <= 1:
-            raise InputError(f"model.bandwidth={bandwidth}: expected more than 0, at most 1")
-        bins = max(1, round(bandwidth * n_fft / 2))  # the Nyquist bin would spoil a power of two
-        self.bins = bins
+        self.bins = max(1, round(bandwidth * n_fft / 2))  # the Nyquist bin would spoil a power of 2
         self.compress = LogCompression()
-        self.normalize_input = InputNormalisation(bins) if normalize_input else nn.Identity()
+        self.normalize_input = InputNormalisation(self.bins) if normalize_input else nn.Identity()
         sizes = [width * 2**level for level in range(levels)]
-        self.encoder = nn.ModuleList(
-            Down(inputs, outputs, leak)
-            for inputs, outputs in zip([channels, *sizes], sizes, strict=False)
-        )
-        self.decoder = nn.ModuleList(
-            Up(
-                sizes[level] * (1 if level == levels - 1 else 2),
-                sizes[level - 1],
-                leak,
-                dropout if level >= levels - 3 else 0.0,
-            )
-            for level in range(levels - 1, 0, -1)
-        )
-        self.head = nn.ConvTranspose2d(2 * sizes[0], channels * targets, 4, stride=2, padding=1)
-        self.normalize_output = FrequencyAffine(bins) if normalize_output else nn.Identity()
+        self.encoder = Encoder(channels, sizes, leak)
+        cells = -(-self.bins // self.frame_multiple)
+        self.bottleneck = bottleneck(sizes[-1], cells) if bottleneck else Bottleneck()
+        self.decoder = Decoder(sizes, channels * targets, leak, dropout)
+        self.normalize_output = FrequencyAffine(self.bins) if normalize_output else nn.Identity()
         self.mask_activation = MaskActivation(mask_activation, targets)
         initialise(self, leak)
 
@@ -116,24 +166,10 @@ class UNet(MaskEstimator):
         """Magnitude `(batch, channels, freq, frames)` to masks, one for each target."""
         _, channels, freq, frames = magnitude.shape
         x = self.normalize_input(self.compress(magnitude[:, :, : self.bins]))
-        x = pad_to_multiple(x, self.frame_multiple)
-        x = self.decode(self.encode(x))[..., : self.bins, :frames]
+        *skips, x = self.encoder(pad_to_multiple(x, self.frame_multiple))
+        x, penalties = self.bottleneck(x)
+        x = self.decoder(x, skips)[..., : self.bins, :frames]
         logits = x.unflatten(1, (self.targets, channels)).float()
         mask = self.mask_activation(self.normalize_output(logits))
         above = freq - self.bins
-        return MaskEstimate(F.pad(mask, (0, 0, 0, above, 0, 0), mode="replicate"))
-
-    def encode(self, x: Tensor) -> list[Tensor]:
-        """Maps of all levels, the finest first."""
-        maps = []
-        for down in self.encoder:
-            x = down(x)
-            maps.append(x)
-        return maps
-
-    def decode(self, maps: list[Tensor]) -> Tensor:
-        """Logits `(batch, targets * channels, freq, frames)` from the maps of all levels."""
-        *skips, x = maps
-        for up, skip in zip(self.decoder, reversed(skips), strict=True):
-            x = torch.cat([up(x), skip], dim=1)
-        return self.head(x)
+        return MaskEstimate(F.pad(mask, (0, 0, 0, above, 0, 0), mode="replicate"), penalties)

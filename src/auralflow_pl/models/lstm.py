@@ -1,0 +1,66 @@
+"""A bottleneck with a memory: a bidirectional LSTM over time or over frequency."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from auralflow_pl.errors import InputError
+from auralflow_pl.models.unet import Bottleneck
+
+TIME, FREQUENCY = 0, 1
+
+
+class RecurrentBottleneck(Bottleneck):
+    """Adds to the deepest map what a bidirectional LSTM reads along one of its axes.
+
+    `input_axis=0`: one sequence over time for each item; a step holds all channels and cells.
+    `input_axis=1`: one sequence over frequency for each moment; a step holds the channels of a cell.
+    Either way sequences may be of any length, and items of a batch never meet.
+
+    Args:
+        size: channels of the deepest map.
+        cells: frequency cells of the deepest map.
+        recurrent_depth: layers of the LSTM.
+        hidden_size: units of each direction.
+        input_axis: 0 for time, 1 for frequency.
+        dropout: probability between the layers.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        cells: int,
+        recurrent_depth: int = 3,
+        hidden_size: int = 608,
+        input_axis: int = FREQUENCY,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if input_axis not in (TIME, FREQUENCY):
+            raise InputError(f"input_axis={input_axis}: expected 0 (time) or 1 (frequency)")
+        self.input_axis = input_axis
+        features = size * cells if input_axis == TIME else size
+        self.reduce = nn.Linear(features, size) if input_axis == TIME else nn.Identity()
+        self.lstm = nn.LSTM(
+            size,
+            hidden_size,
+            recurrent_depth,
+            batch_first=True,
+            bidirectional=True,
+            dropout=dropout if recurrent_depth > 1 else 0.0,
+        )
+        self.expand = nn.Linear(2 * hidden_size, features)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """`(batch, size, cells, frames)` to the same shape; no penalties."""
+        batch, size, cells, frames = x.shape
+        if self.input_axis == TIME:
+            steps = x.permute(0, 3, 1, 2).reshape(batch, frames, size * cells)
+        else:
+            steps = x.permute(0, 3, 2, 1).reshape(batch * frames, cells, size)
+        read = self.expand(self.lstm(self.reduce(steps))[0])
+        if self.input_axis == TIME:
+            return x + read.reshape(batch, frames, size, cells).permute(0, 2, 3, 1), {}
+        return x + read.reshape(batch, frames, cells, size).permute(0, 3, 2, 1), {}
