@@ -49,7 +49,9 @@ def score(path: Path) -> str:
 
 def main() -> None:
     """Draw two pictures and print the summary."""
-    arguments = dict(argument.split("=", 1) for argument in sys.argv[1:])
+    arguments = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
+    if set(arguments) != {"run", "excerpt"}:
+        sys.exit("error: expected run=<folder> excerpt=<folder>")
     run, excerpt = Path(arguments["run"]), Path(arguments["excerpt"])
     separator = load_separator(run / "checkpoints" / "best.ckpt")
     synthetic = Path(separator_data_root(run))
@@ -65,8 +67,10 @@ def main() -> None:
     print("look at:")
     for picture in pictures:
         print(f"  {picture}")
-    print(f"synthetic test songs, vocals: {score(run / f'eval/{synthetic.name}-test/eval.csv')}")
-    print(f"real excerpt, vocals:         {score(run / 'eval/stems-test/eval.csv')}")
+    print(
+        f"synthetic test songs, vocals: {score(run / f'eval/best/{synthetic.name}-test/eval.csv')}"
+    )
+    print(f"real excerpt, vocals:         {score(run / 'eval/best/stems-test/eval.csv')}")
 
 
 def separator_data_root(run: Path) -> str:

@@ -34,6 +34,8 @@ def main() -> None:
     options = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_cli())
     if OmegaConf.is_missing(options, "out"):
         raise InputError("missing required key: out; pass out=<folder>")
+    if options.tracks < 3:
+        raise InputError(f"tracks={options.tracks}: expected at least 3, one for each split")
     held_out = max(1, options.tracks // 6)
     songs = SyntheticSongs(
         Path(options.out),

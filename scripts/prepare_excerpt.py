@@ -44,5 +44,10 @@ def prepare(out: Path) -> Path:
 
 
 if __name__ == "__main__":
-    arguments = dict(argument.split("=", 1) for argument in sys.argv[1:])
-    print(prepare(Path(arguments.get("out", "data/excerpt"))))
+    arguments = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
+    if set(arguments) - {"out"}:
+        sys.exit(f"error: {' '.join(sys.argv[1:])}: expected out=<folder>")
+    try:
+        print(prepare(Path(arguments.get("out", "data/excerpt"))))
+    except (InputError, OSError) as error:
+        sys.exit(f"error: {error}")

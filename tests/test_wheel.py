@@ -37,7 +37,7 @@ def test_commands_work_from_another_folder(installed, songs, tmp_path):
     auralflow("train", *TINY, f"data.root={songs}", "paths.run_dir=mine")
     ckpt = "mine/checkpoints/best.ckpt"
     assert "mean" in auralflow("evaluate", f"ckpt={ckpt}")
-    assert (tmp_path / "mine" / "eval" / "synthetic-test" / "eval.csv").is_file()
+    assert (tmp_path / "mine" / "eval" / "best" / "synthetic-test" / "eval.csv").is_file()
     source = songs / "test" / "song000" / "mixture.wav"
     auralflow("separate", f"ckpt={ckpt}", f"input={source}", "residual=true")
     assert (tmp_path / "separated" / "mixture" / "vocals.wav").is_file()

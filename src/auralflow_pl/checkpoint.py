@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from auralflow_pl.arguments import check_arguments
-from auralflow_pl.data.tracks import resolve_targets
+from auralflow_pl.data.tracks import TrackSource, resolve_targets
 from auralflow_pl.errors import InputError
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.separation import Separator
@@ -33,32 +33,36 @@ class Checkpoint(NamedTuple):
     weights: Mapping[str, Tensor]  # of the network
 
 
-def load_checkpoint(path: str | Path) -> Checkpoint:
+def load_checkpoint(path: str | Path, key: str = "ckpt") -> Checkpoint:
     """Read a checkpoint of this project; code in it is never run.
+
+    Args:
+        path: of the file.
+        key: under which the user gave it, for messages.
 
     Raises:
         InputError: missing, damaged, of another project or format, or a pickle with code in it.
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"ckpt={path}: no such file; expected a checkpoint of train.py")
+        raise InputError(f"{key}={path}: no such file; expected a checkpoint of train.py")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"ckpt={path}: not loaded: it is damaged or holds Python objects that could run code; "
+            f"{key}={path}: not loaded: it is damaged or holds Python objects that could run code; "
             "expected a checkpoint of train.py, which holds tensors and plain values only"
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         raise InputError(
-            f"ckpt={path}: damaged or not a checkpoint; copy or train it again"
+            f"{key}={path}: damaged or not a checkpoint; copy or train it again"
         ) from error
     ours = content.get(KEY) if isinstance(content, dict) else None
     if not isinstance(ours, dict) or not isinstance(content.get("state_dict"), dict):
-        raise InputError(f"ckpt={path}: a checkpoint of another project; expected one of train.py")
+        raise InputError(f"{key}={path}: a checkpoint of another project; expected one of train.py")
     if ours.get("format") != FORMAT:
         raise InputError(
-            f"ckpt={path}: format {ours.get('format')}, this version reads format {FORMAT}"
+            f"{key}={path}: format {ours.get('format')}, this version reads format {FORMAT}"
         )
     weights = {
         name.removeprefix(WEIGHTS): value
@@ -148,6 +152,20 @@ def build_network(
         raise
     except (TypeError, ValueError) as error:
         raise InputError(f"model: {' '.join(str(error).split())}") from error
+
+
+def build_source(node: Mapping[str, Any], trust: Sequence[str] = ()) -> TrackSource:
+    """Build the data set that a checkpoint was trained on, from plain arguments only.
+
+    Raises:
+        InputError: not a TrackSource of a trusted package, or arguments that are not plain.
+    """
+    source = locate(node, TrackSource, "data.source", trust)
+    arguments = {key: value for key, value in node.items() if key != "_target_"}
+    check_arguments(source, arguments, "data.source")
+    if any(isinstance(value, Mapping) for value in arguments.values()):
+        raise InputError("data.source: holds nested nodes; expected plain values")
+    return source(**arguments)
 
 
 def locate(

@@ -29,6 +29,8 @@ COMMANDS = {
     "evaluate": "measure a checkpoint on a data set",
     "separate": "separate files or folders with a checkpoint",
 }
+LISTS = ("callbacks", "logger")  # groups of which several options may be chosen
+PATH_KEYS = ("ckpt", "input", "output", "resume", "data.root")
 USAGE = """usage: auralflow <command> [key=value ...] [--help] [--cfg job]
 
 commands:
@@ -76,7 +78,9 @@ def run(command: str) -> None:
     before = os.environ.get("HYDRA_FULL_ERROR", "0")
     verbose = before == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra leaves its errors to us
-    sys.argv[1:] = [quote_path(argument) for argument in sys.argv[1:]]
+    for stream in (sys.stdout, sys.stderr):  # file names need not be valid text
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.argv[1:] = prepare_arguments(command, sys.argv[1:])
     try:
         hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=command)(
             lambda config: call(command, config, verbose)
@@ -93,14 +97,38 @@ def run(command: str) -> None:
         os.environ["HYDRA_FULL_ERROR"] = before
 
 
-def quote_path(argument: str) -> str:
-    """Quote `key=value` for Hydra's grammar if the value is a path that exists, as it stands."""
-    key, equals, value = argument.partition("=")
-    special = set(value) & set("=,()[]{}'\":$# ")
-    if not (equals and special and os.path.lexists(value)):
+def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
+    """Put `-m` first, quote paths for Hydra's grammar, and stop at what it would misread."""
+    sweep = [argument for argument in arguments if argument in ("-m", "--multirun")]
+    rest = [argument for argument in arguments if argument not in sweep]
+    for before, argument in zip(["", *rest], rest, strict=False):
+        if argument[0:1] in ("-", "~", "") or before.startswith("-"):
+            continue
+        key, equals, value = argument.partition("=")
+        if not equals:
+            fail(f"{argument}: expected key=value; see {command} --help")
+        if value.startswith("[") and (config_dir() / key).is_dir() and key not in LISTS:
+            fail(f"{argument}: {key} takes one option; to compare several, -m {key}={value[1:-1]}")
+    return sweep[:1] + [quote_path(argument, bool(sweep)) for argument in rest]
+
+
+def quote_path(argument: str, sweep: bool) -> str:
+    """Quote `key=value` if the key holds a path, so that any file name can be given as it is.
+
+    In a sweep commas separate values, so only a path that exists is quoted there.
+    """
+    key, _, value = argument.partition("=")
+    if not (key in PATH_KEYS or key.startswith("paths.")) or value in ("", "null", "???"):
         return argument
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${")
-    return f"{key}='{escaped}'"
+    if value[0] in "'\"[" or "${" in value or (sweep and not os.path.lexists(value)):
+        return argument if not os.path.lexists(value) else f"{key}={quoted(value)}"
+    return f"{key}={quoted(value)}"
+
+
+def quoted(value: str) -> str:
+    """`value` as a quoted string of Hydra's grammar, without interpolation."""
+    escaped = re.sub(r"(\\*)(\'|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
+    return "'" + escaped.replace("${", "\\${") + "'"
 
 
 def call(command: str, config: DictConfig, verbose: bool) -> Any:
@@ -110,7 +138,7 @@ def call(command: str, config: DictConfig, verbose: bool) -> Any:
     )
     try:
         return function(config)
-    except (InputError, OSError) as error:
+    except (InputError, OSError, HydraException, OmegaConfBaseException) as error:
         if verbose or HydraConfig.get().mode is RunMode.MULTIRUN:
             raise  # Hydra adds which job it was
         fail(explain(error, command))
@@ -130,12 +158,15 @@ def explain(error: Exception, command: str) -> str:
     if isinstance(error, OSError) and not isinstance(error, HydraException):
         return f"{error.filename}: {error.strerror}" if error.filename else text
     key = re.search(r"Could not override '([^']+)'", text)
+    if key and command == "evaluate" and key[1].startswith("data."):
+        return f"{key[1]}: needs a data set, for example data=stem_folder {key[1]}=..."
     if key:
         return f"{key[1]}: no such key, {did_you_mean(key[1], valid_keys(command, key[1]))}"
     option = re.search(r"'([\w-]+)/([\w./-]+)'\s+Available options in '[^']+':\n(.*)", text, re.S)
     if option:
         group, name = option[1], option[2]
-        options = [line.strip() for line in option[3].splitlines() if line.startswith("\t")]
+        listed = option[3].partition("Config search path")[0].splitlines()
+        options = [name.strip() for name in listed if name.strip() and "\t_" not in name]
         return f"{group}={name}: no such option, {did_you_mean(name, options)}"
     if "mismatched input" in text or "extraneous input" in text or "LexerNoViableAlt" in text:
         return f"{' '.join(text.split())}; quote values that hold = , ( ) or spaces: key='\"...\"'"
@@ -158,7 +189,7 @@ def valid_keys(command: str, wrong: str) -> list[str]:
             keys = list(flat_keys(compose(command, choices)))
         except HydraException:
             keys = list(flat_keys(compose(command)))
-    groups = [folder.name for folder in config_dir().iterdir() if folder.is_dir()]
-    depth = wrong.count(".")
-    same_level = [key for key in keys if key.count(".") == depth]
-    return same_level + (groups if depth == 0 else [])
+    extra = {"train": ["experiment"], "evaluate": ["data"]}.get(command, [])
+    depth, name = wrong.count("."), wrong.rpartition(".")[2]
+    alike = [key for key in keys if key.endswith(f".{name}")]
+    return alike or [key for key in (*keys, *extra) if key.count(".") == depth]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -14,6 +15,19 @@ from omegaconf.errors import OmegaConfBaseException
 
 from auralflow_pl.arguments import check_arguments
 from auralflow_pl.errors import InputError, did_you_mean
+
+POSITIVE = (
+    "chunk_seconds",
+    "audio.sample_rate",
+    "audio.channels",
+    "separation.window_seconds",
+    "separation.batch_size",
+    "data.batch_size",
+    "data.chunks_per_epoch",
+    "data.max_tracks",
+    "data.prefetch_factor",
+)
+NOT_NEGATIVE = ("seed", "data.num_workers", "separation.overlap")
 
 
 def config_dir() -> Path:
@@ -150,9 +164,21 @@ def validated(config: DictConfig, schema: type) -> DictConfig:
         OmegaConf.resolve(checked)
     except OmegaConfBaseException as error:
         raise InputError(f"{error.full_key}: {' '.join(str(error.msg).split())}") from error
+    check_ranges(checked)
     for where, node in targets(checked):
         check_target(where, node)
     return checked  # type: ignore[return-value]
+
+
+def check_ranges(config: DictConfig) -> None:
+    """Raise InputError for numbers that make no sense whatever else is chosen."""
+    for key in (*POSITIVE, *NOT_NEGATIVE):
+        value = OmegaConf.select(config, key)
+        if value is None:
+            continue
+        least = "at least 0" if key in NOT_NEGATIVE else "more than 0"
+        if not math.isfinite(value) or value < 0 or (value == 0 and key in POSITIVE):
+            raise InputError(f"{key}={value}: expected {least}")
 
 
 def missing_keys(node: Any, where: str = "") -> Iterator[str]:
@@ -172,6 +198,13 @@ def check_keys(config: Mapping[str, Any], schema: type, where: str) -> None:
         if key not in valid:
             raise InputError(f"{name}: no such key, {did_you_mean(str(key), valid)}")
         default = valid[key].default_factory
+        if config[key] is None and valid[key].default is MISSING:
+            raise InputError(f"{name}=null: expected a value")
+        if is_dataclass(default) and not OmegaConf.is_dict(config[key]):
+            raise InputError(
+                f"{name}={config[key]}: expected {name}.<key>=... with one of "
+                f"{', '.join(entry.name for entry in fields(default))}"
+            )
         if is_dataclass(default):
             check_keys(config[key], default, f"{name}.")
 

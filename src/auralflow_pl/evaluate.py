@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import csv
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor
 from tqdm import tqdm
 
 from auralflow_pl.audio.writing import check_writable, staged
-from auralflow_pl.checkpoint import load_checkpoint, load_separator
+from auralflow_pl.checkpoint import build_source, load_checkpoint, load_separator
 from auralflow_pl.config import EvaluateKeys, build, plain, validated
 from auralflow_pl.data.tracks import Track, TrackSource, resolve_targets
 from auralflow_pl.device import choose_device
@@ -64,21 +65,18 @@ def find_source(config: DictConfig) -> tuple[str, TrackSource]:
         source.prepare()
         return Path(config.data.root).name, source
     data = load_checkpoint(config.ckpt).config["data"]
-    node = data["source"]
-    if not str(node.get("_target_")).startswith("auralflow_pl.data."):
-        raise InputError(f"ckpt={config.ckpt}: has no data set of ours; pass data=...")
     if not Path(data["root"]).is_dir():
         raise InputError(
             f"the checkpoint was trained on data.root={data['root']}, which is not here; "
             "pass data=<set> data.root=<folder>"
         )
-    return Path(data["root"]).name, build(OmegaConf.create(node))
+    return Path(data["root"]).name, build_source(data["source"], list(config.trust))
 
 
 def default_output(ckpt: Path, name: str, split: str) -> Path:
-    """`eval/<data set>-<split>` in the run folder of a checkpoint, or beside a lone file."""
+    """`eval/<ckpt>/<data set>-<split>` in the run folder of a checkpoint, or beside a lone file."""
     run_dir = ckpt.parent.parent if ckpt.parent.name == "checkpoints" else ckpt.parent
-    return run_dir / "eval" / f"{name}-{split}"
+    return run_dir / "eval" / ckpt.stem / f"{name}-{split}"
 
 
 @torch.inference_mode()
@@ -128,7 +126,7 @@ def summary(scores: Sequence[Score]) -> str:
                     average([getattr(s, key) for s in heard])
                     for key in ("si_sdr", "si_sdr_mixture", "si_sdr_oracle")
                 )
-                gap = (estimate - mixture) / (oracle - mixture)
+                gap = (estimate - mixture) / (oracle - mixture) if oracle > mixture else math.nan
                 lines.append(
                     f"{target:<12}{label:<14}{estimate:>10.2f}{mixture:>10.2f}{oracle:>10.2f}{gap:>8.0%}"
                 )

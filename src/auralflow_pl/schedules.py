@@ -8,6 +8,8 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
+from auralflow_pl.errors import InputError
+
 Schedule = dict[str, Any]
 
 
@@ -21,7 +23,12 @@ def cosine(
         total_steps: of the whole training.
         warmup: share of the steps in which the rate rises.
         floor: share of the rate that is left at the end.
+
+    Raises:
+        InputError: the training has no end.
     """
+    if total_steps < 1:
+        raise InputError("scheduler=cosine needs an end: set trainer.max_epochs to a number")
     rising = max(1, round(warmup * total_steps))
 
     def factor(step: int) -> float:

@@ -68,7 +68,9 @@ def find_jobs(source: Path, output: Path) -> Iterator[tuple[Path, Path]]:
     files = sorted(
         p
         for p in source.rglob("[!.]*")
-        if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file() and output not in p.parents
+        if p.suffix.lower() in AUDIO_SUFFIXES
+        and p.is_file()
+        and output.resolve() not in p.resolve().parents
     )
     if not files:
         raise InputError(
@@ -93,11 +95,9 @@ def separate_file(separator: Separator, path: Path, folder: Path, residual: bool
     estimates = separator(audio.samples.to(device), audio.sample_rate).cpu()
     named = dict(zip(separator.targets, estimates, strict=True))
     wanted = output_subtype(audio.subtype)
-    stems, subtype = complementary(audio.samples, named, wanted)
+    stems, subtype = complementary(audio.samples, named, wanted, residual)
     if subtype != wanted:
         log.info("%s: stems exceed full scale, written as 32-bit float instead of %s", path, wanted)
-    if not residual:
-        del stems["residual"]
     with staged(folder) as temporary:
         for name, samples in stems.items():
             write_wav(temporary / f"{name}.wav", samples, audio.sample_rate, subtype)

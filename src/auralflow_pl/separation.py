@@ -122,14 +122,24 @@ class Separator(nn.Module):
             sample_rate: in Hz; default: the rate of the network.
 
         Returns:
-            `(..., targets, channels, time)`, exactly as long, at the rate of the input.
+            float32 `(..., targets, channels, time)`, exactly as long, at the rate of the input.
+            Gradients are recorded in training mode only.
+
+        Raises:
+            InputError: no samples, or no axis of channels.
         """
+        if audio.ndim < 2 or audio.numel() == 0:
+            raise InputError(
+                f"audio of shape {tuple(audio.shape)}: expected (..., channels, time), not empty"
+            )
         *batch, channels, time = audio.shape
+        audio = audio.float()
         rate = self.sample_rate if sample_rate is None else sample_rate
         signals = resample(audio, rate, self.sample_rate).reshape(
             -1, channels, -(-time * self.sample_rate // rate)
         )
-        estimates = torch.stack([self.separate_signal(signal) for signal in signals])
+        with torch.set_grad_enabled(self.training and torch.is_grad_enabled()):
+            estimates = torch.stack([self.separate_signal(signal) for signal in signals])
         estimates = match_length(resample(estimates, self.sample_rate, rate), time)
         return estimates.reshape(*batch, len(self.targets), channels, time)
 

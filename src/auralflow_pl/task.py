@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -58,7 +59,7 @@ class SeparationTask(pl.LightningModule):
         if channels_last:
             separator.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         names = ("si_sdr", "si_sdr_gain", *(f"si_sdr/{name}" for name in separator.targets))
-        self.scores = nn.ModuleDict({name: MeanMetric() for name in names})
+        self.scores = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in names})
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Make what a step draws (dropout) a pure function of its place, as its chunks are."""
@@ -97,13 +98,16 @@ class SeparationTask(pl.LightningModule):
         """Log the means.
 
         Raises:
-            InputError: the targets are silent in every validation track.
+            InputError: the targets are silent in every validation track, or a score is not finite.
         """
         if not self.scores["si_sdr"].update_called:
             raise InputError(
                 f"target={list(self.separator.targets)}: silent in every validation track; "
                 "choose another target or other tracks"
             )
+        score = self.scores["si_sdr"].compute()
+        if not torch.isfinite(score):
+            raise InputError("val/si_sdr is not finite: training diverged; lower optimizer.lr")
         several = len(self.separator.targets) > 1
         for name, metric in self.scores.items():
             if metric.update_called and (several or "/" not in name):
@@ -115,8 +119,11 @@ class SeparationTask(pl.LightningModule):
         optimizer = self.make_optimizer(self.parameters())
         if self.make_schedule is None:
             return optimizer
-        steps = int(self.trainer.estimated_stepping_batches)
-        return {"optimizer": optimizer, "lr_scheduler": self.make_schedule(optimizer, steps)}
+        steps = self.trainer.estimated_stepping_batches
+        schedule = self.make_schedule(optimizer, int(steps) if math.isfinite(steps) else 0)
+        if "monitor" in schedule:
+            schedule["frequency"] = self.trainer.check_val_every_n_epoch or 1
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the configuration: plain values, so `weights_only=True` can load it."""

@@ -19,6 +19,7 @@ AUDIO_SUFFIXES = frozenset(
     ".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .caf .w64 .rf64 "  # noqa: SIM905
     ".m4a .m4b .mp4 .aac .wma .mka .webm .mov .mkv .ac3 .ape .wv .tta".split()
 )
+INTEGER_FORMATS = {"s16": "PCM_16", "s32": "PCM_24"}  # what lossless codecs of FFmpeg decode to
 UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # what streaming writers put where a size belongs
 
 
@@ -27,7 +28,9 @@ class Audio(NamedTuple):
 
     samples: Tensor  # (channels, time), float32
     sample_rate: int  # Hz
-    subtype: str  # as libsndfile names sample formats: PCM_16, FLOAT, ...; AAC etc. from FFmpeg
+    subtype: (
+        str  # as libsndfile names sample formats: PCM_16, FLOAT, ...; AAC and so on from FFmpeg
+    )
 
 
 class Header(NamedTuple):
@@ -91,7 +94,9 @@ def read_audio(path: Path) -> Audio:
                     f"{len(samples)} could be decoded; replace the file"
                 )
         check_riff_length(path)
-    except soundfile.LibsndfileError as error:
+    except InputError:
+        raise
+    except (soundfile.LibsndfileError, ValueError, MemoryError) as error:
         audio = read_streams(path, streams=1, because=reason(error))[0]
     if audio.samples.shape[-1] == 0:
         raise InputError(f"{path}: holds no samples; expected at least one")
@@ -139,7 +144,7 @@ def decode(container: av.container.InputContainer, chosen: list[av.AudioStream])
                 np.concatenate(parts[s.index] or [np.zeros((s.channels, 0), np.float32)], axis=1)
             ),
             s.rate,
-            s.codec_context.name.upper(),
+            INTEGER_FORMATS.get(s.format.name.rstrip("p"), s.codec_context.name.upper()),
         )
         for s in chosen
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from torch.nn.functional import pad
 
 
 def resample(audio: Tensor, source_rate: int, target_rate: int) -> Tensor:
@@ -14,7 +15,7 @@ def resample(audio: Tensor, source_rate: int, target_rate: int) -> Tensor:
         return audio
     from torchaudio.functional import resample as windowed_sinc
 
-    return windowed_sinc(
+    resampled = windowed_sinc(
         audio,
         source_rate,
         target_rate,
@@ -23,10 +24,10 @@ def resample(audio: Tensor, source_rate: int, target_rate: int) -> Tensor:
         resampling_method="sinc_interp_kaiser",
         beta=14.8,
     )
+    # torchaudio 2.11 counts the samples in float32 and is one off beyond 2**24 of them.
+    return match_length(resampled, -(-audio.shape[-1] * target_rate // source_rate))
 
 
 def match_length(audio: Tensor, length: int) -> Tensor:
     """Cut or zero-pad `(..., time)` at the end to `length` samples."""
-    from torch.nn.functional import pad
-
     return pad(audio, (0, length - audio.shape[-1]))

@@ -29,7 +29,7 @@ def output_subtype(source: str) -> str:
 
 
 def complementary(
-    mixture: Tensor, estimates: Mapping[str, Tensor], subtype: str
+    mixture: Tensor, estimates: Mapping[str, Tensor], subtype: str, residual: bool = True
 ) -> tuple[dict[str, Tensor], str]:
     """Round estimates to the grid of `subtype`, and let `residual` be what is left of the mixture.
 
@@ -41,17 +41,20 @@ def complementary(
         mixture: `(channels, time)`.
         estimates: name to `(channels, time)`.
         subtype: PCM_16, PCM_24 or FLOAT.
+        residual: whether it is wanted.
 
     Returns:
-        the stems with `residual` as the last, and the subtype to write them with.
+        the stems, with `residual` as the last, and the subtype to write them with.
     """
     if subtype in PCM_BITS:
         scale = 2.0 ** (PCM_BITS[subtype] - 1)
         stems = {name: torch.round(x.double() * scale) for name, x in estimates.items()}
-        stems["residual"] = torch.round(mixture.double() * scale) - sum(stems.values())
+        if residual:
+            stems["residual"] = torch.round(mixture.double() * scale) - sum(stems.values())
         if all(x.min() >= -scale and x.max() < scale for x in stems.values()):
             return {name: x / scale for name, x in stems.items()}, subtype
-    return {**estimates, "residual": mixture - sum(estimates.values())}, "FLOAT"
+    rest = {"residual": mixture - sum(estimates.values())} if residual else {}
+    return {**estimates, **rest}, "FLOAT"
 
 
 def encode(samples: Tensor, subtype: str) -> np.ndarray:
@@ -65,10 +68,20 @@ def encode(samples: Tensor, subtype: str) -> np.ndarray:
 
 
 def write_wav(path: Path, samples: Tensor, sample_rate: int, subtype: str) -> None:
-    """Write `(channels, time)` in [-1, 1) as WAV, or as RF64 if it is too large for that."""
+    """Write `(channels, time)` in [-1, 1) as WAV, or as RF64 if it is too large for that.
+
+    Raises:
+        InputError: the disk is full, or the file cannot be written for another reason.
+    """
     too_large = samples.numel() * 4 >= 2**32 - 2**16
     data = encode(samples, subtype)
-    soundfile.write(path, data, sample_rate, subtype, format="RF64" if too_large else "WAV")
+    try:
+        soundfile.write(path, data, sample_rate, subtype, format="RF64" if too_large else "WAV")
+    except soundfile.LibsndfileError as error:
+        raise InputError(
+            f"{path.name}: {data.nbytes} bytes cannot be written into {path.parent.parent} "
+            f"({error.error_string.rstrip('.')}); is the disk full?"
+        ) from error
 
 
 @contextlib.contextmanager

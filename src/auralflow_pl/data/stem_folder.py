@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from auralflow_pl.audio.reading import Header, read_header
-from auralflow_pl.data.tracks import SPLITS, Track
+from auralflow_pl.data.tracks import SPLITS, Track, TrackSource
 from auralflow_pl.errors import InputError, did_you_mean
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".aiff", ".aif", ".mp3")  # in the order of preference
 
 
-class StemFolder:
+class StemFolder(TrackSource):
     """Tracks of a folder; a `mixture` file beside the stems is optional.
 
     Args:
@@ -27,9 +27,6 @@ class StemFolder:
         self.root = Path(root)
         self.stems = tuple(stems)
         self.max_tracks = max_tracks
-
-    def prepare(self) -> None:
-        """Nothing: the files are there, or `tracks` says what is missing."""
 
     def tracks(self, split: str) -> list[Track]:
         """The tracks of a split, by name, every one checked by its headers."""

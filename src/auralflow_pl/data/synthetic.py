@@ -18,7 +18,7 @@ from auralflow_pl.data.stem_folder import StemFolder
 from auralflow_pl.data.synthesis.score import STEMS
 from auralflow_pl.data.synthesis.song import render_song
 from auralflow_pl.data.synthesis.tones import RATE
-from auralflow_pl.data.tracks import SPLITS, Track
+from auralflow_pl.data.tracks import SPLITS
 from auralflow_pl.errors import InputError
 
 RECIPE = "synthetic.json"  # says what a folder was generated with
@@ -91,7 +91,7 @@ class SyntheticSongs(StemFolder):
             raise InputError(f"data.root={self.root}: is a file, expected a folder")
         recipe = self.root / RECIPE
         if recipe.is_file():
-            found = json.loads(recipe.read_text())
+            found = read_recipe(recipe)
             if found != self.recipe:
                 different = sorted(k for k in self.recipe if found.get(k) != self.recipe[k])
                 raise InputError(
@@ -104,9 +104,14 @@ class SyntheticSongs(StemFolder):
                 "folder, or data=stem_folder to read it"
             )
 
-    def tracks(self, split: str) -> list[Track]:
-        """The songs of a split."""
-        return super().tracks(split)
+
+def read_recipe(path: Path) -> dict[str, object]:
+    """What a folder was generated with; nothing, if that is not readable any more."""
+    try:
+        found = json.loads(path.read_text())
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def write_song(root: Path, job: tuple[tuple[int, int, int], str, str], seconds: float) -> None:

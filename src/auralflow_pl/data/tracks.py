@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -39,14 +39,15 @@ class Track:
         return mixture, stems
 
 
-class TrackSource(Protocol):
-    """A data set."""
+class TrackSource(ABC):
+    """A data set; `stems` names what its tracks hold, in the order in which tensors hold them."""
 
     stems: Sequence[str]
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 - nothing to do is a fine default
         """Download or generate what is missing; called by one process before anything is read."""
 
+    @abstractmethod
     def tracks(self, split: str) -> list[Track]:
         """The tracks of `train`, `valid` or `test`, in a fixed order, at least one.
 
@@ -55,13 +56,13 @@ class TrackSource(Protocol):
         """
 
 
-def resolve_targets(target: str | Sequence[str], stems: Sequence[str]) -> tuple[str, ...]:
+def resolve_targets(target: str | Sequence[str] | None, stems: Sequence[str]) -> tuple[str, ...]:
     """The names in `target`, each one checked against the stems of the data set.
 
     Raises:
         InputError: unknown, repeated, or none at all.
     """
-    names = (target,) if isinstance(target, str) else tuple(target)
+    names = (target,) if isinstance(target, str) else tuple(target or ())
     if not names or len(set(names)) != len(names):
         raise InputError(f"target={list(names)}: expected one or several different stems")
     for name in names:

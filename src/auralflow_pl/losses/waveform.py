@@ -16,7 +16,9 @@ class SISDRLoss(nn.Module):
 
     The channels of a target count as one signal, so one scale serves all of them. Where the target
     is silent, SI-SDR is not defined; there the loss is the level of the estimate above `floor_db`,
-    so that leaking into silence costs, and gradients stay finite.
+    so that leaking into silence costs, and gradients stay finite. The floor of the projection lies
+    30 dB lower, so that a silent estimate of a target that is not silent costs 30 dB: silence never
+    wins.
 
     Args:
         floor_db: level in dBFS below which error counts as none.
@@ -34,4 +36,7 @@ class SISDRLoss(nn.Module):
         scale = (estimate * target).mean(-1) / energy.clamp(min=self.floor)
         projection = scale.square() * energy
         noise = (estimate - scale.unsqueeze(-1) * target).square().mean(-1)
-        return 10 * (torch.log10(noise + self.floor) - torch.log10(projection + self.floor)).mean()
+        return (
+            10
+            * (torch.log10(noise + self.floor) - torch.log10(projection + self.floor / 1000)).mean()
+        )

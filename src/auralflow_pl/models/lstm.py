@@ -15,9 +15,9 @@ TIME, FREQUENCY = 0, 1
 class RecurrentBottleneck(Bottleneck):
     """Adds to the deepest map what a bidirectional LSTM reads along one of its axes.
 
-    `input_axis=0`: one sequence over time for each item; a step holds all channels and cells.
-    `input_axis=1`: one sequence over frequency for each moment; a step holds the channels of a cell.
-    Either way sequences may be of any length, and items of a batch never meet.
+    With `input_axis=0` there is one sequence over time for each item, and a step holds all channels
+    and cells. With `input_axis=1` there is one sequence over frequency for each moment, and a step
+    holds the channels of a cell. Sequences may be of any length, and items of a batch never meet.
 
     Args:
         size: channels of the deepest map.

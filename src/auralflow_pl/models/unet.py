@@ -58,7 +58,7 @@ class Up(nn.Module):
 
 
 class Encoder(nn.Module):
-    """A chain of `Down`: level `k` has `sizes[k]` channels and `2 ** -(k + 1)` of the resolution."""
+    """A chain of `Down`: level `k` has `sizes[k]` channels at `2 ** -(k + 1)` of the resolution."""
 
     def __init__(self, channels: int, sizes: Sequence[int], leak: float) -> None:
         super().__init__()
