@@ -130,3 +130,37 @@ def test_other_lightning_checkpoints_are_named(tmp_path):
     torch.save([1, 2], path)
     with pytest.raises(InputError, match="another project"):
         load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"_target_": "os.system", "command": "touch {trace}"},
+        {"_target_": "pathlib.Path.touch", "_args_": ["{trace}"]},
+        {"_target_": "auralflow_pl.data.synthetic.Path.touch", "_args_": ["{trace}"]},
+        {"_target_": "auralflow_pl.data.synthetic.write_song", "root": "{trace}"},
+        {
+            "_target_": "auralflow_pl.data.synthetic.SyntheticSongs",
+            "root": {"_target_": "pathlib.Path.touch", "_args_": ["{trace}"]},
+        },
+        {"_target_": "auralflow_pl.data.synthetic.SyntheticSongs", "root": "{trace}"},
+    ],
+)
+def test_the_data_set_of_a_checkpoint_runs_and_writes_nothing(command, ckpt, tmp_path, source):
+    trace = str(tmp_path / "trace")
+
+    def plant(node):
+        if isinstance(node, dict):
+            return {key: plant(value) for key, value in node.items()}
+        return [plant(v) for v in node] if isinstance(node, list) else node.format(trace=trace)
+
+    path = altered(
+        ckpt,
+        tmp_path / "evil.ckpt",
+        lambda c: c["auralflow_pl"]["config"]["data"].update(
+            source=plant(source), root=str(tmp_path)
+        ),
+    )
+    done = command("evaluate", f"ckpt={path}")
+    assert done.error
+    assert [p.name for p in tmp_path.iterdir()] == ["evil.ckpt"]

@@ -58,12 +58,31 @@ def test_unknown_command():
         ("separation.overlap=0.9", "overlap from 0 to 0.5"),
         ("audio.sample_rate=48000", "44100 Hz, expected audio.sample_rate=48000"),
         ("audio.sample_rate=fast", "audio.sample_rate: Value 'fast'"),
-        ("chunk_seconds=0", "chunk_seconds=0.0: expected at least one sample"),
+        ("chunk_seconds=0", "chunk_seconds=0.0: expected more than 0"),
         ("data.source.seed=5", "another recipe (seed differ)"),
         ("data=stem_folder", "missing required key: data.root; pass data.root=..."),
-        ("resume=none.ckpt", "ckpt=none.ckpt: no such file"),
+        ("resume=none.ckpt", "resume=none.ckpt: no such file"),
         ("trainer.max_epochs=many", "max_epochs"),
         ("target=(", "quote values"),
+        ("target=null", "expected a value"),
+        ("audio=44100", "audio=44100: expected audio.<key>=... with one of sample_rate"),
+        ("model=null", "model=null: expected one of lstm, simple"),
+        ("seed=-1", "seed=-1: expected at least 0"),
+        ("audio.channels=0", "audio.channels=0: expected more than 0"),
+        ("data.batch_size=0", "data.batch_size=0: expected more than 0"),
+        ("data.max_tracks=-1", "data.max_tracks=-1: expected more than 0"),
+        ("chunk_seconds=nan", "chunk_seconds=nan: expected more than 0"),
+        ("data.stems=[bass,vocals]", "this data set has ['vocals', 'drums', 'bass', 'other']"),
+        ("model.levels=0", "levels from 1 to 10"),
+        ("model.width=abc", "model.width=abc: expected int"),
+        ("optimizer.lr=fast", "optimizer.lr=fast: expected"),
+        ("optimizer.lr=-1", "Invalid learning rate: -1"),
+        ("optimizer=sgd", "optimizer=sgd: no such option, expected one of adamw"),
+        ("scheduler.factor=2", "Factor should be < 1.0"),
+        ("loss=[l1,si_sdr]", "loss takes one option; to compare several, -m loss=l1,si_sdr"),
+        ("+trainer.precision=16", "trainer.precision: is set by another key"),
+        ("trainer.accelerator=abacus", "abacus"),
+        ("song.mp3", "song.mp3: expected key=value"),
     ],
 )
 def test_mistakes_in_training(command, songs, tmp_path, argument, message):
@@ -71,7 +90,39 @@ def test_mistakes_in_training(command, songs, tmp_path, argument, message):
     run_dir = tmp_path / "run"
     done = command("train", *tiny, f"paths.run_dir={run_dir}", argument)
     assert message in done.error
-    assert not (run_dir / "checkpoints").exists()
+    assert not run_dir.exists() or not list(run_dir.rglob("*.ckpt"))
+    assert "Error executing job" not in done.err
+
+
+def test_a_refused_run_leaves_nothing(command, songs, tmp_path):
+    done = command(
+        "train", *TINY, f"data.root={songs}", f"paths.run_dir={tmp_path / 'r'}", "target=x"
+    )
+    assert done.code == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_is_resumed_with_its_own_configuration_only(command, songs, run, tmp_path):
+    base = ["train", *TINY, f"data.root={songs}", f"paths.run_dir={run}"]
+    assert "its target differs" in command(*base, "resume=auto", "target=drums").error
+    assert "its model differs" in command(*base, "resume=auto", "model.width=4").error
+    assert "its scheduler differs" in command(*base, "resume=auto", "scheduler=cosine").error
+    copy = tmp_path / "other.ckpt"
+    copy.write_bytes((run / "checkpoints" / "last.ckpt").read_bytes())
+    assert "holds a run already" in command(*base, f"resume={copy}").error
+
+
+def test_a_run_that_diverges_saves_no_checkpoint(command, songs, tmp_path):
+    done = command(
+        "train",
+        *TINY,
+        f"data.root={songs}",
+        f"paths.run_dir={tmp_path / 'run'}",
+        "optimizer.lr=1e30",
+        "trainer.gradient_clip_val=null",
+    )
+    assert "training diverged; lower optimizer.lr" in done.error
+    assert not list(tmp_path.rglob("*.ckpt"))
 
 
 @pytest.mark.parametrize(
@@ -162,18 +213,28 @@ def test_a_bad_checkpoint(command, song, tmp_path, name):
         (["split=tets"], "split=tets: did you mean 'test'?"),
         (["device=quantum"], "device=quantum: not available here"),
         (["data=stem_folder", "data.root=nowhere"], "data.root=nowhere: no such folder"),
-        (
-            ["data=stem_folder", "data.root=nowhere", "data.stems=[a,b]"],
-            "target=vocals: no such stem",
-        ),
+        (["data=stem_folder", "data.root=x", "data.stems=[a,b]"], "target=vocals: no such stem"),
+        (["data.root=nowhere"], "data.root: needs a data set, for example data=stem_folder"),
+        (["device=meta"], "device=meta: not available here"),
     ],
 )
 def test_mistakes_in_evaluation(command, ckpt, arguments, message):
     assert message in command("evaluate", f"ckpt={ckpt}", *arguments).error
 
 
-def test_awkward_file_names_need_no_quoting(command, ckpt, song, tmp_path):
-    awkward = song.rename(tmp_path / "My Song (live), take=2 [mix]'s.wav")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "My Song (live), take=2 [mix]'s.wav",
+        "Café 日本語.wav",
+        "Rock & Roll; what?! <x> ^a~b `c` #1 $5 {z}.wav",
+        "1.10.wav",
+        "back\\slash'.wav",
+        "null.wav",
+    ],
+)
+def test_awkward_file_names_need_no_quoting(command, ckpt, song, tmp_path, name):
+    awkward = song.rename(tmp_path / name)
     done = command("separate", f"ckpt={ckpt}", f"input={awkward}", f"output={tmp_path / 'out'}")
     assert done.code == 0, done.err
     assert (tmp_path / "out" / awkward.stem / "vocals.wav").is_file()

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from auralflow_pl.audio.resampling import resample
 from auralflow_pl.errors import InputError
 from auralflow_pl.metrics.si_sdr import si_sdr
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
@@ -77,6 +78,24 @@ def test_resampling_there_and_back_keeps_a_tone(rate):
     tone = torch.sin(2 * torch.pi * 440 * torch.arange(2 * rate) / rate)[None]
     middle = slice(rate // 2, -rate // 2)
     assert si_sdr(separator()(tone, rate)[0, 0, middle], tone[0, middle]) > 60
+
+
+def test_lengths_beyond_the_integers_of_float32():
+    """torchaudio counts in float32; beyond 2 ** 24 samples it is off by one."""
+    for length in (20_000_001, 28_800_007):
+        assert resample(torch.zeros(1, length), 48000, 44100).shape[-1] == -(-length * 147 // 160)
+
+
+def test_no_gradients_in_evaluation_mode():
+    model = separator(UNet(n_fft=256, width=2, levels=2))
+    assert not model(torch.randn(1, 999)).requires_grad
+    assert model.train()(torch.randn(1, 999)).requires_grad
+
+
+@pytest.mark.parametrize("shape", [(500,), (1, 0), (0, 500)])
+def test_audio_without_samples_or_channels_is_refused(shape):
+    with pytest.raises(InputError, match=r"expected \(\.\.\., channels, time\)"):
+        separator()(torch.zeros(shape))
 
 
 def test_bundle_is_consistent():

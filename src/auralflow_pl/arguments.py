@@ -42,13 +42,11 @@ def type_hints(function: Callable[..., Any]) -> Mapping[str, Any]:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a scalar may stand where `hint` is expected; True for hints that are no scalars."""
-    options = typing.get_args(hint) if typing.get_origin(hint) in SCALAR_UNIONS else (hint,)
-    if not all(option in SCALARS for option in options):
+    """Whether a scalar may stand where `hint` is expected; True for hints that are no classes."""
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    options = typing.get_args(hint) if union else (hint,)
+    if not all(isinstance(option, type) for option in options):
         return True
     if isinstance(value, bool):
         return bool in options
     return isinstance(value, options) or (isinstance(value, int) and float in options)
-
-
-SCALAR_UNIONS = (typing.Union, types.UnionType)

@@ -75,12 +75,12 @@ def run(command: str) -> None:
     A user's mistake ends in one line on standard error and exit code 1. With HYDRA_FULL_ERROR=1 in
     the environment every error shows where it came from.
     """
-    before = os.environ.get("HYDRA_FULL_ERROR", "0")
-    verbose = before == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra leaves its errors to us
     for stream in (sys.stdout, sys.stderr):  # file names need not be valid text
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.argv[1:] = prepare_arguments(command, sys.argv[1:])
+    before = os.environ.get("HYDRA_FULL_ERROR", "0")
+    verbose = before == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra leaves its errors to us
     try:
         hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=command)(
             lambda config: call(command, config, verbose)
@@ -107,6 +107,9 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         key, equals, value = argument.partition("=")
         if not equals:
             fail(f"{argument}: expected key=value; see {command} --help")
+        if value == "null" and (config_dir() / key).is_dir():
+            options = sorted(path.stem for path in (config_dir() / key).glob("[!_]*.yaml"))
+            fail(f"{argument}: expected one of {', '.join(options)}")
         if value.startswith("[") and (config_dir() / key).is_dir() and key not in LISTS:
             fail(f"{argument}: {key} takes one option; to compare several, -m {key}={value[1:-1]}")
     return sweep[:1] + [quote_path(argument, bool(sweep)) for argument in rest]

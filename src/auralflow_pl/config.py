@@ -241,10 +241,8 @@ def build(node: Any, **arguments: Any) -> Any:
         cause = error.__cause__ or error
         if isinstance(cause, InputError):
             raise cause from None
-        if isinstance(cause, TypeError | ValueError):
-            text = " ".join(str(cause).split())
-            raise InputError(f"{node['_target_'].rpartition('.')[2]}: {text}") from error
-        raise
+        text = " ".join(str(cause).split())
+        raise InputError(f"{node['_target_'].rpartition('.')[2]}: {text}") from error
 
 
 def plain(config: Any) -> Any:

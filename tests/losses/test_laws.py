@@ -50,6 +50,14 @@ def test_the_ideal_mask_is_better_than_noise_and_silence(loss):
     assert best < loss(bundle(mixture, target, torch.full_like(ideal, 1e-3)))
 
 
+def test_silence_does_not_beat_a_poor_estimate(loss):
+    mixture, target, mask = random_bundle()
+    separation = bundle(mixture, target, mask)
+    ideal = (separation.target_magnitude / separation.mixture_magnitude.unsqueeze(1)).clamp(0, 1)
+    poor = (ideal + 0.1 * torch.rand_like(ideal)).clamp(0, 1)
+    assert loss(bundle(mixture, target, poor)) < loss(bundle(mixture, target, 0 * ideal))
+
+
 def test_gradient_agrees_with_finite_differences(loss):
     mixture, target, mask = random_bundle(torch.float64, batch=1)
     small = mask.detach()[..., :3, :2].clone().requires_grad_()

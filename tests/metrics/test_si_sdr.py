@@ -27,6 +27,19 @@ def test_finite_on_silence(estimate, target, dtype):
     assert torch.isfinite(si_sdr(estimate * sound, target * sound))
 
 
+@pytest.mark.parametrize("gain", [1e-6, 1e-3, 1.0, 1e3])
+def test_scale_does_not_matter(gain):
+    target = torch.randn(44100)
+    estimate = target + torch.randn(44100)
+    reference = si_sdr(estimate, target)
+    torch.testing.assert_close(si_sdr(gain * estimate, target), reference, atol=0.01, rtol=0)
+
+
+def test_silence_is_a_bad_estimate():
+    target = torch.randn(44100)
+    assert si_sdr(torch.zeros(44100), target) < -60
+
+
 def test_perfect_estimate_is_better_than_60_db():
     target = torch.randn(44100)
     assert si_sdr(target, target) > 60
