@@ -109,6 +109,37 @@ def test_several_targets_from_one_network_in_stereo(train, command, songs, tmp_p
     ]
 
 
+def test_losses_add_up_with_their_weights(train):
+    folder = train(
+        "sum",
+        "loss=[l1,si_sdr]",
+        "loss_weights={si_sdr:0.1}",
+        "model=vae",
+        "logger=csv",
+        "model.bottleneck.hidden_size=4",
+        "model.bottleneck.kl_warmup_steps=0",
+    )
+    (row,) = [r for r in rows(folder.parent / "csv" / "metrics.csv") if r["train/loss_epoch"]]
+    parts = {name: float(row[f"train/{name}_epoch"]) for name in ("l1", "si_sdr", "kl")}
+    assert parts["kl"] > 0
+    total = parts["l1"] + 0.1 * parts["si_sdr"] + parts["kl"]
+    assert float(row["train/loss_epoch"]) == pytest.approx(total, abs=1e-5)
+
+
+@pytest.mark.parametrize("model", ["lstm", "vae"])
+def test_the_other_networks_train_resume_and_separate(train, command, songs, tmp_path, model):
+    small = [f"model={model}", "model.bottleneck.hidden_size=4"]
+    whole = train("whole", *small, "trainer.max_epochs=2")
+    part = train("part", *small)
+    train("part", *small, "trainer.max_epochs=2", "resume=auto")
+    assert same(weights(part / "last.ckpt"), weights(whole / "last.ckpt"))
+    source = songs / "test" / "song000" / "mixture.wav"
+    done = command(
+        "separate", f"ckpt={part / 'best.ckpt'}", f"input={source}", f"output={tmp_path}"
+    )
+    assert done.code == 0, done.err
+
+
 def test_evaluation_agrees_with_separation_and_torchmetrics(command, ckpt, songs, tmp_path):
     """The number in eval.csv is that of the stem on disk, measured by other people's code."""
     done = command("evaluate", f"ckpt={ckpt}", f"output={tmp_path / 'eval'}")
@@ -264,7 +295,7 @@ def test_a_sweep_runs_every_job_in_its_own_folder(command, songs, tmp_path):
         f"paths.run_dir={tmp_path / 'sweep'}",
     )
     assert done.code == 0, done.err
-    for job, loss in (("0", "L1Loss"), ("1", "SISDRLoss")):
+    for job, loss in (("0", "l1"), ("1", "si_sdr")):
         folder = tmp_path / "sweep" / job
         assert (folder / "checkpoints" / "best.ckpt").is_file()
-        assert OmegaConf.load(folder / "config.yaml").loss["_target_"].endswith(loss)
+        assert list(OmegaConf.load(folder / "config.yaml").loss) == [loss]

@@ -101,6 +101,7 @@ class TrainKeys:
     """Top level of configs/train.yaml."""
 
     target: Any = MISSING
+    loss_weights: dict[str, float] | None = None
     seed: int = MISSING
     chunk_seconds: float = MISSING
     resume: str | None = None

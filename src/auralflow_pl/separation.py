@@ -43,6 +43,11 @@ class Separation:
         return self.stft(self.target).abs()
 
     @cached_property
+    def rest_magnitude(self) -> Tensor:
+        """Of the mixture without each target, `(batch, targets, channels, freq, frames)`."""
+        return self.stft(self.mixture.unsqueeze(1) - self.target).abs()
+
+    @cached_property
     def estimate(self) -> Tensor:
         """Waveforms `(batch, targets, channels, time)`, with the phase of the mixture."""
         masked = self.mask * self.spectrogram.unsqueeze(1)

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 
 from auralflow_pl.checkpoint import FORMAT, KEY
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.metrics.si_sdr import is_silent, si_sdr
 from auralflow_pl.schedules import Schedule
 from auralflow_pl.separation import Separator
@@ -25,33 +25,43 @@ Batch = dict[str, Any]
 class SeparationTask(pl.LightningModule):
     """Trains the network of a Separator on chunks and validates the Separator on whole tracks.
 
-    Logs `train/<term>` for the loss and every penalty, and at validation `val/si_sdr` and
+    Logs `train/loss`, the weighted sum of all losses and penalties, each of them under its own name
+    (`train/l1`, `train/kl`), and at validation `val/si_sdr` and
     `val/si_sdr_gain` in dB (means over tracks and targets that are not silent; with several targets
     also `val/si_sdr/<target>`).
 
     Args:
         separator: what is trained.
-        loss: maps a `Separation` to a scalar.
+        losses: by name; each maps a `Separation` to a scalar.
         stems: of the batches, in their order.
         optimizer: makes the optimizer from parameters.
         schedule: makes the schedule from optimizer and number of steps; None for a constant rate.
         config: plain and resolved; kept in every checkpoint, so that `ckpt=` is enough later.
         channels_last: memory format of the network's maps.
+        loss_weights: of the losses, by name; 1 where nothing is said.
+
+    Raises:
+        InputError: a weight for a loss that there is not.
     """
 
     def __init__(
         self,
         separator: Separator,
-        loss: nn.Module,
+        losses: Mapping[str, nn.Module],
         stems: Sequence[str],
         optimizer: Callable[[Iterator[nn.Parameter]], Optimizer],
         schedule: Callable[[Optimizer, int], Schedule] | None = None,
         config: Mapping[str, Any] | None = None,
         channels_last: bool = False,
+        loss_weights: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
+        for name in loss_weights or {}:
+            if name not in losses:
+                raise InputError(f"loss_weights.{name}: no such loss, {did_you_mean(name, losses)}")
         self.separator = separator
-        self.loss = loss
+        self.losses = nn.ModuleDict(losses)
+        self.loss_weights = dict.fromkeys(losses, 1.0) | dict(loss_weights or {})
         self.picks = [list(stems).index(target) for target in separator.targets]
         self.make_optimizer = optimizer
         self.make_schedule = schedule
@@ -70,13 +80,16 @@ class SeparationTask(pl.LightningModule):
         """Loss and penalties of a batch of chunks."""
         target = batch["stems"][:, self.picks]
         separation = self.separator.separate_chunk(batch["mixture"], target)
-        terms = {"loss": self.loss(separation), **separation.penalties}
+        terms = {name: loss(separation) for name, loss in self.losses.items()}
+        total = sum(self.loss_weights[name] * term for name, term in terms.items())
+        total = total + sum(separation.penalties.values())
+        terms |= {"loss": total, **separation.penalties}
         logged = {f"train/{name}": term.detach() for name, term in terms.items()}
         size = len(batch["mixture"])
-        self.log_dict(logged, on_step=True, on_epoch=True, prog_bar=True, batch_size=size)
+        self.log_dict(logged, on_step=True, on_epoch=True, batch_size=size)
         rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
         self.log("train/learning_rate", rate, on_step=True, on_epoch=False)
-        return sum(terms.values())  # type: ignore[return-value]
+        return total
 
     def validation_step(self, batch: Batch) -> None:
         """Separate a whole track and collect the scores of its targets."""

@@ -87,12 +87,13 @@ def build_task(config: DictConfig) -> SeparationTask:
     rehearse(optimizer, schedule)
     return SeparationTask(
         separator,
-        build(config.loss),
+        {name: build(node) for name, node in config.loss.items()},
         settings["data"]["stems"],
         optimizer,
         schedule,
         settings,
         config.precision.channels_last,
+        settings["loss_weights"],
     )
 
 

@@ -6,6 +6,7 @@ from torch.nn.functional import l1_loss
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
 from auralflow_pl.config import build
+from auralflow_pl.errors import InputError
 from auralflow_pl.separation import Separation
 from auralflow_pl.signal.stft import STFT
 from support import composed, option_names
@@ -13,7 +14,7 @@ from support import composed, option_names
 
 def bundle(mixture, target, mask):
     stft = STFT(256, 256, 128)
-    return Separation(mixture, stft(mixture), mask, {}, stft, target)
+    return Separation(mixture, stft(mixture), mask, {"kl": torch.zeros(())}, stft, target)
 
 
 def random_bundle(dtype=torch.float32, mixture_gain=1.0, target_gain=1.0, batch=2):
@@ -25,9 +26,13 @@ def random_bundle(dtype=torch.float32, mixture_gain=1.0, target_gain=1.0, batch=
     return mixture, target, mask.requires_grad_()
 
 
+def make(name, *overrides):
+    return build(composed("train", f"loss={name}", *overrides).loss[name])
+
+
 @pytest.fixture(params=option_names("loss"))
 def loss(request):
-    return build(composed("train", f"loss={request.param}").loss)
+    return make(request.param)
 
 
 @pytest.mark.parametrize("gains", [(1.0, 1.0), (1.0, 0.0), (0.0, 1.0), (0.0, 0.0)])
@@ -77,12 +82,101 @@ def test_l1_of_known_magnitudes():
         0.5 * separation.stft(mixture).abs().unsqueeze(1).expand_as(mask),
         separation.stft(target).abs(),
     )
-    value = build(composed("train", "loss=l1").loss)(separation)
+    value = make("l1")(separation)
     torch.testing.assert_close(value, expected)
 
 
 def test_si_sdr_agrees_with_torchmetrics():
     separation = bundle(*random_bundle(torch.float64))
-    value = build(composed("train", "loss=si_sdr", "loss.floor_db=-200").loss)(separation)
+    value = make("si_sdr", "loss.si_sdr.floor_db=-200")(separation)
     reference = scale_invariant_signal_distortion_ratio(separation.estimate, separation.target)
     torch.testing.assert_close(value, -reference.mean())
+
+
+def known(mixture, target, mask, **penalties):
+    """A bundle with magnitudes given as numbers: items of one channel, one bin, one frame."""
+    shape = (1, len(target), 1, 1, 1)
+    separation = bundle(*random_bundle(batch=1))
+    separation.mask = torch.tensor(mask).reshape(shape)
+    separation.mixture_magnitude = torch.tensor(mixture).reshape(1, 1, 1, 1)
+    separation.target_magnitude = torch.tensor(target).reshape(shape)
+    separation.rest_magnitude = (
+        separation.mixture_magnitude.unsqueeze(1) - separation.target_magnitude
+    )
+    separation.penalties = penalties
+    return separation
+
+
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        # Mixture 4, targets 1 and 3, masks 0.5 and 1: estimates 2 and 4, errors 1 and 1.
+        (["l1"], 1.0),
+        (["l2"], 1.0),
+        (["rmse"], 1.0),
+        (["l1", "loss.l1.reduction=sum"], 2.0),
+        # The other way round the errors are 2 - 3 and 4 - 1: worse in the mean, so it is not taken.
+        (["l1", "loss.l1.best_perm=true"], 1.0),
+        # Ideal masks 1/4 and 3/4: both are off by 1/4.
+        (["mask", "loss.mask.construction_loss=l1"], 0.25),
+        (["mask", "loss.mask.construction_loss=l2"], 0.0625),
+        # Two terms, weights 1 / 1.5 and 0.5 / 1.5. Target lost: (0.5 * 1 - 1)^2 = 0.25 and 0.
+        # Rest let through: (0.5 * 3)^2 = 2.25 and 1^2 = 1. Mean of (0.25 + 0.5 * 2.25, 0.5) / 1.5.
+        (
+            ["component", "loss.component.alpha=0.5", "loss.component.beta=0"],
+            (1.375 + 0.5) / 1.5 / 2,
+        ),
+    ],
+)
+def test_numbers_worked_out_on_paper(options, expected):
+    value = make(*options)(known(4.0, [1.0, 3.0], [0.5, 1.0]))
+    torch.testing.assert_close(float(value), expected, atol=1e-6, rtol=1e-6)
+
+
+def test_shape_term_of_the_component_loss():
+    """Passed rest (1, 0) against rest (1, 1): by their RMS (sqrt 2, 0) and (1, 1)."""
+    loss = make("component", "loss.component.alpha=0", "loss.component.beta=1")
+    separation = known(2.0, [1.0], [1.0])
+    separation.target_magnitude = torch.zeros(1, 1, 1, 2, 1)
+    separation.rest_magnitude = torch.ones(1, 1, 1, 2, 1)
+    separation.mask = torch.tensor([1.0, 0.0]).reshape(1, 1, 1, 2, 1)
+    expected = ((2**0.5 - 1) ** 2 + 1) / 2 / 2  # mean over two bins; weight 1 / (1 + beta)
+    torch.testing.assert_close(float(loss(separation)), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_best_permutation_finds_exchanged_targets():
+    right, exchanged = known(4.0, [1.0, 3.0], [0.25, 0.75]), known(4.0, [3.0, 1.0], [0.25, 0.75])
+    fixed = make("l1")
+    free = make("l1", "loss.l1.best_perm=true")
+    assert float(fixed(right)) == float(free(right)) == float(free(exchanged)) == 0
+    assert float(fixed(exchanged)) == 2
+
+
+def test_kl_div_needs_a_latent():
+    loss = make("kl_div")
+    with pytest.raises(InputError, match="the network has no latent; use model=vae"):
+        loss(known(4.0, [1.0], [0.5]))
+    assert float(loss(known(4.0, [1.0], [0.5], kl=torch.zeros(())))) == 1.0
+
+
+@pytest.mark.parametrize("option", ["loss.mask.reduction=maen", "loss.mask.construction_loss=l3"])
+def test_unknown_options_are_named(option):
+    with pytest.raises(InputError, match=r"loss.*: (did you mean|expected one of)"):
+        make("mask", option)
+
+
+def test_silence_is_not_the_best_mask_of_the_component_loss():
+    """The published weights would make it so: 1 - 0.2 - 0.8 = 0 for the target term."""
+    loss = make("component")
+    mixture, target, mask = random_bundle()
+    logits = torch.zeros_like(mask).requires_grad_()
+    optimizer = torch.optim.Adam([logits], 0.05)
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss(bundle(mixture, target, torch.sigmoid(logits))).backward()
+        optimizer.step()
+    separation = bundle(mixture, target, torch.sigmoid(logits.detach()))
+    assert (
+        separation.estimate_magnitude.square().sum()
+        > 0.3 * separation.target_magnitude.square().sum()
+    )

@@ -7,7 +7,7 @@ from auralflow_pl.checkpoint import build_network
 from auralflow_pl.config import plain
 from support import composed, option_names
 
-PARAMETERS_MILLION = {"simple": 7.9, "lstm": 32.3}
+PARAMETERS_MILLION = {"simple": 7.9, "lstm": 32.3, "vae": 40.0}
 
 
 def make(name, targets=1, *overrides):

@@ -1,22 +1,207 @@
-"""Losses that compare magnitude spectrograms."""
+"""Losses on magnitudes and masks.
+
+`M` is the mask, `X` the mixture, `T` a target and `R` the rest of the mixture: magnitudes of shape
+`(batch, targets, channels, freq, frames)`.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from itertools import permutations
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
+
+from auralflow_pl.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from auralflow_pl.separation import Separation
 
+ITEM = (-3, -2, -1)  # the axes of one target: channels, freq, frames
 
-class L1Loss(nn.Module):
-    """Mean absolute difference between the magnitudes of estimate and target.
 
-    `mean |M |X| - |T||` over batch, targets, channels, frequencies and frames: `M` is the mask, `X`
-    the mixture, `T` the target.
+def choose(name: str, options: tuple[str, ...], key: str) -> str:
+    """`name`, if it is one of `options`.
+
+    Raises:
+        InputError: it is not.
     """
+    if name not in options:
+        raise InputError(f"loss.{key}={name}: {did_you_mean(name, options)}")
+    return name
+
+
+def distance(difference: Tensor, kind: str) -> Tensor:
+    """Mean over the axes of an item: of absolute values (`l1`) or of squares (`l2`)."""
+    values = difference.abs() if kind == "l1" else difference.square()
+    return values.mean(ITEM)
+
+
+class SpectralLoss(nn.Module, ABC):
+    """What the losses of this module share: an error per target, and how errors become one number.
+
+    Args:
+        reduction: `mean` or `sum` over everything; a sum weighs a batch by its size.
+        best_perm: with several targets, let each item choose the assignment of estimates to targets
+            that costs least. For networks whose outputs have no fixed order; exact, and therefore
+            for up to four targets.
+    """
+
+    def __init__(self, reduction: str = "mean", best_perm: bool = False) -> None:
+        super().__init__()
+        self.reduction = choose(reduction, ("mean", "sum"), "reduction")
+        self.best_perm = best_perm
+
+    @abstractmethod
+    def error(self, separation: Separation, order: list[int]) -> Tensor:
+        """Mean error `(batch, targets)` of estimate `i` against target `order[i]`."""
 
     def forward(self, separation: Separation) -> Tensor:
         """Loss of a batch, a scalar; lower is better."""
-        return (separation.estimate_magnitude - separation.target_magnitude).abs().mean()
+        targets = separation.mask.shape[1]
+        if self.best_perm and targets > 4:
+            raise InputError(f"loss.best_perm=true: {targets} targets, expected at most 4")
+        orders = permutations(range(targets)) if self.best_perm else [range(targets)]
+        errors = torch.stack([self.error(separation, list(order)).mean(1) for order in orders])
+        loss = errors.min(0).values.mean()
+        return loss * separation.mask.numel() if self.reduction == "sum" else loss
+
+
+class L1Loss(SpectralLoss):
+    """Mean absolute difference of magnitudes, `|M X - T|`."""
+
+    def error(self, separation: Separation, order: list[int]) -> Tensor:
+        """`(batch, targets)`."""
+        target = separation.target_magnitude[:, order]
+        return distance(separation.estimate_magnitude - target, "l1")
+
+
+class L2Loss(SpectralLoss):
+    """Mean squared difference of magnitudes, `(M X - T)^2`."""
+
+    def error(self, separation: Separation, order: list[int]) -> Tensor:
+        """`(batch, targets)`."""
+        target = separation.target_magnitude[:, order]
+        return distance(separation.estimate_magnitude - target, "l2")
+
+
+class RMSELoss(L2Loss):
+    """Root of the mean squared difference of magnitudes, one root for each target of each item.
+
+    A tiny constant under the root keeps the gradient finite at a perfect estimate.
+    """
+
+    def error(self, separation: Separation, order: list[int]) -> Tensor:
+        """`(batch, targets)`."""
+        return torch.sqrt(super().error(separation, order) + 1e-10)
+
+
+class MaskLoss(SpectralLoss):
+    """Difference between the mask and the ideal amplitude mask, cut to [0, 1]: `M - min(T / X, 1)`.
+
+    Where phases cancel, `T / X` exceeds 1 without bound, and no mask could follow.
+
+    Args:
+        construction_loss: `l1` or `l2`.
+        reduction: `mean` or `sum`.
+        best_perm: see `SpectralLoss`.
+    """
+
+    def __init__(
+        self, construction_loss: str = "l2", reduction: str = "mean", best_perm: bool = False
+    ) -> None:
+        super().__init__(reduction, best_perm)
+        self.kind = choose(construction_loss, ("l1", "l2"), "construction_loss")
+
+    def error(self, separation: Separation, order: list[int]) -> Tensor:
+        """`(batch, targets)`."""
+        mixture = separation.mixture_magnitude.unsqueeze(1)
+        ideal = separation.target_magnitude[:, order] / mixture.clamp(min=1e-8)
+        return distance(separation.mask - ideal.clamp(max=1), self.kind)
+
+
+class ComponentLoss(SpectralLoss):
+    """What the mask does to the target and to the rest, as separate terms (Xu et al., 2020).
+
+    - target: `(M T - T)^2`, what is lost of the target;
+    - rest: `(M R)^2`, what is let through of everything else;
+    - shape: `(M R / |M R| - R / |R|)^2` with norms over an item, whether what is let through still
+      sounds like the rest instead of like artefacts. With `beta=0` there are two terms only.
+
+    The paper weighs them `1 - alpha - beta`, `alpha` and `beta`. With `alpha=0.2, beta=0.8`, the
+    defaults of an earlier toolkit, the first weight is 0, and a mask of zeros is then the best of
+    all. Here the weights are `1, alpha, beta` divided by their sum, so every term counts whatever
+    the values. The shape term is scaled by the energy of the rest, so that it has the unit of the
+    others.
+
+    Args:
+        alpha: weight of the rest, relative to the target.
+        beta: weight of the shape, relative to the target; 0 for the two-term loss.
+        reduction: `mean` or `sum`.
+        best_perm: see `SpectralLoss`.
+
+    Raises:
+        InputError: a negative weight.
+    """
+
+    def __init__(
+        self,
+        alpha: float = 0.2,
+        beta: float = 0.8,
+        reduction: str = "mean",
+        best_perm: bool = False,
+    ) -> None:
+        super().__init__(reduction, best_perm)
+        if alpha < 0 or beta < 0:
+            raise InputError(f"loss.alpha={alpha}, loss.beta={beta}: expected at least 0")
+        total = 1 + alpha + beta
+        self.weights = (1 / total, alpha / total, beta / total)
+
+    def error(self, separation: Separation, order: list[int]) -> Tensor:
+        """`(batch, targets)`."""
+        mask = separation.mask
+        target = separation.target_magnitude[:, order]
+        rest = separation.rest_magnitude[:, order]
+        passed = mask * rest
+        energy = rest.square().mean(ITEM)
+        shape = distance(unit(passed) - unit(rest), "l2") * energy
+        terms = (distance(mask * target - target, "l2"), distance(passed, "l2"), shape)
+        return sum(weight * term for weight, term in zip(self.weights, terms, strict=True))  # type: ignore[return-value]
+
+
+def unit(magnitude: Tensor) -> Tensor:
+    """Divided by the root mean square of each item; silence stays silence."""
+    return magnitude / torch.sqrt(magnitude.square().mean(ITEM, keepdim=True) + 1e-10)
+
+
+class KLDivLoss(SpectralLoss):
+    """Distance of magnitudes for a network with a latent, whose divergence is the other term.
+
+    The Kullback-Leibler divergence itself is a penalty of the network, with the weight
+    `model.bottleneck.kl_weight`, that the task adds; this loss sees to it that there is one.
+
+    Args:
+        construction_loss: `l1` or `l2`.
+        reduction: `mean` or `sum`.
+        best_perm: see `SpectralLoss`.
+    """
+
+    def __init__(
+        self, construction_loss: str = "l2", reduction: str = "mean", best_perm: bool = False
+    ) -> None:
+        super().__init__(reduction, best_perm)
+        self.kind = choose(construction_loss, ("l1", "l2"), "construction_loss")
+
+    def error(self, separation: Separation, order: list[int]) -> Tensor:
+        """`(batch, targets)`.
+
+        Raises:
+            InputError: the network has no latent.
+        """
+        if "kl" not in separation.penalties:
+            raise InputError(
+                "loss=kl_div: the network has no latent; use model=vae or another loss"
+            )
+        target = separation.target_magnitude[:, order]
+        return distance(separation.estimate_magnitude - target, self.kind)

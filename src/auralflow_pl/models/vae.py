@@ -1,0 +1,81 @@
+"""A variational bottleneck: a Gaussian latent (Kingma and Welling, 2014) before an LSTM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from auralflow_pl.errors import InputError
+from auralflow_pl.models.lstm import FREQUENCY, RecurrentBottleneck
+
+
+class VariationalBottleneck(RecurrentBottleneck):
+    """Draws the deepest map from a Gaussian that depends on the input, then reads it with an LSTM.
+
+    The penalty `kl` is `kl_weight` times the divergence of `N(mean, exp(log_var))` from `N(0, 1)`,
+    `0.5 (mean^2 + exp(log_var) - 1 - log_var)`, averaged over batch and latent. Its weight rises
+    linearly over the first `kl_warmup_steps` training steps, so that the network learns to separate
+    before it learns to forget. In evaluation the latent is its mean.
+
+    Args:
+        size: channels of the deepest map.
+        cells: frequency cells of the deepest map.
+        recurrent_depth: layers of the LSTM.
+        hidden_size: units of each direction.
+        input_axis: 0 for time, 1 for frequency.
+        dropout: probability between the layers.
+        kl_weight: of the divergence, once it is warm.
+        kl_warmup_steps: training steps until then; 0: from the beginning.
+
+    Raises:
+        InputError: a negative weight or number of steps.
+    """
+
+    seen_steps: Tensor
+
+    def __init__(
+        self,
+        size: int,
+        cells: int,
+        recurrent_depth: int = 3,
+        hidden_size: int = 608,
+        input_axis: int = FREQUENCY,
+        dropout: float = 0.0,
+        kl_weight: float = 1e-3,
+        kl_warmup_steps: int = 1000,
+    ) -> None:
+        super().__init__(size, cells, recurrent_depth, hidden_size, input_axis, dropout)
+        if kl_weight < 0 or kl_warmup_steps < 0:
+            raise InputError(
+                f"kl_weight={kl_weight}, kl_warmup_steps={kl_warmup_steps}: expected at least 0"
+            )
+        self.kl_weight, self.kl_warmup_steps = kl_weight, kl_warmup_steps
+        self.mean = nn.Conv2d(size, size, 3, padding=1)
+        self.log_var = nn.Conv2d(size, size, 3, padding=1)
+        self.leave = nn.Conv2d(size, size, 3, padding=1)
+        self.activation = nn.SELU()
+        self.register_buffer("seen_steps", torch.zeros((), dtype=torch.long))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """`(batch, size, cells, frames)` to the same shape, and the penalty `kl`."""
+        mean, log_var = self.mean(x).float(), self.log_var(x).float().clamp(-10, 10)
+        latent = self.sample_latent(mean, log_var)
+        divergence = 0.5 * (mean.square() + log_var.exp() - 1 - log_var).mean()
+        read, _ = super().forward(self.activation(self.leave(latent)))
+        return read, {"kl": self.current_weight() * divergence}
+
+    def sample_latent(self, mean: Tensor, log_var: Tensor) -> Tensor:
+        """Draw from `N(mean, exp(log_var))` while training; return `mean` otherwise."""
+        if not self.training:
+            return mean
+        return mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)
+
+    def current_weight(self) -> Tensor | float:
+        """Weight of the divergence; counts the training steps, also across a resume."""
+        if self.training:
+            self.seen_steps += 1
+        if self.kl_warmup_steps == 0:
+            return self.kl_weight
+        return self.kl_weight * (self.seen_steps / self.kl_warmup_steps).clamp(max=1)
