@@ -83,10 +83,11 @@ class SeparationTask(pl.LightningModule):
         terms = {name: loss(separation) for name, loss in self.losses.items()}
         total = sum(self.loss_weights[name] * term for name, term in terms.items())
         total = total + sum(separation.penalties.values())
-        terms |= {"loss": total, **separation.penalties}
-        logged = {f"train/{name}": term.detach() for name, term in terms.items()}
-        size = len(batch["mixture"])
-        self.log_dict(logged, on_step=True, on_epoch=True, batch_size=size)
+        parts = terms | dict(separation.penalties)
+        logged = {f"train/{name}": part.detach() for name, part in parts.items()}
+        when = {"on_step": True, "on_epoch": True, "batch_size": len(batch["mixture"])}
+        self.log_dict(logged, **when)
+        self.log("train/loss", total.detach(), prog_bar=True, **when)
         rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
         self.log("train/learning_rate", rate, on_step=True, on_epoch=False)
         return total
