@@ -76,7 +76,7 @@ def run(command: str) -> None:
     the environment every error shows where it came from.
     """
     for stream in (sys.stdout, sys.stderr):  # file names need not be valid text
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        stream.reconfigure(errors="backslashreplace")
     sys.argv[1:] = prepare_arguments(command, sys.argv[1:])
     before = os.environ.get("HYDRA_FULL_ERROR", "0")
     verbose = before == "1"

@@ -168,7 +168,7 @@ def validated(config: DictConfig, schema: type) -> DictConfig:
     check_ranges(checked)
     for where, node in targets(checked):
         check_target(where, node)
-    return checked  # type: ignore[return-value]
+    return checked
 
 
 def check_ranges(config: DictConfig) -> None:

@@ -67,7 +67,7 @@ class SeparationTask(pl.LightningModule):
         self.make_schedule = schedule
         self.config = dict(config or {})
         if channels_last:
-            separator.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            separator.network.to(memory_format=torch.channels_last)
         names = ("si_sdr", "si_sdr_gain", *(f"si_sdr/{name}" for name in separator.targets))
         self.scores = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in names})
 
@@ -88,7 +88,7 @@ class SeparationTask(pl.LightningModule):
         when = {"on_step": True, "on_epoch": True, "batch_size": len(batch["mixture"])}
         self.log_dict(logged, **when)
         self.log("train/loss", total.detach(), prog_bar=True, **when)
-        rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        rate = self.optimizers().param_groups[0]["lr"]
         self.log("train/learning_rate", rate, on_step=True, on_epoch=False)
         return total
 

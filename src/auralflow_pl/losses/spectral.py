@@ -97,10 +97,8 @@ class RMSELoss(L2Loss):
         return torch.sqrt(super().error(separation, order) + 1e-10)
 
 
-class MaskLoss(SpectralLoss):
-    """Difference between the mask and the ideal amplitude mask, cut to [0, 1]: `M - min(T / X, 1)`.
-
-    Where phases cancel, `T / X` exceeds 1 without bound, and no mask could follow.
+class ConstructionLoss(SpectralLoss):
+    """A loss that can measure its difference in two ways.
 
     Args:
         construction_loss: `l1` or `l2`.
@@ -113,6 +111,13 @@ class MaskLoss(SpectralLoss):
     ) -> None:
         super().__init__(reduction, best_perm)
         self.kind = choose(construction_loss, ("l1", "l2"), "construction_loss")
+
+
+class MaskLoss(ConstructionLoss):
+    """Difference between the mask and the ideal amplitude mask, cut to [0, 1]: `M - min(T / X, 1)`.
+
+    Where phases cancel, `T / X` exceeds 1 without bound, and no mask could follow.
+    """
 
     def error(self, separation: Separation, order: list[int]) -> Tensor:
         """`(batch, targets)`."""
@@ -167,7 +172,7 @@ class ComponentLoss(SpectralLoss):
         energy = rest.square().mean(ITEM)
         shape = distance(unit(passed) - unit(rest), "l2") * energy
         terms = (distance(mask * target - target, "l2"), distance(passed, "l2"), shape)
-        return sum(weight * term for weight, term in zip(self.weights, terms, strict=True))  # type: ignore[return-value]
+        return sum(weight * term for weight, term in zip(self.weights, terms, strict=True))
 
 
 def unit(magnitude: Tensor) -> Tensor:
@@ -175,23 +180,12 @@ def unit(magnitude: Tensor) -> Tensor:
     return magnitude / torch.sqrt(magnitude.square().mean(ITEM, keepdim=True) + 1e-10)
 
 
-class KLDivLoss(SpectralLoss):
+class KLDivLoss(ConstructionLoss):
     """Distance of magnitudes for a network with a latent, whose divergence is the other term.
 
     The Kullback-Leibler divergence itself is a penalty of the network, with the weight
     `model.bottleneck.kl_weight`, that the task adds; this loss sees to it that there is one.
-
-    Args:
-        construction_loss: `l1` or `l2`.
-        reduction: `mean` or `sum`.
-        best_perm: see `SpectralLoss`.
     """
-
-    def __init__(
-        self, construction_loss: str = "l2", reduction: str = "mean", best_perm: bool = False
-    ) -> None:
-        super().__init__(reduction, best_perm)
-        self.kind = choose(construction_loss, ("l1", "l2"), "construction_loss")
 
     def error(self, separation: Separation, order: list[int]) -> Tensor:
         """`(batch, targets)`.

@@ -80,7 +80,7 @@ class Score:
     def chord(self, bar: int) -> tuple[int, int, int]:
         """The triad of a bar, as MIDI pitches around the tonic."""
         root = self.progression[bar % len(self.progression)]
-        return tuple(self.degree_pitch(root + third) for third in (0, 2, 4))  # type: ignore[return-value]
+        return tuple(self.degree_pitch(root + third) for third in (0, 2, 4))
 
 
 def compose(rng: np.random.Generator, seconds: float) -> Score:
