@@ -144,6 +144,8 @@ def test_other_lightning_checkpoints_are_named(tmp_path):
             "root": {"_target_": "pathlib.Path.touch", "_args_": ["{trace}"]},
         },
         {"_target_": "auralflow_pl.data.synthetic.SyntheticSongs", "root": "{trace}"},
+        {"_target_": "auralflow_pl.data.synthetic.SyntheticSongs"},
+        "no node at all",
     ],
 )
 def test_the_data_set_of_a_checkpoint_runs_and_writes_nothing(command, ckpt, tmp_path, source):

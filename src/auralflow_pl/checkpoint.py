@@ -154,18 +154,23 @@ def build_network(
         raise InputError(f"model: {' '.join(str(error).split())}") from error
 
 
-def build_source(node: Mapping[str, Any], trust: Sequence[str] = ()) -> TrackSource:
+def build_source(node: Mapping[str, Any] | None, trust: Sequence[str] = ()) -> TrackSource:
     """Build the data set that a checkpoint was trained on, from plain arguments only.
 
     Raises:
         InputError: not a TrackSource of a trusted package, or arguments that are not plain.
     """
+    if not isinstance(node, Mapping):
+        raise InputError("data.source: the checkpoint names no data set; pass data=<set>")
     source = locate(node, TrackSource, "data.source", trust)
     arguments = {key: value for key, value in node.items() if key != "_target_"}
     check_arguments(source, arguments, "data.source")
     if any(isinstance(value, Mapping) for value in arguments.values()):
         raise InputError("data.source: holds nested nodes; expected plain values")
-    return source(**arguments)
+    try:
+        return source(**arguments)
+    except TypeError as error:
+        raise InputError(f"data.source: {' '.join(str(error).split())}") from error
 
 
 def locate(

@@ -65,12 +65,13 @@ def find_source(config: DictConfig) -> tuple[str, TrackSource]:
         source.prepare()
         return Path(config.data.root).name, source
     data = load_checkpoint(config.ckpt).config["data"]
-    if not Path(data["root"]).is_dir():
+    root = Path(str(data.get("root")))
+    if not root.is_dir():
         raise InputError(
-            f"the checkpoint was trained on data.root={data['root']}, which is not here; "
+            f"the checkpoint was trained on data.root={root}, which is not here; "
             "pass data=<set> data.root=<folder>"
         )
-    return Path(data["root"]).name, build_source(data["source"], list(config.trust))
+    return root.name, build_source(data.get("source"), list(config.trust))
 
 
 def default_output(ckpt: Path, name: str, split: str) -> Path:

@@ -68,7 +68,7 @@ class InputNormalisation(nn.Module):
 
 
 class LogCompression(nn.Module):
-    """`log(magnitude + floor)`, moved and scaled so that music is about in [-1, 1]."""
+    """`log(magnitude + floor) / 4`, which brings the levels of music near [-1, 1]."""
 
     def __init__(self, floor: float = 1e-3) -> None:
         super().__init__()
