@@ -1,9 +1,16 @@
-"""Laws that every loss of configs/loss obeys, and numbers worked out on paper."""
+"""Laws that every loss of configs/loss obeys, numbers worked out on paper, other libraries."""
 
+import itertools
+
+import auraloss
+import fast_bss_eval
 import pytest
 import torch
 from torch.nn.functional import l1_loss
-from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
+from torchmetrics.functional.audio import (
+    scale_invariant_signal_distortion_ratio,
+    signal_noise_ratio,
+)
 
 from auralflow_pl.config import build
 from auralflow_pl.errors import InputError
@@ -37,9 +44,11 @@ def loss(request):
 
 @pytest.mark.parametrize("gains", [(1.0, 1.0), (1.0, 0.0), (0.0, 1.0), (0.0, 0.0)])
 @pytest.mark.parametrize("mask_gain", [0.0, 1.0])
-def test_finite_on_silence(loss, gains, mask_gain):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_finite_on_silence(loss, gains, mask_gain, dtype):
     mixture, target, mask = random_bundle(torch.float32, *gains)
-    value = loss(bundle(mixture, target, mask * mask_gain))
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        value = loss(bundle(mixture, target, (mask * mask_gain).to(dtype).float()))
     value.backward()
     assert value.shape == ()
     assert torch.isfinite(value)
@@ -86,11 +95,44 @@ def test_l1_of_known_magnitudes():
     torch.testing.assert_close(value, expected)
 
 
-def test_si_sdr_agrees_with_torchmetrics():
+def test_bf16_changes_the_value_little(loss):
+    mixture, target, mask = random_bundle()
+    exact = loss(bundle(mixture, target, mask))
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = loss(bundle(mixture, target, mask.bfloat16().float()))
+    torch.testing.assert_close(rounded, exact, rtol=0.02, atol=0.02)
+
+
+def test_si_sdr_agrees_with_torchmetrics_and_fast_bss_eval():
     separation = bundle(*random_bundle(torch.float64))
     value = make("si_sdr", "loss.si_sdr.floor_db=-200")(separation)
     reference = scale_invariant_signal_distortion_ratio(separation.estimate, separation.target)
     torch.testing.assert_close(value, -reference.mean())
+    pairwise = fast_bss_eval.si_sdr(
+        separation.target.squeeze(2), separation.estimate.squeeze(2), return_perm=False
+    )
+    free = make("si_sdr", "loss.si_sdr.floor_db=-200", "loss.si_sdr.best_perm=true")(separation)
+    torch.testing.assert_close(free, -pairwise.mean())
+
+
+def test_snr_agrees_with_torchmetrics():
+    separation = bundle(*random_bundle(torch.float64))
+    value = make("snr", "loss.snr.floor_db=-200")(separation)
+    reference = signal_noise_ratio(separation.estimate, separation.target)
+    torch.testing.assert_close(value, -reference.mean())
+
+
+def test_multi_resolution_stft_agrees_with_auraloss():
+    """Silence at both ends, since auraloss mirrors the signal there and we add zeros."""
+    mixture, target, mask = random_bundle(batch=1)
+    mixture, target = (torch.nn.functional.pad(x, (3000, 3200)) for x in (mixture, target[:, :1]))
+    stft = STFT(256, 256, 128)
+    mask = torch.rand(1, 1, 1, *stft(mixture).shape[-2:])
+    separation = Separation(mixture, stft(mixture), mask, {}, stft, target)
+    value = make("mr_stft")(separation)
+    reference = auraloss.freq.MultiResolutionSTFTLoss(eps=1e-8)
+    expected = reference(separation.estimate.squeeze(1), target.squeeze(1))
+    torch.testing.assert_close(value, expected, rtol=1e-3, atol=1e-3)
 
 
 def known(mixture, target, mask, **penalties):
@@ -133,6 +175,27 @@ def test_numbers_worked_out_on_paper(options, expected):
     torch.testing.assert_close(float(value), expected, atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        # The target is half of the mixture and the estimate a quarter of it: half of the target.
+        ("snr", -6.0206),  # the error has a quarter of the power
+        ("l1_snr", -3 * 3.0103),  # the error has half of the amplitude, three times over
+        ("log_wmse", 4 * -2.7726),  # 4 ln(1 / 16): a quarter of the amplitude of the mixture
+        ("mr_stft", 0.5 + 0.6931),  # convergence 1 / 2, logarithms ln 2 apart
+        ("si_sdr", -100.0),  # perfect but for its level, -6 dB: the floor is left
+    ],
+)
+def test_levels_worked_out_on_paper(name, expected):
+    mixture = 2 * torch.randn(1, 1, 44100)
+    options = ["loss.si_sdr.floor_db=-106.0206"] if name == "si_sdr" else []
+    stft = STFT(256, 256, 128)
+    mask = torch.full((1, 1, 1, *stft(mixture).shape[-2:]), 0.25)
+    separation = Separation(mixture, stft(mixture), mask, {}, stft, mixture.unsqueeze(1) / 2)
+    value = make(name, *options)(separation)
+    torch.testing.assert_close(float(value), expected, atol=0.05, rtol=0.01)
+
+
 def test_shape_term_of_the_component_loss():
     """Passed rest (1, 0) against rest (1, 1): by their RMS (sqrt 2, 0) and (1, 1)."""
     loss = make("component", "loss.component.alpha=0", "loss.component.beta=1")
@@ -150,6 +213,32 @@ def test_best_permutation_finds_exchanged_targets():
     free = make("l1", "loss.l1.best_perm=true")
     assert float(fixed(right)) == float(free(right)) == float(free(exchanged)) == 0
     assert float(fixed(exchanged)) == 2
+
+
+@pytest.mark.parametrize("targets", [1, 2, 3, 4])
+def test_best_permutation_is_that_of_a_search(loss, targets):
+    """The least of the losses over all orders of the targets, item by item."""
+    target = torch.randn(2, targets, 1, 1000)
+    mixture, mask = target.sum(1), torch.rand(2, targets, 1, 129, 9)
+    loss.best_perm = False
+    fixed = torch.stack(
+        [
+            loss(bundle(mixture[i, None], target[i, None, list(order)], mask[i, None]))
+            for order in itertools.permutations(range(targets))
+            for i in range(2)
+        ]
+    ).reshape(-1, 2)
+    loss.best_perm = True
+    torch.testing.assert_close(loss(bundle(mixture, target, mask)), fixed.min(0).values.mean())
+
+
+def test_a_sum_has_as_many_terms_as_values_or_signals(loss):
+    mixture, target, mask = random_bundle()
+    mean = loss(bundle(mixture, target, mask))
+    loss.reduction = "sum"
+    total = loss(bundle(mixture, target, mask))
+    count = float((total / mean).detach())
+    assert count == pytest.approx(mask.numel(), rel=1e-3) or count == pytest.approx(4, rel=1e-3)
 
 
 def test_kl_div_needs_a_latent():

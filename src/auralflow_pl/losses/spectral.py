@@ -6,30 +6,19 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from itertools import permutations
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.errors import InputError
+from auralflow_pl.losses.base import TargetLoss, choose
 
 if TYPE_CHECKING:
     from auralflow_pl.separation import Separation
 
 ITEM = (-3, -2, -1)  # the axes of one target: channels, freq, frames
-
-
-def choose(name: str, options: tuple[str, ...], key: str) -> str:
-    """`name`, if it is one of `options`.
-
-    Raises:
-        InputError: it is not.
-    """
-    if name not in options:
-        raise InputError(f"loss.{key}={name}: {did_you_mean(name, options)}")
-    return name
 
 
 def distance(difference: Tensor, kind: str) -> Tensor:
@@ -38,40 +27,18 @@ def distance(difference: Tensor, kind: str) -> Tensor:
     return values.mean(ITEM)
 
 
-class SpectralLoss(nn.Module, ABC):
-    """What the losses of this module share: an error per target, and how errors become one number.
+class SpectralLoss(TargetLoss):
+    """A loss whose terms are the values of spectrograms."""
 
-    Args:
-        reduction: `mean` or `sum` over everything; a sum weighs a batch by its size.
-        best_perm: with several targets, let each item choose the assignment of estimates to targets
-            that costs least. For networks whose outputs have no fixed order; exact, and therefore
-            for up to four targets.
-    """
-
-    def __init__(self, reduction: str = "mean", best_perm: bool = False) -> None:
-        super().__init__()
-        self.reduction = choose(reduction, ("mean", "sum"), "reduction")
-        self.best_perm = best_perm
-
-    @abstractmethod
-    def error(self, separation: Separation, order: list[int]) -> Tensor:
-        """Mean error `(batch, targets)` of estimate `i` against target `order[i]`."""
-
-    def forward(self, separation: Separation) -> Tensor:
-        """Loss of a batch, a scalar; lower is better."""
-        targets = separation.mask.shape[1]
-        if self.best_perm and targets > 4:
-            raise InputError(f"loss.best_perm=true: {targets} targets, expected at most 4")
-        orders = permutations(range(targets)) if self.best_perm else [range(targets)]
-        errors = torch.stack([self.error(separation, list(order)).mean(1) for order in orders])
-        loss = errors.min(0).values.mean()
-        return loss * separation.mask.numel() if self.reduction == "sum" else loss
+    def terms(self, separation: Separation) -> int:
+        """Every value of the masks is one."""
+        return separation.mask.numel()
 
 
 class L1Loss(SpectralLoss):
     """Mean absolute difference of magnitudes, `|M X - T|`."""
 
-    def error(self, separation: Separation, order: list[int]) -> Tensor:
+    def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
         """`(batch, targets)`."""
         target = separation.target_magnitude[:, order]
         return distance(separation.estimate_magnitude - target, "l1")
@@ -80,7 +47,7 @@ class L1Loss(SpectralLoss):
 class L2Loss(SpectralLoss):
     """Mean squared difference of magnitudes, `(M X - T)^2`."""
 
-    def error(self, separation: Separation, order: list[int]) -> Tensor:
+    def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
         """`(batch, targets)`."""
         target = separation.target_magnitude[:, order]
         return distance(separation.estimate_magnitude - target, "l2")
@@ -92,7 +59,7 @@ class RMSELoss(L2Loss):
     A tiny constant under the root keeps the gradient finite at a perfect estimate.
     """
 
-    def error(self, separation: Separation, order: list[int]) -> Tensor:
+    def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
         """`(batch, targets)`."""
         return torch.sqrt(super().error(separation, order) + 1e-10)
 
@@ -103,7 +70,7 @@ class ConstructionLoss(SpectralLoss):
     Args:
         construction_loss: `l1` or `l2`.
         reduction: `mean` or `sum`.
-        best_perm: see `SpectralLoss`.
+        best_perm: see `TargetLoss`.
     """
 
     def __init__(
@@ -119,7 +86,7 @@ class MaskLoss(ConstructionLoss):
     Where phases cancel, `T / X` exceeds 1 without bound, and no mask could follow.
     """
 
-    def error(self, separation: Separation, order: list[int]) -> Tensor:
+    def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
         """`(batch, targets)`."""
         mixture = separation.mixture_magnitude.unsqueeze(1)
         ideal = separation.target_magnitude[:, order] / mixture.clamp(min=1e-8)
@@ -144,7 +111,7 @@ class ComponentLoss(SpectralLoss):
         alpha: weight of the rest, relative to the target.
         beta: weight of the shape, relative to the target; 0 for the two-term loss.
         reduction: `mean` or `sum`.
-        best_perm: see `SpectralLoss`.
+        best_perm: see `TargetLoss`.
 
     Raises:
         InputError: a negative weight.
@@ -163,7 +130,7 @@ class ComponentLoss(SpectralLoss):
         total = 1 + alpha + beta
         self.weights = (1 / total, alpha / total, beta / total)
 
-    def error(self, separation: Separation, order: list[int]) -> Tensor:
+    def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
         """`(batch, targets)`."""
         mask = separation.mask
         target = separation.target_magnitude[:, order]
@@ -187,7 +154,7 @@ class KLDivLoss(ConstructionLoss):
     `model.bottleneck.kl_weight`, that the task adds; this loss sees to it that there is one.
     """
 
-    def error(self, separation: Separation, order: list[int]) -> Tensor:
+    def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
         """`(batch, targets)`.
 
         Raises:

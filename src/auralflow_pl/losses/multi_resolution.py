@@ -1,0 +1,77 @@
+"""The multi-resolution STFT loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from auralflow_pl.errors import InputError
+from auralflow_pl.losses.base import TargetLoss
+from auralflow_pl.signal.stft import STFT
+
+if TYPE_CHECKING:
+    from auralflow_pl.separation import Separation
+
+ITEM = (-3, -2, -1)  # the axes of one target: channels, freq, frames
+
+
+class MultiResolutionSTFTLoss(TargetLoss):
+    """Distance of magnitudes at several resolutions (Yamamoto et al., 2020).
+
+    At each resolution, for magnitudes `E` and `S` of estimate and target: spectral convergence
+    `norm(E - S) / norm(S)`, plus the mean of `|log E - log S|`; then the mean over resolutions.
+    No phase enters. Magnitudes are `sqrt(|.|^2 + floor^2)`, so silence has a logarithm.
+
+    Args:
+        n_ffts: length of the transform of each resolution in samples.
+        hop_lengths: samples from frame to frame, for each resolution.
+        win_lengths: length of the Hann window of each resolution, at most its `n_fft`.
+        floor: least magnitude.
+        reduction: `mean` or `sum` over targets and items.
+        best_perm: see `TargetLoss`.
+
+    Raises:
+        InputError: the lists have not the same length, or a length is not possible.
+    """
+
+    def __init__(
+        self,
+        n_ffts: Sequence[int] = (1024, 2048, 512),
+        hop_lengths: Sequence[int] = (120, 240, 50),
+        win_lengths: Sequence[int] = (600, 1200, 240),
+        floor: float = 1e-4,
+        reduction: str = "mean",
+        best_perm: bool = False,
+    ) -> None:
+        super().__init__(reduction, best_perm)
+        if not len(n_ffts) == len(hop_lengths) == len(win_lengths) > 0:
+            raise InputError(
+                f"loss.mr_stft: n_ffts={list(n_ffts)}, hop_lengths={list(hop_lengths)}, "
+                f"win_lengths={list(win_lengths)}: expected lists of one length"
+            )
+        sizes = zip(n_ffts, win_lengths, hop_lengths, strict=True)
+        self.stfts = nn.ModuleList(STFT(*size) for size in sizes)
+        self.floor = floor
+
+    def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
+        """`(batch, targets)`."""
+        estimate, target = separation.estimate, separation.target[:, order]
+        errors = [
+            self.compare(self.magnitude(stft(estimate)), self.magnitude(stft(target)))
+            for stft in self.stfts
+        ]
+        return torch.stack(errors).mean(0)
+
+    def magnitude(self, spectrogram: Tensor) -> Tensor:
+        """`sqrt(|.|^2 + floor^2)`, whose slope is finite everywhere."""
+        return torch.sqrt(torch.view_as_real(spectrogram).square().sum(-1) + self.floor**2)
+
+    def compare(self, estimate: Tensor, target: Tensor) -> Tensor:
+        """Convergence and log distance of magnitudes over `channels, freq, frames`."""
+        difference = (estimate - target).square().sum(ITEM)
+        convergence = torch.sqrt(difference / target.square().sum(ITEM) + 1e-12)
+        distance = (estimate.log() - target.log()).abs().mean(ITEM)
+        return convergence + distance
