@@ -29,7 +29,7 @@ COMMANDS = {
     "evaluate": "measure a checkpoint on a data set",
     "separate": "separate files or folders with a checkpoint",
 }
-LISTS = ("callbacks", "logger", "loss")  # groups of which several options may be chosen
+LISTS = ("augment", "callbacks", "logger", "loss")  # groups of which several options may be chosen
 PATH_KEYS = ("ckpt", "input", "output", "resume", "data.root")
 USAGE = """usage: auralflow <command> [key=value ...] [--help] [--cfg job]
 

@@ -1,10 +1,15 @@
-"""Choosing where to compute."""
+"""Where to compute, and with which memory."""
 
 from __future__ import annotations
+
+import ctypes
+import sys
 
 import torch
 
 from auralflow_pl.errors import InputError
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of <malloc.h>
 
 
 def choose_device(name: str) -> torch.device:
@@ -23,3 +28,16 @@ def choose_device(name: str) -> torch.device:
             f"device={name}: not available here; use device=auto or device=cpu"
         ) from error
     return device
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep the memory that tensors give back, where the C library is glibc.
+
+    By default every large tensor is mapped anew, and the kernel clears each of its pages: up to a
+    third of the time of a training step on a CPU.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(M_TOP_PAD, 2**28)

@@ -25,20 +25,26 @@ def cosine(
         floor: share of the rate that is left at the end.
 
     Raises:
-        InputError: the training has no end.
+        InputError: the training has no end, or `warmup` is not a share of it.
     """
+    if not 0 <= warmup < 1:
+        raise InputError(f"scheduler.warmup={warmup}: expected at least 0 and less than 1")
     if total_steps < 1:
         raise InputError("scheduler=cosine needs an end: set trainer.max_epochs to a number")
-    rising = max(1, round(warmup * total_steps))
 
     def factor(step: int) -> float:
         """Share of the full rate at a step."""
-        if step < rising:
-            return (step + 1) / rising
-        progress = min(1.0, (step - rising) / max(1, total_steps - rising))
-        return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+        return cosine_factor((step + 1) / total_steps, warmup, floor)
 
     return {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
+
+
+def cosine_factor(progress: float, warmup: float, floor: float) -> float:
+    """Share of the full rate when `progress` of the training, from 0 to 1, is over."""
+    if progress < warmup:
+        return progress / warmup
+    falling = min(1.0, (progress - warmup) / (1 - warmup))
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * falling))
 
 
 def plateau(

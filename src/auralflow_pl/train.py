@@ -19,6 +19,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from auralflow_pl.checkpoint import build_separator, load_checkpoint
 from auralflow_pl.config import TrainKeys, build, plain, validated
 from auralflow_pl.data.module import StemDataModule
+from auralflow_pl.device import keep_freed_memory
 from auralflow_pl.errors import InputError
 from auralflow_pl.task import SeparationTask
 
@@ -37,6 +38,7 @@ def train(config: DictConfig) -> float:
     run_dir = Path(config.paths.run_dir)
     quiet(config.silent)
     resume = find_resume(config, run_dir)
+    keep_freed_memory()
     pl.seed_everything(config.seed, workers=True, verbose=False)
     data = build_data(config)
     task = build_task(config)
@@ -124,6 +126,7 @@ def build_data(config: DictConfig) -> StemDataModule:
         config.audio.sample_rate,
         config.chunk_seconds,
         seed=config.seed,
+        augmentations=list(build(config.augment or {}).values()),
         **loading,
     )
 

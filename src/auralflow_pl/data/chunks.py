@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from auralflow_pl.data.augment import Augmentation
 from auralflow_pl.data.tracks import Track, to_channels
 from auralflow_pl.errors import InputError
 
@@ -39,7 +40,7 @@ class ChunkSampler(Sampler[int]):
 class ChunkDataset(Dataset[dict[str, Tensor]]):
     """Chunks drawn with replacement: a track by its length, then a place in it.
 
-    Items are `{"mixture": (channels, time), "stems": (stems, channels, time)}`; the mixture is the
+    Augmentations see them as they were read. Items are `{"mixture": (channels, time), "stems": (stems, channels, time)}`; the mixture is the
     sum of the stems. A track that is shorter than a chunk is padded with zeros at the end.
 
     Args:
@@ -48,6 +49,7 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
         sample_rate: that every track must have, in Hz.
         chunk_seconds: length of a chunk.
         seed: of the draws.
+        augmentations: applied one after the other to the stems of every chunk.
 
     Raises:
         InputError: a track has another sample rate, or the chunk is shorter than a sample.
@@ -60,6 +62,7 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
         sample_rate: int,
         chunk_seconds: float,
         seed: int,
+        augmentations: Sequence[Augmentation] = (),
     ) -> None:
         for track in tracks:
             if track.sample_rate != sample_rate:
@@ -71,6 +74,7 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
         self.channels = channels
         self.frames = round(chunk_seconds * sample_rate)
         self.seed = seed
+        self.augmentations = tuple(augmentations)
         if self.frames < 1:
             raise InputError(f"chunk_seconds={chunk_seconds}: expected at least one sample")
         lengths = np.array([track.frames for track in tracks], dtype=np.float64)
@@ -78,13 +82,27 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         rng = np.random.default_rng((self.seed, number))
+        track, start = self.draw_place(rng)
+        stems = self.fit(track.read_stems(start, min(self.frames, track.frames)))
+        for augmentation in self.augmentations:
+            stems = augmentation(stems, rng, self.draw_stem)
+        return {"mixture": stems.sum(0), "stems": stems}
+
+    def draw_place(self, rng: np.random.Generator) -> tuple[Track, int]:
+        """A track by its length, and the first sample of a chunk in it."""
         last = len(self.tracks) - 1
         track = self.tracks[min(last, int(np.searchsorted(self.cumulated, rng.random())))]
-        room = max(0, track.frames - self.frames)
-        start = int(rng.integers(room + 1))
-        stems = track.read_stems(start, min(self.frames, track.frames))
-        stems = to_channels(F.pad(stems, (0, self.frames - stems.shape[-1])), self.channels)
-        return {"mixture": stems.sum(0), "stems": stems}
+        return track, int(rng.integers(max(0, track.frames - self.frames) + 1))
+
+    def draw_stem(self, rng: np.random.Generator, number: int) -> Tensor:
+        """Stem `number` of a track and place of its own, `(channels, time)`."""
+        track, start = self.draw_place(rng)
+        stem = list(track.stems)[number]
+        return self.fit(track.read_stem(stem, start, min(self.frames, track.frames)))
+
+    def fit(self, audio: Tensor) -> Tensor:
+        """`(..., channels, time)` with the channels and the length of a chunk."""
+        return to_channels(F.pad(audio, (0, self.frames - audio.shape[-1])), self.channels)
 
 
 class WholeTracks(Dataset[dict[str, Tensor | str]]):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 
 import pytorch_lightning as pl
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from auralflow_pl.data.augment import Augmentation
 from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, WholeTracks
 from auralflow_pl.data.tracks import TrackSource
 
@@ -28,6 +30,7 @@ class StemDataModule(pl.LightningDataModule):
         persistent_workers: keep the workers from epoch to epoch.
         pin_memory: page-locked batches, for a GPU.
         prefetch_factor: batches that every worker prepares ahead.
+        augmentations: of the training chunks, in their order.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class StemDataModule(pl.LightningDataModule):
         persistent_workers: bool = True,
         pin_memory: bool = False,
         prefetch_factor: int = 4,
+        augmentations: Sequence[Augmentation] = (),
     ) -> None:
         super().__init__()
         self.source = source
@@ -52,6 +56,7 @@ class StemDataModule(pl.LightningDataModule):
         self.chunks_per_epoch = chunks_per_epoch
         self.batch_size = batch_size
         self.seed = seed
+        self.augmentations = augmentations
         workers = min(8, (os.cpu_count() or 1) - 1) if num_workers is None else num_workers
         self.loading = {
             "num_workers": workers,
@@ -77,6 +82,7 @@ class StemDataModule(pl.LightningDataModule):
             self.sample_rate,
             self.chunk_seconds,
             self.seed,
+            self.augmentations,
         )
         self.valid_tracks = WholeTracks(self.source.tracks("valid"), self.channels)
 

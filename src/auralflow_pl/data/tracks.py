@@ -30,7 +30,11 @@ class Track:
 
     def read_stems(self, start: int, frames: int) -> Tensor:
         """`(stems, channels, frames)` from sample `start` on, in the order of `stems`."""
-        return torch.stack([read_span(path, start, frames) for path in self.stems.values()])
+        return torch.stack([self.read_stem(stem, start, frames) for stem in self.stems])
+
+    def read_stem(self, stem: str, start: int, frames: int) -> Tensor:
+        """One stem, `(channels, frames)` from sample `start` on."""
+        return read_span(self.stems[stem], start, frames)
 
     def read(self) -> tuple[Tensor, Tensor]:
         """The whole track: mixture `(channels, time)` and stems `(stems, channels, time)`."""

@@ -98,14 +98,17 @@ class ComponentLoss(SpectralLoss):
 
     - target: `(M T - T)^2`, what is lost of the target;
     - rest: `(M R)^2`, what is let through of everything else;
-    - shape: `(M R / |M R| - R / |R|)^2` with norms over an item, whether what is let through still
-      sounds like the rest instead of like artefacts. With `beta=0` there are two terms only.
+    - shape: `(M R - g R)^2` with `g = |M R| / |R|`, norms over an item: whether what is let through
+      still sounds like the rest, only softer, instead of like artefacts. With `beta=0` there are
+      two terms only.
 
-    The paper weighs them `1 - alpha - beta`, `alpha` and `beta`. With `alpha=0.2, beta=0.8`, the
-    defaults of an earlier toolkit, the first weight is 0, and a mask of zeros is then the best of
-    all. Here the weights are `1, alpha, beta` divided by their sum, so every term counts whatever
-    the values. The shape term is scaled by the energy of the rest, so that it has the unit of the
-    others.
+    Two things differ from the paper. It weighs the terms `1 - alpha - beta`, `alpha` and `beta`;
+    with `alpha=0.2, beta=0.8`, the defaults of an earlier toolkit, the first weight is 0, and a
+    mask of zeros is then the best of all. Here the weights are `1, alpha, beta` divided by their
+    sum, so every term counts whatever the values. And it compares shapes of unit norm, whose
+    distance stays large however little is let through, and so works against separation where the
+    rest is loud. Here the shapes have the level of what is let through, which is also the unit of
+    the other terms.
 
     Args:
         alpha: weight of the rest, relative to the target.
@@ -136,15 +139,16 @@ class ComponentLoss(SpectralLoss):
         target = separation.target_magnitude[:, order]
         rest = separation.rest_magnitude[:, order]
         passed = mask * rest
-        energy = rest.square().mean(ITEM)
-        shape = distance(unit(passed) - unit(rest), "l2") * energy
-        terms = (distance(mask * target - target, "l2"), distance(passed, "l2"), shape)
-        return sum(weight * term for weight, term in zip(self.weights, terms, strict=True))
+        softer = level(passed) / level(rest) * rest
+        terms = (mask * target - target, passed, passed - softer)
+        return sum(
+            weight * distance(term, "l2") for weight, term in zip(self.weights, terms, strict=True)
+        )
 
 
-def unit(magnitude: Tensor) -> Tensor:
-    """Divided by the root mean square of each item; silence stays silence."""
-    return magnitude / torch.sqrt(magnitude.square().mean(ITEM, keepdim=True) + 1e-10)
+def level(magnitude: Tensor) -> Tensor:
+    """Root mean square of each item, never 0: `(batch, targets, 1, 1, 1)`."""
+    return torch.sqrt(magnitude.square().mean(ITEM, keepdim=True) + 1e-10)
 
 
 class KLDivLoss(ConstructionLoss):
