@@ -118,7 +118,6 @@ class Budget(pl.Callback):
     def schedule(self, optimizer: Optimizer, total_steps: int) -> Schedule:  # noqa: ARG002
         """Warm-up and half a cosine."""
 
-
         def factor(_: int) -> float:
             """Share of the full rate now."""
             return max(1e-3, cosine_factor(self.progress(), warmup=0.05, floor=0.01))

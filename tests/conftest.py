@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+# Small networks gain nothing from threads, which wait for each other when the machine is busy.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch

@@ -72,12 +72,15 @@ def load_checkpoint(path: str | Path, key: str = "ckpt") -> Checkpoint:
     return Checkpoint(ours["config"], weights)
 
 
-def load_separator(path: str | Path, trust: Sequence[str] = (), **settings: Any) -> Separator:
+def load_separator(
+    path: str | Path, trust: Sequence[str] = (), simplify: bool = True, **settings: Any
+) -> Separator:
     """The Separator of a checkpoint, in evaluation mode.
 
     Args:
         path: a checkpoint of train.py.
         trust: packages beside `auralflow_pl` whose networks may be built.
+        simplify: make it faster, and unfit to be trained or saved; see `MaskEstimator.simplify`.
         **settings: `window_seconds`, `overlap`, `batch_size` of the Separator.
 
     Raises:
@@ -92,7 +95,10 @@ def load_separator(path: str | Path, trust: Sequence[str] = (), **settings: Any)
     except (KeyError, TypeError, RuntimeError, AttributeError) as error:
         cause = " ".join(str(error).split())[:200]
         raise InputError(f"ckpt={path}: configuration and weights do not fit: {cause}") from error
-    return separator.eval()
+    separator.eval()
+    if simplify:
+        separator.network.simplify()
+    return separator
 
 
 def build_separator(

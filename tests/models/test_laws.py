@@ -56,7 +56,7 @@ def test_any_n_fft(name, n_fft):
     assert network(torch.rand(1, 1, n_fft // 2 + 1, 9)).mask.shape[-2] == n_fft // 2 + 1
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("level", [0.0, 1e-6, 1.0, 1e4])
 def test_mask_and_gradient_are_finite(name, dtype, level):
     network = make(name).train()
@@ -96,6 +96,18 @@ def test_option_changes_the_network(name, option):
         p.shape for p in make(name).parameters()
     ]
     assert not same_weights or not torch.equal(plain_mask, other)
+
+
+@torch.no_grad()
+def test_the_simplified_network_gives_the_same_masks(name):
+    network, magnitude = make(name, 2), torch.rand(2, 1, 257, 40) * 5
+    network.train()(magnitude)  # statistics that are not those of the beginning
+    network.eval()
+    mask = network(magnitude).mask
+    norms = sum(isinstance(part, torch.nn.BatchNorm2d) for part in network.modules())
+    network.simplify()
+    assert norms > sum(isinstance(part, torch.nn.BatchNorm2d) for part in network.modules())
+    torch.testing.assert_close(network(magnitude).mask, mask, rtol=1e-4, atol=1e-5)
 
 
 def test_dropout_acts_in_training_only(name):

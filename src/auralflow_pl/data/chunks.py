@@ -40,8 +40,9 @@ class ChunkSampler(Sampler[int]):
 class ChunkDataset(Dataset[dict[str, Tensor]]):
     """Chunks drawn with replacement: a track by its length, then a place in it.
 
-    Augmentations see them as they were read. Items are `{"mixture": (channels, time), "stems": (stems, channels, time)}`; the mixture is the
-    sum of the stems. A track that is shorter than a chunk is padded with zeros at the end.
+    Items are `{"mixture": (channels, time), "stems": (stems, channels, time)}`; the mixture is the
+    sum of the stems after augmentation. A track that is shorter than a chunk is padded with zeros
+    at the end.
 
     Args:
         tracks: at least one.

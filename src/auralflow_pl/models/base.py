@@ -26,6 +26,12 @@ class MaskEstimator(nn.Module, ABC):
     frame_multiple: int = 1
     """Frames per cell of the coarsest grid: passes that start at multiples of it agree."""
 
+    def simplify(self) -> None:
+        """Rewrite the network so that evaluation is faster, with the same masks but for rounding.
+
+        It can be neither trained nor saved afterwards. By default nothing is changed.
+        """
+
     @abstractmethod
     def forward(self, magnitude: Tensor) -> MaskEstimate:
         """Magnitude `(batch, channels, freq, frames)` to masks and penalties."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from auralflow_pl.errors import InputError
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
@@ -24,21 +25,41 @@ from auralflow_pl.models.blocks import (
 )
 
 
-class Down(nn.Module):
-    """Halve frequency and time: 5x5 convolution with stride 2, normalisation, activation."""
+class Level(nn.Module):
+    """A convolution that changes the resolution, normalisation, activation, dropout.
 
-    def __init__(self, inputs: int, outputs: int, leak: float) -> None:
+    Args:
+        conv: without a bias.
+        leak: slope of LeakyReLU; 0 for SELU.
+        dropout: probability of a whole map.
+    """
+
+    def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d, leak: float, dropout: float) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, 5, stride=2, padding=2, bias=False)
-        self.norm = nn.BatchNorm2d(outputs)
+        self.conv = conv
+        self.norm: nn.Module = nn.BatchNorm2d(conv.out_channels)
         self.activation = activation(leak)
+        self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(batch, inputs, freq, frames)` to half the resolution."""
-        return self.activation(self.norm(self.conv(x)))
+        """`(batch, inputs, freq, frames)` to `(batch, outputs, ...)` at another resolution."""
+        return self.dropout(self.activation(self.norm(self.conv(x))))
+
+    def fold_norm(self) -> None:
+        """Move the normalisation of evaluation into the weights of the convolution."""
+        transposed = isinstance(self.conv, nn.ConvTranspose2d)
+        self.conv = fuse_conv_bn_eval(self.conv, self.norm, transposed)
+        self.norm = nn.Identity()
 
 
-class Up(nn.Module):
+class Down(Level):
+    """Halve frequency and time: 5x5 convolution with stride 2."""
+
+    def __init__(self, inputs: int, outputs: int, leak: float) -> None:
+        super().__init__(nn.Conv2d(inputs, outputs, 5, 2, padding=2, bias=False), leak, 0.0)
+
+
+class Up(Level):
     """Double frequency and time: 4x4 transposed convolution with stride 2.
 
     The stride divides the kernel, so every output is reached by equally many weights and no
@@ -46,15 +67,8 @@ class Up(nn.Module):
     """
 
     def __init__(self, inputs: int, outputs: int, leak: float, dropout: float) -> None:
-        super().__init__()
-        self.conv = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(outputs)
-        self.activation = activation(leak)
-        self.dropout = nn.Dropout2d(dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`(batch, inputs, freq, frames)` to twice the resolution."""
-        return self.dropout(self.activation(self.norm(self.conv(x))))
+        conv = nn.ConvTranspose2d(inputs, outputs, 4, 2, padding=1, bias=False)
+        super().__init__(conv, leak, dropout)
 
 
 class Encoder(nn.Module):
@@ -161,6 +175,13 @@ class UNet(MaskEstimator):
         self.normalize_output = FrequencyAffine(self.bins) if normalize_output else nn.Identity()
         self.mask_activation = MaskActivation(mask_activation, targets)
         initialise(self, leak)
+
+    def simplify(self) -> None:
+        """Fold normalisations into convolutions, and keep maps with channels last."""
+        self.eval()
+        for level in (*self.encoder.levels, *self.decoder.levels):
+            level.fold_norm()
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, magnitude: Tensor) -> MaskEstimate:
         """Magnitude `(batch, channels, freq, frames)` to masks, one for each target."""

@@ -1,0 +1,243 @@
+"""What a training step and a forward pass cost, for every network, all in one run.
+
+python scripts/bench_models.py [networks=[simple,lstm,vae]] [steps=6] [rounds=3] [threads=2]
+
+At the defaults (n_fft 1024, hop 512, mono, width 16), batches of 8 chunks of 3 seconds, loss l1.
+Prints for each network
+- parameters, GFLOP per second of audio of a forward pass, and peak memory of training,
+- step: a step under SeparationTask and Trainer as a ratio to the same network, loss, optimizer and
+  clipping in a bare loop,
+- bf16: how many times faster a bare step is with precision=bf16 than in fp32 with plain memory,
+- forward: time of the simplified network with channels last, fp32, as a ratio to the network as it
+  was built with plain memory,
+- peak: the share of the rate of large matrix products that this forward pass reaches, in fp32 and
+  in bf16.
+Ratios are medians over alternating rounds. The last line is the effect of keeping freed memory.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from multiprocessing import get_context
+
+import pytorch_lightning as pl
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
+
+from auralflow_pl.config import build, config_dir
+from auralflow_pl.device import keep_freed_memory
+from auralflow_pl.task import SeparationTask
+from auralflow_pl.train import build_task
+
+BATCH, SECONDS, RATE = 8, 3, 44100
+
+
+@dataclass
+class Options:
+    """What the command line may set."""
+
+    networks: list[str] = field(default_factory=lambda: ["simple", "lstm", "vae"])
+    steps: int = 6
+    rounds: int = 3
+    threads: int = os.cpu_count() or 1
+
+
+@dataclass
+class Row:
+    """What was measured of one network."""
+
+    network: str
+    parameters: float  # millions
+    gflop: float  # of a forward pass, for a second of audio
+    memory: float  # GiB at the peak of training
+    step: float
+    bf16: float
+    forward: float
+    peak: float
+    peak_bf16: float
+
+
+class Stopwatch(pl.Callback):
+    """Times from the start of a step to the start of the next."""
+
+    def __init__(self) -> None:
+        self.starts: list[float] = []
+
+    def on_train_batch_start(self, *_: object) -> None:
+        """Note the time."""
+        self.starts.append(time.perf_counter())
+
+    def median(self) -> float:
+        """Seconds of a step, without the first."""
+        return statistics.median(b - a for a, b in pairwise(self.starts[1:]))
+
+
+def configure(network: str, precision: str) -> DictConfig:
+    """The defaults of a network."""
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return compose("train", [f"model={network}", f"precision={precision}", "scheduler=none"])
+
+
+def batches(count: int) -> list[dict[str, Tensor]]:
+    """Noise in the form of training batches."""
+    stems = torch.randn(count, BATCH, 4, 1, SECONDS * RATE) * 0.1
+    return [{"mixture": s.sum(1), "stems": s} for s in stems]
+
+
+def autocast(precision: str) -> AbstractContextManager[object]:
+    """What `precision=bf16` means for a bare loop."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
+
+
+def under_trainer(task: SeparationTask, config: DictConfig, data: list[dict[str, Tensor]]) -> float:
+    """Seconds of a step under the Trainer."""
+    watch = Stopwatch()
+    trainer = build(
+        config.trainer,
+        max_epochs=1,
+        precision=config.precision.precision,
+        callbacks=[watch],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        accelerator="cpu",
+    )
+    trainer.fit(task, DataLoader(data, batch_size=None))
+    return watch.median()
+
+
+def bare(task: SeparationTask, precision: str, data: list[dict[str, Tensor]]) -> float:
+    """Seconds of a step of network, loss, optimizer and clipping, and of nothing else."""
+    separator, (loss,) = task.separator.train(), task.losses.values()
+    optimizer = task.make_optimizer(separator.parameters())
+    times = []
+    for batch in data:
+        start = time.perf_counter()
+        with autocast(precision):
+            separation = separator.separate_chunk(batch["mixture"], batch["stems"][:, :1])
+            total = loss(separation) + sum(separation.penalties.values())
+        optimizer.zero_grad()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(separator.parameters(), 1.0)
+        optimizer.step()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:])
+
+
+def seconds(work: Callable[[], object], repeats: int = 5) -> float:
+    """Best time of several."""
+    return min(timed(work, repeats))
+
+
+def timed(work: Callable[[], object], repeats: int) -> Iterator[float]:
+    """Times of repeated work."""
+    work()
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        yield time.perf_counter() - start
+
+
+def matmul_rate(dtype: torch.dtype) -> float:
+    """GFLOP/s of a large matrix product."""
+    size = 2048
+    a, b = torch.randn(size, size, dtype=dtype), torch.randn(size, size, dtype=dtype)
+    return 2 * size**3 / seconds(lambda: a @ b) / 1e9
+
+
+def measure(network: str, options: Options) -> Row:
+    """Everything about one network, in a process of its own."""
+    torch.set_num_threads(options.threads)
+    pl.seed_everything(0, verbose=False)
+    keep_freed_memory()
+    data = batches(options.steps + 2)
+    configs = {precision: configure(network, precision) for precision in ("fp32", "bf16")}
+    plain_task = build_task(configs["fp32"])
+    plain_task.separator.network.to(memory_format=torch.contiguous_format)
+    tasks = {precision: build_task(config) for precision, config in configs.items()}
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    steps, gains = [], []
+    for _ in range(options.rounds):
+        loop = bare(tasks["bf16"], "bf16", data)
+        steps.append(under_trainer(tasks["bf16"], configs["bf16"], data) / loop)
+        gains.append(bare(plain_task, "fp32", data) / loop)
+    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
+    built = plain_task.separator.eval().network
+    magnitude = plain_task.separator.stft(data[0]["mixture"]).abs()
+    simple = copy.deepcopy(built)
+    simple.simplify()
+    with torch.inference_mode():
+        with FlopCounterMode(display=False) as counter:
+            built(magnitude)
+        flop = counter.get_total_flops() / 1e9
+        ratios, times = [], {"fp32": [], "bf16": []}
+        for _ in range(options.rounds):
+            for precision, values in times.items():
+                with autocast(precision):
+                    values.append(seconds(lambda: simple(magnitude)))
+            ratios.append(times["fp32"][-1] / seconds(lambda: built(magnitude)))
+    rates = {"fp32": matmul_rate(torch.float32), "bf16": matmul_rate(torch.bfloat16)}
+    shares = {p: flop / min(times[p]) / rates[p] for p in times}
+    return Row(
+        network,
+        sum(p.numel() for p in built.parameters()) / 1e6,
+        flop / (BATCH * SECONDS),
+        memory,
+        statistics.median(steps),
+        statistics.median(gains),
+        statistics.median(ratios),
+        shares["fp32"],
+        shares["bf16"],
+    )
+
+
+def default_step(keep: bool, options: Options) -> float:
+    """Seconds of a bare step of the simple network, with or without keeping freed memory."""
+    torch.set_num_threads(options.threads)
+    if keep:
+        keep_freed_memory()
+    return bare(build_task(configure("simple", "bf16")), "bf16", batches(options.steps + 4))
+
+
+def main() -> None:
+    """Measure all networks and print a table."""
+    options = OmegaConf.to_object(
+        OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_cli())
+    )
+    context = get_context("spawn")
+    print("network    parameters  GFLOP/s  memory    step   bf16  forward    peak  peak bf16")
+    with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
+        for network in options.networks:
+            row = pool.submit(measure, network, options).result()
+            print(
+                f"{row.network:<11}{row.parameters:>8.2f} M{row.gflop:>9.2f}{row.memory:>6.1f} G"
+                f"{row.step:>8.2f}{row.bf16:>7.2f}{row.forward:>9.2f}{row.peak:>8.0%}"
+                f"{row.peak_bf16:>11.0%}",
+                flush=True,
+            )
+        kept, freed = (
+            statistics.median(
+                pool.submit(default_step, keep, options).result() for _ in range(options.rounds)
+            )
+            for keep in (True, False)
+        )
+    print(f"a step that keeps freed memory / one that returns it: {kept / freed:.2f}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
