@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Small networks gain nothing from threads, which wait for each other when the machine is busy.
@@ -17,6 +17,14 @@ import torch
 from auralflow_pl import cli
 from auralflow_pl.data.synthetic import SyntheticSongs
 from support import TINY, Result, python
+
+
+@pytest.fixture(autouse=True, scope="session")
+def data_dir(tmp_path_factory) -> Iterator[None]:
+    """Pools of the tests are kept apart from those of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AURALFLOW_DATA", str(tmp_path_factory.mktemp("data")))
+        yield
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def test_unknown_command():
         ("model.dropout=3", "dropout probability has to be between 0 and 1"),
         ("stft.hop_length=700", "2 * hop_length <= win_length <= n_fft"),
         ("separation.overlap=0.9", "overlap from 0 to 0.5"),
-        ("audio.sample_rate=48000", "44100 Hz, expected audio.sample_rate=48000"),
+        ("pool.dtype=int24", "pool.dtype=int24: did you mean 'int16'?"),
         ("audio.sample_rate=fast", "audio.sample_rate: Value 'fast'"),
         ("chunk_seconds=0", "chunk_seconds=0.0: expected more than 0"),
         ("data.source.seed=5", "another recipe (seed differ)"),

@@ -113,6 +113,7 @@ class TrainKeys:
     paths: PathKeys = field(default_factory=PathKeys)
     data: DataKeys = field(default_factory=DataKeys)
     precision: PrecisionKeys = field(default_factory=PrecisionKeys)
+    pool: Any = None
     augment: Any = None
     model: Any = MISSING
     loss: Any = MISSING

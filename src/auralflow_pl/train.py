@@ -126,6 +126,7 @@ def build_data(config: DictConfig) -> StemDataModule:
         config.audio.sample_rate,
         config.chunk_seconds,
         seed=config.seed,
+        pool=build(config.pool),
         augmentations=list(build(config.augment or {}).values()),
         **loading,
     )

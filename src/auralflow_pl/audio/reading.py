@@ -42,7 +42,7 @@ class Header(NamedTuple):
 
 
 def read_header(path: Path) -> Header:
-    """Rate, channels and length of a file that libsndfile can read, without decoding it.
+    """Rate, channels and length; only what libsndfile cannot read is decoded for that.
 
     Raises:
         InputError: missing, empty, truncated, or not audio.
@@ -51,13 +51,16 @@ def read_header(path: Path) -> Header:
     try:
         info = soundfile.info(path)
     except soundfile.LibsndfileError as error:
-        raise InputError(f"{path}: not readable as audio: {reason(error)}") from error
+        audio = read_streams(path, streams=1, because=reason(error))[0]
+        return Header(audio.sample_rate, *audio.samples.shape)
     check_riff_length(path)
     return Header(info.samplerate, info.channels, info.frames)
 
 
 def read_span(path: Path, start: int, frames: int) -> Tensor:
-    """`frames` samples from `start` on, `(channels, frames)`; decodes nothing else.
+    """`frames` samples from `start` on, `(channels, frames)`.
+
+    Nothing else is decoded, if the file is one that libsndfile can read.
 
     Raises:
         InputError: unreadable, shorter than that, or samples that are not finite.
@@ -65,12 +68,13 @@ def read_span(path: Path, start: int, frames: int) -> Tensor:
     try:
         with soundfile.SoundFile(path) as file:
             file.seek(start)
-            samples = file.read(frames, dtype="float32", always_2d=True)
+            span = torch.from_numpy(file.read(frames, dtype="float32", always_2d=True)).T
     except soundfile.LibsndfileError as error:
-        raise InputError(f"{path}: not readable as audio: {reason(error)}") from error
-    if len(samples) < frames:
+        whole = read_streams(path, streams=1, because=reason(error))[0].samples
+        span = whole[:, start : start + frames]
+    if span.shape[-1] < frames:
         raise InputError(f"{path}: truncated: no {frames} samples at {start}; replace the file")
-    return check_finite(torch.from_numpy(np.ascontiguousarray(samples.T)), path)
+    return check_finite(span.contiguous(), path)
 
 
 def read_audio(path: Path) -> Audio:

@@ -98,7 +98,7 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
     def draw_stem(self, rng: np.random.Generator, number: int) -> Tensor:
         """Stem `number` of a track and place of its own, `(channels, time)`."""
         track, start = self.draw_place(rng)
-        stem = list(track.stems)[number]
+        stem = track.stems[number]
         return self.fit(track.read_stem(stem, start, min(self.frames, track.frames)))
 
     def fit(self, audio: Tensor) -> Tensor:

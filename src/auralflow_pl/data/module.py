@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 
 from auralflow_pl.data.augment import Augmentation
 from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, WholeTracks
-from auralflow_pl.data.tracks import TrackSource
+from auralflow_pl.data.pool import Pool
+from auralflow_pl.data.tracks import Track, TrackSource
 
 
 class StemDataModule(pl.LightningDataModule):
@@ -21,7 +22,7 @@ class StemDataModule(pl.LightningDataModule):
     Args:
         source: the data set.
         channels: of the audio, 1 or 2.
-        sample_rate: of the audio in Hz; tracks must have it.
+        sample_rate: of the audio in Hz; without a pool, tracks must have it.
         chunk_seconds: length of training chunks.
         chunks_per_epoch: how many chunks are drawn in an epoch.
         batch_size: chunks per step.
@@ -31,6 +32,7 @@ class StemDataModule(pl.LightningDataModule):
         pin_memory: page-locked batches, for a GPU.
         prefetch_factor: batches that every worker prepares ahead.
         augmentations: of the training chunks, in their order.
+        pool: decodes every track once, and resamples it; None: chunks are read from the files.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class StemDataModule(pl.LightningDataModule):
         pin_memory: bool = False,
         prefetch_factor: int = 4,
         augmentations: Sequence[Augmentation] = (),
+        pool: Pool | None = None,
     ) -> None:
         super().__init__()
         self.source = source
@@ -57,6 +60,7 @@ class StemDataModule(pl.LightningDataModule):
         self.batch_size = batch_size
         self.seed = seed
         self.augmentations = augmentations
+        self.pool = pool if source.pooled else None
         workers = min(8, (os.cpu_count() or 1) - 1) if num_workers is None else num_workers
         self.loading = {
             "num_workers": workers,
@@ -71,20 +75,27 @@ class StemDataModule(pl.LightningDataModule):
         return math.ceil(self.chunks_per_epoch / self.batch_size)
 
     def prepare_data(self) -> None:
-        """Let the source make what is missing (one process only)."""
+        """Let source and pool make what is missing (one process only)."""
         self.source.prepare()
+        if self.pool is not None:
+            self.pool.build([t for split in ("train", "valid") for t in self.source.tracks(split)])
 
     def setup(self, stage: str) -> None:  # noqa: ARG002 - Lightning's signature
         """Find the tracks of both splits, so that faults show before the first step."""
         self.chunks = ChunkDataset(
-            self.source.tracks("train"),
+            self.tracks("train"),
             self.channels,
             self.sample_rate,
             self.chunk_seconds,
             self.seed,
             self.augmentations,
         )
-        self.valid_tracks = WholeTracks(self.source.tracks("valid"), self.channels)
+        self.valid_tracks = WholeTracks(self.tracks("valid"), self.channels)
+
+    def tracks(self, split: str) -> list[Track]:
+        """The tracks of a split, as the pool holds them if there is one."""
+        tracks = self.source.tracks(split)
+        return tracks if self.pool is None else [self.pool.open(track) for track in tracks]
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         """Batches of `mixture (batch, channels, time)`, `stems (batch, stems, channels, time)`."""

@@ -1,22 +1,27 @@
-"""Data sets in folders: `<root>/<train|valid|test>/<track>/<stem>.wav`, as in MUSDB18-HQ."""
+"""Data sets in folders: `<root>/<train|valid|test>/<track>/<stem>.<format>`."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from auralflow_pl.audio.reading import Header, read_header
-from auralflow_pl.data.tracks import SPLITS, Track, TrackSource
+from auralflow_pl.audio.reading import AUDIO_SUFFIXES, Header, read_header
+from auralflow_pl.data.tracks import SPLITS, FileTrack, Track, TrackSource
 from auralflow_pl.errors import InputError, did_you_mean
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".aiff", ".aif", ".mp3")  # in the order of preference
+HELD_OUT = 0.1  # share of the tracks of an undivided folder that goes to valid, and to test
 
 
 class StemFolder(TrackSource):
-    """Tracks of a folder; a `mixture` file beside the stems is optional.
+    """Tracks in folders, with a file for each stem in any format that can be read.
+
+    A `mixture` file beside the stems is optional. Where `root` has none of the folders `train`,
+    `valid` and `test`, every folder in it is a track, and names decide about the split: a tenth
+    goes to valid and a tenth to test (one track at least), always the same ones.
 
     Args:
-        root: folder that holds `train`, `valid` and `test`.
+        root: folder of the data set.
         stems: file names without suffix, in the order in which tensors hold them.
         max_tracks: use only the first tracks (by name) of each split.
     """
@@ -34,11 +39,16 @@ class StemFolder(TrackSource):
             raise InputError(f"split={split}: {did_you_mean(split, SPLITS)}")
         if not self.root.is_dir():
             raise InputError(f"data.root={self.root}: no such folder; {self.layout(split)}")
-        folders = sorted(p for p in (self.root / split).glob("[!.]*") if p.is_dir())
-        folders = folders[: self.max_tracks]
+        folders = self.folders(split)[: self.max_tracks]
         if not folders:
             raise InputError(f"no tracks in data.root={self.root}/{split}; {self.layout(split)}")
         return [self.track(folder, split) for folder in folders]
+
+    def folders(self, split: str) -> list[Path]:
+        """The folders of the tracks of a split, by name."""
+        if any((self.root / name).is_dir() for name in SPLITS):
+            return subfolders(self.root / split)
+        return divide(subfolders(self.root))[split]
 
     def layout(self, split: str) -> str:
         """The expected layout, for messages."""
@@ -46,26 +56,51 @@ class StemFolder(TrackSource):
 
     def track(self, folder: Path, split: str) -> Track:
         """Find the stems of one track and compare their headers."""
-        stems = {stem: find(folder, stem) for stem in self.stems}
-        missing = [stem for stem, path in stems.items() if path is None]
+        found = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in AUDIO_SUFFIXES}
+        missing = [stem for stem in self.stems if stem not in found]
         if missing:
             raise InputError(f"{folder}: no file for {', '.join(missing)}; {self.layout(split)}")
-        paths = {stem: path for stem, path in stems.items() if path is not None}
-        first, *rest = paths.values()
+        has_mixture = "mixture" in found
+        files = tuple(found[s] for s in (*self.stems, *(["mixture"] if has_mixture else [])))
+        first, *rest = files
         header = read_header(first)
-        mixture = find(folder, "mixture")
-        for path in [*rest, *([mixture] if mixture else [])]:
+        for path in rest:
             check_alike(first, header, path, read_header(path))
         if header.frames == 0:
             raise InputError(f"{first}: holds no samples")
-        return Track(
-            folder.name, split, header.sample_rate, header.frames, header.channels, paths, mixture
+        return FileTrack(
+            folder.name,
+            split,
+            header.sample_rate,
+            header.frames,
+            header.channels,
+            self.stems,
+            has_mixture,
+            files,
         )
 
 
-def find(folder: Path, stem: str) -> Path | None:
-    """The file of a stem, or None."""
-    return next((p for s in SUFFIXES if (p := folder / f"{stem}{s}").is_file()), None)
+class AudioFolder(StemFolder):
+    """A `StemFolder` that is read on the fly, for collections larger than memory and disk cache.
+
+    Chunks are read by seeking in the files, so formats in which that is cheap (WAV, FLAC) serve
+    best, and the files must have the sample rate of the training.
+    """
+
+    pooled = False
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The visible folders in a folder, by name."""
+    return sorted(path for path in folder.glob("[!.]*") if path.is_dir())
+
+
+def divide(folders: Sequence[Path]) -> dict[str, list[Path]]:
+    """Splits of an undivided data set, from nothing but the names of its tracks."""
+    drawn = sorted(folders, key=lambda path: hashlib.sha256(path.name.encode()).hexdigest())
+    count = max(1, round(HELD_OUT * len(drawn)))
+    parts = {"valid": drawn[:count], "test": drawn[count : 2 * count], "train": drawn[2 * count :]}
+    return {split: sorted(part) for split, part in parts.items()}
 
 
 def check_alike(path: Path, header: Header, other: Path, other_header: Header) -> None:

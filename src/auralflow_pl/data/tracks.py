@@ -3,50 +3,69 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from auralflow_pl.audio.reading import read_span
+from auralflow_pl.audio.reading import read_audio, read_span
 from auralflow_pl.errors import InputError, did_you_mean
 
 SPLITS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
-class Track:
-    """One song in stems of equal length and rate."""
+class Track(ABC):
+    """One song in stems of equal length and rate; where they are, is up to the subclass."""
 
     name: str
     split: str
     sample_rate: int  # Hz
     frames: int  # samples
     channels: int
-    stems: Mapping[str, Path]
-    mixture: Path | None = None  # None: the sum of the stems
+    stems: tuple[str, ...]
+    has_mixture: bool  # beside the stems; without one it is their sum
+    files: tuple[Path, ...]  # what the sound is read from
+
+    @abstractmethod
+    def read_stem(self, stem: str, start: int, frames: int) -> Tensor:
+        """One stem, `(channels, frames)` from sample `start` on."""
+
+    @abstractmethod
+    def planes(self) -> Iterator[Tensor]:
+        """All stems in their order, then the mixture if there is one: whole, `(channels, time)`."""
 
     def read_stems(self, start: int, frames: int) -> Tensor:
         """`(stems, channels, frames)` from sample `start` on, in the order of `stems`."""
         return torch.stack([self.read_stem(stem, start, frames) for stem in self.stems])
 
-    def read_stem(self, stem: str, start: int, frames: int) -> Tensor:
-        """One stem, `(channels, frames)` from sample `start` on."""
-        return read_span(self.stems[stem], start, frames)
-
     def read(self) -> tuple[Tensor, Tensor]:
         """The whole track: mixture `(channels, time)` and stems `(stems, channels, time)`."""
-        stems = self.read_stems(0, self.frames)
-        mixture = read_span(self.mixture, 0, self.frames) if self.mixture else stems.sum(0)
-        return mixture, stems
+        planes = torch.stack(list(self.planes()))
+        stems = planes[: len(self.stems)]
+        return planes[-1] if self.has_mixture else stems.sum(0), stems
+
+
+@dataclass(frozen=True)
+class FileTrack(Track):
+    """A track with a file for each stem, and one for the mixture if there is one, in this order."""
+
+    def read_stem(self, stem: str, start: int, frames: int) -> Tensor:
+        """Seek in the file; nothing else is decoded."""
+        return read_span(self.files[self.stems.index(stem)], start, frames)
+
+    def planes(self) -> Iterator[Tensor]:
+        """Decode one file after the other."""
+        return (read_audio(path).samples for path in self.files)
 
 
 class TrackSource(ABC):
     """A data set; `stems` names what its tracks hold, in the order in which tensors hold them."""
 
     stems: Sequence[str]
+    pooled: bool = True  # whether tracks are worth decoding once for all
 
     def prepare(self) -> None:  # noqa: B027 - nothing to do is a fine default
         """Download or generate what is missing; called by one process before anything is read."""

@@ -1,0 +1,198 @@
+"""The pool: every track decoded and resampled once, then read as memory-mapped PCM."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+from tqdm import tqdm
+
+from auralflow_pl.audio.resampling import match_length, resample
+from auralflow_pl.data.tracks import Track
+from auralflow_pl.errors import InputError, did_you_mean
+
+VERSION = 1  # of the layout: raise it when what a file holds changes
+SCALES = {"int16": 32768.0, "float32": 1.0}
+
+
+@lru_cache(maxsize=4096)
+def mapped(path: Path) -> np.ndarray:
+    """The array of a pool file, `(planes, channels, frames)`; nothing is read before it is used."""
+    return np.load(path, mmap_mode="r")
+
+
+@dataclass(frozen=True)
+class PoolTrack(Track):
+    """A track in the pool, in one file."""
+
+    def read_planes(self, planes: slice | int, start: int, frames: int) -> Tensor:
+        """Float samples of some planes, `(planes, channels, frames)` or `(channels, frames)`."""
+        samples = mapped(self.files[0])[planes, :, start : start + frames]
+        scale = np.float32(1 / SCALES[str(samples.dtype)])
+        return torch.from_numpy(np.multiply(samples, scale, dtype=np.float32))
+
+    def read_stem(self, stem: str, start: int, frames: int) -> Tensor:
+        """One stem, `(channels, frames)` from sample `start` on."""
+        return self.read_planes(self.stems.index(stem), start, frames)
+
+    def read_stems(self, start: int, frames: int) -> Tensor:
+        """`(stems, channels, frames)` from sample `start` on, in one slice."""
+        return self.read_planes(slice(len(self.stems)), start, frames)
+
+    def planes(self) -> Iterator[Tensor]:
+        """All stems, then the mixture if there is one."""
+        count = len(self.stems) + self.has_mixture
+        return (self.read_planes(plane, 0, self.frames) for plane in range(count))
+
+
+class Pool:
+    """A folder with one `.npy` file for each track: planar, at one sample rate.
+
+    The name of a file holds a digest of path, size and time of change of the sources and of the
+    parameters, so a source that has changed is decoded anew. Files appear when they are complete;
+    a lock for each track lets several processes share the work. What an interrupted process left
+    is replaced.
+
+    Args:
+        folder: where the files are kept; safe to delete.
+        sample_rate: of the pool in Hz.
+        dtype: `int16`, with values beyond full scale clipped, or `float32`.
+        workers: tracks that are decoded at a time; default: one for each core.
+
+    Raises:
+        InputError: unknown `dtype`.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        sample_rate: int,
+        dtype: str = "int16",
+        workers: int | None = None,
+    ) -> None:
+        if dtype not in SCALES:
+            raise InputError(f"pool.dtype={dtype}: {did_you_mean(dtype, SCALES)}")
+        self.folder = Path(folder)
+        self.sample_rate = sample_rate
+        self.dtype = np.dtype(dtype)
+        self.workers = workers or os.cpu_count() or 1
+
+    def path(self, track: Track) -> Path:
+        """Where a track is kept."""
+        sources = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in track.files]
+        recipe = [VERSION, sources, self.sample_rate, str(self.dtype)]
+        digest = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:20]
+        name = re.sub(r"[^\w.-]+", "_", track.name)[:60]
+        return self.folder / f"{name}-{digest}.npy"
+
+    def shape(self, track: Track) -> tuple[int, int, int]:
+        """Planes, channels and frames of a track in the pool."""
+        frames = math.ceil(track.frames * self.sample_rate / track.sample_rate)
+        return len(track.stems) + track.has_mixture, track.channels, frames
+
+    def build(self, tracks: Sequence[Track]) -> None:
+        """Decode the tracks that are not there yet, in parallel, with a progress bar.
+
+        Raises:
+            InputError: a source cannot be read, or the folder cannot be written or is full.
+        """
+        missing = [track for track in tracks if not self.holds(track)]
+        if not missing:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.check_space(missing)
+            with ThreadPoolExecutor(self.workers) as threads:
+                jobs = [threads.submit(self.decode, track) for track in missing]
+                try:
+                    for job in tqdm(
+                        as_completed(jobs), "pool", len(jobs), unit="track", leave=False
+                    ):
+                        job.result()
+                except BaseException:
+                    threads.shutdown(cancel_futures=True)
+                    raise
+        except OSError as error:
+            raise InputError(
+                f"pool.folder={self.folder}: cannot be written: {error.strerror}; free some space "
+                "or choose another folder, or pool=none to read the files themselves"
+            ) from error
+
+    def check_space(self, tracks: Sequence[Track]) -> None:
+        """Raise OSError if the disk cannot hold the tracks."""
+        needed = sum(math.prod(self.shape(track)) for track in tracks) * self.dtype.itemsize
+        free = shutil.disk_usage(self.folder).free
+        if needed > free:
+            text = f"{needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free"
+            raise OSError(errno.ENOSPC, text)
+
+    def holds(self, track: Track) -> bool:
+        """Whether the file of a track is there and complete."""
+        path = self.path(track)
+        try:
+            samples = np.load(path, mmap_mode="r")
+        except (OSError, EOFError, ValueError):
+            return False
+        return samples.shape == self.shape(track) and samples.dtype == self.dtype
+
+    def decode(self, track: Track) -> None:
+        """Write the file of one track, unless another process has done so meanwhile."""
+        path = self.path(track)
+        part = path.with_suffix(".part")
+        with FileLock(path.with_suffix(".lock")):
+            if self.holds(track):
+                return
+            try:
+                with part.open("wb") as file:
+                    self.write(track, file)
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+
+    def write(self, track: Track, file: BinaryIO) -> None:
+        """Header, and one plane after the other."""
+        shape = self.shape(track)
+        header = {"descr": self.dtype.str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for plane in track.planes():
+            audio = match_length(resample(plane, track.sample_rate, self.sample_rate), shape[-1])
+            if self.dtype == np.int16:
+                audio = (audio * SCALES["int16"]).round().clamp(-32768, 32767).short()
+            file.write(audio.contiguous().numpy().data)
+        file.flush()
+        os.fsync(file.fileno())
+
+    def open(self, track: Track) -> PoolTrack:
+        """The track as the pool holds it.
+
+        Raises:
+            InputError: it is not there, or not complete.
+        """
+        if not self.holds(track):
+            raise InputError(f"{self.path(track)}: missing or damaged; start again to rebuild it")
+        _, channels, frames = self.shape(track)
+        return PoolTrack(
+            track.name,
+            track.split,
+            self.sample_rate,
+            frames,
+            channels,
+            track.stems,
+            track.has_mixture,
+            (self.path(track),),
+        )
