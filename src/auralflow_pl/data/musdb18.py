@@ -1,0 +1,181 @@
+"""MUSDB18 (Rafii et al., 2017): 150 songs in four stems, as stem files or as WAV (MUSDB18-HQ)."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from torch import Tensor
+
+from auralflow_pl.audio.reading import check_file, read_streams, reason
+from auralflow_pl.audio.resampling import match_length
+from auralflow_pl.data.stem_folder import StemFolder, subfolders
+from auralflow_pl.data.tracks import SPLITS, Track, TrackSource
+from auralflow_pl.errors import InputError, did_you_mean
+
+STREAMS = ("mixture", "drums", "bass", "other", "vocals")  # order in the stem files
+SUFFIX = ".stem.mp4"
+SAMPLE_URL = "https://github.com/sigsep/sigsep-mus-db/releases/download/v0.4.0/MUSDB18-7-STEMS.zip"
+VALIDATION = frozenset(  # of the training songs, as the musdb package has it
+    {
+        "Actions - One Minute Smile",
+        "Clara Berry And Wooldog - Waltz For My Victims",
+        "Johnny Lokke - Promises & Lies",
+        "Patrick Talbot - A Reason To Leave",
+        "Triviul - Angelsaint",
+        "Alexander Ross - Goodbye Bolero",
+        "Fergessen - Nos Palpitants",
+        "Leaf - Summerghost",
+        "Skelpolu - Human Mistakes",
+        "Young Griffo - Pennies",
+        "ANiMAL - Rockshow",
+        "James May - On The Line",
+        "Meaxic - Take A Step",
+        "Traffic Experiment - Sirens",
+    }
+)
+
+
+@dataclass(frozen=True)
+class StemFileTrack(Track):
+    """A track in one container with five streams; all are decoded in one pass."""
+
+    def planes(self) -> Iterator[Tensor]:
+        """Stems and mixture, `(channels, time)` each."""
+        streams = dict(zip(STREAMS, read_streams(self.files[0]), strict=True))
+        return (
+            match_length(streams[name].samples, self.frames) for name in (*self.stems, "mixture")
+        )
+
+    def read_stem(self, stem: str, start: int, frames: int) -> Tensor:
+        """Decode the whole file for a part of one stem: slow, that is what the pool is for."""
+        planes = dict(zip(self.stems, self.planes(), strict=False))
+        return planes[stem][:, start : start + frames]
+
+
+class Musdb18(TrackSource):
+    """The compressed edition: `<root>/<train|test>/<track>.stem.mp4`.
+
+    Args:
+        root: folder of the data set.
+        stems: of vocals, drums, bass and other; in the order in which tensors hold them.
+        max_tracks: use only the first tracks (by name) of each split.
+        download: fetch the excerpts of seven seconds, if `root` is not there.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        stems: Sequence[str] = ("vocals", "drums", "bass", "other"),
+        max_tracks: int | None = None,
+        download: bool = False,
+    ) -> None:
+        for stem in stems:
+            if stem not in STREAMS[1:]:
+                raise InputError(f"data.stems={stem}: {did_you_mean(stem, STREAMS[1:])}")
+        self.root = Path(root)
+        self.stems = tuple(stems)
+        self.max_tracks = max_tracks
+        self.download = download
+
+    def prepare(self) -> None:
+        """Download the excerpts, if that is wanted and nothing is there yet."""
+        if self.download and not self.root.exists():
+            download_excerpts(self.root)
+
+    def tracks(self, split: str) -> list[Track]:
+        """The tracks of a split, by name."""
+        check_root(self.root, f"<train|test>/<track>{SUFFIX}")
+        paths = official_split(self.root, split, lambda folder: sorted(folder.glob(f"*{SUFFIX}")))
+        if not paths:
+            raise InputError(
+                f"no {split} tracks in data.root={self.root}; expected <train|test>/<track>{SUFFIX}"
+            )
+        return [self.track(path, split) for path in paths[: self.max_tracks]]
+
+    def track(self, path: Path, split: str) -> Track:
+        """Rate and length as the container states them."""
+        check_file(path)
+        try:
+            with av.open(str(path)) as container:
+                streams = list(container.streams.audio)
+                lengths = {round(s.duration * s.time_base * s.rate) for s in streams}
+                formats = {(s.rate, s.channels) for s in streams}
+        except (av.error.FFmpegError, AttributeError, TypeError) as error:
+            raise InputError(f"{path}: not readable as audio ({reason(error)})") from error
+        if len(streams) != len(STREAMS) or len(lengths) != 1 or len(formats) != 1:
+            raise InputError(
+                f"{path}: {len(streams)} audio streams of {len(lengths)} lengths, expected "
+                f"{len(STREAMS)} of one: {', '.join(STREAMS)}"
+            )
+        ((rate, channels),) = formats
+        name = path.name.removesuffix(SUFFIX)
+        return StemFileTrack(name, split, rate, lengths.pop(), channels, self.stems, True, (path,))
+
+
+class Musdb18HQ(StemFolder):
+    """The uncompressed edition: `<root>/<train|test>/<track>/<stem>.wav`.
+
+    Args:
+        root: folder of the data set.
+        stems: file names without suffix, in the order in which tensors hold them.
+        max_tracks: use only the first tracks (by name) of each split.
+    """
+
+    def folders(self, split: str) -> list[Path]:
+        """The folders of the tracks of a split, by name."""
+        return official_split(self.root, split, subfolders)
+
+
+def official_split(root: Path, split: str, find: Callable[[Path], list[Path]]) -> list[Path]:
+    """What `find` finds for a split: 14 of the training tracks are the validation tracks.
+
+    Raises:
+        InputError: no such split.
+    """
+    if split not in SPLITS:
+        raise InputError(f"split={split}: {did_you_mean(split, SPLITS)}")
+    found = find(root / ("test" if split == "test" else "train"))
+    if split == "test":
+        return found
+    wanted = split == "valid"
+    return [path for path in found if (path.name.removesuffix(SUFFIX) in VALIDATION) is wanted]
+
+
+def check_root(root: Path, layout: str) -> None:
+    """Raise InputError unless the data set is there."""
+    if not root.is_dir():
+        raise InputError(
+            f"data.root={root}: no such folder; expected {layout}. MUSDB18 is at "
+            "https://sigsep.github.io/datasets/musdb.html; pass data.root=<folder>, set MUSDB_PATH,"
+            " or data.source.download=true for excerpts of seven seconds"
+        )
+
+
+def download_excerpts(root: Path) -> None:
+    """Download and unpack the excerpts; `root` appears when it is complete.
+
+    Raises:
+        InputError: no network, or another fault on the way.
+    """
+    from torch.hub import download_url_to_file
+
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".musdb18-", dir=root.parent) as folder:
+            archive = Path(folder) / "excerpts.zip"
+            download_url_to_file(SAMPLE_URL, str(archive))
+            with zipfile.ZipFile(archive) as content:
+                content.extractall(Path(folder) / "unpacked")
+            train = next((Path(folder) / "unpacked").rglob("train"))
+            shutil.move(train.parent, root)
+    except (OSError, zipfile.BadZipFile, StopIteration) as error:
+        raise InputError(
+            f"data.source.download=true: {SAMPLE_URL} could not be fetched ({reason(error)}); "
+            f"download it where there is a network and unpack it to data.root={root}"
+        ) from error

@@ -1,0 +1,114 @@
+"""MUSDB18 as it is laid out, with the real excerpt of the stempeg wheel as its only song."""
+
+import importlib.util
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from auralflow_pl.audio.reading import read_streams
+from auralflow_pl.data.musdb18 import STREAMS, VALIDATION, Musdb18, Musdb18HQ
+from auralflow_pl.data.pool import Pool
+from auralflow_pl.errors import InputError
+from support import TINY, TINY_SET
+
+NAMES = ["A - Song", "ANiMAL - Rockshow", "B - Song"]  # the second one is of the validation set
+
+
+@pytest.fixture(scope="module")
+def root(excerpt, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("musdb18")
+    for split, names in (("train", NAMES), ("test", ["C - Song"])):
+        (folder / split).mkdir()
+        for name in names:
+            shutil.copyfile(excerpt, folder / split / f"{name}.stem.mp4")
+    return folder
+
+
+def names(source, split):
+    return [track.name for track in source.tracks(split)]
+
+
+def test_the_validation_tracks_are_those_of_the_musdb_package():
+    package = importlib.util.find_spec("musdb").submodule_search_locations[0]
+    settings = yaml.safe_load((Path(package) / "configs" / "mus.yaml").read_text())
+    assert set(settings["validation_tracks"]) == VALIDATION
+    numbers = {name: number for number, name in enumerate(STREAMS)}
+    assert settings["stem_ids"] == numbers
+
+
+def test_splits(root):
+    source = Musdb18(root)
+    assert names(source, "train") == ["A - Song", "B - Song"]
+    assert names(source, "valid") == ["ANiMAL - Rockshow"]
+    assert names(source, "test") == ["C - Song"]
+    assert names(Musdb18(root, max_tracks=1), "train") == ["A - Song"]
+
+
+def test_splits_of_the_uncompressed_edition(songs, tmp_path):
+    for name in NAMES:
+        shutil.copytree(songs / "train" / "song000", tmp_path / "train" / name)
+    source = Musdb18HQ(tmp_path, ["vocals", "bass"])
+    assert names(source, "train") == ["A - Song", "B - Song"]
+    assert names(source, "valid") == ["ANiMAL - Rockshow"]
+    with pytest.raises(InputError, match="no tracks"):
+        source.tracks("test")
+
+
+def test_stems_come_in_the_order_that_is_asked_for(root, excerpt):
+    streams = dict(zip(STREAMS, read_streams(excerpt), strict=True))
+    track = Musdb18(root, ["bass", "vocals"]).tracks("test")[0]
+    mixture, stems = track.read()
+    assert torch.equal(mixture, streams["mixture"].samples)
+    assert torch.equal(stems[0], streams["bass"].samples)
+    assert torch.equal(stems[1], streams["vocals"].samples)
+    assert torch.equal(track.read_stem("vocals", 100, 50), stems[1][:, 100:150])
+
+
+def test_the_pool_holds_stems_and_mixture(root, tmp_path):
+    track = Musdb18(root).tracks("test")[0]
+    pool = Pool(tmp_path, 44100, "float32")
+    pool.build([track])
+    for one, two in zip(pool.open(track).read(), track.read(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_train_and_evaluate(command, root, tmp_path, monkeypatch):
+    monkeypatch.setenv("MUSDB_PATH", str(root))
+    tiny = TINY[len(TINY_SET) :]
+    done = command("train", *tiny, "data=musdb18", f"paths.run_dir={tmp_path / 'run'}")
+    assert done.code == 0, done.err
+    done = command("evaluate", f"ckpt={tmp_path / 'run' / 'checkpoints' / 'best.ckpt'}")
+    assert done.code == 0, done.err
+    assert "C - Song" in next((tmp_path / "run").rglob("eval.csv")).read_text()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (
+            [],
+            r"data.root=.*none: no such folder; expected <train\|test>/<track>.*MUSDB_PATH",
+        ),
+        (["data.stems=[vocals,kick]"], "data.stems=kick: expected one of"),
+        (["data.source.download=true"], "could not be fetched .*unpack it to data.root"),
+    ],
+)
+def test_mistakes(command, tmp_path, arguments, message):
+    tiny = TINY[len(TINY_SET) :]
+    root = tmp_path / "none"
+    done = command("train", *tiny, "data=musdb18", f"data.root={root}", *arguments)
+    assert re.search(message, done.error), done.error
+    assert not root.exists()
+
+
+def test_damaged_stem_files_are_named(excerpt, tmp_path):
+    (tmp_path / "train").mkdir()
+    path = tmp_path / "train" / "x.stem.mp4"
+    for content in (b"", b"nothing", excerpt.read_bytes()[:5000]):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"x\.stem\.mp4: (empty|not readable)"):
+            Musdb18(tmp_path).tracks("train")
