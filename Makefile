@@ -35,9 +35,11 @@ format: $(VENV)/.installed ## repair style and format where that is possible
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed ## measure speed, as ratios
+bench: $(VENV)/.installed ## measure speed, as ratios (quality: see scripts/bench_quality.py)
 	$(BIN)/python scripts/bench_synthetic.py
 	$(BIN)/python scripts/bench_separation.py
+	$(BIN)/python scripts/bench_models.py
+	$(BIN)/python scripts/bench_data.py
 
 clean: ## remove environment, caches and the demo's run; data and other runs stay
 	rm -rf $(VENV) $(RUN) dist .pytest_cache .ruff_cache .import_linter_cache
