@@ -68,6 +68,29 @@ def test_mask_and_gradient_are_finite(name, dtype, level):
     assert all(torch.isfinite(g).all() for g in gradients)
 
 
+def test_gradient_agrees_with_finite_differences(name):
+    """Of the masks, with respect to input and the first weights; in float64."""
+    config = composed(
+        "train",
+        f"model={name}",
+        "model.width=2",
+        "model.levels=2",
+        "stft.n_fft=32",
+        "stft.hop_length=8",
+        *([] if name == "simple" else ["model.bottleneck.hidden_size=3"]),
+    )
+    network = build_network(plain(config.model), 1).double().eval()
+    magnitude = torch.rand(1, 1, 17, 5, dtype=torch.float64) + 0.1
+    weight = network.encoder.levels[0].conv.weight.detach().clone()
+
+    def masks(part, weights):
+        parameters = {"encoder.levels.0.conv.weight": weights}
+        return torch.func.functional_call(network, parameters, (part,)).mask
+
+    inputs = (magnitude.requires_grad_(), weight.requires_grad_())
+    assert torch.autograd.gradcheck(masks, inputs, fast_mode=True)
+
+
 @pytest.mark.parametrize(
     "activation", ["sigmoid", "relu", "hardtanh", "tanh", "softmax", "prelu", "selu", "elu"]
 )

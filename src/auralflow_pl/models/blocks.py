@@ -36,6 +36,11 @@ def pad_to_multiple(spec: Tensor, multiple: int) -> Tensor:
     return F.pad(spec, (0, -frames % multiple, 0, -freq % multiple))
 
 
+def full_precision(x: Tensor) -> Tensor:
+    """`x` in float32, or in float64 if it is."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
 class FrequencyAffine(nn.Module):
     """Learned shift and scale per frequency: `(x + shift) * scale` over `(..., freq, frames)`."""
 

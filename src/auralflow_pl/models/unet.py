@@ -20,6 +20,7 @@ from auralflow_pl.models.blocks import (
     LogCompression,
     MaskActivation,
     activation,
+    full_precision,
     initialise,
     pad_to_multiple,
 )
@@ -190,7 +191,7 @@ class UNet(MaskEstimator):
         *skips, x = self.encoder(pad_to_multiple(x, self.frame_multiple))
         x, penalties = self.bottleneck(x)
         x = self.decoder(x, skips)[..., : self.bins, :frames]
-        logits = x.unflatten(1, (self.targets, channels)).float()
+        logits = full_precision(x.unflatten(1, (self.targets, channels)))
         mask = self.mask_activation(self.normalize_output(logits))
         above = freq - self.bins
         return MaskEstimate(F.pad(mask, (0, 0, 0, above, 0, 0), mode="replicate"), penalties)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from auralflow_pl.errors import InputError
+from auralflow_pl.models.blocks import full_precision
 from auralflow_pl.models.lstm import FREQUENCY, RecurrentBottleneck
 
 
@@ -60,7 +61,8 @@ class VariationalBottleneck(RecurrentBottleneck):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         """`(batch, size, cells, frames)` to the same shape, and the penalty `kl`."""
-        mean, log_var = self.mean(x).float(), self.log_var(x).float().clamp(-10, 10)
+        mean = full_precision(self.mean(x))
+        log_var = full_precision(self.log_var(x)).clamp(-10, 10)
         latent = self.sample_latent(mean, log_var)
         divergence = 0.5 * (mean.square() + log_var.exp() - 1 - log_var).mean()
         read, _ = super().forward(self.activation(self.leave(latent)))
