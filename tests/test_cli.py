@@ -215,7 +215,10 @@ def test_a_bad_checkpoint(command, song, tmp_path, name):
         (["split=tets"], "split=tets: did you mean 'test'?"),
         (["device=quantum"], "device=quantum: not available here"),
         (["data=stem_folder", "data.root=nowhere"], "data.root=nowhere: no such folder"),
-        (["data=stem_folder", "data.root=x", "data.stems=[a,b]"], "target=vocals: no such stem"),
+        (
+            ["data=stem_folder", "data.root=x", "data.stems=[a,b]"],
+            "target=vocals: needs the stem vocals",
+        ),
         (["data.root=nowhere"], "data.root: needs a data set, for example data=stem_folder"),
         (["device=meta"], "device=meta: not available here"),
     ],

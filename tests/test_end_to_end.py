@@ -12,7 +12,9 @@ from torchmetrics.functional.audio import scale_invariant_signal_distortion_rati
 
 from auralflow_pl.audio.reading import read_audio, read_streams
 from auralflow_pl.checkpoint import load_checkpoint
+from auralflow_pl.data.stem_folder import StemFolder
 from auralflow_pl.metrics.oracle import ideal_ratio_mask
+from auralflow_pl.metrics.si_sdr import si_sdr
 from auralflow_pl.signal.stft import STFT
 from support import TINY
 
@@ -107,6 +109,19 @@ def test_several_targets_from_one_network_in_stereo(train, command, songs, tmp_p
         "bass.wav",
         "drums.wav",
     ]
+
+
+def test_a_target_that_is_a_sum_of_stems(train, command, songs, tmp_path):
+    targets = ["target=[vocals,accompaniment,rhythm]", "data.groups={rhythm:[drums,bass]}"]
+    ckpt = train("sums", *targets) / "best.ckpt"
+    done = command("evaluate", f"ckpt={ckpt}", f"output={tmp_path / 'eval'}")
+    assert done.code == 0, done.err
+    scores = [row for row in rows(tmp_path / "eval" / "eval.csv") if row["track"] == "song000"]
+    _, stems = StemFolder(songs, ["vocals", "drums", "bass", "other"]).tracks("test")[0].read()
+    for row, members in zip(scores, ([0], [1, 2, 3], [1, 2]), strict=True):
+        target = stems[members].sum(0).flatten()
+        expected = si_sdr(stems.sum(0).flatten(), target)
+        assert float(row["si_sdr_mixture"]) == pytest.approx(float(expected), abs=0.01)
 
 
 def test_losses_add_up_with_their_weights(train):

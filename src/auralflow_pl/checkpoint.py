@@ -116,7 +116,7 @@ def build_separator(
             for a configuration that the user wrote.
         **settings: of the Separator.
     """
-    targets = resolve_targets(config["target"], stems)
+    targets = resolve_targets(config["target"], stems, config["data"].get("groups"))
     for name in targets:
         if not SAFE_NAME.fullmatch(name):
             raise InputError(f"target={name!r}: not a name for a file; use letters and digits")

@@ -70,6 +70,7 @@ class DataKeys:
     source: Any = MISSING
     root: str = MISSING
     stems: list[str] = MISSING
+    groups: dict[str, list[str]] | None = None
     max_tracks: int | None = None
     chunks_per_epoch: int = MISSING
     batch_size: int = MISSING

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from auralflow_pl.audio.writing import check_writable, staged
 from auralflow_pl.checkpoint import build_source, load_checkpoint, load_separator
 from auralflow_pl.config import EvaluateKeys, build, plain, validated
-from auralflow_pl.data.tracks import Track, TrackSource, resolve_targets
+from auralflow_pl.data.tracks import Track, TrackSource, check_members, sum_stems
 from auralflow_pl.device import choose_device
 from auralflow_pl.errors import InputError
 from auralflow_pl.metrics.oracle import ideal_ratio_mask
@@ -42,7 +42,7 @@ def evaluate(config: DictConfig) -> list[Score]:
     separator = load_separator(config.ckpt, list(config.trust), **plain(config.separation))
     separator.to(choose_device(config.device))
     name, source = find_source(config)
-    resolve_targets(separator.targets, source.stems)
+    check_members(separator.sums, source.stems)
     output = Path(config.output or default_output(Path(config.ckpt), name, config.split))
     check_writable(output)
     tracks = source.tracks(config.split)
@@ -86,8 +86,8 @@ def score_track(separator: Separator, stems: Sequence[str], track: Track) -> lis
     mixture, sources = (part.to(separator.stft.window.device) for part in track.read())
     estimates = separator(mixture, track.sample_rate)
     scores = []
-    for name, estimate in zip(separator.targets, estimates, strict=True):
-        target = sources[list(stems).index(name)]
+    targets = sum_stems(sources, stems, separator.sums)
+    for name, estimate, target in zip(separator.targets, estimates, targets, strict=True):
         silent = bool(is_silent(target.flatten()))
         candidates = (estimate, mixture, oracle_estimate(separator, mixture, target))
         values = (

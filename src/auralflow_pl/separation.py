@@ -63,7 +63,8 @@ class Separator(nn.Module):
     Args:
         network: the mask estimator.
         stft: the transform it was trained with.
-        targets: names of what it separates, in the order of its masks.
+        targets: names of what it separates, in the order of its masks; a mapping also says which
+            stems of a data set each of them is the sum of.
         sample_rate: of the network, in Hz.
         channels: of the network.
         window_seconds: length of a window.
@@ -79,7 +80,7 @@ class Separator(nn.Module):
         self,
         network: MaskEstimator,
         stft: STFT,
-        targets: Sequence[str],
+        targets: Mapping[str, Sequence[str]] | Sequence[str],
         sample_rate: int,
         channels: int,
         window_seconds: float = 30.0,
@@ -95,6 +96,7 @@ class Separator(nn.Module):
         self.network = network
         self.stft = stft
         self.targets = tuple(targets)
+        self.sums = dict(targets) if isinstance(targets, Mapping) else {t: (t,) for t in targets}
         self.sample_rate = sample_rate
         self.channels = channels
         self.batch_size = batch_size

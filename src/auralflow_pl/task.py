@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 
 from auralflow_pl.checkpoint import FORMAT, KEY
+from auralflow_pl.data.tracks import sum_stems
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.metrics.si_sdr import is_silent, si_sdr
 from auralflow_pl.schedules import Schedule
@@ -62,7 +63,7 @@ class SeparationTask(pl.LightningModule):
         self.separator = separator
         self.losses = nn.ModuleDict(losses)
         self.loss_weights = dict.fromkeys(losses, 1.0) | dict(loss_weights or {})
-        self.picks = [list(stems).index(target) for target in separator.targets]
+        self.stems = tuple(stems)
         self.make_optimizer = optimizer
         self.make_schedule = schedule
         self.config = dict(config or {})
@@ -78,7 +79,7 @@ class SeparationTask(pl.LightningModule):
 
     def training_step(self, batch: Batch) -> Tensor:
         """Loss and penalties of a batch of chunks."""
-        target = batch["stems"][:, self.picks]
+        target = sum_stems(batch["stems"], self.stems, self.separator.sums)
         separation = self.separator.separate_chunk(batch["mixture"], target)
         terms = {name: loss(separation) for name, loss in self.losses.items()}
         total = sum(self.loss_weights[name] * term for name, term in terms.items())
@@ -94,7 +95,8 @@ class SeparationTask(pl.LightningModule):
 
     def validation_step(self, batch: Batch) -> None:
         """Separate a whole track and collect the scores of its targets."""
-        mixture, target = batch["mixture"], batch["stems"][self.picks]
+        mixture = batch["mixture"]
+        target = sum_stems(batch["stems"], self.stems, self.separator.sums)
         estimate = self.separator(mixture, int(batch["sample_rate"])).flatten(-2)
         target = target.flatten(-2)
         scores = si_sdr(estimate, target)

@@ -112,9 +112,8 @@ def rehearse(optimizer: Callable[..., Any], schedule: Callable[..., Any] | None)
 def build_data(config: DictConfig) -> StemDataModule:
     """The data module of a configuration."""
     settings = plain(config.data)
-    loading = {
-        k: v for k, v in settings.items() if k not in ("source", "root", "stems", "max_tracks")
-    }
+    described = ("source", "root", "stems", "groups", "max_tracks")
+    loading = {key: value for key, value in settings.items() if key not in described}
     source = build(config.data.source)
     if list(source.stems) != settings["stems"]:
         raise InputError(

@@ -6,7 +6,7 @@ import torch
 from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler
 from auralflow_pl.data.module import StemDataModule
 from auralflow_pl.data.stem_folder import StemFolder
-from auralflow_pl.data.tracks import resolve_targets, to_channels
+from auralflow_pl.data.tracks import check_members, resolve_targets, sum_stems, to_channels
 from auralflow_pl.errors import InputError
 
 STEMS = ("vocals", "drums", "bass", "other")
@@ -98,6 +98,30 @@ def test_channels():
     assert torch.equal(to_channels(stereo[:1], 2), torch.tensor([[1.0, 2.0], [1.0, 2.0]]))
     with pytest.raises(InputError, match="tracks have 2 channels"):
         to_channels(stereo, 3)
+
+
+def test_targets_may_be_sums_of_stems():
+    groups = {"rhythm": ["drums", "bass"], "vocals": ["other"]}
+    targets = resolve_targets(["accompaniment", "rhythm", "vocals"], STEMS, groups)
+    assert targets == {
+        "accompaniment": ("drums", "bass", "other"),
+        "rhythm": ("drums", "bass"),
+        "vocals": ("vocals",),  # a stem keeps its name
+    }
+    sound = torch.randn(3, 4, 2, 10)
+    summed = sum_stems(sound, STEMS, targets)
+    assert summed.shape == (3, 3, 2, 10)
+    torch.testing.assert_close(summed[:, 0], sound[:, 1:].sum(1))
+    torch.testing.assert_close(summed[:, 1], sound[:, 1] + sound[:, 2])
+    assert torch.equal(summed[:, 2], sound[:, 0])
+    with pytest.raises(InputError, match="target=vocals: needs the stem vocals, the data set has"):
+        check_members({"vocals": ("vocals",)}, ["kick", "snare"])
+
+
+@pytest.mark.parametrize("members", [["drum"], [], ["bass", "bass"]])
+def test_bad_groups_are_named(members):
+    with pytest.raises(InputError, match=r"data\.groups\.mine"):
+        resolve_targets("mine", STEMS, {"mine": members})
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,19 +79,58 @@ class TrackSource(ABC):
         """
 
 
-def resolve_targets(target: str | Sequence[str] | None, stems: Sequence[str]) -> tuple[str, ...]:
-    """The names in `target`, each one checked against the stems of the data set.
+def resolve_targets(
+    target: str | Sequence[str] | None,
+    stems: Sequence[str],
+    groups: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, tuple[str, ...]]:
+    """The names in `target`, and the stems that each of them is the sum of.
+
+    A name is that of a stem, of a group, or `accompaniment`: everything but `vocals`.
 
     Raises:
-        InputError: unknown, repeated, or none at all.
+        InputError: unknown, repeated, or none at all; a group of something that is no stem.
     """
+    sums = {"accompaniment": tuple(stem for stem in stems if stem != "vocals")}
+    for name, members in (groups or {}).items():
+        for member in members:
+            if member not in stems:
+                raise InputError(
+                    f"data.groups.{name}: {member} is no stem, {did_you_mean(member, stems)}"
+                )
+        if not members or len(set(members)) != len(members):
+            raise InputError(f"data.groups.{name}={list(members)}: expected different stems")
+        sums[name] = tuple(members)
+    sums |= {stem: (stem,) for stem in stems}
     names = (target,) if isinstance(target, str) else tuple(target or ())
     if not names or len(set(names)) != len(names):
         raise InputError(f"target={list(names)}: expected one or several different stems")
     for name in names:
-        if name not in stems:
-            raise InputError(f"target={name}: no such stem, {did_you_mean(name, stems)}")
-    return names
+        if name not in sums:
+            raise InputError(f"target={name}: no such stem, {did_you_mean(name, sums)}")
+    return {name: sums[name] for name in names}
+
+
+def check_members(targets: Mapping[str, Sequence[str]], stems: Sequence[str]) -> None:
+    """Raise InputError unless a data set with these stems has all that the targets are made of."""
+    for name, members in targets.items():
+        for member in members:
+            if member not in stems:
+                raise InputError(
+                    f"target={name}: needs the stem {member}, the data set has {', '.join(stems)}"
+                )
+
+
+def sum_stems(sound: Tensor, stems: Sequence[str], targets: Mapping[str, Sequence[str]]) -> Tensor:
+    """Targets `(..., targets, channels, time)` from stems `(..., stems, channels, time)`.
+
+    Args:
+        sound: of all stems.
+        stems: their names.
+        targets: the stems that each target is the sum of.
+    """
+    numbers = [[list(stems).index(member) for member in m] for m in targets.values()]
+    return torch.stack([sound[..., n, :, :].sum(-3) for n in numbers], dim=-3)
 
 
 def to_channels(audio: Tensor, channels: int) -> Tensor:
