@@ -4,7 +4,8 @@ python scripts/bench_models.py [networks=[simple,lstm,vae]] [steps=6] [rounds=3]
 
 At the defaults (n_fft 1024, hop 512, mono, width 16), batches of 8 chunks of 3 seconds, loss l1.
 Prints for each network
-- parameters, GFLOP per second of audio of a forward pass, and peak memory of training,
+- parameters, GFLOP per second of audio of a forward pass (without those inside LSTMs, which torch's
+  counter does not see), and peak memory of training,
 - step: a step under SeparationTask and Trainer as a ratio to the same network, loss, optimizer and
   clipping in a bare loop,
 - bf16: how many times faster a bare step is with precision=bf16 than in fp32 with plain memory,
