@@ -81,6 +81,8 @@ def test_unknown_command():
         ("scheduler.factor=2", "Factor should be < 1.0"),
         ("model=[simple,lstm]", "model takes one option; to compare several, -m model=simple,lstm"),
         ("loss_weights={l2:1}", "loss_weights.l2: no such loss, did you mean 'l1'?"),
+        ("loss=[l1,snrr]", "loss=snrr: no such option, did you mean 'snr'?"),
+        ("augment=[gian]", "augment=gian: no such option, did you mean 'gain'?"),
         ("loss=kl_div", "the network has no latent; use model=vae or another loss"),
         ("+trainer.precision=16", "trainer.precision: is set by another key"),
         ("trainer.accelerator=abacus", "abacus"),

@@ -171,6 +171,11 @@ def explain(error: Exception, command: str) -> str:
         listed = option[3].partition("Config search path")[0].splitlines()
         options = [name.strip() for name in listed if name.strip() and "\t_" not in name]
         return f"{group}={name}: no such option, {did_you_mean(name, options)}"
+    listed_option = re.search(r"Could not load '([\w-]+)/([\w.-]+)'", text)
+    if listed_option:  # one of several, as in loss=[l1,...]
+        group, name = listed_option[1], listed_option[2]
+        options = sorted(p.stem for p in (config_dir() / group).glob("[!_]*.yaml"))
+        return f"{group}={name}: no such option, {did_you_mean(name, options)}"
     if "mismatched input" in text or "extraneous input" in text or "LexerNoViableAlt" in text:
         return f"{' '.join(text.split())}; quote values that hold = , ( ) or spaces: key='\"...\"'"
     return " ".join(text.split())

@@ -246,6 +246,13 @@ def test_unknown_options_are_named(option):
         make("mask", option)
 
 
+@pytest.mark.parametrize("name", ["l1_snr", "mr_stft"])
+@pytest.mark.parametrize("floor", [0, -1, "nan"])
+def test_impossible_floors_are_named(name, floor):
+    with pytest.raises(InputError, match=rf"loss\.{name}\.floor=.*: expected more than 0"):
+        make(name, f"loss.{name}.floor={floor}")
+
+
 def test_silence_is_not_the_best_mask_of_the_component_loss():
     """The published weights would make it so: 1 - 0.2 - 0.8 = 0 for the target term."""
     loss = make("component")

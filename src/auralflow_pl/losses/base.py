@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import permutations
@@ -25,6 +26,17 @@ def choose(name: str, options: tuple[str, ...], key: str) -> str:
     if name not in options:
         raise InputError(f"loss.{key}={name}: {did_you_mean(name, options)}")
     return name
+
+
+def positive(value: float, key: str) -> float:
+    """`value`, if it is more than 0.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not 0 < value < math.inf:
+        raise InputError(f"loss.{key}={value}: expected more than 0")
+    return value
 
 
 class TargetLoss(nn.Module, ABC):

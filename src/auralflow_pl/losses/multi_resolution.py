@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from auralflow_pl.errors import InputError
-from auralflow_pl.losses.base import TargetLoss
+from auralflow_pl.losses.base import TargetLoss, positive
 from auralflow_pl.signal.stft import STFT
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ class MultiResolutionSTFTLoss(TargetLoss):
         best_perm: see `TargetLoss`.
 
     Raises:
-        InputError: the lists have not the same length, or a length is not possible.
+        InputError: the lists have not the same length, a length is not possible, or the floor is
+            not more than 0.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class MultiResolutionSTFTLoss(TargetLoss):
             )
         sizes = zip(n_ffts, win_lengths, hop_lengths, strict=True)
         self.stfts = nn.ModuleList(STFT(*size) for size in sizes)
-        self.floor = floor
+        self.floor = positive(floor, "mr_stft.floor")
 
     def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
         """`(batch, targets)`."""

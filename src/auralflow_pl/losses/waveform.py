@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch_log_wmse import LogWMSE
 
-from auralflow_pl.losses.base import TargetLoss
+from auralflow_pl.losses.base import TargetLoss, positive
 
 if TYPE_CHECKING:
     from auralflow_pl.separation import Separation
@@ -84,13 +84,16 @@ class L1SNRLoss(TargetLoss):
         floor: amplitude that is added to both means.
         reduction: `mean` or `sum` over targets and items.
         best_perm: see `TargetLoss`.
+
+    Raises:
+        InputError: a floor that is not more than 0.
     """
 
     def __init__(
         self, floor: float = 1e-3, reduction: str = "mean", best_perm: bool = False
     ) -> None:
         super().__init__(reduction, best_perm)
-        self.floor = floor
+        self.floor = positive(floor, "l1_snr.floor")
 
     def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
         """`(batch, targets)`."""
