@@ -4,9 +4,9 @@ python scripts/bench_quality.py [songs=FOLDER] [cpu_minutes=15] [networks=[simpl
 
 Trains from scratch on vocals: on the synthetic set, and on `songs` if that is given, a folder of
 `<song>/{vocals,drums,bass,other}.<wav|flac|ogg|...>`, of which every fourth song is held out.
-Every network runs in a process of its own with one thread; what counts is its CPU time, data
-included, so other work on the machine changes nothing but the waiting. All share task, Trainer,
-chunks, augmentation, bf16, and a cosine over the CPU time. Ours have the settings of
+Every network runs in a process of its own with one thread; what counts is its CPU time, drawing
+of chunks included, so other work on the machine changes nothing but the waiting. All share task,
+Trainer, chunks, augmentation, bf16, and a cosine over the CPU time. Ours have the settings of
 `experiment=fast_start`; open-unmix has those of its publication (Stoter et al., 2019): hidden size
 512, n_fft 4096, hop 1024, up to 16 kHz, squared error, learning rate 1e-3, weight decay 1e-5,
 16 excerpts of 6 seconds, input scaled by statistics of the training set.
@@ -24,7 +24,6 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytorch_lightning as pl
-import soundfile
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
@@ -109,6 +108,10 @@ class Budget(pl.Callback):
 
     def __init__(self, cpu_minutes: float) -> None:
         self.seconds = cpu_minutes * 60
+        self.start = 0.0
+
+    def on_train_start(self, *_: object) -> None:
+        """The time begins with the first step; decoding of the songs is not counted."""
         self.start = time.process_time()
 
     def progress(self) -> float:
@@ -129,17 +132,13 @@ class Budget(pl.Callback):
         trainer.should_stop = self.progress() >= 1
 
 
-def copy_songs(songs: Path, root: Path) -> None:
-    """Decode songs to WAV, so that chunks can be read from the middle at no cost."""
+def divide_songs(songs: Path, root: Path) -> None:
+    """Links to the songs, every fourth of them in `valid` and the others in `train`."""
     for number, song in enumerate(sorted(p for p in songs.iterdir() if p.is_dir())):
-        folder = root / ("valid" if number % 4 == 3 else "train") / song.name
-        folder.mkdir(parents=True, exist_ok=True)
-        for stem in STEMS:
-            target = folder / f"{stem}.wav"
-            if not target.exists():
-                audio, rate = soundfile.read(next(song.glob(f"{stem}.*")), dtype="float32")
-                soundfile.write(target.with_suffix(".part"), audio, rate, "PCM_16", format="WAV")
-                target.with_suffix(".part").rename(target)
+        link = root / ("valid" if number % 4 == 3 else "train") / song.name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.is_symlink():
+            link.symlink_to(song.resolve())
 
 
 def configure(network: str, root: str, overrides: list[str]) -> DictConfig:
@@ -151,6 +150,7 @@ def configure(network: str, root: str, overrides: list[str]) -> DictConfig:
         f"model={model}",
         "data=stem_folder",
         f"data.root={root}",
+        f"paths.data_dir={Path(root).parent}",
         "data.num_workers=0",
         "logger=none",
         "callbacks=none",
@@ -176,6 +176,7 @@ def train(name: str, root: str, network: str, options: Options) -> Result:
     pl.seed_everything(0, verbose=False)
     config = configure(network, root, list(options.overrides))
     data, task = build_data(config), build_task(config)
+    data.prepare_data()
     if network == "open_unmix":
         put_in_open_unmix(task, data)
     budget = Budget(options.cpu_minutes)
@@ -229,7 +230,7 @@ def main() -> None:
     roots = {}
     if options.songs:
         roots["songs"] = out / "songs"
-        copy_songs(Path(options.songs), roots["songs"])
+        divide_songs(Path(options.songs), roots["songs"])
     if options.synthetic:
         roots["synthetic"] = out / "synthetic"
         SyntheticSongs(

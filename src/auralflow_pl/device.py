@@ -33,8 +33,8 @@ def choose_device(name: str) -> torch.device:
 def keep_freed_memory() -> None:
     """Let this process keep the memory that tensors give back, where the C library is glibc.
 
-    By default every large tensor is mapped anew, and the kernel clears each of its pages: up to a
-    third of the time of a training step on a CPU.
+    By default every large tensor is mapped anew, and the kernel clears each of its pages;
+    `scripts/bench_models.py` measures what that costs a training step.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

@@ -61,6 +61,7 @@ class StemDataModule(pl.LightningDataModule):
         self.seed = seed
         self.augmentations = augmentations
         self.pool = pool if source.pooled else None
+        self.headers: dict[str, list[Track]] = {}
         workers = min(8, (os.cpu_count() or 1) - 1) if num_workers is None else num_workers
         self.loading = {
             "num_workers": workers,
@@ -78,7 +79,7 @@ class StemDataModule(pl.LightningDataModule):
         """Let source and pool make what is missing (one process only)."""
         self.source.prepare()
         if self.pool is not None:
-            self.pool.build([t for split in ("train", "valid") for t in self.source.tracks(split)])
+            self.pool.build([t for split in ("train", "valid") for t in self.listed(split)])
 
     def setup(self, stage: str) -> None:  # noqa: ARG002 - Lightning's signature
         """Find the tracks of both splits, so that faults show before the first step."""
@@ -92,9 +93,15 @@ class StemDataModule(pl.LightningDataModule):
         )
         self.valid_tracks = WholeTracks(self.tracks("valid"), self.channels)
 
+    def listed(self, split: str) -> list[Track]:
+        """The tracks of a split as the source has them; their headers are read once."""
+        if split not in self.headers:
+            self.headers[split] = self.source.tracks(split)
+        return self.headers[split]
+
     def tracks(self, split: str) -> list[Track]:
         """The tracks of a split, as the pool holds them if there is one."""
-        tracks = self.source.tracks(split)
+        tracks = self.listed(split)
         return tracks if self.pool is None else [self.pool.open(track) for track in tracks]
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
