@@ -65,13 +65,18 @@ class SeparationKeys:
 
 @dataclass
 class DataKeys:
-    """A data set and how chunks are drawn from it; the latter are arguments of `StemDataModule`."""
+    """A data set, how chunks are drawn from it (`Drawing`) and loaded (`StemDataModule`)."""
 
     source: Any = MISSING
-    root: str = MISSING
+    root: str | None = None
+    roots: list[str] | None = None
+    weights: list[float] | None = None
     stems: list[str] = MISSING
     groups: dict[str, list[str]] | None = None
     max_tracks: int | None = None
+    balance: str = MISSING
+    silence_db: float | None = None
+    keep_silent: float = MISSING
     chunks_per_epoch: int = MISSING
     batch_size: int = MISSING
     num_workers: int | None = None

@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -63,15 +64,20 @@ def find_source(config: DictConfig) -> tuple[str, TrackSource]:
     if config.data is not None:
         source = build(config.data.source)
         source.prepare()
-        return Path(config.data.root).name, source
+        return label(config.data), source
     data = load_checkpoint(config.ckpt).config["data"]
-    root = Path(str(data.get("root")))
-    if not root.is_dir():
-        raise InputError(
-            f"the checkpoint was trained on data.root={root}, which is not here; "
-            "pass data=<set> data.root=<folder>"
-        )
-    return root.name, build_source(data.get("source"), list(config.trust))
+    for root in data.get("roots") or [data.get("root")]:
+        if not Path(str(root)).is_dir():
+            raise InputError(
+                f"the checkpoint was trained on data.root={root}, which is not here; "
+                "pass data=<set> data.root=<folder>"
+            )
+    return label(data), build_source(data.get("source"), list(config.trust))
+
+
+def label(data: Mapping[str, Any]) -> str:
+    """A data set by the names of its folders."""
+    return "+".join(Path(str(root)).name for root in data.get("roots") or [data.get("root")])
 
 
 def default_output(ckpt: Path, name: str, split: str) -> Path:

@@ -1,12 +1,24 @@
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
-from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler
+from auralflow_pl.data.augment import Remix
+from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, Drawing
 from auralflow_pl.data.module import StemDataModule
+from auralflow_pl.data.pool import Pool
 from auralflow_pl.data.stem_folder import StemFolder
-from auralflow_pl.data.tracks import check_members, resolve_targets, sum_stems, to_channels
+from auralflow_pl.data.tracks import (
+    FileTrack,
+    check_members,
+    resolve_targets,
+    sum_stems,
+    to_channels,
+)
 from auralflow_pl.errors import InputError
 
 STEMS = ("vocals", "drums", "bass", "other")
@@ -15,6 +27,10 @@ STEMS = ("vocals", "drums", "bass", "other")
 @pytest.fixture
 def tracks(songs):
     return StemFolder(songs, STEMS).tracks("train")
+
+
+def track_of(frames, root="a"):
+    return FileTrack("x", "train", 44100, frames, 2, STEMS, False, (), Path(root))
 
 
 def epochs(songs, workers, seed=0, start=0):
@@ -75,6 +91,71 @@ def test_tracks_are_drawn_by_their_length(tracks):
         places = sounds[0][0].unfold(0, len(chunk), 1)
         hits += bool((places == chunk).all(1).any())
     assert 8 <= hits <= 34  # a sixth of 120 is 20, and 3.4 standard deviations on either side
+
+
+def test_track_balance_draws_short_tracks_as_often():
+    chances = Drawing("track").chances
+    assert chances([track_of(10), track_of(990)]).tolist() == [0.5, 0.5]
+    assert Drawing("length").chances([track_of(10), track_of(990)]).tolist() == [0.01, 0.99]
+
+
+def test_weights_share_chunks_out_among_roots():
+    tracks = [track_of(30), track_of(10), track_of(500, "b")]
+    weights = {Path("a"): 3.0, Path("b"): 1.0}
+    by_length = Drawing("length", weights=weights).chances(tracks)
+    assert by_length.tolist() == pytest.approx([0.5625, 0.1875, 0.25])
+    assert Drawing("track", weights=weights).chances(tracks).tolist() == [0.375, 0.375, 0.25]
+
+
+@pytest.mark.parametrize("remix", [[], [Remix()]])
+@pytest.mark.parametrize("keep, share", [(1.0, 0.5), (0.5, 1 / 3), (0.0, 0.0)])
+def test_a_share_of_the_silent_targets_is_kept(songs, tmp_path, remix, keep, share):
+    """Vocals of one track in two are silent: a share s of k kept leaves s k / (1 - s + s k)."""
+    root = tmp_path / "set"
+    for name in ("song000", "song001"):
+        shutil.copytree(songs / "train" / name, root / "train" / name)
+    (tone,), rate = np.sin(np.arange(6 * 44100) / 9)[None].astype(np.float32), 44100
+    soundfile.write(root / "train/song000/vocals.wav", np.stack([tone, tone], 1), rate)
+    soundfile.write(root / "train/song001/vocals.wav", 1e-4 * np.stack([tone, tone], 1), rate)
+    tracks = StemFolder(root, STEMS).tracks("train")
+    pooled = Pool(tmp_path / "pool", rate)
+    pooled.build(tracks)
+    drawing = Drawing("length", -60.0, keep, ("vocals",))
+    for these in (tracks, [pooled.open(track) for track in tracks]):
+        dataset = ChunkDataset(these, 1, rate, 0.02, 0, remix, drawing)
+        levels = [float(dataset[n]["stems"][0].square().mean()) for n in range(300)]
+        found = sum(level < 1e-6 for level in levels) / 300
+        assert abs(found - share) <= 4 * (share * (1 - share) / 300) ** 0.5
+
+
+def test_a_set_that_is_silent_throughout_still_ends(tracks):
+    drawing = Drawing("length", 0.0, 0.0, ("vocals",))  # nothing is louder than full scale
+    assert ChunkDataset(tracks, 1, 44100, 0.1, 0, drawing=drawing)[0]["mixture"].shape == (1, 4410)
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4])
+def test_devices_share_the_chunks_of_an_epoch(devices):
+    samplers = [ChunkSampler(12, rank, devices) for rank in range(devices)]
+    for sampler in samplers:
+        sampler.set_epoch(2)
+    steps = list(zip(*samplers, strict=True))
+    assert [number for step in steps for number in step] == list(range(24, 36))
+    assert {len(s) for s in (ChunkSampler(13, r, devices) for r in range(devices))} == {
+        13 // devices
+    }
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"balance": "tracks"}, "data.balance=tracks: did you mean 'track'"),
+        ({"keep_silent": 1.5}, "data.keep_silent=1.5: expected from 0 to 1"),
+        ({"silence_db": 3.0}, "data.silence_db=3.0: expected from -200 to 0 dB"),
+    ],
+)
+def test_impossible_drawings_are_named(arguments, message):
+    with pytest.raises(InputError, match=message):
+        Drawing(**arguments)
 
 
 def test_a_wrong_rate_is_named(tracks):

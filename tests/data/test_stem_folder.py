@@ -81,3 +81,29 @@ def test_nan_samples_are_named(root):
     track = StemFolder(root, STEMS).tracks("train")[1]
     with pytest.raises(InputError, match=r"bass.wav: has NaN or infinite samples"):
         track.read()
+
+
+def test_several_roots_make_one_set(root, tmp_path):
+    more = tmp_path / "more"
+    shutil.copytree(root / "train" / "song000", more / "train" / "another")  # nothing to validate
+    source = StemFolder(None, STEMS, roots=[root, more], weights=[1, 3])
+    train, valid = source.tracks("train"), source.tracks("valid")
+    assert [(t.name, t.root) for t in train][-1] == ("another", more)
+    assert {track.root for track in valid} == {root}
+    assert source.weights == {root: 1, more: 3}
+    assert len(StemFolder(None, STEMS, 1, roots=[root, more]).tracks("train")) == 2
+
+
+@pytest.mark.parametrize(
+    "roots, weights, message",
+    [
+        ([], None, "data.root: not given"),
+        (["a", "./a"], None, "one is there twice"),
+        (["a", "b"], [1], "data.weights=.1.: expected 2 positive numbers"),
+        (["a", "b"], [1, 0], "expected 2 positive numbers"),
+        (["none"], None, "data.root=none: no such folder"),
+    ],
+)
+def test_bad_roots_are_named(roots, weights, message):
+    with pytest.raises(InputError, match=message):
+        StemFolder(None, STEMS, roots=roots, weights=weights).tracks("train")

@@ -1,36 +1,65 @@
 """Augmentations: what is done to the stems of a chunk before they are added to a mixture.
 
 Every one is a function of the chunk and of a random generator that belongs to the chunk, so a chunk
-stays a pure function of (seed, epoch, index).
+stays a pure function of (seed, epoch, index). A chunk is made in two steps: places are drawn for
+its stems, and what is read there is changed. An augmentation may take part in either.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.signal import fftconvolve
 from torch import Tensor
 
+from auralflow_pl.data.tracks import Track
 from auralflow_pl.errors import InputError
-
-DrawStem = Callable[[np.random.Generator, int], Tensor]
-"""Reads stem number `k` of a random track at a random place: `(channels, time)`."""
+from auralflow_pl.signal.stretch import shift
 
 
-class Augmentation(ABC):
-    """Base of all augmentations."""
+class Place(NamedTuple):
+    """Where a stem of a chunk is read."""
 
-    @abstractmethod
-    def __call__(self, stems: Tensor, rng: np.random.Generator, draw: DrawStem) -> Tensor:
-        """Other stems of the same shape, `(stems, channels, time)`.
+    track: Track
+    start: int  # first sample
+
+
+DrawPlace = Callable[[np.random.Generator, int], Place]
+"""Draws a place for stem number `k`."""
+
+
+class Augmentation(ABC):  # noqa: B024 - either method will do
+    """Base of all augmentations; what it does not override stays as it is."""
+
+    reach: float = 1.0  # the longest input that an output needs, as a multiple of its length
+
+    def places(
+        self,
+        places: list[Place],
+        rng: np.random.Generator,  # noqa: ARG002
+        draw: DrawPlace,  # noqa: ARG002
+    ) -> list[Place]:
+        """Other places for the stems.
+
+        Args:
+            places: one for each stem.
+            rng: of this chunk; the only source of chance.
+            draw: draws a place elsewhere in the training set.
+        """
+        return places
+
+    def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:  # noqa: ARG002
+        """Other stems `(stems, channels, time)`, at least `time / reach` long.
 
         Args:
             stems: of one chunk; not changed.
             rng: of this chunk; the only source of chance.
-            draw: reads a stem from elsewhere in the training set.
         """
+        return stems
 
 
 class Remix(Augmentation):
@@ -43,11 +72,11 @@ class Remix(Augmentation):
     def __init__(self, probability: float = 1.0) -> None:
         self.probability = check_probability("remix", probability)
 
-    def __call__(self, stems: Tensor, rng: np.random.Generator, draw: DrawStem) -> Tensor:
-        """All stems drawn anew, or all as they were."""
+    def places(self, places: list[Place], rng: np.random.Generator, draw: DrawPlace) -> list[Place]:
+        """All places drawn anew, or all as they were."""
         if rng.random() >= self.probability:
-            return stems
-        return torch.stack([draw(rng, number) for number in range(len(stems))])
+            return places
+        return [draw(rng, number) for number in range(len(places))]
 
 
 class Gain(Augmentation):
@@ -58,11 +87,9 @@ class Gain(Augmentation):
     """
 
     def __init__(self, range_db: float = 6.0) -> None:
-        if not 0 <= range_db <= 60:
-            raise InputError(f"augment.gain.range_db={range_db}: expected from 0 to 60 dB")
-        self.range_db = range_db
+        self.range_db = check_range("gain.range_db", range_db, 60, "dB")
 
-    def __call__(self, stems: Tensor, rng: np.random.Generator, draw: DrawStem) -> Tensor:  # noqa: ARG002
+    def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
         """Scaled stems."""
         levels = torch.from_numpy(rng.uniform(-self.range_db, self.range_db, len(stems)))
         return stems * (10 ** (levels / 20)).to(stems.dtype).reshape(-1, 1, 1)
@@ -78,10 +105,158 @@ class ChannelSwap(Augmentation):
     def __init__(self, probability: float = 0.5) -> None:
         self.probability = check_probability("channel_swap", probability)
 
-    def __call__(self, stems: Tensor, rng: np.random.Generator, draw: DrawStem) -> Tensor:  # noqa: ARG002
+    def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
         """Stems, some of them with channels in reverse order."""
-        swap = torch.from_numpy(rng.random(len(stems)) < self.probability)
-        return torch.where(swap.reshape(-1, 1, 1), stems.flip(1), stems)
+        swap = choose(stems, self.probability, rng)
+        return torch.where(swap, stems.flip(1), stems)
+
+
+class Polarity(Augmentation):
+    """Turn the sign of stems; every stem decides for itself.
+
+    Args:
+        probability: of a stem to be inverted.
+    """
+
+    def __init__(self, probability: float = 0.5) -> None:
+        self.probability = check_probability("polarity", probability)
+
+    def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
+        """Stems, some of them inverted."""
+        return torch.where(choose(stems, self.probability, rng), -stems, stems)
+
+
+class PitchTempo(Augmentation):
+    """Shift pitch and tempo, by amounts of their own but the same for all stems of a chunk.
+
+    Args:
+        probability: of a chunk to be shifted.
+        semitones: pitch moves by -semitones to semitones.
+        percent: tempo moves by -percent to percent.
+    """
+
+    def __init__(
+        self, probability: float = 0.3, semitones: float = 2.0, percent: float = 12.0
+    ) -> None:
+        self.probability = check_probability("pitch_tempo", probability)
+        self.semitones = check_range("pitch_tempo.semitones", semitones, 12, "semitones")
+        self.percent = check_range("pitch_tempo.percent", percent, 50, "percent")
+        self.reach = 1 + percent / 100
+
+    def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
+        """Stems with another pitch and tempo, longer or shorter by the tempo."""
+        if rng.random() >= self.probability:
+            return stems
+        pitch = 2 ** (rng.uniform(-self.semitones, self.semitones) / 12)
+        tempo = 1 + rng.uniform(-self.percent, self.percent) / 100
+        return shift(stems, pitch, tempo)
+
+
+class Equalizer(Augmentation):
+    """Raise or lower a band of every stem: a second-order peak.
+
+    Coefficients of Bristow-Johnson's audio EQ cookbook.
+
+    Args:
+        probability: of a stem to be filtered.
+        range_db: gains are drawn evenly from `-range_db` to `range_db`.
+        low_hz: lowest centre; centres are drawn evenly on a logarithmic axis.
+        high_hz: highest centre.
+        q: quality of the peak, centre over bandwidth.
+        sample_rate: of the audio in Hz.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int,
+        probability: float = 0.5,
+        range_db: float = 6.0,
+        low_hz: float = 80.0,
+        high_hz: float = 8000.0,
+        q: float = 0.7,
+    ) -> None:
+        self.probability = check_probability("equalizer", probability)
+        self.range_db = check_range("equalizer.range_db", range_db, 40, "dB")
+        if not 0 < low_hz <= high_hz < sample_rate / 2:
+            raise InputError(
+                f"augment.equalizer.low_hz={low_hz}, high_hz={high_hz}: expected "
+                f"0 < low_hz <= high_hz < {sample_rate / 2:g} (half of audio.sample_rate)"
+            )
+        if not q > 0:
+            raise InputError(f"augment.equalizer.q={q}: expected more than 0")
+        self.sample_rate, self.q = sample_rate, q
+        self.low_hz, self.high_hz = low_hz, high_hz
+
+    def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
+        """Stems, some of them filtered."""
+        chosen = rng.random(len(stems)) < self.probability
+        centres = self.low_hz * (self.high_hz / self.low_hz) ** rng.random(len(stems))
+        gains = rng.uniform(-self.range_db, self.range_db, len(stems))
+        filtered = [
+            self.peak(stem, centre, gain) if on else stem
+            for stem, on, centre, gain in zip(stems, chosen, centres, gains, strict=True)
+        ]
+        return torch.stack(filtered)
+
+    def peak(self, stem: Tensor, centre_hz: float, gain_db: float) -> Tensor:
+        """One stem `(channels, time)` filtered; torchaudio's own peak would clip it."""
+        from torchaudio.functional import lfilter
+
+        omega = 2 * np.pi * centre_hz / self.sample_rate
+        width, root = np.sin(omega) / (2 * self.q), 10 ** (gain_db / 40)
+        middle = -2 * np.cos(omega)
+        zeros = torch.tensor([1 + width * root, middle, 1 - width * root], dtype=stem.dtype)
+        poles = torch.tensor([1 + width / root, middle, 1 - width / root], dtype=stem.dtype)
+        return lfilter(stem, poles, zeros, clamp=False)
+
+
+class Reverb(Augmentation):
+    """Add a room: noise that decays exponentially (Moorer, 1979), another one for each channel.
+
+    Args:
+        probability: of a stem to get a room.
+        decay_seconds: longest time to decay by 60 dB; a tenth of it is the shortest.
+        wet_db: highest level of the room relative to the stem; 20 dB less is the lowest.
+        sample_rate: of the audio in Hz.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int,
+        probability: float = 0.2,
+        decay_seconds: float = 1.0,
+        wet_db: float = -6.0,
+    ) -> None:
+        self.probability = check_probability("reverb", probability)
+        if not 0 < decay_seconds <= 10:
+            raise InputError(
+                f"augment.reverb.decay_seconds={decay_seconds}: expected more than 0, at most 10"
+            )
+        if not -100 <= wet_db <= 20:
+            raise InputError(f"augment.reverb.wet_db={wet_db}: expected from -100 to 20 dB")
+        self.sample_rate, self.decay_seconds, self.wet_db = sample_rate, decay_seconds, wet_db
+
+    def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
+        """Stems, some of them with a room."""
+        chosen = rng.random(len(stems)) < self.probability
+        return torch.stack(
+            [self.reverberate(s, rng) if on else s for s, on in zip(stems, chosen, strict=True)]
+        )
+
+    def reverberate(self, stem: Tensor, rng: np.random.Generator) -> Tensor:
+        """One stem `(channels, time)` with a room of its own."""
+        decay = self.decay_seconds * 10 ** rng.uniform(-1, 0)
+        wet = 10 ** (rng.uniform(self.wet_db - 20, self.wet_db) / 20)
+        time = np.arange(max(1, round(decay * self.sample_rate))) / self.sample_rate
+        noise = rng.standard_normal((len(stem), len(time))) * 10 ** (-3 * time / decay)
+        room = (wet * noise / np.linalg.norm(noise, axis=1, keepdims=True)).astype(np.float32)
+        tail = fftconvolve(stem.numpy(), room, axes=-1)[:, : stem.shape[-1]]
+        return stem + torch.from_numpy(tail)
+
+
+def choose(stems: Tensor, probability: float, rng: np.random.Generator) -> Tensor:
+    """For each stem whether it is chosen, `(stems, 1, 1)`."""
+    return torch.from_numpy(rng.random(len(stems)) < probability).reshape(-1, 1, 1)
 
 
 def check_probability(name: str, value: float) -> float:
@@ -92,4 +267,15 @@ def check_probability(name: str, value: float) -> float:
     """
     if not 0 <= value <= 1:
         raise InputError(f"augment.{name}.probability={value}: expected from 0 to 1")
+    return value
+
+
+def check_range(name: str, value: float, most: float, unit: str) -> float:
+    """`value`, if it is from 0 to `most`.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not 0 <= value <= most:
+        raise InputError(f"augment.{name}={value}: expected from 0 to {most} {unit}")
     return value

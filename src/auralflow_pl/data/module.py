@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from auralflow_pl.data.augment import Augmentation
-from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, WholeTracks
+from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, Drawing, WholeTracks
 from auralflow_pl.data.pool import Pool
 from auralflow_pl.data.tracks import Track, TrackSource
 
@@ -33,6 +33,7 @@ class StemDataModule(pl.LightningDataModule):
         prefetch_factor: batches that every worker prepares ahead.
         augmentations: of the training chunks, in their order.
         pool: decodes every track once, and resamples it; None: chunks are read from the files.
+        drawing: of the places of chunks; None: tracks by their length, silent or not.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class StemDataModule(pl.LightningDataModule):
         prefetch_factor: int = 4,
         augmentations: Sequence[Augmentation] = (),
         pool: Pool | None = None,
+        drawing: Drawing | None = None,
     ) -> None:
         super().__init__()
         self.source = source
@@ -60,6 +62,7 @@ class StemDataModule(pl.LightningDataModule):
         self.batch_size = batch_size
         self.seed = seed
         self.augmentations = augmentations
+        self.drawing = drawing or Drawing()
         self.pool = pool if source.pooled else None
         self.headers: dict[str, list[Track]] = {}
         workers = min(8, (os.cpu_count() or 1) - 1) if num_workers is None else num_workers
@@ -90,6 +93,7 @@ class StemDataModule(pl.LightningDataModule):
             self.chunk_seconds,
             self.seed,
             self.augmentations,
+            self.drawing,
         )
         self.valid_tracks = WholeTracks(self.tracks("valid"), self.channels)
 
@@ -106,10 +110,13 @@ class StemDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         """Batches of `mixture (batch, channels, time)`, `stems (batch, stems, channels, time)`."""
+        rank, devices = (
+            (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        )
         return DataLoader(
             self.chunks,
             self.batch_size,
-            sampler=ChunkSampler(self.chunks_per_epoch),
+            sampler=ChunkSampler(self.chunks_per_epoch, rank, devices),
             **self.loading,
         )
 

@@ -88,15 +88,15 @@ class Musdb18(TrackSource):
         if self.download and not self.root.exists():
             download_excerpts(self.root)
 
-    def tracks(self, split: str) -> list[Track]:
-        """The tracks of a split, by name."""
+    def find(self, split: str) -> list[Path]:
+        """The stem files of a split, by name."""
         check_root(self.root, f"<train|test>/<track>{SUFFIX}")
         paths = official_split(self.root, split, lambda folder: sorted(folder.glob(f"*{SUFFIX}")))
         if not paths:
             raise InputError(
                 f"no {split} tracks in data.root={self.root}; expected <train|test>/<track>{SUFFIX}"
             )
-        return [self.track(path, split) for path in paths[: self.max_tracks]]
+        return paths[: self.max_tracks]
 
     def track(self, path: Path, split: str) -> Track:
         """Rate and length as the container states them."""
@@ -115,21 +115,25 @@ class Musdb18(TrackSource):
             )
         ((rate, channels),) = formats
         name = path.name.removesuffix(SUFFIX)
-        return StemFileTrack(name, split, rate, lengths.pop(), channels, self.stems, True, (path,))
+        return StemFileTrack(
+            name,
+            split,
+            rate,
+            lengths.pop(),
+            channels,
+            self.stems,
+            has_mixture=True,
+            files=(path,),
+            root=self.root,
+        )
 
 
 class Musdb18HQ(StemFolder):
-    """The uncompressed edition: `<root>/<train|test>/<track>/<stem>.wav`.
+    """The uncompressed edition: `<root>/<train|test>/<track>/<stem>.wav`, arguments as there."""
 
-    Args:
-        root: folder of the data set.
-        stems: file names without suffix, in the order in which tensors hold them.
-        max_tracks: use only the first tracks (by name) of each split.
-    """
-
-    def folders(self, split: str) -> list[Path]:
+    def folders(self, root: Path, split: str) -> list[Path]:
         """The folders of the tracks of a split, by name."""
-        return official_split(self.root, split, subfolders)
+        return official_split(root, split, subfolders)
 
 
 def official_split(root: Path, split: str, find: Callable[[Path], list[Path]]) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import math
@@ -54,19 +55,31 @@ class PoolTrack(Track):
         """`(stems, channels, frames)` from sample `start` on, in one slice."""
         return self.read_planes(slice(len(self.stems)), start, frames)
 
+    def level(self, stem: str, start: int, frames: int) -> float:
+        """Mean square of one stem over a span, from every 16th sample: a sixteenth of the work."""
+        plane = self.stems.index(stem)
+        samples = mapped(self.files[0])[plane, :, start : start + frames : 16]
+        scale = SCALES[str(samples.dtype)]
+        return float(np.square(samples, dtype=np.float32).mean()) / scale**2
+
     def planes(self) -> Iterator[Tensor]:
         """All stems, then the mixture if there is one."""
         count = len(self.stems) + self.has_mixture
         return (self.read_planes(plane, 0, self.frames) for plane in range(count))
 
 
+def digest(value: object) -> str:
+    """Twelve hexadecimal digits for plain values."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12]
+
+
 class Pool:
     """A folder with one `.npy` file for each track: planar, at one sample rate.
 
     The name of a file holds a digest of path, size and time of change of the sources and of the
-    parameters, so a source that has changed is decoded anew. Files appear when they are complete;
-    a lock for each track lets several processes share the work. What an interrupted process left
-    is replaced.
+    parameters, so a source that has changed is decoded anew and its old file removed. Files appear
+    when they are complete; a lock for each track lets several processes share the work. What an
+    interrupted process left is replaced.
 
     Args:
         folder: where the files are kept; safe to delete.
@@ -93,12 +106,11 @@ class Pool:
         self.workers = workers or os.cpu_count() or 1
 
     def path(self, track: Track) -> Path:
-        """Where a track is kept."""
-        sources = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in track.files]
-        recipe = [VERSION, sources, self.sample_rate, str(self.dtype)]
-        digest = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:20]
+        """Where a track is kept: name, which sources and parameters, and their state."""
+        recipe = [[str(p.resolve()) for p in track.files], self.sample_rate, str(self.dtype)]
+        state = [VERSION, [(p.stat().st_size, p.stat().st_mtime_ns) for p in track.files]]
         name = re.sub(r"[^\w.-]+", "_", track.name)[:60]
-        return self.folder / f"{name}-{digest}.npy"
+        return self.folder / f"{name}-{digest(recipe)}-{digest(state)}.npy"
 
     def shape(self, track: Track) -> tuple[int, int, int]:
         """Planes, channels and frames of a track in the pool."""
@@ -161,6 +173,9 @@ class Pool:
                 with part.open("wb") as file:
                     self.write(track, file)
                 part.replace(path)
+                for old in path.parent.glob(f"{glob.escape(path.stem.rpartition('-')[0])}-*.npy"):
+                    if old != path:  # of sources that have changed since
+                        old.unlink(missing_ok=True)
             finally:
                 part.unlink(missing_ok=True)
 
@@ -195,4 +210,5 @@ class Pool:
             track.stems,
             track.has_mixture,
             (self.path(track),),
+            track.root,
         )

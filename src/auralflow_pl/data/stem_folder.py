@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,32 +24,56 @@ class StemFolder(TrackSource):
     Args:
         root: folder of the data set.
         stems: file names without suffix, in the order in which tensors hold them.
-        max_tracks: use only the first tracks (by name) of each split.
+        max_tracks: use only the first tracks (by name) of each split of each root.
+        roots: several such folders instead of one.
+        weights: how often chunks come from each root, relative to each other; None: in proportion
+            to the length of its music.
+
+    Raises:
+        InputError: no root, the same one twice, or weights that do not fit.
     """
 
     def __init__(
-        self, root: str | Path, stems: Sequence[str], max_tracks: int | None = None
+        self,
+        root: str | Path | None,
+        stems: Sequence[str],
+        max_tracks: int | None = None,
+        roots: Sequence[str | Path] | None = None,
+        weights: Sequence[float] | None = None,
     ) -> None:
-        self.root = Path(root)
+        given = [root] if roots is None and root is not None else list(roots or [])
+        self.roots = [Path(folder) for folder in given]
         self.stems = tuple(stems)
         self.max_tracks = max_tracks
+        if not self.roots:
+            raise InputError("data.root: not given; pass data.root=<folder>")
+        if len({folder.resolve() for folder in self.roots}) < len(self.roots):
+            raise InputError(f"data.roots={[str(folder) for folder in given]}: one is there twice")
+        if weights is not None:
+            check_weights(weights, len(self.roots))
+            self.weights = dict(zip(self.roots, weights, strict=True))
 
-    def tracks(self, split: str) -> list[Track]:
-        """The tracks of a split, by name, every one checked by its headers."""
+    def find(self, split: str) -> list[Path]:
+        """The folders of the tracks of a split, root by root, by name."""
         if split not in SPLITS:
             raise InputError(f"split={split}: {did_you_mean(split, SPLITS)}")
-        if not self.root.is_dir():
-            raise InputError(f"data.root={self.root}: no such folder; {self.layout(split)}")
-        folders = self.folders(split)[: self.max_tracks]
-        if not folders:
-            raise InputError(f"no tracks in data.root={self.root}/{split}; {self.layout(split)}")
-        return [self.track(folder, split) for folder in folders]
+        found = [folder for root in self.roots for folder in self.folders_in(root, split)]
+        if not found:
+            places = ", ".join(f"{root}/{split}" for root in self.roots)
+            raise InputError(f"no tracks in data.root={places}; {self.layout(split)}")
+        return found
 
-    def folders(self, split: str) -> list[Path]:
+    def folders_in(self, root: Path, split: str) -> list[Path]:
+        """The folders of the tracks in one root; not every root needs every split."""
+        if not root.is_dir():
+            raise InputError(f"data.root={root}: no such folder; {self.layout(split)}")
+        return self.folders(root, split)[: self.max_tracks]
+
+    def folders(self, root: Path, split: str) -> list[Path]:
         """The folders of the tracks of a split, by name."""
-        if any((self.root / name).is_dir() for name in SPLITS):
-            return subfolders(self.root / split)
-        return divide(subfolders(self.root))[split]
+        if any((root / name).is_dir() for name in SPLITS):
+            return subfolders(root / split)
+        return divide(subfolders(root))[split]
 
     def layout(self, split: str) -> str:
         """The expected layout, for messages."""
@@ -77,6 +102,7 @@ class StemFolder(TrackSource):
             self.stems,
             has_mixture,
             files,
+            next(root for root in self.roots if root in folder.parents),
         )
 
 
@@ -88,6 +114,14 @@ class AudioFolder(StemFolder):
     """
 
     pooled = False
+
+
+def check_weights(weights: Sequence[float], roots: int) -> None:
+    """Raise InputError unless there is a positive weight for each root."""
+    if len(weights) != roots or not all(math.isfinite(w) and w > 0 for w in weights):
+        raise InputError(
+            f"data.weights={list(weights)}: expected {roots} positive numbers, one for each root"
+        )
 
 
 def subfolders(folder: Path) -> list[Path]:

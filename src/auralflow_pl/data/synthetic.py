@@ -53,6 +53,7 @@ class SyntheticSongs(StemFolder):
         max_tracks: int | None = None,
     ) -> None:
         super().__init__(root, STEMS, max_tracks)
+        self.root = Path(root)
         counts = dict(zip(SPLITS, (train_tracks, valid_tracks, test_tracks), strict=True))
         if seconds < 1 or min(counts.values()) < 0 or sum(counts.values()) == 0 or seed < 0:
             raise InputError(

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ class Track(ABC):
     stems: tuple[str, ...]
     has_mixture: bool  # beside the stems; without one it is their sum
     files: tuple[Path, ...]  # what the sound is read from
+    root: Path  # of the data set
 
     @abstractmethod
     def read_stem(self, stem: str, start: int, frames: int) -> Tensor:
@@ -40,6 +42,10 @@ class Track(ABC):
     def read_stems(self, start: int, frames: int) -> Tensor:
         """`(stems, channels, frames)` from sample `start` on, in the order of `stems`."""
         return torch.stack([self.read_stem(stem, start, frames) for stem in self.stems])
+
+    def level(self, stem: str, start: int, frames: int) -> float:
+        """Mean square of one stem over a span; full scale is 1."""
+        return float(self.read_stem(stem, start, frames).square().mean())
 
     def read(self) -> tuple[Tensor, Tensor]:
         """The whole track: mixture `(channels, time)` and stems `(stems, channels, time)`."""
@@ -66,17 +72,34 @@ class TrackSource(ABC):
 
     stems: Sequence[str]
     pooled: bool = True  # whether tracks are worth decoding once for all
+    weights: Mapping[Path, float] = MappingProxyType({})  # of roots; none: by length of the music
 
     def prepare(self) -> None:  # noqa: B027 - nothing to do is a fine default
         """Download or generate what is missing; called by one process before anything is read."""
 
     @abstractmethod
-    def tracks(self, split: str) -> list[Track]:
-        """The tracks of `train`, `valid` or `test`, in a fixed order, at least one.
+    def find(self, split: str) -> list[Path]:
+        """Where the tracks of `train`, `valid` or `test` are, in a fixed order, at least one.
 
         Raises:
-            InputError: no tracks, or tracks with faults.
+            InputError: no such split, or no tracks.
         """
+
+    @abstractmethod
+    def track(self, path: Path, split: str) -> Track:
+        """One of the tracks, checked by its headers.
+
+        Raises:
+            InputError: a stem is missing, cannot be read, or does not fit the others.
+        """
+
+    def tracks(self, split: str) -> list[Track]:
+        """All tracks of a split.
+
+        Raises:
+            InputError: as `find` and `track`.
+        """
+        return [self.track(path, split) for path in self.find(split)]
 
 
 def resolve_targets(
