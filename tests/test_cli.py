@@ -60,7 +60,7 @@ def test_unknown_command():
         ("audio.sample_rate=fast", "audio.sample_rate: Value 'fast'"),
         ("chunk_seconds=0", "chunk_seconds=0.0: expected more than 0"),
         ("data.source.seed=5", "another recipe (seed differ)"),
-        ("data=stem_folder", "missing required key: data.root; pass data.root=..."),
+        ("data=stem_folder", "data.root: not given; pass data.root=<folder>"),
         ("resume=none.ckpt", "resume=none.ckpt: no such file"),
         ("trainer.max_epochs=many", "max_epochs"),
         ("target=(", "quote values"),

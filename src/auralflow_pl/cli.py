@@ -28,6 +28,7 @@ COMMANDS = {
     "train": "train a network",
     "evaluate": "measure a checkpoint on a data set",
     "separate": "separate files or folders with a checkpoint",
+    "doctor": "find what is wrong with a data set",
 }
 LISTS = ("augment", "callbacks", "logger", "loss")  # groups of which several options may be chosen
 PATH_KEYS = ("ckpt", "input", "output", "resume", "data.root")

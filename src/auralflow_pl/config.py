@@ -27,7 +27,7 @@ POSITIVE = (
     "data.max_tracks",
     "data.prefetch_factor",
 )
-NOT_NEGATIVE = ("seed", "data.num_workers", "separation.overlap")
+NOT_NEGATIVE = ("seed", "draws", "data.num_workers", "separation.overlap")
 
 
 def config_dir() -> Path:
@@ -128,6 +128,23 @@ class TrainKeys:
     trainer: Any = MISSING
     callbacks: Any = None
     logger: Any = None
+
+
+@dataclass
+class DoctorKeys:
+    """Top level of configs/doctor.yaml."""
+
+    target: Any = MISSING
+    seed: int = MISSING
+    chunk_seconds: float = MISSING
+    draws: int = MISSING
+    output: str = MISSING
+    audio: AudioKeys = field(default_factory=AudioKeys)
+    stft: STFTKeys = field(default_factory=STFTKeys)
+    paths: PathKeys = field(default_factory=PathKeys)
+    data: DataKeys = field(default_factory=DataKeys)
+    pool: Any = None
+    augment: Any = None
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -54,4 +54,38 @@ def spectrogram_comparison(
         panel.minorticks_off()
     panels[-1].set_xlabel("seconds")
     figure.colorbar(image, ax=list(panels), label="dB re full scale", pad=0.01)
+    return figure
+
+
+def level_map(rows: Sequence[tuple[str, str, float, float]]) -> Figure:
+    """Level and coverage of every stem of every track, as two coloured tables.
+
+    Args:
+        rows: track, stem, level in dB re full scale, and share of the time in which it is heard.
+    """
+    tracks = list(dict.fromkeys(row[0] for row in rows))
+    stems = list(dict.fromkeys(row[1] for row in rows))
+    values = np.full((2, len(tracks), len(stems)), np.nan)
+    for track, stem, level, coverage in rows:
+        values[:, tracks.index(track), stems.index(stem)] = level, 100 * coverage
+    figure = Figure(figsize=(5 + 1.3 * len(stems), 1.6 + 0.22 * len(tracks)), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    titles = (("level", "dB re full scale", -60, 0), ("coverage", "% of the time", 0, 100))
+    for panel, table, (title, unit, low, high) in zip(panels, values, titles, strict=True):
+        image = panel.imshow(table, vmin=low, vmax=high, cmap="viridis", aspect="auto")
+        panel.set_title(title)
+        panel.set_xticks(range(len(stems)), stems, rotation=30, ha="right")
+        panel.set_yticks(range(len(tracks)), tracks, fontsize=7)
+        for (row, column), value in np.ndenumerate(table):
+            dark = value < (low + high) / 2
+            panel.text(
+                column,
+                row,
+                f"{value:.0f}",
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="white" if dark else "black",
+            )
+        figure.colorbar(image, ax=panel, label=unit)
     return figure

@@ -1,0 +1,263 @@
+"""What can be wrong with the sound of a track, found by measuring.
+
+Audio is `(channels, time)` in numpy arrays, levels are in dB re full scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import chain, combinations
+from typing import NamedTuple
+
+import numpy as np
+from scipy.fft import irfft, next_fast_len, rfft
+
+from auralflow_pl.data.tracks import Track
+
+SILENT_DB = -80.0  # peak of a stem without content
+HEARD_DB = -60.0  # RMS from which a moment counts as covered
+MOMENT_SECONDS = 0.1
+CLIPPED_SAMPLES = 20  # at the very peak, and more of them than just below it
+DC_LEVEL, DC_SHARE = 1e-3, 0.03  # offset, absolute and relative to the standard deviation
+MONO_DB = -80.0  # level of the difference of both channels, relative to their sum
+SAME = 0.999  # correlation of two stems
+SUM_WARNING_DB, SUM_ERROR_DB = -30.0, -10.0  # of what the stems do not explain of the mixture
+BLEED, BLEED_CLEARLY = 0.03, 8  # peak of the phase correlation, and over its deviation
+TAIL_DB = -70.0  # of a spectrum below its highest bin
+BLEED_SECONDS, BLEED_REACH_SECONDS, BLEED_PARTS = 1.0, 0.01, 3
+SAME_SONG = 0.7  # correlation of how the energies in bands change
+BANDS, BAND_HZ = 16, (60.0, 8000.0)
+FEATURE_SECONDS, FEATURE_HOP_SECONDS = 0.2, 0.05
+
+
+class Finding(NamedTuple):
+    """A fault of one track, or of one of its stems."""
+
+    severity: str  # "error" or "warning"
+    check: str
+    split: str
+    track: str
+    stem: str  # empty: the whole track
+    text: str
+
+
+class StemLevel(NamedTuple):
+    """How loud one stem is, and how much of the track it covers."""
+
+    split: str
+    track: str
+    stem: str
+    seconds: float
+    level_db: float  # RMS
+    peak_db: float
+    coverage: float  # share of the moments in which it is heard
+
+
+class Examination(NamedTuple):
+    """What is known about a track."""
+
+    findings: list[Finding]
+    levels: list[StemLevel]
+    features: np.ndarray  # (bands, frames), to recognise the song
+
+
+def examine(track: Track) -> Examination:
+    """Decode a track and measure all there is to measure in it alone.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    mixture, stems = (part.numpy() for part in track.read())
+    sounds = dict(zip(track.stems, stems, strict=True))
+    faults = [(*fault, stem) for stem, sound in sounds.items() for fault in stem_faults(sound)]
+    pairs = chain(duplicates(sounds), bleeding(sounds, track.sample_rate))
+    faults += [(*fault, "") for fault in pairs]
+    if track.has_mixture:
+        faults += mixture_faults(sounds, mixture)
+    findings = [
+        Finding(severity, check, track.split, track.name, stem, text)
+        for severity, check, text, stem in faults
+    ]
+    levels = [stem_level(track, stem, sound) for stem, sound in sounds.items()]
+    return Examination(findings, levels, features(stems.sum(0).mean(0), track.sample_rate))
+
+
+def decibel(power: float) -> float:
+    """A mean square, or a ratio of two, in dB; at least -200."""
+    return float(10 * np.log10(max(power, 1e-20)))
+
+
+def power(sound: np.ndarray) -> float:
+    """Mean square."""
+    return float(np.square(sound, dtype=np.float64).mean())
+
+
+def stem_level(track: Track, stem: str, sound: np.ndarray) -> StemLevel:
+    """Level, peak and coverage of one stem."""
+    moment = max(1, round(MOMENT_SECONDS * track.sample_rate))
+    whole = sound[:, : sound.shape[1] // moment * moment]
+    moments = np.square(whole).reshape(len(sound), -1, moment).mean((0, 2))
+    coverage = float((moments > 10 ** (HEARD_DB / 10)).mean()) if len(moments) else 0.0
+    return StemLevel(
+        track.split,
+        track.name,
+        stem,
+        sound.shape[1] / track.sample_rate,
+        decibel(power(sound)),
+        decibel(float(np.abs(sound).max()) ** 2),
+        coverage,
+    )
+
+
+def stem_faults(sound: np.ndarray) -> Iterator[tuple[str, str, str]]:
+    """Severity, check and text of what is wrong with a stem by itself."""
+    peak = float(np.abs(sound).max())
+    if decibel(peak**2) < SILENT_DB:
+        yield "warning", "silent", f"peak {decibel(peak**2):.0f} dB"
+        return
+    size = np.abs(sound)
+    top = int((size >= 0.9999 * peak).sum())
+    below = int((size >= 0.99 * peak).sum()) - top
+    if top >= CLIPPED_SAMPLES and top > below:
+        yield "warning", "clipped", f"{top} samples at the peak of {decibel(peak**2):.1f} dB"
+    offset = float(np.abs(sound.mean(1, dtype=np.float64)).max())
+    if offset > DC_LEVEL and offset > DC_SHARE * float(sound.std()):
+        yield "warning", "dc", f"offset {offset:.4f}"
+    if len(sound) == 2:
+        side = power(sound[0] - sound[1]) / max(power(sound[0] + sound[1]), 1e-20)
+        if decibel(side) < MONO_DB:
+            yield "warning", "mono", "both channels are the same"
+
+
+def duplicates(sounds: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str, str]]:
+    """Pairs of stems that are the same."""
+    for one, two in combinations(sounds, 2):
+        if is_same(sounds[one], sounds[two]):
+            yield "error", "duplicate", f"{one} and {two} are the same sound"
+
+
+def bleeding(sounds: Mapping[str, np.ndarray], rate: int) -> Iterator[tuple[str, str, str]]:
+    """Pairs of stems of which one can be heard in the other, up to 10 ms earlier or later.
+
+    By the generalised cross-correlation with phase transform (Knapp and Carter, 1976) of every
+    second: what two stems have in common stands out as a sharp peak, at the same delay in most.
+    """
+    length = min(round(BLEED_SECONDS * rate), next(iter(sounds.values())).shape[1])
+    reach = round(BLEED_REACH_SECONDS * rate)
+    points = next_fast_len(length + reach, real=True)
+    parts = {name: parts_of(sound, length) for name, sound in sounds.items()}
+    heard = {name: np.square(p).mean(1) > 10 ** (HEARD_DB / 10) for name, p in parts.items()}
+    spectra = {name: without_tail(rfft(part, points)) for name, part in parts.items()}
+    for one, two in combinations(sounds, 2):
+        both = heard[one] & heard[two]
+        if both.sum() < BLEED_PARTS or is_same(sounds[one], sounds[two]):
+            continue
+        cross = spectra[one][both] * spectra[two][both].conj()
+        common = irfft(cross / np.maximum(np.abs(cross), 1e-12), points)
+        near = np.median(np.concatenate([common[:, -reach:], common[:, : reach + 1]], 1), 0)
+        peak, lag = float(np.abs(near).max()), int(np.abs(near).argmax()) - reach
+        if peak > BLEED and peak > BLEED_CLEARLY * float(near.std()):
+            text = f"{one} and {two} have sound in common, {lag:+d} samples apart ({peak:.2f})"
+            yield "warning", "bleed", text
+
+
+def without_tail(spectra: np.ndarray) -> np.ndarray:
+    """Spectra `(parts, freq)` with zeros where only side lobes and rounding are left."""
+    size = np.abs(spectra)
+    return spectra * (size > 10 ** (TAIL_DB / 20) * size.max(1, keepdims=True))
+
+
+def is_same(one: np.ndarray, two: np.ndarray) -> bool:
+    """Whether two sounds are the same but for a gain; silence is like nothing."""
+    powers = power(one) * power(two)
+    return powers > 1e-16 and float(np.mean(one * two, dtype=np.float64)) > SAME * powers**0.5
+
+
+def parts_of(sound: np.ndarray, length: int) -> np.ndarray:
+    """Mono parts `(parts, length)` that fade in and out."""
+    mono = sound.mean(0)
+    window = np.hanning(length).astype(mono.dtype)
+    return window * mono[: len(mono) // length * length].reshape(-1, length)
+
+
+def mixture_faults(
+    sounds: Mapping[str, np.ndarray], mixture: np.ndarray
+) -> Iterator[tuple[str, str, str, str]]:
+    """A mixture that is not the sum of the stems, and if possible why."""
+    total = np.sum(list(sounds.values()), 0)
+    loudness = max(power(mixture), 1e-20)
+    rest = decibel(power(mixture - total) / loudness)
+    if rest < SUM_WARNING_DB:
+        return
+    moved = {"mixture": -lag_of(mixture, total)}
+    moved |= {stem: lag_of(sound, mixture - total + sound) for stem, sound in sounds.items()}
+    left = {
+        name: decibel(power(without_shift(name, lag, sounds, mixture, total)) / loudness)
+        for name, lag in moved.items()
+        if lag
+    }
+    culprit = min(left, key=lambda name: left[name], default=None)
+    if culprit is not None and left[culprit] < rest - 6:
+        stem = "" if culprit == "mixture" else culprit
+        late = -moved[culprit]
+        yield "error", "misaligned", f"{culprit} is {late:+d} samples late", stem
+        return
+    gain = float(np.mean(mixture * total) / max(power(total), 1e-20))
+    text = f"mixture - sum of stems is at {rest:.0f} dB of the mixture (gain {gain:.2f})"
+    yield ("error" if rest > SUM_ERROR_DB else "warning"), "sum", text, ""
+
+
+def lag_of(sound: np.ndarray, reference: np.ndarray) -> int:
+    """By how many samples `sound` must be moved to the right to resemble `reference` most."""
+    points = next_fast_len(2 * sound.shape[-1], real=True)
+    product = rfft(reference.mean(0), points) * rfft(sound.mean(0), points).conj()
+    lag = int(np.argmax(irfft(product, points)))
+    return lag if lag < points // 2 else lag - points
+
+
+def without_shift(
+    name: str, lag: int, sounds: Mapping[str, np.ndarray], mixture: np.ndarray, total: np.ndarray
+) -> np.ndarray:
+    """Mixture minus stems, with one of them moved."""
+    if name == "mixture":
+        return shifted(mixture, -lag) - total
+    return mixture - total + sounds[name] - shifted(sounds[name], lag)
+
+
+def shifted(sound: np.ndarray, lag: int) -> np.ndarray:
+    """`sound` moved to the right, with zeros where nothing is known."""
+    moved = np.zeros_like(sound)
+    if lag >= 0:
+        moved[:, lag:] = sound[:, : sound.shape[1] - lag]
+    else:
+        moved[:, :lag] = sound[:, -lag:]
+    return moved
+
+
+def features(mono: np.ndarray, rate: int) -> np.ndarray:
+    """How the level in each band changes, `(bands, frames)`, the same for any gain and rate."""
+    size, hop = round(FEATURE_SECONDS * rate), round(FEATURE_HOP_SECONDS * rate)
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(mono, (0, size)), size)[::hop]
+    edges = np.geomspace(*BAND_HZ, BANDS + 1) * size / rate
+    bins = np.minimum(np.round(edges).astype(int), size // 2)
+    energies = []
+    for part in np.array_split(frames, len(frames) // 256 + 1):  # memory stays small
+        spectrum = np.square(np.abs(rfft(part * np.hanning(size).astype(part.dtype))))
+        cumulated = np.cumsum(np.pad(spectrum, ((0, 0), (1, 0))), 1, np.float64)
+        energies.append(cumulated[:, bins[1:]] - cumulated[:, bins[:-1]])
+    bands = np.concatenate(energies).T
+    level = np.log(bands + 1e-6 * bands.mean(1, keepdims=True) + 1e-12)
+    change = level[:, 2:] - level[:, :-2]
+    return change / max(float(change.std()), 1e-9)
+
+
+def same_song(one: np.ndarray, two: np.ndarray) -> float:
+    """Highest correlation of the shorter with any part of the longer, from -1 to 1."""
+    short, long = sorted((one, two), key=lambda part: part.shape[1])
+    points = next_fast_len(long.shape[1] + short.shape[1], real=True)
+    product = (rfft(long, points) * rfft(short, points).conj()).sum(0)
+    places = long.shape[1] - short.shape[1] + 1
+    correlation = irfft(product, points)[:places]
+    energy = np.cumsum(np.pad(np.square(long).sum(0), (1, 0)))
+    here = energy[short.shape[1] :] - energy[:places]
+    return float((correlation / np.sqrt(here * np.square(short).sum() + 1e-12)).max())
