@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,14 +24,25 @@ import torch
 from omegaconf import OmegaConf
 
 from auralflow_pl.audio.reading import read_streams
-from auralflow_pl.data.augment import ChannelSwap, Gain, Remix
-from auralflow_pl.data.chunks import ChunkDataset
+from auralflow_pl.data.augment import (
+    Augmentation,
+    ChannelSwap,
+    Equalizer,
+    Gain,
+    PitchTempo,
+    Polarity,
+    Remix,
+    Reverb,
+)
+from auralflow_pl.data.chunks import ChunkDataset, Drawing
 from auralflow_pl.data.module import StemDataModule
 from auralflow_pl.data.pool import Pool, PoolTrack, mapped
 from auralflow_pl.data.stem_folder import StemFolder
 
 STEMS = ("vocals", "drums", "bass", "other")
 RATE, SECONDS = 44100, 3
+LIGHT = (Remix(), Gain(), ChannelSwap())
+HEAVY = (Remix(), PitchTempo(), Equalizer(RATE), Reverb(RATE), *LIGHT[1:], Polarity())
 
 
 @dataclass
@@ -100,8 +111,10 @@ def whole_file_ratio(root: Path) -> float:
     return result["seek"] / result["whole"]
 
 
-def loader_rate(root: Path, workers: int, batches: int) -> tuple[float, float]:
-    """Chunks per second with `augment=light`, and growth of the resident memory meanwhile."""
+def loader_rate(
+    root: Path, workers: int, batches: int, augmentations: Sequence[Augmentation] = LIGHT
+) -> tuple[float, float]:
+    """Chunks per second, and growth of the resident memory meanwhile."""
     module = StemDataModule(
         StemFolder(root, STEMS),
         2,
@@ -111,8 +124,9 @@ def loader_rate(root: Path, workers: int, batches: int) -> tuple[float, float]:
         batch_size=8,
         seed=0,
         num_workers=workers,
-        augmentations=[Remix(), Gain(), ChannelSwap()],
+        augmentations=augmentations,
         pool=Pool(root / "pool", RATE),
+        drawing=Drawing("length", -60.0, 0.5, ("vocals",)),
     )
     module.prepare_data()
     module.setup("fit")
@@ -175,7 +189,7 @@ def open_large_pool(root: Path) -> tuple[float, float]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
     tracks = [
-        PoolTrack(p.stem, "train", RATE, 240 * RATE, 2, STEMS, False, (p,))
+        PoolTrack(p.stem, "train", RATE, 240 * RATE, 2, STEMS, False, (p,), folder)
         for p in folder.glob("*.npy")
     ]
     chunks = ChunkDataset(tracks, 2, RATE, SECONDS, seed=0)
@@ -204,6 +218,8 @@ def main() -> None:
         two, growth = loader_rate(root, 2, 2000)
         print(f"augment=light, 2 workers / 1 worker: {two / one:.2f} ({two:.0f} chunks/s)")
         print(f"resident memory over the last 1500 of 2000 batches, 2 workers: {growth:+.1%}")
+        heavy, _ = loader_rate(root, 1, 40, HEAVY)
+        print(f"augment=heavy / augment=light, 1 worker: {heavy / one:.2f} ({heavy:.0f} chunks/s)")
         taken, megabytes = open_large_pool(root)
         print(f"opening 150 tracks of 4 minutes: {taken:.3f} s, {megabytes:.0f} MB")
     ratio, difference = stem_file_ratio()

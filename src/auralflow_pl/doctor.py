@@ -190,11 +190,12 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
 def table(findings: Sequence[Finding], draws: Sequence[Draw], count: int) -> str:
     """The findings, one in a line, errors first; then what was drawn."""
     lines = []
+    places = ["/".join(part for part in (f.split, f.track, f.stem) if part) for f in findings]
+    width = max((len(place) for place in places), default=0) + 2
     if findings:
-        lines.append(f"{'':<9}{'check':<12}{'track':<32}what")
-    for f in findings:
-        place = "/".join(part for part in (f.split, f.track, f.stem) if part)
-        lines.append(f"{f.severity:<9}{f.check:<12}{place:<32}{f.text}")
+        lines.append(f"{'':<9}{'check':<12}{'where':<{width}}what")
+    for f, place in zip(findings, places, strict=True):
+        lines.append(f"{f.severity:<9}{f.check:<12}{place:<{width}}{f.text}")
     tracks = [draw for draw in draws if draw.kind == "track"]
     if tracks:
         shares = [draw.drawn for draw in tracks]
