@@ -144,7 +144,8 @@ def test_builders_that_are_killed_leave_nothing_wrong(songs, tracks, tmp_path):
     fresh.build(tracks)
     assert not list(tmp_path.glob("*.part"))
     for track in tracks:
-        assert torch.equal(pool.open(track).read()[1], fresh.open(track).read()[1])
+        steps = 32768 * (pool.open(track).read()[1] - fresh.open(track).read()[1]).abs()
+        assert steps.max() == 0, (steps.max(), (steps > 0).sum(), steps.numel())
 
 
 def test_a_full_disk_is_named_before_anything_is_written(tracks, tmp_path, monkeypatch):

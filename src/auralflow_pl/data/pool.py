@@ -165,8 +165,10 @@ class Pool:
     def decode(self, track: Track) -> None:
         """Write the file of one track, unless another process has done so meanwhile."""
         path = self.path(track)
-        part = path.with_suffix(".part")
+        part = path.with_suffix(f".{os.getpid()}.part")  # never shared, not even with the dying
         with FileLock(path.with_suffix(".lock")):
+            for left in path.parent.glob(f"{glob.escape(path.stem)}.*.part"):
+                left.unlink(missing_ok=True)
             if self.holds(track):
                 return
             try:
