@@ -42,7 +42,7 @@ def build_data(config: DictConfig) -> StemDataModule:
             settings["balance"],
             settings["silence_db"],
             settings["keep_silent"],
-            tuple({stem for members in targets.values() for stem in members}),
+            tuple(stem for members in targets.values() for stem in members),
             source.weights,
         ),
         **loading,
