@@ -31,6 +31,8 @@ class Checkpoint(NamedTuple):
 
     config: Mapping[str, Any]  # plain, resolved, of the training run
     weights: Mapping[str, Tensor]  # of the network
+    step: int = 0  # optimizer steps so far
+    averaged: bool = False  # whether the weights are an average, beside which the raw ones are kept
 
 
 def load_checkpoint(path: str | Path, key: str = "ckpt") -> Checkpoint:
@@ -69,7 +71,8 @@ def load_checkpoint(path: str | Path, key: str = "ckpt") -> Checkpoint:
         for name, value in content["state_dict"].items()
         if name.startswith(WEIGHTS)
     }
-    return Checkpoint(ours["config"], weights)
+    step, averaged = content.get("global_step", 0), "current_model_state" in content
+    return Checkpoint(ours["config"], weights, step, averaged)
 
 
 def load_separator(

@@ -91,6 +91,7 @@ class PrecisionKeys:
 
     precision: str = MISSING
     channels_last: bool = MISSING
+    init_scale: float | None = None
 
 
 @dataclass

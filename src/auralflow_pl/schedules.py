@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau, StepLR
 
 from auralflow_pl.errors import InputError
 
@@ -47,9 +47,31 @@ def cosine_factor(progress: float, warmup: float, floor: float) -> float:
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * falling))
 
 
-def plateau(
+def step(
     optimizer: Optimizer,
     total_steps: int,  # noqa: ARG001 - schedules share one signature
+    every_n_epochs: int = 20,
+    factor: float = 0.5,
+) -> Schedule:
+    """Scale the rate by `factor` after every `every_n_epochs`.
+
+    Args:
+        optimizer: whose rates are scaled.
+        total_steps: not needed here.
+        every_n_epochs: of the same rate.
+        factor: of each reduction.
+
+    Raises:
+        InputError: `every_n_epochs` is less than 1.
+    """
+    if every_n_epochs < 1:
+        raise InputError(f"scheduler.every_n_epochs={every_n_epochs}: expected at least 1")
+    return {"scheduler": StepLR(optimizer, every_n_epochs, factor), "interval": "epoch"}
+
+
+def plateau(
+    optimizer: Optimizer,
+    total_steps: int,  # noqa: ARG001
     monitor: str = "val/si_sdr",
     factor: float = 0.3,
     patience: int = 5,
@@ -62,8 +84,15 @@ def plateau(
         total_steps: not needed here.
         monitor: a logged metric.
         factor: of each reduction.
-        patience: epochs without a rise of `min_delta` that are waited.
+        patience: validations in a row without a rise of `min_delta`, after which it is scaled.
         min_delta: the least rise that counts, in the unit of the metric.
+
+    Raises:
+        InputError: `patience` is less than 1.
     """
-    reduce = ReduceLROnPlateau(optimizer, "max", factor, patience, min_delta, threshold_mode="abs")
+    if patience < 1:
+        raise InputError(f"scheduler.patience={patience}: expected at least 1")
+    reduce = ReduceLROnPlateau(
+        optimizer, "max", factor, patience - 1, min_delta, threshold_mode="abs"
+    )
     return {"scheduler": reduce, "interval": "epoch", "monitor": monitor}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,16 +26,19 @@ Batch = dict[str, Any]
 class SeparationTask(pl.LightningModule):
     """Trains the network of a Separator on chunks and validates the Separator on whole tracks.
 
-    Logs `train/loss`, the weighted sum of all losses and penalties, each of them under its own name
-    (`train/l1`, `train/kl`), and at validation `val/si_sdr` and
-    `val/si_sdr_gain` in dB (means over tracks and targets that are not silent; with several targets
-    also `val/si_sdr/<target>`).
+    Logs `train/loss_step` and `train/loss_epoch`, the weighted sum of all losses and penalties,
+    each of them under its own name (`train/l1_step`, `train/kl_step`), and at validation
+    `val/si_sdr` and `val/si_sdr_gain` in dB (means over tracks and targets that are not silent;
+    with several targets also `val/si_sdr/<target>`).
+
+    Schedules that are counted in epochs are stepped here, at the end of an epoch and before
+    checkpoints are written: Lightning does so afterwards, and forgets it when a run is resumed.
 
     Args:
         separator: what is trained.
         losses: by name; each maps a `Separation` to a scalar.
         stems: of the batches, in their order.
-        optimizer: makes the optimizer from parameters.
+        optimizer: makes the optimizer from a module.
         schedule: makes the schedule from optimizer and number of steps; None for a constant rate.
         config: plain and resolved; kept in every checkpoint, so that `ckpt=` is enough later.
         channels_last: memory format of the network's maps.
@@ -50,7 +53,7 @@ class SeparationTask(pl.LightningModule):
         separator: Separator,
         losses: Mapping[str, nn.Module],
         stems: Sequence[str],
-        optimizer: Callable[[Iterator[nn.Parameter]], Optimizer],
+        optimizer: Callable[[nn.Module], Optimizer],
         schedule: Callable[[Optimizer, int], Schedule] | None = None,
         config: Mapping[str, Any] | None = None,
         channels_last: bool = False,
@@ -71,27 +74,70 @@ class SeparationTask(pl.LightningModule):
             separator.network.to(memory_format=torch.channels_last)
         names = ("si_sdr", "si_sdr_gain", *(f"si_sdr/{name}" for name in separator.targets))
         self.scores = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in names})
+        self.sums: dict[str, Tensor] = {}  # of the epoch, by logged name, weighted by chunks
+        self.epoch_schedule: Schedule | None = None
+        self.schedule_state: dict[str, Any] | None = None
+        self.validated = False  # in this epoch
+
+    def on_train_epoch_start(self) -> None:
+        """Forget the sums of the epoch before."""
+        self.sums = {}
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Make what a step draws (dropout) a pure function of its place, as its chunks are."""
-        place = (self.config.get("seed", 0), self.current_epoch, batch_idx, self.global_rank)
-        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
+        torch.manual_seed(step_seed(self.place(batch_idx)))
+
+    def place(self, batch_idx: int) -> tuple[int, ...]:
+        """Seed, epoch, step and device: what random numbers of a step are a function of."""
+        return (self.config.get("seed", 0), self.current_epoch, batch_idx, self.global_rank)
 
     def training_step(self, batch: Batch) -> Tensor:
-        """Loss and penalties of a batch of chunks."""
+        """Loss of a batch of chunks; logs it and its parts."""
+        parts = self.loss_parts(batch)
+        chunks = len(batch["mixture"])
+        for name, part in parts.items():
+            self.sums[name] = self.sums.get(name, 0.0) + chunks * part.detach()
+            self.log(f"train/{name}_step", part.detach(), prog_bar=name == "loss")
+        self.sums["chunks"] = self.sums.get("chunks", 0.0) + torch.tensor(float(chunks))
+        for group in self.optimizers().param_groups:
+            self.log(f"train/{group.get('name', 'learning_rate')}", group["lr"])
+        return parts["loss"]
+
+    def loss_parts(self, batch: Batch) -> dict[str, Tensor]:
+        """Losses and penalties of a batch of chunks by name, and their weighted sum as `loss`."""
         target = sum_stems(batch["stems"], self.stems, self.separator.sums)
         separation = self.separator.separate_chunk(batch["mixture"], target)
         terms = {name: loss(separation) for name, loss in self.losses.items()}
         total = sum(self.loss_weights[name] * term for name, term in terms.items())
         total = total + sum(separation.penalties.values())
-        parts = terms | dict(separation.penalties)
-        logged = {f"train/{name}": part.detach() for name, part in parts.items()}
-        when = {"on_step": True, "on_epoch": True, "batch_size": len(batch["mixture"])}
-        self.log_dict(logged, **when)
-        self.log("train/loss", total.detach(), prog_bar=True, **when)
-        rate = self.optimizers().param_groups[0]["lr"]
-        self.log("train/learning_rate", rate, on_step=True, on_epoch=False)
-        return total
+        return terms | dict(separation.penalties) | {"loss": total}
+
+    def on_train_epoch_end(self) -> None:
+        """Log the means of the epoch, at once, and step a schedule that is counted in epochs."""
+        sums = {name: self.trainer.strategy.reduce(part) for name, part in self.sums.items()}
+        chunks = sums.pop("chunks")
+        means = {f"train/{name}_epoch": part / chunks for name, part in sums.items()}
+        self.log_dict(means, logger=False)
+        for logger in self.loggers:
+            logger.log_metrics(means | {"epoch": self.current_epoch}, self.global_step - 1)
+        if self.epoch_schedule is not None:
+            monitor = self.epoch_schedule.get("monitor")
+            if monitor is None:
+                self.epoch_schedule["scheduler"].step()
+            elif self.validated:
+                self.epoch_schedule["scheduler"].step(self.monitored(monitor))
+        self.validated = False
+
+    def monitored(self, name: str) -> float:
+        """The last value of a logged metric.
+
+        Raises:
+            InputError: it is not logged.
+        """
+        metrics = self.trainer.callback_metrics
+        if name not in metrics:
+            raise InputError(f"monitor={name}: is not logged; {did_you_mean(name, metrics)}")
+        return float(metrics[name])
 
     def validation_step(self, batch: Batch) -> None:
         """Separate a whole track and collect the scores of its targets."""
@@ -116,6 +162,7 @@ class SeparationTask(pl.LightningModule):
         Raises:
             InputError: the targets are silent in every validation track, or a score is not finite.
         """
+        self.validated = True
         if not self.scores["si_sdr"].update_called:
             raise InputError(
                 f"target={list(self.separator.targets)}: silent in every validation track; "
@@ -132,15 +179,33 @@ class SeparationTask(pl.LightningModule):
 
     def configure_optimizers(self) -> Optimizer | dict[str, Any]:
         """Optimizer and schedule for Lightning."""
-        optimizer = self.make_optimizer(self.parameters())
+        optimizer = self.make_optimizer(self)
         if self.make_schedule is None:
             return optimizer
         steps = self.trainer.estimated_stepping_batches
         schedule = self.make_schedule(optimizer, int(steps) if math.isfinite(steps) else 0)
-        if "monitor" in schedule:
-            schedule["frequency"] = self.trainer.check_val_every_n_epoch or 1
+        if schedule["interval"] == "epoch":
+            self.epoch_schedule = schedule
+            return optimizer
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the configuration: plain values, so `weights_only=True` can load it."""
-        checkpoint[KEY] = {"format": FORMAT, "config": self.config}
+        """Add what is ours: plain values and tensors, so `weights_only=True` can load it."""
+        checkpoint[KEY] = {"format": FORMAT, "config": self.config, "sums": self.sums}
+        if self.epoch_schedule is not None:
+            checkpoint[KEY]["schedule"] = self.epoch_schedule["scheduler"].state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the sums and the schedule of a checkpoint."""
+        self.sums = dict(checkpoint[KEY].get("sums", {}))
+        self.schedule_state = checkpoint[KEY].get("schedule")
+
+    def on_train_start(self) -> None:
+        """Now that there is a schedule, it gets its state back."""
+        if self.epoch_schedule is not None and self.schedule_state is not None:
+            self.epoch_schedule["scheduler"].load_state_dict(self.schedule_state)
+
+
+def step_seed(place: Sequence[int]) -> int:
+    """The seed of torch for a step, from `SeparationTask.place`."""
+    return int(np.random.SeedSequence(tuple(place)).generate_state(1, np.uint64)[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,7 +15,9 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.plugins import MixedPrecision
+from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
+from torch import nn
 
 from auralflow_pl.checkpoint import build_separator, load_checkpoint
 from auralflow_pl.config import TrainKeys, build, plain, validated
@@ -22,6 +25,7 @@ from auralflow_pl.data.module import StemDataModule
 from auralflow_pl.datamodule import build_data
 from auralflow_pl.device import keep_freed_memory
 from auralflow_pl.errors import InputError
+from auralflow_pl.saving import AtomicCheckpointIO
 from auralflow_pl.task import SeparationTask
 
 log = logging.getLogger(__name__)
@@ -38,7 +42,7 @@ def train(config: DictConfig) -> float:
     config = validated(config, TrainKeys)
     run_dir = Path(config.paths.run_dir)
     quiet(config.silent)
-    resume = find_resume(config, run_dir)
+    resume, step = find_resume(config, run_dir)
     keep_freed_memory()
     pl.seed_everything(config.seed, workers=True, verbose=False)
     data = build_data(config)
@@ -47,14 +51,17 @@ def train(config: DictConfig) -> float:
         save_config(config, run_dir)
         trainer = build_trainer(config, data)
         for logger in trainer.loggers:
+            if step:
+                logger.resume(step)
+                continue
             logger.log_hyperparams(plain(config))
-        parameters = sum(p.numel() for p in task.separator.network.parameters())
-        log.info("network: %s, %.2f M parameters", config.model["_target_"], parameters / 1e6)
-        log.info("run folder: %s", run_dir)
         try:
             trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
         except MisconfigurationException as error:
             raise InputError(f"trainer: {' '.join(str(error).split())}") from error
+        except SIGTERMException:
+            log.info("ended by SIGTERM; go on with resume=auto paths.run_dir=%s", run_dir)
+            raise SystemExit(128 + signal.SIGTERM) from None
         return report(trainer, run_dir)
 
 
@@ -65,7 +72,7 @@ def build_trainer(config: DictConfig, data: StemDataModule) -> pl.Trainer:
         InputError: a key that another group sets, or one that Lightning refuses.
     """
     given = {
-        "precision": config.precision.precision,
+        **number_format(config),
         "callbacks": list(build(config.callbacks or {}).values()),
         "logger": list(build(config.logger or {}).values()),
         "default_root_dir": config.paths.run_dir,
@@ -75,9 +82,21 @@ def build_trainer(config: DictConfig, data: StemDataModule) -> pl.Trainer:
         "enable_progress_bar": not config.silent,
         "enable_model_summary": False,
     }
+    given["plugins"] = [*given.get("plugins", []), AtomicCheckpointIO()]
     for key in set(given) & set(config.trainer) - {"log_every_n_steps"}:
         raise InputError(f"trainer.{key}: is set by another key; see train.py --cfg job")
     return build(config.trainer, **given)
+
+
+def number_format(config: DictConfig) -> dict[str, Any]:
+    """The arguments of the Trainer for `precision`; Lightning has no fp16 on the CPU by itself."""
+    precision = config.precision.precision
+    if precision != "16-mixed":
+        return {"precision": precision}
+    cpu = config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
+    device = "cpu" if cpu else "cuda"
+    scaler = torch.amp.GradScaler(device, init_scale=config.precision.init_scale or 2.0**16)
+    return {"plugins": [MixedPrecision(precision, device, scaler)]}
 
 
 def build_task(config: DictConfig) -> SeparationTask:
@@ -87,7 +106,7 @@ def build_task(config: DictConfig) -> SeparationTask:
         settings, settings["data"]["stems"], trust=None, **settings["separation"]
     )
     optimizer, schedule = build(config.optimizer), build(config.scheduler)
-    rehearse(optimizer, schedule)
+    rehearse(separator, optimizer, schedule)
     return SeparationTask(
         separator,
         {name: build(node) for name, node in config.loss.items()},
@@ -100,43 +119,57 @@ def build_task(config: DictConfig) -> SeparationTask:
     )
 
 
-def rehearse(optimizer: Callable[..., Any], schedule: Callable[..., Any] | None) -> None:
+def rehearse(
+    network: nn.Module, optimizer: Callable[..., Any], schedule: Callable[..., Any] | None
+) -> None:
     """Raise InputError if optimizer or schedule refuse their arguments, before work begins."""
     try:
-        trial = optimizer([torch.nn.Parameter(torch.zeros(1))])
+        trial = optimizer(network)
         if schedule is not None:
             schedule(trial, 1)
     except (TypeError, ValueError) as error:
         raise InputError(f"optimizer or scheduler: {' '.join(str(error).split())}") from error
 
 
-def find_resume(config: DictConfig, run_dir: Path) -> str | None:
-    """The checkpoint to go on from: a path, `auto` for the last one of the run folder, or none.
+def find_resume(config: DictConfig, run_dir: Path) -> tuple[str | None, int]:
+    """The checkpoint to go on from, and how many steps it has seen.
+
+    It is given by its path, or as `auto`: the newest one of the run folder, if there is any.
 
     Raises:
         InputError: the run folder holds another run, or a run of another configuration.
     """
     checkpoints = run_dir / "checkpoints"
-    holds_run = any(checkpoints.glob("*.ckpt"))
-    last = checkpoints / "last.ckpt"
-    if config.resume == "auto" and not last.is_file():
-        log.info("resume=auto: no %s yet, starting from the beginning", last)
-        return None
-    path = last if config.resume == "auto" else Path(config.resume or "")
+    found = sorted(checkpoints.glob("*.ckpt"), key=lambda path: path.stat().st_mtime_ns)
+    holds_run = bool(found)
+    if config.resume == "auto" and not found:
+        log.info("resume=auto: no checkpoint in %s yet, starting from the beginning", checkpoints)
+        return None, 0
+    path = found[-1] if config.resume == "auto" else Path(config.resume or "")
     if holds_run and (config.resume is None or checkpoints.resolve() not in path.resolve().parents):
         raise InputError(
             f"paths.run_dir={run_dir}: holds a run already; pass resume=auto to go on with it, "
             "or choose another folder"
         )
     if config.resume is None:
-        return None
-    check_same_run(plain(config), path)
-    return str(path)
+        return None, 0
+    return str(path), check_same_run(plain(config), path)
 
 
-def check_same_run(config: Mapping[str, Any], path: Path) -> None:
-    """Raise InputError unless a checkpoint is of a run that `config` can go on with."""
-    saved = load_checkpoint(path, "resume").config
+def check_same_run(config: Mapping[str, Any], path: Path) -> int:
+    """The steps of a checkpoint that `config` can go on with.
+
+    Raises:
+        InputError: it is of a run with another configuration.
+    """
+    checkpoint = load_checkpoint(path, "resume")
+    saved = checkpoint.config
+    average = "weight_average" in (config.get("callbacks") or {})
+    if average != checkpoint.averaged:
+        raise InputError(
+            f"resume={path}: was trained {'with' if checkpoint.averaged else 'without'} "
+            "callbacks=weight_average; use the same callbacks, or another paths.run_dir"
+        )
     for key in ("model", "target", "stft", "audio", "optimizer", "scheduler"):
         here, there = config.get(key), saved.get(key)
         if key in ("optimizer", "scheduler"):  # their numbers may change, their kind may not
@@ -146,6 +179,7 @@ def check_same_run(config: Mapping[str, Any], path: Path) -> None:
                 f"resume={path}: its {key} differs from this configuration ({there} there, {here} "
                 "here); use the same keys, or another paths.run_dir"
             )
+    return checkpoint.step
 
 
 @contextlib.contextmanager

@@ -38,6 +38,7 @@ class ChunkSampler(Sampler[int]):
         self.rank = rank
         self.devices = devices
         self.epoch = 0
+        self.skip = 0  # numbers of the next epoch that are left out, as they were drawn before
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the chunks of an epoch."""
@@ -48,7 +49,7 @@ class ChunkSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         first = self.epoch * self.chunks_per_epoch + self.rank
-        return iter(range(first, first + len(self) * self.devices, self.devices))
+        return iter(range(first, first + len(self) * self.devices, self.devices)[self.skip :])
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,9 @@ class Drawing:
 class ChunkDataset(Dataset[dict[str, Tensor]]):
     """Chunks drawn with replacement: a track, then a place in it.
 
-    Items are `{"mixture": (channels, time), "stems": (stems, channels, time)}`; the mixture is the
-    sum of the stems after augmentation. A track that is shorter than a chunk is padded with zeros
-    at the end.
+    Items are `{"mixture": (channels, time), "stems": (stems, channels, time), "number": ()}`; the
+    mixture is the sum of the stems after augmentation. A track that is shorter than a chunk is
+    padded with zeros at the end.
 
     Args:
         tracks: at least one.
@@ -146,7 +147,7 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
         for augmentation in self.augmentations:
             stems = augmentation(stems, rng)
         stems = stems[..., : self.frames]
-        return {"mixture": stems.sum(0), "stems": stems}
+        return {"mixture": stems.sum(0), "stems": stems, "number": torch.tensor(number)}
 
     def places(self, rng: np.random.Generator) -> list[Place]:
         """Where each stem of a chunk is read."""

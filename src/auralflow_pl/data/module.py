@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytorch_lightning as pl
 from torch import Tensor
@@ -14,6 +14,32 @@ from auralflow_pl.data.augment import Augmentation
 from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, Drawing, WholeTracks
 from auralflow_pl.data.pool import Pool
 from auralflow_pl.data.tracks import Track, TrackSource
+
+
+class ChunkLoader(DataLoader[dict[str, Tensor]]):
+    """Loads chunks in the order of a `ChunkSampler`, and can go on from within an epoch.
+
+    Its state is the number of batches of the epoch that were taken. Lightning saves it, and gives
+    it back before the first batch.
+    """
+
+    taken = 0
+    first = 0
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        self.taken, self.first = self.first, 0
+        self.sampler.skip = self.taken * self.batch_size
+        for batch in super().__iter__():
+            self.taken += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the epoch stands."""
+        return {"taken": self.taken % len(self)}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Begin the next epoch where another one stood."""
+        self.first = state["taken"]
 
 
 class StemDataModule(pl.LightningDataModule):
@@ -108,12 +134,12 @@ class StemDataModule(pl.LightningDataModule):
         tracks = self.listed(split)
         return tracks if self.pool is None else [self.pool.open(track) for track in tracks]
 
-    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+    def train_dataloader(self) -> ChunkLoader:
         """Batches of `mixture (batch, channels, time)`, `stems (batch, stems, channels, time)`."""
         rank, devices = (
             (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         )
-        return DataLoader(
+        return ChunkLoader(
             self.chunks,
             self.batch_size,
             sampler=ChunkSampler(self.chunks_per_epoch, rank, devices),
