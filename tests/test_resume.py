@@ -116,7 +116,7 @@ def whole(songs, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("workers", "kills"), [(0, 14), (2, 8)])
+@pytest.mark.parametrize("workers, kills", [(0, 14), (2, 8)])
 def test_killed_at_any_moment_and_resumed_it_is_the_same_run(
     whole, songs, tmp_path, workers, kills
 ):

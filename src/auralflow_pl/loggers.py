@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import csv
 import io
+import secrets
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning.loggers as pl
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
+
+from auralflow_pl.errors import InputError
 
 
 class TensorBoardLogger(pl.TensorBoardLogger):
@@ -29,6 +33,77 @@ class TensorBoardLogger(pl.TensorBoardLogger):
         """Write what is buffered."""
         super().save()
         self.experiment.flush()
+
+    @rank_zero_only
+    def log_picture(self, tag: str, image: np.ndarray, step: int) -> None:
+        """An image, `(height, width, 3)` of uint8."""
+        self.experiment.add_image(tag, image, step, dataformats="HWC")
+
+    @rank_zero_only
+    def log_sound(self, tag: str, samples: np.ndarray, sample_rate: int, step: int) -> None:
+        """A sound, `(time, channels)`, as the mean of its channels: TensorBoard plays no others."""
+        self.experiment.add_audio(tag, samples.mean(1)[None], step, sample_rate)
+
+    @rank_zero_only
+    def log_histogram(self, tag: str, values: np.ndarray, step: int) -> None:
+        """The distribution of values."""
+        self.experiment.add_histogram(tag, values, step)
+
+
+class WandbLogger(pl.WandbLogger):
+    """Weights & Biases; the run folder keeps the name of the W&B run, so that it goes on.
+
+    Args:
+        save_dir: the run folder.
+        project: of W&B.
+        name: of the run; None: W&B makes one up.
+        offline: keep everything here, for `wandb sync`.
+
+    Raises:
+        InputError: the package is missing, or W&B cannot be used as it is set up.
+    """
+
+    def __init__(
+        self, save_dir: str | Path, project: str, name: str | None = None, offline: bool = False
+    ) -> None:
+        try:
+            import wandb
+        except ImportError as error:
+            raise InputError(
+                "logger=wandb: not installed; pip install 'auralflow-pl[wandb]'"
+            ) from error
+        path = Path(save_dir) / "wandb_id"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(secrets.token_hex(4))
+        self.media = {"image": wandb.Image, "sound": wandb.Audio, "histogram": wandb.Histogram}
+        super().__init__(
+            name,
+            save_dir,
+            id=path.read_text(),
+            offline=offline,
+            project=project,
+            resume="allow",
+            settings=wandb.Settings(silent=True),
+        )
+
+    def resume(self, step: int) -> None:
+        """Nothing: W&B itself continues the run by its name."""
+
+    @rank_zero_only
+    def log_picture(self, tag: str, image: np.ndarray, step: int) -> None:
+        """An image, `(height, width, 3)` of uint8."""
+        self.log_metrics({tag: self.media["image"](image)}, step)
+
+    @rank_zero_only
+    def log_sound(self, tag: str, samples: np.ndarray, sample_rate: int, step: int) -> None:
+        """A sound, `(time, channels)`, as the mean of its channels."""
+        self.log_metrics({tag: self.media["sound"](samples.mean(1), sample_rate)}, step)
+
+    @rank_zero_only
+    def log_histogram(self, tag: str, values: np.ndarray, step: int) -> None:
+        """The distribution of values."""
+        self.log_metrics({tag: self.media["histogram"](values)}, step)
 
 
 class CSVLogger(pl.logger.Logger):

@@ -91,17 +91,39 @@ class SeparationTask(pl.LightningModule):
         """Seed, epoch, step and device: what random numbers of a step are a function of."""
         return (self.config.get("seed", 0), self.current_epoch, batch_idx, self.global_rank)
 
-    def training_step(self, batch: Batch) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch of chunks; logs it and its parts."""
         parts = self.loss_parts(batch)
         chunks = len(batch["mixture"])
         for name, part in parts.items():
             self.sums[name] = self.sums.get(name, 0.0) + chunks * part.detach()
-            self.log(f"train/{name}_step", part.detach(), prog_bar=name == "loss")
         self.sums["chunks"] = self.sums.get("chunks", 0.0) + torch.tensor(float(chunks))
-        for group in self.optimizers().param_groups:
-            self.log(f"train/{group.get('name', 'learning_rate')}", group["lr"])
+        values = {f"train/{name}_step": part.detach() for name, part in parts.items()}
+        self.log_dict(values, logger=False)
+        self.log("loss", parts["loss"].detach(), prog_bar=True, logger=False)
+        if self.is_recorded(batch_idx):
+            rates = {f"train/{group['name']}": group["lr"] for group in self.optimizer_groups()}
+            self.record(values | rates, self.global_step)
         return parts["loss"]
+
+    def is_recorded(self, batch_idx: int) -> bool:
+        """Whether this batch ends in a step that is logged."""
+        batches = batch_idx + 1
+        steps = batches % self.trainer.accumulate_grad_batches == 0 or self.trainer.is_last_batch
+        return steps and (self.global_step + 1) % self.trainer.log_every_n_steps == 0
+
+    def optimizer_groups(self) -> list[dict[str, Any]]:
+        """Parameter groups with their names and rates."""
+        return self.optimizers().param_groups
+
+    def record(self, values: Mapping[str, Any], step: int) -> None:
+        """Hand values to the loggers at once.
+
+        Lightning would do so after the hooks of a step or an epoch, so that a checkpoint that is
+        written in one of them would stand before values that a resumed run does not compute again.
+        """
+        for logger in self.loggers:
+            logger.log_metrics({**values, "epoch": self.current_epoch}, step)
 
     def loss_parts(self, batch: Batch) -> dict[str, Tensor]:
         """Losses and penalties of a batch of chunks by name, and their weighted sum as `loss`."""
@@ -118,8 +140,7 @@ class SeparationTask(pl.LightningModule):
         chunks = sums.pop("chunks")
         means = {f"train/{name}_epoch": part / chunks for name, part in sums.items()}
         self.log_dict(means, logger=False)
-        for logger in self.loggers:
-            logger.log_metrics(means | {"epoch": self.current_epoch}, self.global_step - 1)
+        self.record(means, self.global_step - 1)
         if self.epoch_schedule is not None:
             monitor = self.epoch_schedule.get("monitor")
             if monitor is None:
@@ -139,15 +160,20 @@ class SeparationTask(pl.LightningModule):
             raise InputError(f"monitor={name}: is not logged; {did_you_mean(name, metrics)}")
         return float(metrics[name])
 
-    def validation_step(self, batch: Batch) -> None:
-        """Separate a whole track and collect the scores of its targets."""
+    def validation_step(self, batch: Batch) -> Batch:
+        """Separate a whole track and collect the scores of its targets.
+
+        Returns:
+            what callbacks show: `target`, `estimate` `(targets, channels, time)` and `si_sdr`
+            `(targets,)` in dB.
+        """
         mixture = batch["mixture"]
         target = sum_stems(batch["stems"], self.stems, self.separator.sums)
-        estimate = self.separator(mixture, int(batch["sample_rate"])).flatten(-2)
-        target = target.flatten(-2)
-        scores = si_sdr(estimate, target)
-        gains = scores - si_sdr(mixture.flatten().expand_as(target), target)
-        silent = is_silent(target)
+        estimate = self.separator(mixture, int(batch["sample_rate"]))
+        flat = target.flatten(-2)
+        scores = si_sdr(estimate.flatten(-2), flat)
+        gains = scores - si_sdr(mixture.flatten().expand_as(flat), flat)
+        silent = is_silent(flat)
         for name, score, gain, skip in zip(
             self.separator.targets, scores, gains, silent, strict=True
         ):
@@ -155,6 +181,7 @@ class SeparationTask(pl.LightningModule):
                 self.scores["si_sdr"].update(score)
                 self.scores["si_sdr_gain"].update(gain)
                 self.scores[f"si_sdr/{name}"].update(score)
+        return {"target": target, "estimate": estimate, "si_sdr": scores}
 
     def on_validation_epoch_end(self) -> None:
         """Log the means.

@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from auralflow_pl.errors import InputError
+from auralflow_pl.task import SeparationTask
 
 
 class LossScale(pl.Callback):
@@ -31,7 +32,7 @@ class LossScale(pl.Callback):
     def on_train_batch_end(
         self,
         trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
+        pl_module: SeparationTask,
         outputs: Any,  # noqa: ARG002
         batch: Any,  # noqa: ARG002
         batch_idx: int,  # noqa: ARG002
@@ -45,8 +46,9 @@ class LossScale(pl.Callback):
         self.in_a_row = self.in_a_row + 1 if overflowed else 0
         self.skipped += overflowed
         self.scale = scale
-        pl_module.log("precision/loss_scale", scale)
-        pl_module.log("precision/skipped_steps", float(self.skipped))
+        if trainer.global_step % trainer.log_every_n_steps == 0:
+            values = {"precision/loss_scale": scale, "precision/skipped_steps": self.skipped}
+            pl_module.record(values, trainer.global_step - 1)
         if self.in_a_row > self.max_skipped:
             raise InputError(
                 f"precision=fp16: {self.in_a_row} steps in a row overflowed, down to a loss scale "

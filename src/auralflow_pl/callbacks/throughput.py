@@ -10,6 +10,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from auralflow_pl.task import SeparationTask
+
 
 class Throughput(pl.Callback):
     """Logs speed and memory over the steps since the last record.
@@ -55,7 +57,7 @@ class Throughput(pl.Callback):
     def on_train_batch_end(
         self,
         trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
+        pl_module: SeparationTask,
         outputs: Any,  # noqa: ARG002
         batch: Any,
         batch_idx: int,
@@ -80,8 +82,7 @@ class Throughput(pl.Callback):
             left = epochs * trainer.num_training_batches - done
             record["remaining_minutes"] = left * seconds / self.steps / 60
         values = {f"throughput/{name}": float(value) for name, value in record.items()}
-        for logger in trainer.loggers:
-            logger.log_metrics(values, trainer.global_step - 1)
+        pl_module.record(values, trainer.global_step - 1)
         self.clear()
 
 

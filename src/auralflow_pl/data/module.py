@@ -19,8 +19,7 @@ from auralflow_pl.data.tracks import Track, TrackSource
 class ChunkLoader(DataLoader[dict[str, Tensor]]):
     """Loads chunks in the order of a `ChunkSampler`, and can go on from within an epoch.
 
-    Its state is the number of batches of the epoch that were taken. Lightning saves it, and gives
-    it back before the first batch.
+    Its state is the number of batches of the epoch that were taken.
     """
 
     taken = 0
@@ -91,6 +90,7 @@ class StemDataModule(pl.LightningDataModule):
         self.drawing = drawing or Drawing()
         self.pool = pool if source.pooled else None
         self.headers: dict[str, list[Track]] = {}
+        self.position = {"taken": 0}
         workers = min(8, (os.cpu_count() or 1) - 1) if num_workers is None else num_workers
         self.loading = {
             "num_workers": workers,
@@ -139,12 +139,25 @@ class StemDataModule(pl.LightningDataModule):
         rank, devices = (
             (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         )
-        return ChunkLoader(
+        self.loader = ChunkLoader(
             self.chunks,
             self.batch_size,
             sampler=ChunkSampler(self.chunks_per_epoch, rank, devices),
             **self.loading,
         )
+        self.loader.load_state_dict(self.position)
+        return self.loader
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the epoch stands."""
+        return self.loader.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on from there.
+
+        Lightning would move the loader itself, but not if the number of steps was asked for before.
+        """
+        self.position = state_dict
 
     def val_dataloader(self) -> DataLoader[dict[str, Tensor | str]]:
         """One whole track at a time, without a batch axis."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -55,6 +56,39 @@ def spectrogram_comparison(
     panels[-1].set_xlabel("seconds")
     figure.colorbar(image, ax=list(panels), label="dB re full scale", pad=0.01)
     return figure
+
+
+def waveform_comparison(sounds: Mapping[str, Tensor], sample_rate: int, title: str = "") -> Figure:
+    """Waveforms one below the other, in one range: the lowest and highest sample of each moment.
+
+    Args:
+        sounds: label to waveform `(channels, time)` or `(time,)`, all equally long; channels are
+            averaged.
+        sample_rate: in Hz.
+        title: of the whole figure.
+    """
+    waves = {k: torch.atleast_2d(v.detach().cpu()).mean(0).numpy() for k, v in sounds.items()}
+    top = max(1e-3, *(float(np.abs(wave).max()) for wave in waves.values()))
+    figure = Figure(figsize=(11, 1 + 1.6 * len(waves)), layout="constrained")
+    figure.suptitle(title)
+    panels = np.atleast_1d(figure.subplots(len(waves), 1, sharex=True, sharey=True))
+    for panel, (label, wave) in zip(panels, waves.items(), strict=True):
+        size = max(1, len(wave) // 2000)
+        columns = wave[: len(wave) // size * size].reshape(-1, size)
+        times = np.arange(len(columns)) * size / sample_rate
+        panel.fill_between(times, columns.min(1), columns.max(1), linewidth=0.3)
+        panel.set(title=label, ylabel="amplitude", ylim=(-top, top))
+        panel.grid(alpha=0.3)
+    panels[-1].set(xlabel="seconds", xlim=(0, times[-1] if len(times) > 1 else 1))
+    return figure
+
+
+def pixels(figure: Figure, dpi: int = 70) -> np.ndarray:
+    """A figure as `(height, width, 3)` of uint8."""
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def level_map(rows: Sequence[tuple[str, str, float, float]]) -> Figure:
