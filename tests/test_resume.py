@@ -146,7 +146,7 @@ def test_killed_at_any_moment_and_resumed_it_is_the_same_run(
 
 def test_sigterm_writes_a_checkpoint_and_ends_with_its_code(songs, tmp_path):
     folder = tmp_path / "run"
-    arguments = [*LONG, "callbacks.autosave.minutes=10", "trainer.max_epochs=1000"]
+    arguments = [*LONG, "silent=false", "callbacks.autosave.minutes=10", "trainer.max_epochs=1000"]
     child = start([*arguments, f"data.root={songs}", f"paths.run_dir={folder}"])
     last = folder / "checkpoints" / "last.ckpt"
     wait_for(last)
@@ -159,7 +159,7 @@ def test_sigterm_writes_a_checkpoint_and_ends_with_its_code(songs, tmp_path):
     os.kill(child, signal.SIGTERM)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 128 + signal.SIGTERM
     assert state(folder)["global_step"] > before
-    assert "go on with resume=auto" in (folder / "train.log").read_text()
+    assert "resume=auto goes on from it" in (folder / "train.log").read_text()
 
 
 def wait_for(path: Path, after: int = 0) -> None:
@@ -173,7 +173,13 @@ def wait_for(path: Path, after: int = 0) -> None:
 def test_an_interrupted_training_saves_its_step(songs, tmp_path):
     folder = tmp_path / "run"
     child = start(
-        [*LONG, "trainer.max_epochs=1000", f"data.root={songs}", f"paths.run_dir={folder}"]
+        [
+            *LONG,
+            "silent=false",
+            "trainer.max_epochs=1000",
+            f"data.root={songs}",
+            f"paths.run_dir={folder}",
+        ]
     )
     wait_for(folder / "checkpoints" / "last.ckpt")
     os.kill(child, signal.SIGINT)

@@ -60,7 +60,7 @@ def train(config: DictConfig) -> float:
         except MisconfigurationException as error:
             raise InputError(f"trainer: {' '.join(str(error).split())}") from error
         except SIGTERMException:
-            log.info("ended by SIGTERM; go on with resume=auto paths.run_dir=%s", run_dir)
+            log.info("ended by SIGTERM")
             raise SystemExit(128 + signal.SIGTERM) from None
         return report(trainer, run_dir)
 

@@ -88,8 +88,12 @@ class Autosave(Checkpoint):
             logger.save()
         trainer.save_checkpoint(self.path)
         if self.asked or trainer.received_sigterm:
-            log.info("%s: written at step %d", self.path, trainer.global_step)
+            log.info(
+                "%s: written at step %d; resume=auto goes on from it",
+                self.path,
+                trainer.global_step,
+            )
         self.asked = False
         self.saved = time.monotonic()
         if self.interrupted:
-            raise KeyboardInterrupt
+            raise SystemExit(128 + signal.SIGINT)  # Lightning would end with 1

@@ -58,12 +58,12 @@ class LogWeights(pl.Callback):
             return
         network = dict(pl_module.separator.network.named_parameters())
         if self.weights:
-            self.log(trainer, pl_module, "weights", network)
+            self.send(trainer, pl_module, "weights", network)
         if self.gradients:
             with_gradient = {n: p.grad for n, p in network.items() if p.grad is not None}
-            self.log(trainer, pl_module, "gradients", with_gradient)
+            self.send(trainer, pl_module, "gradients", with_gradient)
 
-    def log(
+    def send(
         self,
         trainer: pl.Trainer,
         pl_module: SeparationTask,

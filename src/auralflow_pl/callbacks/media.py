@@ -114,19 +114,20 @@ class MediaLogger(pl.Callback):
     def show(self, excerpt: Excerpt, trainer: pl.Trainer, folder: Path) -> None:
         """Hand it to the loggers, and write files into a folder of its own."""
 
-    def path(self, folder: Path, trainer: pl.Trainer, ending: str) -> Path:
-        """Of a file of this epoch."""
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / f"epoch-{trainer.current_epoch + 1:04d}{ending}"
-
     def publish(self, figure: Figure, kind: str, excerpt: Excerpt, trainer: pl.Trainer) -> None:
         """A picture as a file and for the loggers."""
         image = pixels(figure)
-        path = self.path(self.folder / excerpt.name, trainer, ".png")
+        path = self.folder / excerpt.name / f"{epoch_name(trainer)}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(path)
         for logger in trainer.loggers:
             if hasattr(logger, "log_picture"):
                 logger.log_picture(f"{kind}/{excerpt.name}", image, trainer.global_step - 1)
+
+
+def epoch_name(trainer: pl.Trainer) -> str:
+    """For files; epochs count from 1."""
+    return f"epoch-{trainer.current_epoch + 1:04d}"
 
 
 class LogAudio(MediaLogger):
@@ -134,10 +135,12 @@ class LogAudio(MediaLogger):
 
     def show(self, excerpt: Excerpt, trainer: pl.Trainer, folder: Path) -> None:
         """WAV files of 16 bits (mixture and target once), and the same sounds for the loggers."""
+        folder.mkdir(parents=True, exist_ok=True)
         for kind in ("mixture", "target", "estimate", "residual"):
             sound: Tensor = getattr(excerpt, kind)
             changes = kind in ("estimate", "residual")
-            path = self.path(folder, trainer, f"-{kind}.wav") if changes else folder / f"{kind}.wav"
+            epoch = f"{epoch_name(trainer)}-" if changes else ""
+            path = folder / f"{epoch}{kind}.wav"
             samples = np.clip(sound.numpy().T, -1.0, 1.0)
             if changes or not path.is_file():
                 soundfile.write(path, samples, excerpt.sample_rate, "PCM_16")
