@@ -45,7 +45,7 @@ def fits(value: Any, hint: Any) -> bool:
     """Whether a scalar may stand where `hint` is expected; True for hints that are no classes."""
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     options = typing.get_args(hint) if union else (hint,)
-    if not all(isinstance(option, type) for option in options):
+    if Any in options or not all(isinstance(option, type) for option in options):
         return True
     if isinstance(value, bool):
         return bool in options

@@ -96,6 +96,12 @@ def run(command: str) -> None:
         fail(explain(error, command))
     finally:
         os.environ["HYDRA_FULL_ERROR"] = before
+    if sys.argv[1:2] in (["-m"], ["--multirun"]):
+        from auralflow_pl import sweep
+
+        if sweep.failed:
+            folders = ", ".join(str(job.folder) for job in sweep.failed)
+            fail(f"{len(sweep.failed)} of the jobs failed: {folders}; repeat the sweep to run them")
 
 
 def prepare_arguments(command: str, arguments: list[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +27,7 @@ from auralflow_pl.datamodule import build_data
 from auralflow_pl.device import keep_freed_memory
 from auralflow_pl.errors import InputError
 from auralflow_pl.saving import AtomicCheckpointIO
+from auralflow_pl.sweep import Job, finished_before, save_result, values
 from auralflow_pl.task import SeparationTask
 
 log = logging.getLogger(__name__)
@@ -34,11 +36,44 @@ log = logging.getLogger(__name__)
 def train(config: DictConfig) -> float:
     """Train and return the best validation score in dB, which sweeps maximise.
 
+    In a sweep every job has its own run folder, which holds its result. A job that has one is not
+    run again, one that was interrupted goes on, and one that fails leaves the others alone.
+
     Raises:
         InputError: a fault in configuration or data; nothing is trained then.
     """
-    if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
-        config.paths.run_dir = HydraConfig.get().runtime.output_dir  # every job has its own folder
+    if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
+        return train_run(config)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    overrides = values(HydraConfig.get().overrides.task)
+    if before := finished_before(folder, overrides):
+        log.info("%s: finished before, %.2f dB", folder, before.score)
+        return before.score
+    config.paths.run_dir = str(folder)
+    if any((folder / "checkpoints").glob("*.ckpt")):
+        config.resume = "auto"
+    score, error = None, None
+    try:
+        score = train_run(config)
+        if not math.isfinite(score):
+            score, error = None, "no validation score"
+    except InputError as fault:
+        error = str(fault).splitlines()[-1]
+    except Exception as fault:
+        log.exception("job %s", folder.name)
+        error = f"{type(fault).__name__}: {' '.join(str(fault).split())}"
+    if error:
+        log.error("job %s failed: %s", folder.name, error)
+    save_result(Job(folder, overrides, score, error))
+    return float("nan") if score is None else score
+
+
+def train_run(config: DictConfig) -> float:
+    """Train one network; returns the best validation score in dB.
+
+    Raises:
+        InputError: a fault in configuration or data; nothing is trained then.
+    """
     config = validated(config, TrainKeys)
     run_dir = Path(config.paths.run_dir)
     quiet(config.silent)

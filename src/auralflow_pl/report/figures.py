@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -81,6 +82,55 @@ def waveform_comparison(sounds: Mapping[str, Tensor], sample_rate: int, title: s
         panel.grid(alpha=0.3)
     panels[-1].set(xlabel="seconds", xlim=(0, times[-1] if len(times) > 1 else 1))
     return figure
+
+
+def sweep_plot(
+    keys: Sequence[str], jobs: Sequence[tuple[Mapping[str, str], float]], unit: str = "dB"
+) -> Figure:
+    """Parallel coordinates of a sweep, and the best score so far.
+
+    Args:
+        keys: that are varied.
+        jobs: values by key, and score, in the order in which they ran; higher is better.
+        unit: of the score.
+    """
+    scores = np.array([score for _, score in jobs])
+    figure = Figure(figsize=(5 + 1.6 * len(keys), 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1 + len(keys), 3))
+    low, high = scores.min(), scores.max()
+    heights = (scores - low) / max(high - low, 1e-9)
+    columns = []
+    for position, key in enumerate(keys):
+        labels = sorted({values.get(key, "") for values, _ in jobs}, key=in_order)
+        places = np.linspace(0, 1, len(labels)) if len(labels) > 1 else np.array([0.5])
+        columns.append([places[labels.index(values.get(key, ""))] for values, _ in jobs])
+        left.axvline(position, color="0.7")
+        for label, place in zip(labels, places, strict=True):
+            left.text(position - 0.04, place, label, ha="right", va="center", fontsize=8)
+    left.axvline(len(keys), color="0.7")
+    for label, place in ((f"{low:.2f}", 0.0), (f"{high:.2f}", 1.0)):
+        left.text(len(keys) + 0.04, place, label, ha="left", va="center", fontsize=8)
+    colours = colormaps["viridis"](heights)
+    for line, colour in zip(np.array([*columns, heights]).T, colours, strict=True):
+        left.plot(range(len(keys) + 1), line, color=colour, marker="o", markersize=3)
+    left.set_xticks(range(len(keys) + 1), [*keys, f"score in {unit}"])
+    left.set(yticks=[], xlim=(-0.6, len(keys) + 0.4))
+    left.spines[:].set_visible(False)
+    right.plot(range(1, len(scores) + 1), np.maximum.accumulate(scores), label="best so far")
+    right.plot(range(1, len(scores) + 1), scores, "o", label="job")
+    right.set(xlabel="finished jobs", ylabel=f"score in {unit}")
+    right.xaxis.get_major_locator().set_params(integer=True)
+    right.grid(alpha=0.3)
+    right.legend()
+    return figure
+
+
+def in_order(label: str) -> tuple[float, str]:
+    """Numbers by size, then words by letters."""
+    try:
+        return float(label), ""
+    except ValueError:
+        return float("inf"), label
 
 
 def pixels(figure: Figure, dpi: int = 70) -> np.ndarray:

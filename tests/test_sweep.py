@@ -1,0 +1,93 @@
+"""Sweeps: a failing job leaves the others alone, and a rerun does only what is missing."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+
+import pytest
+from PIL import Image
+
+from support import TINY
+
+CRASH = """
+from pathlib import Path
+import torch
+from pytorch_lightning import Callback
+from auralflow_pl.errors import InputError
+
+class Crash(Callback):
+    def __init__(self, kind):
+        self.kind = kind
+    def on_train_start(self, trainer, module):
+        with Path(__file__).with_name("ran.txt").open("a") as file:
+            print(self.kind, file=file)
+        if Path(__file__).with_name("mended").exists():
+            return
+        if self.kind == "b_input":
+            raise InputError("data.root=x: bad")
+        if self.kind == "d_memory":
+            raise RuntimeError("out of memory\\nin two lines")
+        if self.kind == "f_nan":
+            next(module.separator.network.parameters()).data.fill_(float("nan"))
+"""
+
+
+@pytest.fixture
+def sweep(command, songs, tmp_path, monkeypatch):
+    (tmp_path / "crashing.py").write_text(CRASH)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "crashing", raising=False)
+
+    def call(*arguments: str):
+        return command(
+            "train",
+            "-m",
+            "+callbacks.crash.kind=a,b_input,c,d_memory,e,f_nan",
+            "+callbacks.crash._target_=crashing.Crash",
+            *TINY,
+            "silent=false",
+            "print_config=false",
+            f"data.root={songs}",
+            f"paths.run_dir={tmp_path / 'sweep'}",
+            *arguments,
+        )
+
+    return call
+
+
+def table(folder):
+    with (folder / "summary.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_three_of_six_jobs_crash_and_a_rerun_does_these(sweep, tmp_path):
+    done = sweep()
+    assert "3 of the jobs failed" in done.error
+    rows = table(tmp_path / "sweep")
+    kinds = [row["callbacks.crash.kind"] for row in rows]
+    assert kinds == ["a", "b_input", "c", "d_memory", "e", "f_nan"]
+    assert [bool(row["error"]) for row in rows] == [False, True] * 3
+    assert rows[1]["error"] == "data.root=x: bad"
+    assert rows[3]["error"] == "RuntimeError: out of memory in two lines"
+    assert "is not finite" in rows[5]["error"]
+    assert all(row["score_db"] == "" for row in rows[1::2])
+    assert len({row["score_db"] for row in rows[::2]}) == 1  # the same training
+    with Image.open(tmp_path / "sweep" / "summary.png") as picture:
+        assert picture.size[0] > 500
+    assert not list((tmp_path / "sweep" / "5" / "checkpoints").glob("*.ckpt"))
+
+    (tmp_path / "mended").touch()
+    (tmp_path / "ran.txt").unlink()
+    done = sweep()
+    assert done.code == 0, done.err
+    assert (tmp_path / "ran.txt").read_text().split() == ["b_input", "d_memory", "f_nan"]
+    assert [row["error"] for row in table(tmp_path / "sweep")] == [""] * 6
+    assert json.loads((tmp_path / "sweep" / "3" / "result.json").read_text())["score"] is not None
+
+
+def test_a_folder_of_another_sweep_is_refused(sweep, tmp_path):
+    (tmp_path / "mended").touch()
+    assert sweep("seed=0").code == 0
+    assert "is of another sweep" in sweep("seed=1").err
