@@ -89,10 +89,11 @@ def load_separator(
     Raises:
         InputError: the checkpoint cannot be used, and why.
     """
-    config, weights = load_checkpoint(path)
+    checkpoint = load_checkpoint(path)
+    config = checkpoint.config
     try:
         separator = build_separator(config, config["data"]["stems"], trust, **settings)
-        separator.network.load_state_dict(weights)
+        separator.network.load_state_dict(checkpoint.weights)
     except InputError as error:
         raise InputError(f"ckpt={path}: {error}") from error
     except (KeyError, TypeError, RuntimeError, AttributeError) as error:
