@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
+from torch import Tensor
 
 from auralflow_pl.config import config_dir
 
@@ -44,6 +47,15 @@ def composed(command: str = "train", *overrides: str) -> DictConfig:
     """What the command line would compose."""
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         return compose(command, list(overrides))
+
+
+def pieces(audio: Tensor, seed: int = 0) -> Iterator[Tensor]:
+    """A signal `(..., time)` in blocks of random lengths, some of them empty."""
+    draw, start = random.Random(seed), 0
+    while start < audio.shape[-1]:
+        stop = start + draw.choice([0, 1, 7, 100, 4096, 30000])
+        yield audio[..., start:stop]
+        start = stop
 
 
 class Result(NamedTuple):

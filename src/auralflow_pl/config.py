@@ -22,12 +22,13 @@ POSITIVE = (
     "audio.channels",
     "separation.window_seconds",
     "separation.batch_size",
+    "separation.shifts",
     "data.batch_size",
     "data.chunks_per_epoch",
     "data.max_tracks",
     "data.prefetch_factor",
 )
-NOT_NEGATIVE = ("seed", "draws", "data.num_workers", "separation.overlap")
+NOT_NEGATIVE = ("seed", "separation.seed", "draws", "data.num_workers", "separation.overlap")
 
 
 def config_dir() -> Path:
@@ -58,8 +59,10 @@ class STFTKeys:
 class SeparationKeys:
     """How whole signals are cut into windows; arguments of `separation.Separator`."""
 
-    window_seconds: float = MISSING
-    overlap: float = MISSING
+    window_seconds: float | None = None
+    overlap: float | None = None
+    shifts: int = MISSING
+    seed: int = MISSING
     batch_size: int = MISSING
 
 

@@ -41,6 +41,7 @@ class RecurrentBottleneck(Bottleneck):
         if input_axis not in (TIME, FREQUENCY):
             raise InputError(f"input_axis={input_axis}: expected 0 (time) or 1 (frequency)")
         self.input_axis = input_axis
+        self.frame_reach = None if input_axis == TIME else 0
         features = size * cells if input_axis == TIME else size
         self.reduce = nn.Linear(features, size) if input_axis == TIME else nn.Identity()
         self.lstm = nn.LSTM(
