@@ -72,6 +72,15 @@ def skip(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
         length = max(0, length - block.shape[-1])
 
 
+def limit(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
+    """The first `length` samples of a stream; no more blocks are asked for than needed."""
+    for block in blocks:
+        yield block[..., :length]
+        length -= block.shape[-1]
+        if length <= 0:
+            return
+
+
 def aligned(streams: Sequence[Iterable[Tensor]]) -> Iterator[tuple[Tensor, ...]]:
     """Equal spans of equally long streams; each sample comes as soon as all streams have it."""
     sources = [iter(stream) for stream in streams]
