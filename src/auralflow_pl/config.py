@@ -27,8 +27,20 @@ POSITIVE = (
     "data.chunks_per_epoch",
     "data.max_tracks",
     "data.prefetch_factor",
+    "duration",
+    "jobs",
+    "sample_rate",
+    "raw.sample_rate",
+    "raw.channels",
 )
-NOT_NEGATIVE = ("seed", "separation.seed", "draws", "data.num_workers", "separation.overlap")
+NOT_NEGATIVE = (
+    "offset",
+    "seed",
+    "separation.seed",
+    "draws",
+    "data.num_workers",
+    "separation.overlap",
+)
 
 
 def config_dir() -> Path:
@@ -166,15 +178,37 @@ class EvaluateKeys:
 
 
 @dataclass
+class RawKeys:
+    """Raw PCM on standard input, little-endian."""
+
+    sample_rate: int | None = None
+    channels: int = MISSING
+    subtype: str = MISSING
+
+
+@dataclass
 class SeparateKeys:
     """Top level of configs/separate.yaml."""
 
-    ckpt: str = MISSING
-    input: str = MISSING
+    ckpt: Any = MISSING
+    input: Any = MISSING
     output: str = MISSING
+    format: str | None = None
+    subtype: str | None = None
+    sample_rate: int | None = None
     residual: bool = MISSING
+    clip: str = MISSING
+    offset: float = MISSING
+    duration: float | None = None
+    raw: RawKeys = field(default_factory=RawKeys)
+    plot: bool = MISSING
+    overwrite: bool = MISSING
+    jobs: int = MISSING
+    shard: str | None = None
     device: str = MISSING
+    max_ram: str | None = None
     trust: list[str] = MISSING
+    precision: PrecisionKeys = field(default_factory=PrecisionKeys)
     separation: SeparationKeys = field(default_factory=SeparationKeys)
     paths: PathKeys = field(default_factory=PathKeys)
 

@@ -140,6 +140,22 @@ class Separator(nn.Module):
 
         return load_separator(path, **settings)
 
+    def shrink(self) -> bool:
+        """Take half the memory: smaller batches, then shorter windows; whether that was possible.
+
+        The context of windows stays as long as an eighth of them allows.
+        """
+        if self.batch_size > 1:
+            self.batch_size //= 2
+            return True
+        windows = self.windows
+        length = windows.length // 2 // windows.align * windows.align
+        if length < 4 * windows.align:
+            return False
+        context = min(windows.context, length // 8)
+        self.windows = Windows(length, context, min(windows.fade, length // 8), windows.align)
+        return True
+
     def separate_chunk(self, mixture: Tensor, target: Tensor | None = None) -> Separation:
         """One pass over chunks `(batch, channels, time)` at the rate of the network.
 

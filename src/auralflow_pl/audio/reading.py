@@ -123,7 +123,7 @@ def sound_source(file: soundfile.SoundFile, name: str, span: Span) -> Source:
         left = min(left, round(span.duration * file.samplerate))
     if start:
         file.seek(start)
-    tags = {key: text for key, text in file.copy_metadata().items() if key in TAGS}
+    tags = {key: text for key, text in file.copy_metadata().items() if key in TAGS and text}
     found = sound_blocks(file, left, name)
     return Source(
         name,
