@@ -28,7 +28,7 @@ AUDIO_SUFFIXES = frozenset(
     ".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .caf .w64 .rf64 "  # noqa: SIM905
     ".m4a .m4b .mp4 .aac .wma .mka .webm .mov .mkv .ac3 .ape .wv .tta".split()
 )
-BLOCK = 2**16  # samples that are read at a time
+BLOCK = 2**17  # samples of all channels that are read at a time
 TAGS = ("title", "artist", "album", "date", "tracknumber", "genre", "comment", "copyright")
 
 
@@ -138,10 +138,10 @@ def sound_source(file: soundfile.SoundFile, name: str, span: Span) -> Source:
 
 def sound_blocks(file: soundfile.SoundFile, frames: int, name: str) -> Iterator[Tensor]:
     """The next `frames` samples of a file, which must be there."""
-    left = frames
+    left, size = frames, max(1, BLOCK // file.channels)
     while left:
         try:
-            block = file.read(min(BLOCK, left), dtype="float32", always_2d=True)
+            block = file.read(min(size, left), dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             raise InputError(
                 f"{name}: damaged after sample {frames - left} ({reason(error)}); replace the file"

@@ -16,7 +16,7 @@ from auralflow_pl.streams import Queue
 ZERO_CROSSINGS = 64  # of the sinc, on either side
 ROLLOFF = 0.95  # cutoff as a share of the lower Nyquist frequency
 BETA = 14.8  # of the Kaiser window
-CHUNK = 2**15  # samples of the source that are resampled at a time, about
+CHUNK = 2**13  # samples of the source that are resampled at a time, about
 LARGEST_TABLE = 2**24  # coefficients that are kept; beyond, they are computed again and again
 
 
@@ -67,7 +67,7 @@ class Ratio:
         return (cutoff * torch.sinc(position) * window).to(like)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2)  # there and back
 def table(ratio: Ratio, dtype: torch.dtype, device: torch.device) -> list[Tensor] | None:
     """The kernels of all groups, or None if they are too large to be kept."""
     if 4 * ratio.reach * ratio.target > LARGEST_TABLE:
