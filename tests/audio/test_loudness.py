@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.signal import sosfilt
 
 from auralflow_pl.audio.loudness import LoudnessMeter, k_weighting
 from support import pieces
@@ -53,3 +54,18 @@ def test_surround_channels_weigh_more_and_effects_nothing():
     assert measured(sound) == pytest.approx(-23.01 + 1.5, abs=0.1)
     sound[4], sound[3] = 0, tone(-20)[0]
     assert measured(sound) is None
+
+
+@pytest.mark.parametrize("rate", [44100, 22050])
+def test_filtering_the_samples_gives_the_same(rate):
+    """The standard's own way, on noise with much bass and a beat."""
+    noise = torch.randn(2, 20 * rate, dtype=torch.float64)
+    time = torch.arange(noise.shape[-1]) / rate
+    bass = torch.sin(2 * torch.pi * 47.3 * time) + 0.1
+    sound = 0.05 * noise * (0.2 + torch.sin(np.pi * 1.7 * time).square()) + 0.3 * bass
+    filtered = torch.from_numpy(sosfilt(k_weighting(rate), sound.numpy()))
+    steps = filtered[:, : len(time) // (rate // 10) * (rate // 10)].unflatten(-1, (-1, rate // 10))
+    blocks = steps.square().mean(-1).sum(0).unfold(0, 4, 1).mean(-1)
+    loud = blocks[blocks > blocks.mean() / 10]
+    expected = -0.691 + 10 * torch.log10(loud.mean())
+    assert measured(sound, rate) == pytest.approx(float(expected), abs=0.05)

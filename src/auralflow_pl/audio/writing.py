@@ -188,7 +188,7 @@ def encode(samples: Tensor, subtype: str) -> np.ndarray:
     """
     frames = samples.T.contiguous()
     if subtype == "PCM_16":
-        return torch.round(frames.double() * 2**15).to(torch.int16).numpy()
+        return torch.round(frames * 2**15).to(torch.int16).numpy()
     if subtype == "PCM_24":  # libsndfile keeps the upper 24 of 32 bits
         return (torch.round(frames.double() * 2**23).to(torch.int32) * 256).numpy()
     return frames.float().numpy()
