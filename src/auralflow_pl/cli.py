@@ -172,12 +172,18 @@ def explain(error: Exception, command: str) -> str:
         return f"{key[1]}: needs a data set, for example data=stem_folder {key[1]}=..."
     if key:
         return f"{key[1]}: no such key, {did_you_mean(key[1], valid_keys(command, key[1]))}"
-    option = re.search(r"'([\w-]+)/([\w./-]+)'\s+Available options in '[^']+':\n(.*)", text, re.S)
+    option = re.search(
+        r"'(?!hydra)([\w-]+)/([\w./-]+)'\s+Available options in '[^']+':\n(.*)", text, re.S
+    )
     if option:
         group, name = option[1], option[2]
         listed = option[3].partition("Config search path")[0].splitlines()
         options = [name.strip() for name in listed if name.strip() and "\t_" not in name]
         return f"{group}={name}: no such option, {did_you_mean(name, options)}"
+    plugin = re.search(r"'hydra/(launcher|sweeper)/(\w+)", text)
+    if plugin:
+        extra = {"optuna": "sweep", "ray": "ray"}.get(plugin[2], "slurm")
+        return f"hydra/{plugin[1]}={plugin[2]}: not installed; pip install 'auralflow-pl[{extra}]'"
     listed_option = re.search(r"Could not load '([\w-]+)/([\w.-]+)'", text)
     if listed_option:  # one of several, as in loss=[l1,...]
         group, name = listed_option[1], listed_option[2]

@@ -112,6 +112,7 @@ class TrainKeys:
     seed: int = MISSING
     chunk_seconds: float = MISSING
     resume: str | None = None
+    compile: bool = MISSING
     print_config: bool = MISSING
     silent: bool = MISSING
     audio: AudioKeys = field(default_factory=AudioKeys)
