@@ -29,6 +29,7 @@ COMMANDS = {
     "evaluate": "measure a checkpoint on a data set",
     "separate": "separate files or folders with a checkpoint",
     "doctor": "find what is wrong with a data set",
+    "selfcheck": "show that a training can be killed and resumed: selfcheck resume",
 }
 LISTS = ("augment", "callbacks", "logger", "loss")  # groups of which several options may be chosen
 PATH_KEYS = ("ckpt", "input", "output", "resume", "data.root")
@@ -108,6 +109,8 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
     """Put `-m` first, quote paths for Hydra's grammar, and stop at what it would misread."""
     sweep = [argument for argument in arguments if argument in ("-m", "--multirun")]
     rest = [argument for argument in arguments if argument not in sweep]
+    if command == "selfcheck" and rest and "=" not in rest[0] and rest[0][0] != "-":
+        rest[0] = f"check={rest[0]}"
     for before, argument in zip(["", *rest], rest, strict=False):
         if argument[0:1] in ("-", "~", "") or before.startswith("-"):
             continue

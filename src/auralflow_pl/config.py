@@ -133,6 +133,15 @@ class TrainKeys:
 
 
 @dataclass
+class SelfcheckKeys(TrainKeys):
+    """Top level of configs/selfcheck.yaml."""
+
+    check: str = MISSING
+    kills: int = MISSING
+    steps: int = MISSING
+
+
+@dataclass
 class DoctorKeys:
     """Top level of configs/doctor.yaml."""
 
