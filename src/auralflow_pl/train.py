@@ -286,9 +286,10 @@ def save_config(config: DictConfig, run_dir: Path) -> None:
 
 def quiet(silent: bool) -> None:
     """Leave Lightning its warnings only, and ourselves too, if that is wanted."""
-    for name in ("pytorch_lightning", "lightning_fabric", *(["auralflow_pl"] if silent else [])):
+    for name in ("pytorch_lightning", "lightning_fabric"):
         for logger in (name, f"{name}.utilities.rank_zero"):
             logging.getLogger(logger).setLevel(logging.WARNING)
+    logging.getLogger("auralflow_pl").setLevel(logging.WARNING if silent else logging.NOTSET)
     # Lightning 2.6 asks for this with torch 2.14 itself; a user can do nothing about it.
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated", module="pytorch_lightning")
     # A run folder that holds a run is refused before, unless it is to be resumed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -116,7 +117,8 @@ def sweep_plot(
     left.set_xticks(range(len(keys) + 1), [*keys, f"score in {unit}"])
     left.set(yticks=[], xlim=(-0.6, len(keys) + 0.4))
     left.spines[:].set_visible(False)
-    right.plot(range(1, len(scores) + 1), np.maximum.accumulate(scores), label="best so far")
+    best = np.maximum.accumulate(scores)
+    right.step(range(1, len(scores) + 1), best, where="post", label="best so far")
     right.plot(range(1, len(scores) + 1), scores, "o", label="job")
     right.set(xlabel="finished jobs", ylabel=f"score in {unit}")
     right.xaxis.get_major_locator().set_params(integer=True)
@@ -139,11 +141,15 @@ def axis_places(column: Sequence[str]) -> tuple[list[float], dict[str, float]]:
             numbers = np.log(numbers)
         scaled = (numbers - numbers[0]) / (numbers[-1] - numbers[0])
         places = dict(zip(labels, scaled, strict=True))
-        marks = {f"{float(label):.3g}": places[label] for label in (labels[0], labels[-1])}
-    else:
-        marks = places if len(labels) > 1 else {labels[0]: 0.5}
-        places = marks
-    return [float(places[label]) for label in column], marks
+        labels = [labels[0], labels[-1]]
+    elif len(labels) == 1:
+        places = {labels[0]: 0.5}
+    return [float(places[label]) for label in column], {short(x): places[x] for x in labels}
+
+
+def short(label: str) -> str:
+    """Numbers with at most four digits, other words as they are."""
+    return f"{float(label):.4g}" if math.isfinite(in_order(label)[0]) else label
 
 
 def in_order(label: str) -> tuple[float, str]:
