@@ -71,13 +71,15 @@ sweep=$work/sweep
 command=$!
 
 wait_for() { # a file, a pattern in it, how often
-    for _ in $(seq 300); do
+    for _ in $(seq 600); do # SLURM waits two minutes before it starts a requeued job
         count=$(grep -c "$2" "$1" 2> /dev/null) || true
         [ "${count:-0}" -ge "$3" ] && return 0
         kill -0 $command || { cat "$sweep"/.submitit/*/*_log.err; return 1; }
         sleep 1
     done
     echo "error: $1 does not say '$2' $3 times" >&2
+    squeue >&2
+    tail -n 20 "$work/slurmctld.log" "$1" >&2
     return 1
 }
 

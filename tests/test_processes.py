@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from auralflow_pl.errors import InputError
-from auralflow_pl.processes import check_run_dir, process_group, rank, world_size
+from auralflow_pl.processes import check_run_dir, free_port, process_group, rank, world_size
 from support import REPOSITORY, TINY, python
 
 PLAIN = [
@@ -144,6 +144,8 @@ def test_places_of_processes_in_their_environment():
     slurm = {"SLURM_NTASKS": "8", "SLURM_PROCID": "5"}
     assert (world_size(slurm), rank(slurm)) == (8, 5)
     assert rank({"WORLD_SIZE": "4", "NODE_RANK": "1", "LOCAL_RANK": "0"}) > 0
+    assert rank({"NODE_RANK": "1"}) > 0
+    assert rank({"NODE_RANK": "0"}) == 0
 
 
 def test_mistakes_with_several_processes(monkeypatch):
@@ -156,3 +158,27 @@ def test_mistakes_with_several_processes(monkeypatch):
     check_run_dir("runs/mine")
     with pytest.raises(InputError, match=r"pass paths\.run_dir=<folder>"):
         check_run_dir("${paths.runs_dir}/${now:%Y}")
+
+
+def test_two_nodes_find_each_other_by_their_environment(pair, songs, tmp_path):
+    """As on two machines, each process started by hand."""
+    folder, port = tmp_path / "run", str(free_port())
+    keys = ["trainer=ddp", "trainer.devices=1", "trainer.num_nodes=2", "trainer.accelerator=cpu"]
+    command = ["train.py", *PLAIN, f"data.root={songs}", f"paths.run_dir={folder}", *keys]
+    nodes = [
+        subprocess.Popen(
+            [sys.executable, *command, "data.batch_size=2"],
+            cwd=REPOSITORY,
+            env=os.environ
+            | {"PYTHONPATH": str(REPOSITORY / "tests"), "NODE_RANK": number}
+            | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in ("0", "1")
+    ]
+    first, second = (node.communicate(timeout=300)[0] for node in nodes)
+    assert [node.returncode for node in nodes] == [0, 0]
+    assert "best validation score" in first
+    assert "best validation score" not in second
+    assert losses(folder) == losses(pair[0])

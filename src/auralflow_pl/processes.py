@@ -28,7 +28,7 @@ def rank(environment: Mapping[str, str] = os.environ) -> int:
     """Number of this process among them; the first one writes the run folder."""
     numbers = [int(environment[name]) for name in RANKS if environment.get(name)]
     if "RANK" not in environment and environment.get("NODE_RANK", "0") != "0":
-        return max(1, *numbers)
+        return max([1, *numbers])
     return numbers[0] if numbers else 0
 
 

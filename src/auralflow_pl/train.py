@@ -292,6 +292,8 @@ def quiet(silent: bool) -> None:
     logging.getLogger("auralflow_pl").setLevel(logging.WARNING if silent else logging.NOTSET)
     # Lightning 2.6 asks for this with torch 2.14 itself; a user can do nothing about it.
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated", module="pytorch_lightning")
+    # Whether to use SLURM is for the user to say.
+    warnings.filterwarnings("ignore", "The `srun` command is available")
     # A run folder that holds a run is refused before, unless it is to be resumed.
     warnings.filterwarnings("ignore", ".*exists and is not empty")
 
