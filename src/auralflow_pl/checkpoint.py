@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,15 +17,18 @@ from torch import Tensor, nn
 
 from auralflow_pl.arguments import check_arguments
 from auralflow_pl.data.tracks import TrackSource, resolve_targets
+from auralflow_pl.engine import accelerated
 from auralflow_pl.errors import InputError
 from auralflow_pl.models.base import MaskEstimator
+from auralflow_pl.models.onnx import OnnxNetwork
 from auralflow_pl.separation import Separator
+from auralflow_pl.sharing import read_shared
 from auralflow_pl.signal.stft import STFT
 
 KEY = "auralflow_pl"  # our entry in a Lightning checkpoint
 FORMAT = 1
 WEIGHTS = "separator.network."  # prefix of the network's weights in the state dict
-SAFE_NAME = re.compile(r"[^\W_][\w \-]*")  # of targets, which become file names
+SAFE_NAME = re.compile(r"[^\W_][\w \-]{0,99}")  # of targets, which become file names
 
 
 class Checkpoint(NamedTuple):
@@ -33,22 +38,40 @@ class Checkpoint(NamedTuple):
     weights: Mapping[str, Tensor]  # of the network
     step: int = 0  # optimizer steps so far
     averaged: bool = False  # whether the weights are an average, beside which the raw ones are kept
+    graph: bytes = b""  # of an ONNX file, which has no weights
+    frame_multiple: int = 1  # of that graph, see MaskEstimator
+    frame_reach: int | None = None
 
 
 def load_checkpoint(path: str | Path, key: str = "ckpt") -> Checkpoint:
-    """Read a checkpoint of this project; code in it is never run.
+    """Read a checkpoint of this project, or what export.py made of it; code in it is never run.
 
     Args:
-        path: of the file.
+        path: of the checkpoint, of an exported folder, archive or ONNX file.
         key: under which the user gave it, for messages.
 
     Raises:
         InputError: missing, damaged, of another project or format, or a pickle with code in it.
     """
     path = Path(path)
+    try:
+        if model := read_shared(path):
+            return Checkpoint(
+                model.config,
+                model.weights,
+                model.step,
+                model.averaged,
+                model.graph,
+                model.frame_multiple,
+                model.frame_reach,
+            )
+    except InputError as error:
+        raise InputError(f"{key}={path}: {error}") from error
     if not path.is_file():
         raise InputError(f"{key}={path}: no such file; expected a checkpoint of train.py")
     try:
+        if not zipfile.is_zipfile(path):
+            raise EOFError
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
@@ -76,14 +99,20 @@ def load_checkpoint(path: str | Path, key: str = "ckpt") -> Checkpoint:
 
 
 def load_separator(
-    path: str | Path, trust: Sequence[str] = (), simplify: bool = True, **settings: Any
+    path: str | Path,
+    trust: Sequence[str] = (),
+    simplify: bool = True,
+    engine: str = "torch",
+    **settings: Any,
 ) -> Separator:
-    """The Separator of a checkpoint, in evaluation mode.
+    """The Separator of a checkpoint or an exported model, in evaluation mode.
 
     Args:
-        path: a checkpoint of train.py.
+        path: a checkpoint of train.py, or what export.py made of it.
         trust: packages beside `auralflow_pl` whose networks may be built.
         simplify: make it faster, and unfit to be trained or saved; see `MaskEstimator.simplify`.
+        engine: `torch`, `onnx` (faster on the CPU, no gradients), or `auto` for `onnx` where that
+            is possible. An ONNX file always runs in ONNX Runtime.
         **settings: `window_seconds`, `overlap`, `batch_size` of the Separator.
 
     Raises:
@@ -92,8 +121,22 @@ def load_separator(
     checkpoint = load_checkpoint(path)
     config = checkpoint.config
     try:
-        separator = build_separator(config, config["data"]["stems"], trust, **settings)
-        separator.network.load_state_dict(checkpoint.weights)
+        check_plausible(config)
+        targets = named_targets(config, config["data"]["stems"])
+        channels, freq = config["audio"]["channels"], config["stft"]["n_fft"] // 2 + 1
+        if checkpoint.graph:
+            network: MaskEstimator = OnnxNetwork(
+                checkpoint.graph,
+                len(targets),
+                channels,
+                freq,
+                checkpoint.frame_multiple,
+                checkpoint.frame_reach,
+            )
+        else:
+            network = load_network(checkpoint, len(targets), trust)
+            network = accelerated(network, config["model"], channels, freq, engine)
+        separator = assemble(config, network, targets, **settings)
     except InputError as error:
         raise InputError(f"ckpt={path}: {error}") from error
     except (KeyError, TypeError, RuntimeError, AttributeError) as error:
@@ -103,6 +146,41 @@ def load_separator(
     if simplify:
         separator.network.simplify()
     return separator
+
+
+def check_plausible(config: Mapping[str, Any]) -> None:
+    """Raise InputError for numbers in a checkpoint that would take all memory, or are none."""
+    bounds = {
+        "audio": {"sample_rate": 10**6, "channels": 64},
+        "stft": {"n_fft": 2**20, "win_length": 2**20, "hop_length": 2**20},
+    }
+    for group, entries in bounds.items():
+        for key, largest in entries.items():
+            value = config[group][key]
+            if type(value) is not int or not 1 <= value <= largest:
+                raise InputError(f"{group}.{key}={value!s:.50}: expected 1 to {largest}")
+
+
+def load_network(checkpoint: Checkpoint, targets: int, trust: Sequence[str]) -> MaskEstimator:
+    """The network of a checkpoint with its weights, in evaluation mode.
+
+    Our own are built without memory first, so that nothing is allocated for numbers that do not fit.
+
+    Raises:
+        InputError: the weights are not those of the network.
+    """
+    model, weights = checkpoint.config["model"], checkpoint.weights
+    with nullcontext() if trust else torch.device("meta"):  # others may need real numbers
+        expected = build_network(model, targets, trust).state_dict()
+    for name in (*expected, *weights):
+        shapes = [tuple(part[name].shape) if name in part else None for part in (expected, weights)]
+        if shapes[0] != shapes[1]:
+            raise InputError(
+                f"configuration and weights do not fit: {name} is {shapes[1]}, expected {shapes[0]}"
+            )
+    network = build_network(model, targets, trust)
+    network.load_state_dict(weights)
+    return network.eval()
 
 
 def build_separator(
@@ -120,11 +198,27 @@ def build_separator(
             for a configuration that the user wrote.
         **settings: of the Separator.
     """
+    targets = named_targets(config, stems)
+    network = build_network(config["model"], len(targets), trust)
+    return assemble(config, network, targets, **settings)
+
+
+def named_targets(config: Mapping[str, Any], stems: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The targets of a configuration, whose names can be those of files."""
     targets = resolve_targets(config["target"], stems, config["data"].get("groups"))
     for name in targets:
         if not SAFE_NAME.fullmatch(name):
             raise InputError(f"target={name!r}: not a name for a file; use letters and digits")
-    network = build_network(config["model"], len(targets), trust)
+    return targets
+
+
+def assemble(
+    config: Mapping[str, Any],
+    network: MaskEstimator,
+    targets: Mapping[str, Sequence[str]],
+    **settings: Any,
+) -> Separator:
+    """A Separator around a network."""
     audio = config["audio"]
     return Separator(
         network,
