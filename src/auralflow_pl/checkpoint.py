@@ -1,101 +1,30 @@
-"""What a checkpoint holds, and loading it without running anything that it says."""
+"""From a checkpoint or a configuration to networks and Separators, without running what it says."""
 
 from __future__ import annotations
 
 import importlib
-import pickle
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from auralflow_pl.arguments import check_arguments
 from auralflow_pl.data.tracks import TrackSource, resolve_targets
 from auralflow_pl.engine import accelerated
 from auralflow_pl.errors import InputError
+from auralflow_pl.model_file import load_checkpoint
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.models.onnx import OnnxNetwork
 from auralflow_pl.separation import Separator
-from auralflow_pl.sharing import read_shared
+from auralflow_pl.sharing import Checkpoint
 from auralflow_pl.signal.stft import STFT
 
-KEY = "auralflow_pl"  # our entry in a Lightning checkpoint
-FORMAT = 1
-WEIGHTS = "separator.network."  # prefix of the network's weights in the state dict
 SAFE_NAME = re.compile(r"[^\W_][\w \-]{0,99}")  # of targets, which become file names
-
-
-class Checkpoint(NamedTuple):
-    """The part of a checkpoint that evaluation and separation need."""
-
-    config: Mapping[str, Any]  # plain, resolved, of the training run
-    weights: Mapping[str, Tensor]  # of the network
-    step: int = 0  # optimizer steps so far
-    averaged: bool = False  # whether the weights are an average, beside which the raw ones are kept
-    graph: bytes = b""  # of an ONNX file, which has no weights
-    frame_multiple: int = 1  # of that graph, see MaskEstimator
-    frame_reach: int | None = None
-
-
-def load_checkpoint(path: str | Path, key: str = "ckpt") -> Checkpoint:
-    """Read a checkpoint of this project, or what export.py made of it; code in it is never run.
-
-    Args:
-        path: of the checkpoint, of an exported folder, archive or ONNX file.
-        key: under which the user gave it, for messages.
-
-    Raises:
-        InputError: missing, damaged, of another project or format, or a pickle with code in it.
-    """
-    path = Path(path)
-    try:
-        if model := read_shared(path):
-            return Checkpoint(
-                model.config,
-                model.weights,
-                model.step,
-                model.averaged,
-                model.graph,
-                model.frame_multiple,
-                model.frame_reach,
-            )
-    except InputError as error:
-        raise InputError(f"{key}={path}: {error}") from error
-    if not path.is_file():
-        raise InputError(f"{key}={path}: no such file; expected a checkpoint of train.py")
-    try:
-        if not zipfile.is_zipfile(path):
-            raise EOFError
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{key}={path}: not loaded: it is damaged or holds Python objects that could run code; "
-            "expected a checkpoint of train.py, which holds tensors and plain values only"
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise InputError(
-            f"{key}={path}: damaged or not a checkpoint; copy or train it again"
-        ) from error
-    ours = content.get(KEY) if isinstance(content, dict) else None
-    if not isinstance(ours, dict) or not isinstance(content.get("state_dict"), dict):
-        raise InputError(f"{key}={path}: a checkpoint of another project; expected one of train.py")
-    if ours.get("format") != FORMAT:
-        raise InputError(
-            f"{key}={path}: format {ours.get('format')}, this version reads format {FORMAT}"
-        )
-    weights = {
-        name.removeprefix(WEIGHTS): value
-        for name, value in content["state_dict"].items()
-        if name.startswith(WEIGHTS)
-    }
-    step, averaged = content.get("global_step", 0), "current_model_state" in content
-    return Checkpoint(ours["config"], weights, step, averaged)
 
 
 def load_separator(
@@ -164,7 +93,7 @@ def check_plausible(config: Mapping[str, Any]) -> None:
 def load_network(checkpoint: Checkpoint, targets: int, trust: Sequence[str]) -> MaskEstimator:
     """The network of a checkpoint with its weights, in evaluation mode.
 
-    Our own are built without memory first, so that nothing is allocated for numbers that do not fit.
+    Our own are built without memory first: nothing is allocated for numbers that do not fit.
 
     Raises:
         InputError: the weights are not those of the network.

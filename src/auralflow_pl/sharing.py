@@ -35,16 +35,16 @@ DAMAGED = (zipfile.BadZipFile, KeyError, EOFError, OSError, ValueError, RuntimeE
 SHARED_DATA = ("stems", "groups", "batch_size", "chunks_per_epoch", "max_tracks")
 
 
-class SharedModel(NamedTuple):
-    """What was read. Either `weights` or `graph` is there."""
+class Checkpoint(NamedTuple):
+    """The part of a checkpoint, or of an exported model, that evaluation and separation need."""
 
-    config: Mapping[str, Any]
-    step: int
-    averaged: bool
-    weights: Mapping[str, Tensor]
-    graph: bytes
-    frame_multiple: int
-    frame_reach: int | None
+    config: Mapping[str, Any]  # plain, resolved, of the training run
+    weights: Mapping[str, Tensor]  # of the network; none if there is a graph
+    step: int = 0  # optimizer steps so far
+    averaged: bool = False  # whether the weights are an average, beside which the raw ones are kept
+    graph: bytes = b""  # an ONNX file
+    frame_multiple: int = 1  # of the graph, see MaskEstimator
+    frame_reach: int | None = None  # likewise
 
 
 def describe(
@@ -88,12 +88,11 @@ def write_weights(
     folder: Path, description: Mapping[str, Any], weights: Mapping[str, Tensor]
 ) -> str:
     """Write `model.safetensors` and `config.json`; returns the SHA-256 of the former."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    path = folder / WEIGHTS
-    save_file({name: value.contiguous() for name, value in weights.items()}, path)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    content = save({name: value.contiguous() for name, value in weights.items()})
+    (folder / WEIGHTS).write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
     text = json.dumps({**description, "sha256": digest}, indent=2, allow_nan=False)
     (folder / CONFIG).write_text(text + "\n")
     return digest
@@ -110,7 +109,7 @@ def write_archive(folder: Path, path: Path) -> None:
                 shutil.copyfileobj(source, target)
 
 
-def read_shared(path: Path) -> SharedModel | None:
+def read_shared(path: Path) -> Checkpoint | None:
     """Read a folder, an archive or an ONNX file; None if `path` is none of them.
 
     Raises:
@@ -122,29 +121,26 @@ def read_shared(path: Path) -> SharedModel | None:
         raise InputError(f"weights without their {CONFIG}; pass the folder that holds both")
     if path.suffix == ".onnx":
         return read_onnx(path)
-    names = archive_names(path)
-    if CONFIG in names:
-        return read_archive(path)
-    if any(name.split("/")[1:] == ["constants.pkl"] for name in names):
-        raise InputError(
-            "a TorchScript file, which runs the code in it when it is loaded; pass the checkpoint, "
-            "or what export.py format=safetensors or format=onnx makes of it"
-        )
-    return None
+    return read_archive(path) if CONFIG in archive_names(path) else None
 
 
 def archive_names(path: Path) -> list[str]:
     """Names in a zip archive; none if it is not one.
 
     Raises:
-        InputError: its entries are compressed or claim to be larger than the archive, as no file of
-            this project or of torch is.
+        InputError: it is TorchScript, or its entries are compressed or claim to be larger than the
+            archive, as those of no checkpoint and no export are.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return []
+    if any(entry.filename.split("/")[1:] == ["constants.pkl"] for entry in entries):
+        raise InputError(
+            "a TorchScript file, which runs the code in it when it is loaded; pass the checkpoint, "
+            "or what export.py format=safetensors or format=onnx makes of it"
+        )
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries) or (
         sum(entry.file_size for entry in entries) > path.stat().st_size
     ):
@@ -152,7 +148,7 @@ def archive_names(path: Path) -> list[str]:
     return [entry.filename for entry in entries]
 
 
-def read_folder(folder: Path) -> SharedModel:
+def read_folder(folder: Path) -> Checkpoint:
     """Read `config.json` and the weights of a folder, which are mapped, not copied."""
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
@@ -169,7 +165,7 @@ def read_folder(folder: Path) -> SharedModel:
     return shared(description, weights=tensors_of(path))
 
 
-def read_archive(path: Path) -> SharedModel:
+def read_archive(path: Path) -> Checkpoint:
     """Read the same from an archive, in memory: no name in it becomes that of a file."""
     from safetensors import SafetensorError
     from safetensors.torch import load
@@ -189,7 +185,7 @@ def read_archive(path: Path) -> SharedModel:
         raise InputError(f"damaged archive: {cause}; copy or export it again") from error
 
 
-def read_onnx(path: Path) -> SharedModel:
+def read_onnx(path: Path) -> Checkpoint:
     """Read an ONNX file and the description in its metadata."""
     if not path.is_file():
         raise InputError("no such file; expected a checkpoint or an exported model")
@@ -235,13 +231,13 @@ def shared(
     description: Mapping[str, Any],
     weights: Mapping[str, Tensor] | None = None,
     graph: bytes = b"",
-) -> SharedModel:
+) -> Checkpoint:
     """A description with what belongs to it."""
-    return SharedModel(
+    return Checkpoint(
         description["config"],
+        weights or {},
         description["step"],
         description["averaged"],
-        weights or {},
         graph,
         description["frame_multiple"],
         description.get("frame_reach"),
