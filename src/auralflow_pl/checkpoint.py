@@ -15,7 +15,7 @@ from torch import nn
 
 from auralflow_pl.arguments import check_arguments
 from auralflow_pl.data.tracks import TrackSource, resolve_targets
-from auralflow_pl.engine import accelerated
+from auralflow_pl.engine import Plan, start
 from auralflow_pl.errors import InputError
 from auralflow_pl.model_file import load_checkpoint
 from auralflow_pl.models.base import MaskEstimator
@@ -63,8 +63,8 @@ def load_separator(
                 checkpoint.frame_reach,
             )
         else:
-            network = load_network(checkpoint, len(targets), trust)
-            network = accelerated(network, config["model"], channels, freq, engine)
+            plan = plan_network(checkpoint, len(targets), channels, freq, trust)
+            network = start(plan, engine)
         separator = assemble(config, network, targets, **settings)
     except InputError as error:
         raise InputError(f"ckpt={path}: {error}") from error
@@ -90,26 +90,33 @@ def check_plausible(config: Mapping[str, Any]) -> None:
                 raise InputError(f"{group}.{key}={value!s:.50}: expected 1 to {largest}")
 
 
-def load_network(checkpoint: Checkpoint, targets: int, trust: Sequence[str]) -> MaskEstimator:
-    """The network of a checkpoint with its weights, in evaluation mode.
+def plan_network(
+    checkpoint: Checkpoint, targets: int, channels: int, freq: int, trust: Sequence[str]
+) -> Plan:
+    """The network of a checkpoint, compared with its weights, and how to build it.
 
-    Our own are built without memory first: nothing is allocated for numbers that do not fit.
+    Our own are outlined without memory: nothing is allocated for numbers that do not fit.
 
     Raises:
         InputError: the weights are not those of the network.
     """
     model, weights = checkpoint.config["model"], checkpoint.weights
     with nullcontext() if trust else torch.device("meta"):  # others may need real numbers
-        expected = build_network(model, targets, trust).state_dict()
+        outline = build_network(model, targets, trust)
+    expected = outline.state_dict()
     for name in (*expected, *weights):
         shapes = [tuple(part[name].shape) if name in part else None for part in (expected, weights)]
         if shapes[0] != shapes[1]:
             raise InputError(
                 f"configuration and weights do not fit: {name} is {shapes[1]}, expected {shapes[0]}"
             )
-    network = build_network(model, targets, trust)
-    network.load_state_dict(weights)
-    return network.eval()
+
+    def build() -> MaskEstimator:
+        network = build_network(model, targets, trust)
+        network.load_state_dict(weights)
+        return network.eval()
+
+    return Plan(model, weights, outline, targets, channels, freq, build)
 
 
 def build_separator(

@@ -8,9 +8,9 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from torch import Tensor
 from auralflow_pl import __version__
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.models.base import MaskEstimator
-from auralflow_pl.models.onnx import EXTRA, OnnxNetwork, export_onnx, installed, read_graph
+from auralflow_pl.models.onnx import EXTRA, OnnxNetwork, export_onnx, installed
 
 log = logging.getLogger(__name__)
 
@@ -53,68 +53,66 @@ def choose_engine(name: str, device: torch.device, ckpt: str | Path = "") -> str
     return "torch" if name == "auto" and device.type != "cpu" else name
 
 
-def accelerated(
-    network: MaskEstimator, model: Mapping[str, Any], channels: int, freq: int, engine: str
-) -> MaskEstimator:
-    """`network` in ONNX Runtime for `onnx`, and also for `auto` where that is possible.
+class Plan(NamedTuple):
+    """A network that is to be run, before it is built."""
 
-    Args:
-        network: in evaluation mode.
-        model: the node of its configuration, which with the weights names the graph.
-        channels: of the magnitude.
-        freq: of the magnitude.
-        engine: one of ENGINES.
+    model: Mapping[str, Any]  # the node of its configuration
+    weights: Mapping[str, Tensor]
+    outline: MaskEstimator  # the network, possibly without memory
+    targets: int
+    channels: int  # of the magnitude
+    freq: int  # likewise
+    build: Callable[[], MaskEstimator]  # with its weights, in evaluation mode
+
+
+def start(plan: Plan, engine: str) -> MaskEstimator:
+    """The network in ONNX Runtime for `onnx`, and for `auto` if that is possible; else in torch.
 
     Raises:
         InputError: `onnx`, and it is not possible.
     """
     if engine == "torch" or (engine == "auto" and not installed()):
-        return network
+        return plan.build()
     try:
-        return from_cache(network, model, channels, freq)
+        return from_cache(plan)
     except InputError as error:
         if engine == "onnx":
             raise
         log.warning("%s; going on with engine=torch", error)
-        return network
+        return plan.build()
 
 
-def from_cache(
-    network: MaskEstimator, model: Mapping[str, Any], channels: int, freq: int
-) -> OnnxNetwork:
-    """The graph of `network`, read if it was made before, else made and kept."""
-    with torch.no_grad():
-        targets = network(torch.zeros(1, channels, freq, 1)).mask.shape[1]
-    name = graph_name(network, model, channels, freq, targets)
+def from_cache(plan: Plan) -> OnnxNetwork:
+    """The graph of a network, read if it was made before, else made and kept."""
+    name = graph_name(plan)
     path = cache_dir() / f"{name}.onnx"
-    facts = (targets, channels, freq, network.frame_multiple, network.frame_reach)
+    outline, sizes = plan.outline, (plan.channels, plan.freq)
+    facts = (plan.targets, *sizes, outline.frame_multiple, outline.frame_reach)
     with contextlib.suppress(InputError, OSError):  # what is damaged is made again
-        content = path.read_bytes()
-        if read_graph(content).get(GRAPH) == name:
+        network = OnnxNetwork(path, *facts)
+        if network.metadata().get(GRAPH) == name:
             path.touch()
-            return OnnxNetwork(content, *facts)
-    content, _ = export_onnx(network, channels, freq, {GRAPH: name})
+            return network
+    content, _ = export_onnx(plan.build(), *sizes, {GRAPH: name})
     keep(content, path)
     return OnnxNetwork(content, *facts)
 
 
-def graph_name(
-    network: MaskEstimator, model: Mapping[str, Any], channels: int, freq: int, targets: int
-) -> str:
+def graph_name(plan: Plan) -> str:
     """A digest of all that the graph depends on."""
     made_by = [__version__, torch.__version__, platform.machine()]
-    facts = json.dumps([made_by, model, channels, freq, targets], sort_keys=True, default=str)
-    digest = hashlib.sha256(facts.encode())
-    for part in weight_bytes(network.state_dict()):
+    facts = [made_by, plan.model, plan.targets, plan.channels, plan.freq]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
+    for part in weight_bytes(plan.weights):
         digest.update(part)
     return digest.hexdigest()[:32]
 
 
-def weight_bytes(weights: Mapping[str, Tensor]) -> Iterator[bytes]:
+def weight_bytes(weights: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
     """Names, types, shapes and values of weights, in an order of their own."""
     for name, value in sorted(weights.items()):
         yield f"{name} {value.dtype} {tuple(value.shape)};".encode()
-        yield value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        yield value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def cache_dir() -> Path:

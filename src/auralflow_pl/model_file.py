@@ -37,7 +37,7 @@ def load_checkpoint(path: str | Path, key: str = "ckpt") -> Checkpoint:
     try:
         if not zipfile.is_zipfile(path):
             raise EOFError
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{key}={path}: not loaded: it is damaged or holds Python objects that could run code; "

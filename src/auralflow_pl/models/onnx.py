@@ -8,6 +8,7 @@ import io
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -66,6 +67,16 @@ def export_onnx(
     """
     if not installed():
         raise InputError(f"format=onnx: onnx and onnxruntime are not installed; {EXTRA}")
+    content = graph_of(network, channels, freq, metadata)
+    session = make_session(content)
+    difference = largest_difference(lambda x: run(session, x), network, channels, freq)
+    return content, difference
+
+
+def graph_of(
+    network: MaskEstimator, channels: int, freq: int, metadata: Mapping[str, str]
+) -> bytes:
+    """The file; see `export_onnx`."""
     import onnx
 
     example = torch.rand(2, channels, freq, 2 * network.frame_multiple + 1)
@@ -83,14 +94,12 @@ def export_onnx(
                 dynamic_axes={INPUT: {0: "batch", 3: "frames"}, OUTPUT: {0: "batch", 4: "frames"}},
             )
         model = onnx.load_from_string(file.getvalue())
+        file.close()  # graphs are large
         label(model, metadata, network, channels, freq)
-        content = model.SerializeToString()
+        return model.SerializeToString()
     except Exception as error:  # of the exporter, torch or protobuf, whatever a network brings up
         cause = " ".join(str(error).split())[:200]
         raise InputError(f"this network cannot be exported to ONNX: {cause}") from error
-    session = make_session(content)
-    difference = largest_difference(lambda x: run(session, x), network, channels, freq)
-    return content, difference
 
 
 def label(
@@ -147,8 +156,8 @@ class quiet(warnings.catch_warnings):  # noqa: N801 - used as a function
         warnings.simplefilter("ignore")
 
 
-def make_session(content: bytes) -> Any:
-    """An inference session on as many threads as torch uses.
+def make_session(content: bytes | Path) -> Any:
+    """An inference session on as many threads as torch uses, of a file or its content.
 
     Raises:
         InputError: ONNX Runtime is missing or refuses the graph.
@@ -162,7 +171,8 @@ def make_session(content: bytes) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what fails is raised as well
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        source = content if isinstance(content, bytes) else str(content)
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no base of their own
         cause = " ".join(str(error).split())[:200]
         raise InputError(f"ONNX Runtime does not load the graph: {cause}") from error
@@ -182,7 +192,7 @@ class OnnxNetwork(MaskEstimator):
     """A mask estimator whose computation is an ONNX graph; it can only be evaluated.
 
     Args:
-        content: the file.
+        content: the file, or where it is.
         targets: number of its targets.
         channels: of the magnitude.
         freq: of the magnitude.
@@ -195,7 +205,7 @@ class OnnxNetwork(MaskEstimator):
 
     def __init__(
         self,
-        content: bytes,
+        content: bytes | Path,
         targets: int,
         channels: int,
         freq: int,
@@ -220,6 +230,10 @@ class OnnxNetwork(MaskEstimator):
                 f"{tuple(magnitude.shape)}, expected {(batch, self.targets, *rest)}"
             )
         return MaskEstimate(mask.to(magnitude.device))
+
+    def metadata(self) -> dict[str, str]:
+        """Texts that the file keeps."""
+        return self.session.get_modelmeta().custom_metadata_map
 
 
 def read_graph(content: bytes) -> dict[str, str]:
