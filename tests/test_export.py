@@ -306,6 +306,20 @@ def test_a_cache_that_cannot_be_written_does_not_matter(ckpt, tmp_path, monkeypa
     assert isinstance(load_separator(ckpt, engine="onnx").network, OnnxNetwork)
 
 
+def test_trainings_do_not_go_on_from_exported_models(command, ckpt, songs, tmp_path):
+    command("export", f"ckpt={ckpt}", f"output={tmp_path / 'a'}")
+    run_dir = tmp_path / "run"
+    done = command(
+        "train",
+        *TINY,
+        f"data.root={songs}",
+        f"paths.run_dir={run_dir}",
+        f"resume={tmp_path / 'a'}",
+    )
+    assert "holds no state of a training" in done.error
+    assert not run_dir.exists()
+
+
 def test_description_needs_no_data_folder(ckpt):
     separator = load_separator(ckpt, simplify=False)
     config = plain(composed("train", *TINY, "hydra.run.dir=."))

@@ -45,6 +45,7 @@ class Checkpoint(NamedTuple):
     graph: bytes = b""  # an ONNX file
     frame_multiple: int = 1  # of the graph, see MaskEstimator
     frame_reach: int | None = None  # likewise
+    exported: bool = False  # without the state of a training, which could go on
 
 
 def describe(
@@ -241,6 +242,7 @@ def shared(
         graph,
         description["frame_multiple"],
         description.get("frame_reach"),
+        exported=True,
     )
 
 
