@@ -94,7 +94,7 @@ def write_weights(
     content = save({name: value.contiguous() for name, value in weights.items()})
     (folder / WEIGHTS).write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
-    text = json.dumps({**description, "sha256": digest}, indent=2, allow_nan=False)
+    text = json.dumps({**description, "sha256": digest}, indent=2)
     (folder / CONFIG).write_text(text + "\n")
     return digest
 

@@ -66,7 +66,7 @@ def export_onnx(
         InputError: the network cannot be exported, or its graph gives other masks.
     """
     if not installed():
-        raise InputError(f"format=onnx: onnx and onnxruntime are not installed; {EXTRA}")
+        raise InputError(f"ONNX: the packages onnx and onnxruntime are not installed; {EXTRA}")
     content = graph_of(network, channels, freq, metadata)
     session = make_session(content)
     difference = largest_difference(lambda x: run(session, x), network, channels, freq)
@@ -163,7 +163,7 @@ def make_session(content: bytes | Path) -> Any:
         InputError: ONNX Runtime is missing or refuses the graph.
     """
     if not installed():
-        raise InputError(f"engine=onnx: ONNX Runtime is not installed; {EXTRA}, or engine=torch")
+        raise InputError(f"ONNX: the packages onnx and onnxruntime are not installed; {EXTRA}")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -246,7 +246,7 @@ def read_graph(content: bytes) -> dict[str, str]:
         InputError: which of these, or no ONNX file at all.
     """
     if not installed():
-        raise InputError(f"onnx and onnxruntime are not installed; {EXTRA}")
+        raise InputError(f"ONNX: the packages onnx and onnxruntime are not installed; {EXTRA}")
     import onnx
     from google.protobuf.message import DecodeError
 
