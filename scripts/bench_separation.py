@@ -1,7 +1,7 @@
 """What separation costs beside its network, in time and memory, and what windows change.
 
 python scripts/bench_separation.py [part=memory,overhead,seams] [minutes=10,100,180]
-    [networks=simple,lstm,vae] [network_minutes=1,5]
+    [networks=simple,lstm,vae] [network_minutes=1,5] [engines=torch,onnx]
 
 memory: peak resident memory and CPU time of the command, each run in a process of its own, by the
     length of a stereo file: with a tiny network for `minutes`, with those of configs/model for
@@ -29,8 +29,9 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from auralflow_pl.catalogue import Job, Template
-from auralflow_pl.checkpoint import FORMAT, KEY, WEIGHTS, build_separator
+from auralflow_pl.checkpoint import build_separator
 from auralflow_pl.config import config_dir, plain
+from auralflow_pl.model_file import FORMAT, KEY, WEIGHTS
 from auralflow_pl.separation import Separator
 from auralflow_pl.stem_job import Model, Options, StemJob
 
@@ -40,6 +41,7 @@ DEFAULTS = {
     "minutes": "10,100,180",
     "networks": "simple,lstm,vae",
     "network_minutes": "1,5",
+    "engines": "torch,onnx",
 }
 TINY = ("model=simple", "model.width=2", "model.levels=3")
 
@@ -92,25 +94,32 @@ def run_command(*arguments: str) -> tuple[float, float]:
     return usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime
 
 
-def memory(folder: Path, label: str, overrides: tuple[str, ...], minutes: list[float]) -> None:
+def memory(
+    folder: Path, label: str, overrides: tuple[str, ...], minutes: list[float], engine: str
+) -> None:
     """Memory and time of the command by length."""
+    label = f"{label}, {engine}"
     ckpt = save(*make(*overrides), folder / "model.ckpt")
     rows = []
     for length in [1 / 60, *minutes]:
         source = write_noise(folder / "noise.wav", length)
         rows.append(
             run_command(
-                f"ckpt={ckpt}", f"input={source}", f"output={folder / 'out'}", "overwrite=true"
+                f"ckpt={ckpt}",
+                f"input={source}",
+                f"output={folder / 'out'}",
+                "overwrite=true",
+                f"engine={engine}",
             )
         )
         source.unlink()
     (_, start), *rows = rows
     for length, (peak, seconds) in zip(minutes, rows, strict=True):
         each = (seconds - start) / length
-        print(f"{label:<8}{length:>6.0f} min: peak {peak:.0f} MB, {each:.3f} CPU seconds a minute")
+        print(f"{label:<13}{length:>6.0f} min: peak {peak:.0f} MB, {each:.3f} CPU seconds a minute")
     growth = rows[-1][0] - rows[0][0]
     linear = (rows[-1][1] - start) / minutes[-1] / ((rows[0][1] - start) / minutes[0])
-    print(f"{label:<8}memory +{growth:.0f} MB, time per minute times {linear:.3f}", flush=True)
+    print(f"{label:<13}memory +{growth:.0f} MB, time per minute times {linear:.3f}", flush=True)
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -188,10 +197,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if "memory" in values["part"]:
-            memory(folder, "tiny", TINY, [float(m) for m in values["minutes"]])
-            for network in values["networks"]:
-                lengths = [float(m) for m in values["network_minutes"]]
-                memory(folder, network, (f"model={network}",), lengths)
+            for engine in values["engines"]:
+                memory(folder, "tiny", TINY, [float(m) for m in values["minutes"]], engine)
+                for network in values["networks"]:
+                    lengths = [float(m) for m in values["network_minutes"]]
+                    memory(folder, network, (f"model={network}",), lengths, engine)
         if "overhead" in values["part"]:
             for network in values["networks"]:
                 overhead(folder, network)

@@ -15,8 +15,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from torch import Tensor
 
-from auralflow_pl.checkpoint import FORMAT, KEY, WEIGHTS, build_separator
+from auralflow_pl.checkpoint import build_separator
 from auralflow_pl.config import config_dir, plain
+from auralflow_pl.model_file import FORMAT, KEY, WEIGHTS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TINY_SET = [  # the data set of the `songs` fixture

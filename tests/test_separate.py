@@ -47,7 +47,8 @@ def separate(command, ckpt, tmp_path):
 
     def call(*arguments, code=0):
         given = [str(argument) for argument in arguments]
-        for key, value in (("ckpt", ckpt), ("output", tmp_path / "out")):
+        defaults = {"ckpt": ckpt, "output": tmp_path / "out", "engine": "torch"}
+        for key, value in defaults.items():
             if not any(argument.startswith(f"{key}=") for argument in given):
                 given.append(f"{key}={value}")
         done = command("separate", *given)
@@ -289,7 +290,7 @@ def start(arguments, before=lambda: None):
             os.dup2(write, number)
         sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
         before()
-        sys.argv = ["separate", *map(str, arguments)]
+        sys.argv = ["separate", "engine=torch", *map(str, arguments)]
         cli.run("separate")
         code = 0
     except SystemExit as end:
@@ -305,6 +306,31 @@ def ended(child, read):
     with os.fdopen(read) as file:
         text = file.read()
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text
+
+
+def test_the_wiener_filter_makes_estimates_sum_to_the_mixture(separate, tmp_path):
+    ckpt = untrained(tmp_path / "four.ckpt", "target=[vocals,drums,bass,other]")
+    source = write(tmp_path / "a.wav", seconds=25, rate=16000, subtype="PCM_24")
+    mixture = read_audio(source).samples
+    errors = {}
+    for name in ("false", "true"):
+        out = tmp_path / name
+        separate(f"input={source}", f"ckpt={ckpt}", f"wiener={name}", f"output={out}")
+        stems = [read_audio(path).samples for path in (out / "a").glob("*.wav")]
+        assert len(stems) == 4
+        assert all(stem.abs().max() > 0.001 for stem in stems)
+        errors[name] = float((sum(stems) - mixture).square().mean() / mixture.square().mean())
+    assert errors["true"] < 1e-8 < 1e-3 < errors["false"]
+    separate(
+        f"input={source}",
+        f"ckpt={ckpt}",
+        "wiener=true",
+        "residual=true",
+        f"output={tmp_path / 'five'}",
+    )
+    stems = {p.stem: read_audio(p).samples for p in (tmp_path / "five" / "a").glob("*.wav")}
+    assert (sum(stems.values()) - mixture).abs().max() <= 2**-22
+    assert stems["residual"].square().mean() > 1e-6
 
 
 def test_from_standard_input(ckpt, tmp_path):

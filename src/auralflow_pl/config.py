@@ -181,10 +181,23 @@ class EvaluateKeys:
     split: str = MISSING
     output: str | None = None
     device: str = MISSING
+    engine: str = MISSING
     trust: list[str] = MISSING
     separation: SeparationKeys = field(default_factory=SeparationKeys)
     paths: PathKeys = field(default_factory=PathKeys)
     data: Any = None
+
+
+@dataclass
+class ExportKeys:
+    """Top level of configs/export.yaml."""
+
+    ckpt: str = MISSING
+    format: str = MISSING
+    output: str | None = None
+    licence: str | None = None
+    trust: list[str] = MISSING
+    paths: PathKeys = field(default_factory=PathKeys)
 
 
 @dataclass
@@ -207,6 +220,7 @@ class SeparateKeys:
     subtype: str | None = None
     sample_rate: int | None = None
     residual: bool = MISSING
+    wiener: bool = MISSING
     clip: str = MISSING
     offset: float = MISSING
     duration: float | None = None
@@ -217,6 +231,7 @@ class SeparateKeys:
     shard: str | None = None
     device: str = MISSING
     max_ram: str | None = None
+    engine: str = MISSING
     trust: list[str] = MISSING
     precision: PrecisionKeys = field(default_factory=PrecisionKeys)
     separation: SeparationKeys = field(default_factory=SeparationKeys)

@@ -21,16 +21,17 @@ from auralflow_pl.catalogue import Job, Template, choose_shard, find_jobs
 from auralflow_pl.checkpoint import load_separator
 from auralflow_pl.config import SeparateKeys, plain, validated
 from auralflow_pl.device import choose_device
+from auralflow_pl.engine import choose_engine
 from auralflow_pl.errors import InputError
 from auralflow_pl.memory import fit_memory, is_shortage
 from auralflow_pl.progress import Progress
-from auralflow_pl.stem_job import Model, Options, StemJob, file_digest
+from auralflow_pl.stem_job import Model, Options, StemJob, model_digest
 
 log = logging.getLogger(__name__)
 
 PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 PCM_NAMES = {"16": "s16le", "24": "s24le", "float": "f32le"}
-MODEL_SUFFIXES = (".ckpt",)
+MODEL_SUFFIXES = (".ckpt", ".onnx", ".zip")
 
 
 def separate(config: DictConfig) -> None:
@@ -74,6 +75,7 @@ def build_options(config: DictConfig) -> tuple[Options, Template]:
         config.offset,
         config.duration,
         pcm,
+        config.wiener,
     )
     choose_encoding(form, config.subtype, "")
     return options, template
@@ -88,30 +90,43 @@ def load_models(config: DictConfig, device: torch.device) -> list[Model]:
     known = {key: value for key, value in settings.items() if key != "batch_size"}
     models = []
     for path in checkpoints(plain(config)["ckpt"]):
+        engine = choose_engine(config.engine, device, path)
         separator = load_separator(
-            path, list(config.trust), precision=PRECISIONS[precision], **settings
+            path,
+            list(config.trust),
+            engine=engine,
+            precision=PRECISIONS[precision],
+            **settings,
         )
-        digest = file_digest(path)
-        described = {**known, "precision": precision}
+        digest = model_digest(path)
+        described = {**known, "precision": precision, "engine": engine}
         models.append(Model(str(path), digest, separator.to(device), described))
     return models
 
 
 def checkpoints(ckpt: str | Sequence[str]) -> list[Path]:
-    """The files that `ckpt` means.
+    """The files and exported folders that `ckpt` means.
 
     Raises:
         InputError: a folder without checkpoints.
     """
     found = []
     for path in map(Path, [ckpt] if isinstance(ckpt, str) else ckpt):
-        files = sorted(p for p in path.glob("*") if p.suffix in MODEL_SUFFIXES)
-        if path.is_dir() and not files:
+        if not path.is_dir() or is_model(path):
+            found.append(path)
+            continue
+        files = sorted(p for p in path.iterdir() if p.suffix in MODEL_SUFFIXES or is_model(p))
+        if not files:
             raise InputError(f"ckpt={path}: no checkpoints in this folder")
-        found += files or [path]
+        found += files
     if not found:
         raise InputError("ckpt: an empty list; expected checkpoints")
     return found
+
+
+def is_model(path: Path) -> bool:
+    """Whether a folder is a model that export.py made."""
+    return (path / "config.json").is_file()
 
 
 class Outcome(NamedTuple):

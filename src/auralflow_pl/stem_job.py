@@ -24,6 +24,7 @@ from auralflow_pl.audio.staging import publish, workshop
 from auralflow_pl.audio.stems import RESIDUAL, Layout, StemWriter
 from auralflow_pl.audio.writing import check_encoding, choose_encoding
 from auralflow_pl.catalogue import Job, Template
+from auralflow_pl.consistency import consistent
 from auralflow_pl.errors import Cancelled, InputError
 from auralflow_pl.separation import Separator
 from auralflow_pl.streams import aligned
@@ -53,6 +54,7 @@ class Options:
     offset: float = 0.0  # seconds
     duration: float | None = None
     pcm: tuple[str, int, int] | None = None  # of standard input; see `open_pipe`
+    wiener: bool = False  # make the estimates sum to the mixture
 
 
 @dataclass(frozen=True)
@@ -239,8 +241,15 @@ class StemJob:
             blocks = (block.to(self.device) for block in branch)
             estimates = model.separator.stream(blocks, source.sample_rate, rate)
             streams.append(part.cpu() for part in estimates)
-        for mixture, *parts in aligned(streams):
-            yield mixture, torch.cat(parts)
+        joined = (torch.cat([mixture[None], *parts]) for mixture, *parts in aligned(streams))
+        if not self.options.wiener:
+            for block in joined:
+                yield block[0], block[1:]
+            return
+        one, two = tee(joined)
+        filtered = consistent(two, rate, self.options.residual)
+        for block, estimates in aligned([one, filtered]):
+            yield block[0], estimates
 
     def draw(self, job: Job, folder: Path, layout: Layout, excerpt: Excerpt) -> dict[Path, Path]:
         """A picture of mixture and stems, and where it goes."""
@@ -287,6 +296,14 @@ class Excerpt:
     def sound(self) -> Tensor:
         """What was kept, `(..., time)`."""
         return torch.cat(self.parts, -1)
+
+
+def model_digest(path: Path) -> str:
+    """SHA-256 of a checkpoint, or of the files of an exported folder."""
+    if not path.is_dir():
+        return file_digest(path)
+    parts = [f"{p.name} {file_digest(p)}" for p in sorted(path.iterdir()) if p.is_file()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def file_digest(path: Path) -> str:
