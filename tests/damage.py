@@ -31,17 +31,24 @@ def sound(path: Path) -> bytes:
     if FORMATS[suffix]:
         soundfile.write(path, samples, RATE, FORMATS[suffix])
     else:
-        with av.open(str(path), "w") as container:
-            stream = container.add_stream("aac", rate=RATE, layout="stereo")
-            frame = av.AudioFrame.from_ndarray(
-                np.ascontiguousarray(samples.T), "fltp", layout="stereo"
-            )
-            frame.sample_rate = RATE
-            for packet in [*stream.encode(frame), *stream.encode(None)]:
-                container.mux(packet)
+        encode_aac(path, samples, RATE)
     content = path.read_bytes()
     path.unlink()
     return content
+
+
+def encode_aac(path: Path, samples: np.ndarray, rate: int) -> Path:
+    """Write `(time, channels)` with FFmpeg."""
+    layout = {1: "mono", 2: "stereo", 6: "5.1"}[samples.shape[1]]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=rate, layout=layout)
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(samples.T.astype(np.float32)), "fltp", layout
+        )
+        frame.sample_rate = rate
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    return path
 
 
 def flipped(content: bytes, draw: random.Random, stop: int, bits: int) -> bytes:

@@ -14,7 +14,7 @@ import torch
 
 from auralflow_pl import cli
 from auralflow_pl.audio.reading import read_audio
-from damage import damaged
+from damage import damaged, encode_aac
 from support import untrained
 
 
@@ -310,7 +310,7 @@ def ended(child, read):
 
 def test_the_wiener_filter_makes_estimates_sum_to_the_mixture(separate, tmp_path):
     ckpt = untrained(tmp_path / "four.ckpt", "target=[vocals,drums,bass,other]")
-    source = write(tmp_path / "a.wav", seconds=25, rate=16000, subtype="PCM_24")
+    source = write(tmp_path / "a.wav", seconds=21, rate=8000, subtype="PCM_24")
     mixture = read_audio(source).samples
     errors = {}
     for name in ("false", "true"):
@@ -528,3 +528,48 @@ def test_lossy_matrix(separate, tmp_path, suffix):
             assert stem.sample_rate == mixture.sample_rate
             assert stem.samples.shape == mixture.samples.shape
         assert (sum(s.samples for s in stems) - mixture.samples).abs().max() <= 2**-15
+
+
+def test_aac_matrix(separate, excerpt, tmp_path):
+    """M4A of all rates and channels, and a stem file, of which the mixture is taken."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    draw = np.random.default_rng(0)
+    sources = [
+        encode_aac(folder / f"{rate}-{n}.m4a", draw.uniform(-0.3, 0.3, (rate // 2, n)), rate)
+        for rate in MATRIX_RATES
+        for n in (1, 2, 6)
+    ]
+    (folder / "song.stem.mp4").write_bytes(excerpt.read_bytes())
+    separate(f"input={folder}", "residual=true")
+    for source in (*sources, folder / "song.stem.mp4"):
+        mixture = read_audio(source)
+        stems = [
+            read_audio(tmp_path / "out" / source.name.partition(".")[0] / f"{name}.wav")
+            for name in ("vocals", "residual")
+        ]
+        for stem in stems:
+            assert stem.sample_rate == mixture.sample_rate
+            assert stem.samples.shape == mixture.samples.shape
+        assert (sum(s.samples for s in stems) - mixture.samples).abs().max() <= 2**-15
+
+
+def test_a_shard_that_is_killed_is_run_again(ckpt, tmp_path):
+    """Two processes share a catalogue; what the killed one has not done, the next run does."""
+    for i in range(6):
+        write(tmp_path / "in" / f"{i}.wav", seconds=20, rate=22050)
+    out = tmp_path / "out"
+    base = [f"ckpt={ckpt}", f"input={tmp_path / 'in'}", f"output={out}", "separation.shifts=2"]
+    one, two = (start([*base, f"shard={number}/2"]) for number in (1, 2))
+    wait_for(out, "1/*.wav", 1)
+    os.kill(two[0], signal.SIGKILL)
+    assert ended(*two)[0] == -9
+    code, text = ended(*one)
+    assert (code, text.splitlines()[-1]) == (0, "3 separated, 0 there already, 0 failed")
+    done = len(list(out.glob("[135]/report.json")))
+    assert 1 <= done < 3
+    code, text = ended(*start([*base, "shard=2/2"]))
+    last = f"{3 - done} separated, {done} there already, 0 failed"
+    assert (code, text.splitlines()[-1]) == (0, last)
+    assert stems_below(out) == [f"{i}/vocals.wav" for i in range(6)]
+    assert not list(out.glob(".partial-*"))

@@ -20,7 +20,7 @@ from auralflow_pl import __version__
 from auralflow_pl.audio.checks import check_file
 from auralflow_pl.audio.reading import Source, Span, open_pipe, open_source
 from auralflow_pl.audio.resampling import resampled
-from auralflow_pl.audio.staging import publish, workshop
+from auralflow_pl.audio.staging import publish, tidy, workshop
 from auralflow_pl.audio.stems import RESIDUAL, Layout, StemWriter
 from auralflow_pl.audio.writing import check_encoding, choose_encoding
 from auralflow_pl.catalogue import Job, Template
@@ -117,6 +117,7 @@ class StemJob:
         digest = None if job.path is None else file_digest(job.path)
         key = self.key(digest)
         if not self.overwrite and self.is_finished(job, key):
+            tidy(self.template.base, job.track)
             return False
         started = time.monotonic()
         tap = Tap(pipe)

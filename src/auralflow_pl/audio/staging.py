@@ -58,7 +58,7 @@ def workshop(base: Path, name: str) -> Iterator[Path]:
         InputError: `base` cannot be written, or another process is at work on the same.
     """
     check_writable(base)
-    folder = base / f".partial-{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:16]}"
+    folder = workshop_folder(base, name)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / "lock")
     try:
@@ -73,6 +73,18 @@ def workshop(base: Path, name: str) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         lock.release()
+
+
+def workshop_folder(base: Path, name: str) -> Path:
+    """Where the files called `name` are made."""
+    return base / f".partial-{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:16]}"
+
+
+def tidy(base: Path, name: str) -> None:
+    """Remove what a killed process left, unless one is at work there."""
+    if workshop_folder(base, name).is_dir():
+        with contextlib.suppress(InputError), workshop(base, name):
+            pass
 
 
 def publish(files: Mapping[Path, Path]) -> None:
