@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from auralflow_pl.audio.writing import check_writable, staged
+from auralflow_pl.audio.staging import check_writable, staged
 from auralflow_pl.card import find_scores, model_card
 from auralflow_pl.checkpoint import load_separator
 from auralflow_pl.config import ExportKeys, validated
