@@ -39,6 +39,7 @@ bench: $(VENV)/.installed ## measure speed, as ratios (quality: see scripts/benc
 	$(BIN)/python scripts/bench_synthetic.py
 	$(BIN)/python scripts/bench_separation.py
 	$(BIN)/python scripts/bench_models.py
+	$(BIN)/python scripts/bench_engines.py
 	$(BIN)/python scripts/bench_data.py
 
 clean: ## remove environment, caches and the demo's run; data and other runs stay

@@ -166,10 +166,23 @@ class EvaluateKeys:
     split: str = MISSING
     output: str | None = None
     device: str = MISSING
+    engine: str = MISSING
     trust: list[str] = MISSING
     separation: SeparationKeys = field(default_factory=SeparationKeys)
     paths: PathKeys = field(default_factory=PathKeys)
     data: Any = None
+
+
+@dataclass
+class ExportKeys:
+    """Top level of configs/export.yaml."""
+
+    ckpt: str = MISSING
+    format: str = MISSING
+    output: str | None = None
+    licence: str | None = None
+    trust: list[str] = MISSING
+    paths: PathKeys = field(default_factory=PathKeys)
 
 
 @dataclass
@@ -181,6 +194,7 @@ class SeparateKeys:
     output: str = MISSING
     residual: bool = MISSING
     device: str = MISSING
+    engine: str = MISSING
     trust: list[str] = MISSING
     separation: SeparationKeys = field(default_factory=SeparationKeys)
     paths: PathKeys = field(default_factory=PathKeys)

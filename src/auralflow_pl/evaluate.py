@@ -20,6 +20,7 @@ from auralflow_pl.checkpoint import build_source, load_checkpoint, load_separato
 from auralflow_pl.config import EvaluateKeys, build, plain, validated
 from auralflow_pl.data.tracks import Track, TrackSource, check_members, sum_stems
 from auralflow_pl.device import choose_device
+from auralflow_pl.engine import choose_engine
 from auralflow_pl.errors import InputError
 from auralflow_pl.metrics.oracle import ideal_ratio_mask
 from auralflow_pl.metrics.si_sdr import is_silent, si_sdr
@@ -40,8 +41,12 @@ class Score:
 def evaluate(config: DictConfig) -> list[Score]:
     """Evaluate a checkpoint, write eval.csv and print a summary."""
     config = validated(config, EvaluateKeys)
-    separator = load_separator(config.ckpt, list(config.trust), **plain(config.separation))
-    separator.to(choose_device(config.device))
+    device = choose_device(config.device)
+    engine = choose_engine(config.engine, device, config.ckpt)
+    separator = load_separator(
+        config.ckpt, list(config.trust), engine=engine, **plain(config.separation)
+    )
+    separator.to(device)
     name, source = find_source(config)
     check_members(separator.sums, source.stems)
     output = Path(config.output or default_output(Path(config.ckpt), name, config.split))

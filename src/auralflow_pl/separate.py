@@ -22,6 +22,7 @@ from auralflow_pl.audio.writing import (
 from auralflow_pl.checkpoint import load_separator
 from auralflow_pl.config import SeparateKeys, plain, validated
 from auralflow_pl.device import choose_device
+from auralflow_pl.engine import choose_engine
 from auralflow_pl.errors import InputError
 from auralflow_pl.separation import Separator
 
@@ -38,8 +39,12 @@ def separate(config: DictConfig) -> None:
     source, output = Path(config.input), Path(config.output)
     jobs = list(find_jobs(source, output))
     check_writable(output)
-    separator = load_separator(config.ckpt, list(config.trust), **plain(config.separation))
-    separator.to(choose_device(config.device))
+    device = choose_device(config.device)
+    engine = choose_engine(config.engine, device, config.ckpt)
+    separator = load_separator(
+        config.ckpt, list(config.trust), engine=engine, **plain(config.separation)
+    )
+    separator.to(device)
     failures = []
     for path, folder in tqdm(jobs, "separate", unit="file", leave=False, disable=len(jobs) == 1):
         try:
