@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 from tqdm import tqdm
 
-from auralflow_pl.audio.writing import check_writable, staged
+from auralflow_pl.audio.staging import check_writable, staged
 from auralflow_pl.checkpoint import build_source, load_checkpoint, load_separator
 from auralflow_pl.config import EvaluateKeys, build, plain, validated
 from auralflow_pl.data.tracks import Track, TrackSource, check_members, sum_stems

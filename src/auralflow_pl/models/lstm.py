@@ -46,6 +46,7 @@ class RecurrentBottleneck(Bottleneck):
                 "from 1 to 64 and a size of at least 1"
             )
         self.input_axis = input_axis
+        self.frame_reach = None if input_axis == TIME else 0
         features = size * cells if input_axis == TIME else size
         self.reduce = nn.Linear(features, size) if input_axis == TIME else nn.Identity()
         self.lstm = nn.LSTM(
