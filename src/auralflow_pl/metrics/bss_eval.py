@@ -23,11 +23,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-BLOCK = 8192  # points of a transform
-TOGETHER = 8  # blocks at a time
+BLOCK = 4096  # points of a transform
+TOGETHER = 4  # blocks at a time, so that they stay in the cache
+ATTEMPTS = 10  # to factorise such equations
 REFINEMENTS = 3  # of filters whose equations are singular but for rounding
 WINDOW_SECONDS = HOP_SECONDS = 1.0  # of museval
 
@@ -39,13 +39,6 @@ class BssEval(NamedTuple):
     isr: Tensor
     sir: Tensor
     sar: Tensor
-
-
-class Filters(NamedTuple):
-    """Spectra of the filters, for the transforms of projections."""
-
-    own: Tensor  # (freq, targets, channels of the estimate, channels of its target)
-    all: Tensor  # (freq, targets * channels, targets * channels)
 
 
 def bss_eval(
@@ -87,13 +80,13 @@ def bss_eval(
         )
     shape, one = target.shape[:-3], target.shape[-3:]
     scores = []
-    for sound in torch.stack([target, estimate], -4).reshape(-1, 2, *one):
-        filters = None if framewise_filters else solve_filters(sound, taps)
+    for pair in zip(target.reshape(-1, *one), estimate.reshape(-1, *one), strict=True):
+        filters = None if framewise_filters else solve_filters(*pair, taps)
         parts = []
         for start, stop in spans(one[-1], window, hop):
-            part = sound[..., start:stop]
-            found = solve_filters(part, taps) if filters is None else filters
-            parts.append(ratios(part, found, taps, images, all_audible))
+            part = [sound[..., start:stop] for sound in pair]
+            found = solve_filters(*part, taps) if filters is None else filters
+            parts.append(ratios(*part, found, taps, images, all_audible))
         scores.append(torch.stack(parts, -1))
     result = torch.stack(scores, 1).reshape(4, *shape, *scores[0].shape[1:])
     return BssEval(*result)
@@ -108,48 +101,58 @@ def spans(time: int, window: int | None, hop: int | None) -> Iterator[tuple[int,
         yield start, start + window
 
 
-def solve_filters(sound: Tensor, taps: int) -> Filters:
-    """Filters that fit targets to estimates by least squares, `(2, targets, channels, time)`."""
-    targets, channels = sound.shape[1:3]
-    planes = targets * channels
-    lags = correlate(sound, taps)  # (planes, 2 * planes, taps)
-    gram = toeplitz(lags[:, :planes])  # (planes, taps, planes, taps)
-    cross = lags[:, planes:].transpose(1, 2)  # (planes, taps, planes of estimates)
-    own = torch.stack(
-        [
-            solve(gram[p, :, p].reshape(channels * taps, -1), cross[p, :, p].reshape(-1, channels))
-            for p in (slice(t * channels, (t + 1) * channels) for t in range(targets))
-        ]
-    )
-    together = own[0] if targets == 1 else None
-    if together is None:
-        together = solve(gram.reshape(planes * taps, -1), cross.reshape(-1, planes))
-    own = own.reshape(targets, channels, taps, channels)
-    together = together.reshape(planes, taps, planes)
-    return Filters(
-        torch.fft.rfft(own, BLOCK, dim=2).permute(2, 0, 3, 1).contiguous(),
-        torch.fft.rfft(together, BLOCK, dim=1).permute(1, 2, 0).contiguous(),
-    )
-
-
-def correlate(sound: Tensor, taps: int) -> Tensor:
-    """`sum_t x(t) y(t + lag)` of every target `x` with every target and estimate `y`.
+def solve_filters(target: Tensor, estimate: Tensor, taps: int) -> Tensor:
+    """Filters that fit targets to estimates by least squares, `(targets, channels, time)`.
 
     Returns:
-        float64 `(targets * channels, 2 * targets * channels, taps)`.
+        spectra `(freq, planes of targets, 2 * planes of estimates)`: what an estimate has of its
+        own target, for all estimates, then what it has of all.
     """
-    planes = sound.flatten(0, 2)
-    count = len(planes) // 2
+    targets, channels = target.shape[:2]
+    planes = targets * channels
+    lags = correlate(
+        target.flatten(0, 1), estimate.flatten(0, 1), taps
+    )  # (planes, 2 * planes, taps)
+    gram = toeplitz(lags[:, :planes])  # (planes, taps, planes, taps)
+    cross = lags[:, planes:].transpose(1, 2)  # (planes, taps, planes of estimates)
+    filters = cross.new_zeros(planes, taps, 2 * planes)
+    for start in range(0, planes, channels):
+        p = slice(start, start + channels)
+        own = solve(gram[p, :, p].flatten(2).flatten(0, 1), cross[p, :, p].flatten(0, 1))
+        filters[p, :, p] = own.reshape(channels, taps, channels)
+    if targets == 1:
+        filters[..., planes:] = filters[..., :planes]
+    else:
+        every = solve(gram.flatten(2).flatten(0, 1), cross.flatten(0, 1))
+        filters[..., planes:] = every.reshape(planes, taps, planes)
+    return torch.fft.rfft(filters, BLOCK, dim=1).transpose(0, 1).contiguous()
+
+
+def correlate(first: Tensor, second: Tensor, taps: int) -> Tensor:
+    """`sum_t x(t) y(t + lag)` of every `x` of `first` with every `y` of `first` and `second`.
+
+    Args:
+        first: `(planes, time)`.
+        second: the same shape.
+        taps: number of lags, from 0 on.
+
+    Returns:
+        float64 `(planes, 2 * planes, taps)`.
+    """
+    planes, time = first.shape
     size = BLOCK - taps + 1
-    total = planes.new_zeros(BLOCK // 2 + 1, count, 2 * count, dtype=torch.complex128)
-    for start in range(0, planes.shape[-1], size * TOGETHER):
-        part = planes[:, start : start + size * TOGETHER + taps - 1].double()
-        blocks = -(-min(part.shape[-1], size * TOGETHER) // size)
-        part = F.pad(part, (0, blocks * size + taps - 1 - part.shape[-1]))
-        late = torch.fft.rfft(part.unfold(-1, BLOCK, size))
-        early = torch.fft.rfft(part[:count, : blocks * size].unflatten(-1, (blocks, size)), BLOCK)
-        early, late = early.permute(2, 0, 1).contiguous(), late.permute(2, 1, 0).contiguous()
-        total += early.conj() @ late
+    total = first.new_zeros(BLOCK // 2 + 1, planes, 2 * planes, dtype=torch.complex128)
+    for start in range(0, time, size * TOGETHER):
+        blocks = min(TOGETHER, -(-(time - start) // size))
+        part = first.new_zeros(2 * planes, blocks * size + taps - 1, dtype=torch.float64)
+        for rows, sound in zip(part.split(planes), (first, second), strict=True):
+            known = sound[:, start : start + part.shape[-1]]
+            rows[:, : known.shape[-1]] = known
+        cut = part.new_zeros(3 * planes, blocks, BLOCK)
+        cut[:planes, :, :size] = part[:planes, : blocks * size].unflatten(-1, (blocks, size))
+        cut[planes:] = part.unfold(-1, BLOCK, size)
+        spectrum = torch.fft.rfft(cut).transpose(0, 2).contiguous()  # (freq, blocks, planes)
+        total += spectrum[..., :planes].mH @ spectrum[..., planes:]
     return torch.fft.irfft(total.permute(1, 2, 0), BLOCK)[..., :taps]
 
 
@@ -171,68 +174,64 @@ def solve(gram: Tensor, cross: Tensor) -> Tensor:
 
     As in museval, the diagonal is raised by the machine epsilon. Where that is not enough, because
     targets or channels depend on each other, it is raised by as much as rounding can hide, and the
-    solution is refined, so that the projections stay those of the given targets.
+    solution is refined, so that the projections stay those of the given targets. The diagonal of
+    `gram` is changed.
     """
     eps = torch.finfo(gram.dtype).eps
     diagonal = gram.diagonal().clone()
-    raise_by = eps
-    for _ in range(8):
-        raised = gram.clone()
-        raised.diagonal().copy_(torch.where(diagonal > 0, diagonal + raise_by, 1.0))
-        factor, failed = torch.linalg.cholesky_ex(raised)
+    raise_by, largest = eps, len(gram) * eps * float(diagonal.max())
+    for _ in range(ATTEMPTS):
+        gram.diagonal().copy_(torch.where(diagonal > 0, diagonal + raise_by, 1.0))
+        factor, failed = torch.linalg.cholesky_ex(gram)
         if not failed:
             break
-        raise_by = max(10 * raise_by, len(gram) * eps * float(diagonal.max()))
+        raise_by = max(10 * raise_by, largest)
     solution = torch.cholesky_solve(cross, factor)
-    for _ in range(0 if raise_by == eps else REFINEMENTS):
-        solution = solution + torch.cholesky_solve(cross - gram @ solution, factor)
+    if raise_by > eps:
+        gram.diagonal().copy_(diagonal)
+        for _ in range(REFINEMENTS):
+            solution += torch.cholesky_solve(cross - gram @ solution, factor)
     return solution
 
 
-def ratios(sound: Tensor, filters: Filters, taps: int, images: bool, all_audible: bool) -> Tensor:
-    """The four ratios of a window `(2, targets, channels, time)`: `(4, targets)`."""
-    count = sound.shape[1]
-    energy = sound.new_zeros(8, count, dtype=torch.float64)
-    for target, estimate, own, every in project(sound, filters, taps):
+def ratios(
+    target: Tensor, estimate: Tensor, filters: Tensor, taps: int, images: bool, all_audible: bool
+) -> Tensor:
+    """The four ratios of a window, `(targets, channels, time)` each: `(4, targets)`."""
+    energy = target.new_zeros(9, len(target), dtype=torch.float64)
+    for one, other, own, every in project(target, estimate, filters, taps):
+        wanted = one if images else own
         parts = (
-            *(target, estimate - target, own - target, estimate - own),
-            *(own, every - own, every, estimate - every),
+            *(one, other, wanted, other - wanted),
+            *(own - one, own, every - own, every, other - every),
         )
-        energy += torch.stack([part.square().sum((1, 2)) for part in parts])
-    true, error, spatial, filtered_error, own, interference, every, artifacts = energy
-    nothing = torch.full_like(true, torch.nan)
-    over = torch.stack([true, true, own, every] if images else [own, nothing, own, every])
-    under = torch.stack([error if images else filtered_error, spatial, interference, artifacts])
-    values = 10 * torch.log10(over / under)
-    heard = sound.any(-1).any(-1)  # (2, targets)
+        energy += torch.stack([torch.linalg.vector_norm(p, dim=(1, 2)) ** 2 for p in parts])
+    one, other, wanted, error, spatial, own, interference, every, artifacts = energy
+    spatial = spatial if images else torch.full_like(spatial, torch.nan)
+    over = torch.stack([wanted, wanted, own, every])
+    values = 10 * torch.log10(over / torch.stack([error, spatial, interference, artifacts]))
+    heard = (one > 0) & (other > 0)
     if all_audible:
-        heard = (sound.double().sum(2) != 0).any(-1).all()
-    return torch.where(heard.all(0) & values.isfinite(), values, torch.nan)
+        heard = torch.stack([s.double().sum(1).any(-1).all() for s in (target, estimate)]).all()
+    return torch.where(heard & values.isfinite(), values, torch.nan)
 
 
 def project(
-    sound: Tensor, filters: Filters, taps: int
+    target: Tensor, estimate: Tensor, filters: Tensor, taps: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Target, estimate and the two projections, in blocks `(targets, channels, time)`.
 
     The blocks follow each other and end `taps - 1` samples after the window, with the filters.
     """
-    targets, channels, time = sound.shape[1:]
-    size = BLOCK - taps + 1
-    for start in range(0, time + taps - 1, size * TOGETHER):
-        first = max(0, start - taps + 1)
-        part = sound[..., first : start + size * TOGETHER].double()
-        blocks = -(-(min(time + taps - 1, start + size * TOGETHER) - start) // size)
-        length = blocks * size + taps - 1
-        before = first - (start - taps + 1)
-        part = F.pad(part, (before, length - before - part.shape[-1]))
-        spectrum = torch.fft.rfft(part[0].unfold(-1, BLOCK, size))  # (targets, channels, blocks, f)
-        spectrum = spectrum.permute(3, 0, 1, 2).contiguous()
-        own = filters.own @ spectrum
-        every = filters.all @ spectrum.flatten(1, 2)
-        shape = (targets, channels, blocks, BLOCK // 2 + 1)
-        both = torch.stack([own.flatten(1, 2), every]).permute(0, 2, 3, 1)
-        both = torch.fft.irfft(both.contiguous(), BLOCK)[..., taps - 1 :]
-        both = both.reshape(2, *shape[:2], -1)
-        target, estimate = part[..., taps - 1 :]
-        yield target, estimate, both[0], both[1]
+    targets, channels, time = target.shape
+    size, history = BLOCK - taps + 1, taps - 1
+    for start in range(0, time + history, size * TOGETHER):
+        blocks = min(TOGETHER, -(-(time + history - start) // size))
+        part = target.new_zeros(2, targets, channels, blocks * size + history, dtype=torch.float64)
+        for rows, sound in zip(part, (target, estimate), strict=True):
+            known = sound[..., max(0, start - history) : start + blocks * size]
+            rows[..., max(0, history - start) :][..., : known.shape[-1]] = known
+        spectrum = torch.fft.rfft(part[0].flatten(0, 1).unfold(-1, BLOCK, size))
+        products = spectrum.transpose(0, 2).contiguous() @ filters  # (freq, blocks, planes)
+        projections = torch.fft.irfft(products.transpose(0, 2).contiguous(), BLOCK)[..., history:]
+        yield *part[..., history:], *projections.reshape(2, targets, channels, -1)
