@@ -26,6 +26,8 @@ POSITIVE = (
     "data.chunks_per_epoch",
     "data.max_tracks",
     "data.prefetch_factor",
+    "jobs",
+    "resamples",
 )
 NOT_NEGATIVE = ("seed", "draws", "data.num_workers", "separation.overlap")
 
@@ -152,14 +154,31 @@ class DoctorKeys:
 class EvaluateKeys:
     """Top level of configs/evaluate.yaml."""
 
-    ckpt: str = MISSING
+    ckpt: str | None = None
+    estimates: str | None = None
     split: str = MISSING
     output: str | None = None
+    references: list[str] = MISSING
+    rest: bool = MISSING
+    report: bool = MISSING
+    jobs: int | None = None
     device: str = MISSING
     trust: list[str] = MISSING
     separation: SeparationKeys = field(default_factory=SeparationKeys)
     paths: PathKeys = field(default_factory=PathKeys)
+    metrics: Any = MISSING
     data: Any = None
+
+
+@dataclass
+class CompareKeys:
+    """Top level of configs/compare.yaml."""
+
+    runs: list[str] = MISSING
+    output: str | None = None
+    confidence: float = MISSING
+    resamples: int = MISSING
+    seed: int = MISSING
 
 
 @dataclass

@@ -27,6 +27,7 @@ from torch import Tensor
 
 BLOCK = 4096  # points of a transform
 TOGETHER = 4  # blocks at a time, so that they stay in the cache
+ROUNDING_DB = 180.0  # ratios beyond are those of rounding errors
 ATTEMPTS = 10  # to factorise such equations
 REFINEMENTS = 3  # of filters whose equations are singular but for rounding
 WINDOW_SECONDS = HOP_SECONDS = 1.0  # of museval
@@ -54,7 +55,8 @@ def bss_eval(
     """SDR, ISR, SIR and SAR of estimates, `(..., targets, channels, time)` each.
 
     Undefined, and NaN, is a ratio in a window in which its target or its estimate has no sample
-    other than 0, and one that is not finite: of a perfect estimate, or the SIR of a single target.
+    other than 0, and one whose denominator is 0 but for rounding (beyond 180 dB): of a perfect
+    estimate, the SIR of a single target, or the SAR of a mixture of the targets.
     A silent target is left out of what the others are compared with, and spoils none of them.
     (museval raises for a signal that is silent from end to end, calls all targets undefined in a
     window in which one is silent, and gives infinity where there is no error.)
@@ -201,25 +203,21 @@ def ratios(
     energy = target.new_zeros(9, len(target), dtype=torch.float64)
     for one, other, own, every in project(target, estimate, filters, taps):
         wanted = one if images else own
-        parts = (
-            *(one, other, wanted, other - wanted),
-            *(own - one, own, every - own, every, other - every),
-        )
-        energy += torch.stack([torch.linalg.vector_norm(p, dim=(1, 2)) ** 2 for p in parts])
-    one, other, wanted, error, spatial, own, interference, every, artifacts = energy
-    spatial = spatial if images else torch.full_like(spatial, torch.nan)
-    over = torch.stack([wanted, wanted, own, every])
+        parts = (one, other, own, every, other - wanted, own - one, every - own, other - every)
+        energy[:8] += torch.stack([torch.linalg.vecdot(part, part) for part in parts])
+    one, other, own, every, error, spatial, interference, artifacts, nothing = energy
+    over = torch.stack([one if images else own, one if images else nothing, own, every])
     values = 10 * torch.log10(over / torch.stack([error, spatial, interference, artifacts]))
     heard = (one > 0) & (other > 0)
     if all_audible:
         heard = torch.stack([s.double().sum(1).any(-1).all() for s in (target, estimate)]).all()
-    return torch.where(heard & values.isfinite(), values, torch.nan)
+    return torch.where(heard & (values.abs() < ROUNDING_DB), values, torch.nan)
 
 
 def project(
     target: Tensor, estimate: Tensor, filters: Tensor, taps: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Target, estimate and the two projections, in blocks `(targets, channels, time)`.
+    """Target, estimate and the two projections, in blocks `(targets, channels * time)`.
 
     The blocks follow each other and end `taps - 1` samples after the window, with the filters.
     """
@@ -234,4 +232,5 @@ def project(
         spectrum = torch.fft.rfft(part[0].flatten(0, 1).unfold(-1, BLOCK, size))
         products = spectrum.transpose(0, 2).contiguous() @ filters  # (freq, blocks, planes)
         projections = torch.fft.irfft(products.transpose(0, 2).contiguous(), BLOCK)[..., history:]
-        yield *part[..., history:], *projections.reshape(2, targets, channels, -1)
+        both = part[..., history:].reshape(2, targets, -1)
+        yield *both, *projections.reshape(2, targets, -1)
