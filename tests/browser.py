@@ -54,14 +54,14 @@ def browser(dark: bool = False) -> Iterator[Any]:
 
 
 def requests(chrome: Any) -> list[str]:
-    """Addresses that a page asked for, but for itself and its own data."""
+    """Addresses that a page asked for, but for itself, its own data, and the browser's pages."""
     events = (json.loads(entry["message"])["message"] for entry in chrome.get_log("performance"))
     urls = [
         event["params"]["request"]["url"]
         for event in events
         if event["method"] == "Network.requestWillBeSent"
     ]
-    return [url for url in urls if not url.startswith(("data:", "file:", "blob:"))]
+    return [url for url in urls if not url.startswith(("data:", "file:", "blob:", "chrome:"))]
 
 
 def messages(chrome: Any) -> list[str]:

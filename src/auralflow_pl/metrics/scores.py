@@ -220,10 +220,10 @@ class BSSEval(Score):
     """
 
     headings = (
-        Heading("bss_sdr", "SDR", "dB", "BSS Eval: target against all distortion"),
-        Heading("bss_isr", "ISR", "dB", "BSS Eval: target against its spatial distortion"),
-        Heading("bss_sir", "SIR", "dB", "BSS Eval: target, filtered, against interference"),
-        Heading("bss_sar", "SAR", "dB", "BSS Eval: what filters explain against artifacts"),
+        Heading("bss_sdr", "BSS SDR", "dB", "BSS Eval: target against all distortion"),
+        Heading("bss_isr", "BSS ISR", "dB", "BSS Eval: target against its spatial distortion"),
+        Heading("bss_sir", "BSS SIR", "dB", "BSS Eval: target, filtered, against interference"),
+        Heading("bss_sar", "BSS SAR", "dB", "BSS Eval: what filters explain against artifacts"),
     )
 
     def __init__(

@@ -198,7 +198,7 @@ function showAll() {
     { label: "gap closed", title: "share of the way from the mixture to the ideal ratio mask", show: (a) => percent(a.gap) },
     { label: "tracks", show: (a) => String(a.tracks) },
     { label: "undefined", title: "tracks without a value, left out of the average", show: (a) => String(a.undefined) },
-  ], data.aggregates);
+  ], data.aggregates.filter((a) => a.tracks));
   by("distributions").replaceChildren(...data.headings.map(distribution));
   by("definitions").replaceChildren(...data.headings.flatMap((h) => [make("dt", {}, titled(h)), make("dd", {}, `${h.definition}; ${h.higher_is_better ? "higher" : "lower"} is better`)]));
   by("metric").replaceChildren(...data.headings.map((h) => make("option", { value: h.name }, titled(h))));
