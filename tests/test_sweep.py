@@ -6,9 +6,11 @@ import csv
 import json
 import sys
 
+import optuna
 import pytest
 from PIL import Image
 
+from auralflow_pl.report.figures import axis_places
 from support import TINY
 
 CRASH = """
@@ -91,3 +93,51 @@ def test_a_folder_of_another_sweep_is_refused(sweep, tmp_path):
     (tmp_path / "mended").touch()
     assert sweep("seed=0").code == 0
     assert "is of another sweep" in sweep("seed=1").err
+
+
+def test_a_study_is_kept_continued_and_pruned(command, songs, tmp_path):
+    folder = tmp_path / "study"
+
+    def search(trials):
+        done = command(
+            "train",
+            "-m",
+            "sweep=optuna",
+            f"hydra.sweeper.n_trials={trials}",
+            "optimizer.lr=tag(log,interval(1e-12,1e-2))",
+            "model.dropout=choice(0.1,0.2)",
+            *TINY,
+            "trainer.max_epochs=2",
+            "callbacks.pruning.startup_trials=1",
+            "callbacks.pruning.warmup_epochs=0",
+            f"data.root={songs}",
+            f"paths.run_dir={folder}",
+        )
+        assert done.code == 0, done.err
+        return optuna.load_study(study_name="auralflow", storage=f"sqlite:///{folder}/study.db")
+
+    assert len(search(2).trials) == 2
+    study = search(5)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 5
+    assert len({trial.params["optimizer.lr"] for trial in study.trials}) == 5
+    first = study.trials[0]
+    assert set(first.intermediate_values) == {0, 1}
+    assert first.value == pytest.approx(max(first.intermediate_values.values()))
+    for trial in study.trials[1:]:
+        assert bool(trial.user_attrs.get("pruned")) == (len(trial.intermediate_values) == 1), trial
+    assert any(trial.user_attrs.get("pruned") for trial in study.trials)
+    assert len(search(5).trials) == 5
+    rows = table(folder)
+    scores = [trial.value for trial in study.trials]
+    assert [float(row["score_db"]) for row in rows] == pytest.approx(scores, abs=1e-3)
+    assert set(rows[0]) == {"job", "optimizer.lr", "model.dropout", "score_db", "error"}
+
+
+def test_values_have_their_places_on_an_axis():
+    places, marks = axis_places(["b", "a", "b", "c"])
+    assert places == [0.5, 0, 0.5, 1]
+    assert marks == {"a": 0, "b": 0.5, "c": 1}
+    places, marks = axis_places([str(10.0**-n) for n in range(7)])
+    assert places == pytest.approx([1 - n / 6 for n in range(7)])
+    assert marks == {"1e-06": 0, "1": 1}
+    assert axis_places(["3", "3"]) == ([0.5, 0.5], {"3": 0.5})

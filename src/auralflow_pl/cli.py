@@ -30,6 +30,7 @@ COMMANDS = {
     "compare": "tell whether one evaluation is better than another",
     "separate": "separate files or folders with a checkpoint",
     "doctor": "find what is wrong with a data set",
+    "selfcheck": "show that a training can be killed and resumed: selfcheck resume",
 }
 LISTS = (
     "augment",
@@ -117,6 +118,8 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         arguments = gather_runs(arguments)
     sweep = [argument for argument in arguments if argument in ("-m", "--multirun")]
     rest = [argument for argument in arguments if argument not in sweep]
+    if command == "selfcheck" and rest and "=" not in rest[0] and rest[0][0] != "-":
+        rest[0] = f"check={rest[0]}"
     for before, argument in zip(["", *rest], rest, strict=False):
         if argument[0:1] in ("-", "~", "") or before.startswith("-"):
             continue
@@ -192,12 +195,18 @@ def explain(error: Exception, command: str) -> str:
         return f"{key[1]}: needs a data set, for example data=stem_folder {key[1]}=..."
     if key:
         return f"{key[1]}: no such key, {did_you_mean(key[1], valid_keys(command, key[1]))}"
-    option = re.search(r"'([\w-]+)/([\w./-]+)'\s+Available options in '[^']+':\n(.*)", text, re.S)
+    option = re.search(
+        r"'(?!hydra)([\w-]+)/([\w./-]+)'\s+Available options in '[^']+':\n(.*)", text, re.S
+    )
     if option:
         group, name = option[1], option[2]
         listed = option[3].partition("Config search path")[0].splitlines()
         options = [name.strip() for name in listed if name.strip() and "\t_" not in name]
         return f"{group}={name}: no such option, {did_you_mean(name, options)}"
+    plugin = re.search(r"'hydra/(launcher|sweeper)/(\w+)", text)
+    if plugin:
+        extra = {"optuna": "sweep", "ray": "ray"}.get(plugin[2], "slurm")
+        return f"hydra/{plugin[1]}={plugin[2]}: not installed; pip install 'auralflow-pl[{extra}]'"
     listed_option = re.search(r"Could not load '([\w-]+)/([\w.-]+)'", text)
     if listed_option:  # one of several, as in loss=[l1,...]
         group, name = listed_option[1], listed_option[2]

@@ -114,6 +114,7 @@ class TrainKeys:
     seed: int = MISSING
     chunk_seconds: float = MISSING
     resume: str | None = None
+    compile: bool = MISSING
     print_config: bool = MISSING
     silent: bool = MISSING
     audio: AudioKeys = field(default_factory=AudioKeys)
@@ -131,6 +132,15 @@ class TrainKeys:
     trainer: Any = MISSING
     callbacks: Any = None
     logger: Any = None
+
+
+@dataclass
+class SelfcheckKeys(TrainKeys):
+    """Top level of configs/selfcheck.yaml."""
+
+    check: str = MISSING
+    kills: int = MISSING
+    steps: int = MISSING
 
 
 @dataclass

@@ -86,6 +86,7 @@ class WandbLogger(pl.WandbLogger):
             resume="allow",
             settings=wandb.Settings(silent=True),
         )
+        self._wandb_init.pop("anonymous", None)  # Lightning 2.6 passes what W&B has given up
 
     def resume(self, step: int) -> None:
         """Nothing: W&B itself continues the run by its name."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, read_write
 
 from auralflow_pl.errors import InputError
 
@@ -99,9 +99,7 @@ def summarize(folder: Path) -> list[Job]:
         writer.writerows(rows)
     scored = [(job.keys, job.score) for job in jobs if job.score is not None]
     if scored:
-        from auralflow_pl.report.figures import (
-            sweep_plot,
-        )  # with torch, which --help can do without
+        from auralflow_pl.report.figures import sweep_plot  # torch: --help does without
 
         sweep_plot(varied, scored).savefig(folder / "summary.png", dpi=100)
     best = max(float(row["score_db"] or -math.inf) for row in rows)
@@ -115,11 +113,35 @@ def summarize(folder: Path) -> list[Job]:
 
 
 class Summary(Callback):
-    """Hydra calls it when a sweep has ended."""
+    """Hydra calls it when a sweep begins, and when it has ended."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """Let a study that is kept go on: of its trials, only those that are missing are run."""
+        sweeper = config.hydra.sweeper
+        if sweeper.get("storage") is None:
+            return
+        Path(config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
+        done = finished_trials(sweeper.storage, sweeper.study_name)
+        if done:
+            log.info("study %s: goes on after %d trials", sweeper.study_name, done)
+        with read_write(config):
+            sweeper.n_trials = max(0, sweeper.n_trials - done)
+            if sweeper.get("sampler", {}).get("seed") is not None:
+                sweeper.sampler.seed += done  # or it would draw again what it drew before
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
         """Summarize, and note what failed for the exit code."""
         failed[:] = [job for job in summarize(Path(config.hydra.sweep.dir)) if job.error]
+
+
+def finished_trials(storage: str, name: str) -> int:
+    """How many trials of a study have a score."""
+    import optuna
+
+    study = optuna.create_study(
+        storage=storage, study_name=name, direction="maximize", load_if_exists=True
+    )
+    return sum(trial.state is optuna.trial.TrialState.COMPLETE for trial in study.trials)
 
 
 def varied_keys(jobs: Sequence[Job]) -> list[str]:
@@ -129,7 +151,7 @@ def varied_keys(jobs: Sequence[Job]) -> list[str]:
     return varied or keys
 
 
-def number(job: Job) -> tuple[int, Any]:
-    """Order of jobs: by number, then by name."""
-    name = job.folder.name
-    return (int(name), "") if name.isdigit() else (10**9, name)
+def number(job: Job) -> tuple[str, int]:
+    """Order of jobs: by the time in their name, if there is one, then by their number."""
+    start, _, last = job.folder.name.rpartition("-")
+    return (start, int(last)) if last.isdigit() else (job.folder.name, 0)

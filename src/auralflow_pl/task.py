@@ -103,7 +103,8 @@ class SeparationTask(pl.LightningModule):
         self.log("loss", parts["loss"].detach(), prog_bar=True, logger=False)
         if self.is_recorded(batch_idx):
             rates = {f"train/{group['name']}": group["lr"] for group in self.optimizer_groups()}
-            self.record(values | rates, self.global_step)
+            means = {name: self.trainer.strategy.reduce(part) for name, part in values.items()}
+            self.record(means | rates, self.global_step)
         return parts["loss"]
 
     def is_recorded(self, batch_idx: int) -> bool:
@@ -218,7 +219,8 @@ class SeparationTask(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what is ours: plain values and tensors, so `weights_only=True` can load it."""
-        checkpoint[KEY] = {"format": FORMAT, "config": self.config, "sums": self.sums}
+        sums = {name: self.trainer.strategy.reduce(part) for name, part in self.sums.items()}
+        checkpoint[KEY] = {"format": FORMAT, "config": self.config, "sums": sums}
         if self.epoch_schedule is not None:
             checkpoint[KEY]["schedule"] = self.epoch_schedule["scheduler"].state_dict()
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import shutil
 import signal
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,15 +19,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.plugins import MixedPrecision
+from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 from torch import nn
 
 from auralflow_pl.checkpoint import build_separator, load_checkpoint
 from auralflow_pl.config import TrainKeys, build, plain, validated
-from auralflow_pl.data.module import StemDataModule
 from auralflow_pl.datamodule import build_data
 from auralflow_pl.device import keep_freed_memory
 from auralflow_pl.errors import InputError
+from auralflow_pl.processes import check_run_dir, process_group, rank, world_size
 from auralflow_pl.saving import AtomicCheckpointIO
 from auralflow_pl.sweep import Job, finished_before, save_result, values
 from auralflow_pl.task import SeparationTask
@@ -74,17 +77,18 @@ def train_run(config: DictConfig) -> float:
     Raises:
         InputError: a fault in configuration or data; nothing is trained then.
     """
+    check_run_dir(OmegaConf.to_container(config)["paths"]["run_dir"])
     config = validated(config, TrainKeys)
     run_dir = Path(config.paths.run_dir)
-    quiet(config.silent)
+    quiet(config.silent or rank() > 0)
     resume, step = find_resume(config, run_dir)
     keep_freed_memory()
     pl.seed_everything(config.seed, workers=True, verbose=False)
     data = build_data(config)
     task = build_task(config)
-    with log_file(run_dir / "train.log"):
+    with log_file(run_dir / "train.log"), all_processes(config):
         save_config(config, run_dir)
-        trainer = build_trainer(config, data)
+        trainer = build_trainer(config)
         for logger in trainer.loggers:
             if step:
                 logger.resume(step)
@@ -100,24 +104,39 @@ def train_run(config: DictConfig) -> float:
         return report(trainer, run_dir)
 
 
-def build_trainer(config: DictConfig, data: StemDataModule) -> pl.Trainer:
+def all_processes(config: DictConfig) -> contextlib.AbstractContextManager[None]:
+    """Starts the other processes of `trainer=ddp`, with the same keys and the same run folder."""
+    devices = config.trainer.get("devices", 1)
+    if OmegaConf.is_list(devices):
+        devices = len(devices)
+    elif devices in ("auto", -1, "-1"):
+        devices = max(1, torch.cuda.device_count())
+    keys = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    own = [f"paths.run_dir={config.paths.run_dir}", f"resume={config.resume or 'null'}"]
+    command = [sys.executable, "-m", "auralflow_pl", "train", *keys, *own, "print_config=false"]
+    return process_group(int(devices), config.trainer.get("num_nodes", 1), command)
+
+
+def build_trainer(config: DictConfig) -> pl.Trainer:
     """The Lightning Trainer of a configuration.
 
     Raises:
         InputError: a key that another group sets, or one that Lightning refuses.
     """
+    chunks = config.data.chunks_per_epoch // world_size()  # of each device
+    steps = math.ceil(chunks / config.data.batch_size)
     given = {
         **number_format(config),
         "callbacks": list(build(config.callbacks or {}).values()),
-        "logger": list(build(config.logger or {}).values()),
+        "logger": list(build(config.logger or {}).values()) if rank() == 0 else [],
         "default_root_dir": config.paths.run_dir,
-        "log_every_n_steps": max(
-            1, min(config.trainer.log_every_n_steps or 50, data.steps_per_epoch)
-        ),
+        "log_every_n_steps": max(1, min(config.trainer.log_every_n_steps or 50, steps)),
         "enable_progress_bar": not config.silent,
         "enable_model_summary": False,
     }
     given["plugins"] = [*given.get("plugins", []), AtomicCheckpointIO()]
+    if SLURMEnvironment.detect():  # whoever submitted the job also queues it again
+        given["plugins"].append(SLURMEnvironment(auto_requeue=False))
     for key in set(given) & set(config.trainer) - {"log_every_n_steps"}:
         raise InputError(f"trainer.{key}: is set by another key; see train.py --cfg job")
     return build(config.trainer, **given)
@@ -142,6 +161,8 @@ def build_task(config: DictConfig) -> SeparationTask:
     )
     optimizer, schedule = build(config.optimizer), build(config.scheduler)
     rehearse(separator, optimizer, schedule)
+    if config.compile:
+        compile_network(separator.network)
     return SeparationTask(
         separator,
         {name: build(node) for name, node in config.loss.items()},
@@ -152,6 +173,17 @@ def build_task(config: DictConfig) -> SeparationTask:
         config.precision.channels_last,
         settings["loss_weights"],
     )
+
+
+def compile_network(network: nn.Module) -> None:
+    """Let torch.compile fuse the network's operations; its weights keep their names.
+
+    Raises:
+        InputError: there is no C++ compiler, which torch needs for that on the CPU.
+    """
+    if not torch.cuda.is_available() and not any(map(shutil.which, ("g++", "clang++", "c++"))):
+        raise InputError("compile=true: needs a C++ compiler; install g++, or use compile=false")
+    network.compile(dynamic=False)
 
 
 def rehearse(
@@ -219,11 +251,14 @@ def check_same_run(config: Mapping[str, Any], path: Path) -> int:
 
 @contextlib.contextmanager
 def log_file(path: Path) -> Iterator[None]:
-    """Copy what is logged into a file.
+    """Copy what the first process logs into a file.
 
     Raises:
         InputError: the folder cannot be written.
     """
+    if rank() > 0:
+        yield
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(path)
@@ -240,7 +275,9 @@ def log_file(path: Path) -> Iterator[None]:
 
 
 def save_config(config: DictConfig, run_dir: Path) -> None:
-    """Print the resolved configuration, and save it in the run folder."""
+    """Print the resolved configuration, and save it in the run folder, once."""
+    if rank() > 0:
+        return
     text = OmegaConf.to_yaml(config)
     (run_dir / "config.yaml").write_text(text)
     if config.print_config and not config.silent:
@@ -249,11 +286,14 @@ def save_config(config: DictConfig, run_dir: Path) -> None:
 
 def quiet(silent: bool) -> None:
     """Leave Lightning its warnings only, and ourselves too, if that is wanted."""
-    for name in ("pytorch_lightning", "lightning_fabric", *(["auralflow_pl"] if silent else [])):
+    for name in ("pytorch_lightning", "lightning_fabric"):
         for logger in (name, f"{name}.utilities.rank_zero"):
             logging.getLogger(logger).setLevel(logging.WARNING)
+    logging.getLogger("auralflow_pl").setLevel(logging.WARNING if silent else logging.NOTSET)
     # Lightning 2.6 asks for this with torch 2.14 itself; a user can do nothing about it.
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated", module="pytorch_lightning")
+    # Whether to use SLURM is for the user to say.
+    warnings.filterwarnings("ignore", "The `srun` command is available")
     # A run folder that holds a run is refused before, unless it is to be resumed.
     warnings.filterwarnings("ignore", ".*exists and is not empty")
 

@@ -20,9 +20,11 @@ class Autosave(Checkpoint):
     """Keeps one checkpoint from which the run goes on without a trace of the interruption.
 
     SIGUSR1 asks for a checkpoint; SIGTERM and SIGINT (Ctrl-C) too, and end the training then; a
-    second SIGINT ends it at once. Within an epoch a checkpoint is written after an optimizer step,
-    never between validation and the end of the epoch: a signal during validation is answered when
-    the epoch ends.
+    second SIGINT ends it at once. SIGUSR2 is handed on, once there is a checkpoint, to whoever
+    listens for it: submitit does, and queues a job again that is preempted or out of time.
+
+    Within an epoch a checkpoint is written after an optimizer step, never between validation and
+    the end of the epoch: a signal during validation is answered when the epoch ends.
 
     Args:
         path: of the checkpoint, replaced at once each time.
@@ -35,12 +37,16 @@ class Autosave(Checkpoint):
         self.minutes = minutes
         self.asked = False
         self.interrupted = False
+        self.handed_on = False
         self.before: dict[int, Any] = {}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Listen for signals; Lightning listens for SIGTERM."""
         if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGUSR1"):
-            for number in (signal.SIGUSR1, signal.SIGINT):
+            numbers = [signal.SIGUSR1, signal.SIGINT]
+            if callable(signal.getsignal(signal.SIGUSR2)):
+                numbers.append(signal.SIGUSR2)
+            for number in numbers:
                 self.before[number] = signal.signal(number, self.ask)
         self.saved = time.monotonic()
 
@@ -52,6 +58,7 @@ class Autosave(Checkpoint):
     def ask(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Note that a checkpoint is wanted."""
         self.asked = True
+        self.handed_on = self.handed_on or number == signal.SIGUSR2
         if number == signal.SIGINT:
             self.interrupted = True
             signal.signal(signal.SIGINT, self.before.pop(signal.SIGINT))
@@ -95,5 +102,8 @@ class Autosave(Checkpoint):
             )
         self.asked = False
         self.saved = time.monotonic()
+        if self.handed_on:
+            self.handed_on = False
+            self.before[signal.SIGUSR2](signal.SIGUSR2, None)
         if self.interrupted:
             raise SystemExit(128 + signal.SIGINT)  # Lightning would end with 1

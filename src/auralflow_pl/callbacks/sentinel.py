@@ -70,7 +70,8 @@ class Sentinel(pl.Callback):
     ) -> None:
         """Keep what is needed to see why, and end the training."""
         place = pl_module.place(self.batch_idx)
-        path = self.folder / f"step-{trainer.global_step}.pt"
+        process = f"-process-{trainer.global_rank}" if trainer.global_rank else ""
+        path = self.folder / f"step-{trainer.global_step}{process}.pt"
         bundle = {
             "config": pl_module.config,
             "weights": pl_module.state_dict(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Sequence
 
@@ -98,11 +97,6 @@ class StemDataModule(pl.LightningDataModule):
             "pin_memory": pin_memory,
             "prefetch_factor": prefetch_factor if workers > 0 else None,
         }
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches in an epoch, on one device."""
-        return math.ceil(self.chunks_per_epoch / self.batch_size)
 
     def prepare_data(self) -> None:
         """Let source and pool make what is missing (one process only)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -101,11 +102,11 @@ def sweep_plot(
     heights = (scores - low) / max(high - low, 1e-9)
     columns = []
     for position, key in enumerate(keys):
-        labels = sorted({values.get(key, "") for values, _ in jobs}, key=in_order)
-        places = np.linspace(0, 1, len(labels)) if len(labels) > 1 else np.array([0.5])
-        columns.append([places[labels.index(values.get(key, ""))] for values, _ in jobs])
+        column = [values.get(key, "") for values, _ in jobs]
+        places, marks = axis_places(column)
+        columns.append(places)
         left.axvline(position, color="0.7")
-        for label, place in zip(labels, places, strict=True):
+        for label, place in marks.items():
             left.text(position - 0.04, place, label, ha="right", va="center", fontsize=8)
     left.axvline(len(keys), color="0.7")
     for label, place in ((f"{low:.2f}", 0.0), (f"{high:.2f}", 1.0)):
@@ -116,13 +117,39 @@ def sweep_plot(
     left.set_xticks(range(len(keys) + 1), [*keys, f"score in {unit}"])
     left.set(yticks=[], xlim=(-0.6, len(keys) + 0.4))
     left.spines[:].set_visible(False)
-    right.plot(range(1, len(scores) + 1), np.maximum.accumulate(scores), label="best so far")
+    best = np.maximum.accumulate(scores)
+    right.step(range(1, len(scores) + 1), best, where="post", label="best so far")
     right.plot(range(1, len(scores) + 1), scores, "o", label="job")
     right.set(xlabel="finished jobs", ylabel=f"score in {unit}")
     right.xaxis.get_major_locator().set_params(integer=True)
     right.grid(alpha=0.3)
     right.legend()
     return figure
+
+
+def axis_places(column: Sequence[str]) -> tuple[list[float], dict[str, float]]:
+    """Where values lie on an axis from 0 to 1, and which of them are written beside it.
+
+    A few different values stand evenly; many numbers where they belong, on a logarithmic axis if
+    they are positive and the largest is more than twenty times the smallest.
+    """
+    labels = sorted(set(column), key=in_order)
+    places = dict(zip(labels, np.linspace(0, 1, len(labels)), strict=True))
+    numbers = np.array([in_order(label)[0] for label in labels])
+    if len(labels) > 6 and np.isfinite(numbers).all():
+        if numbers[0] > 0 and numbers[-1] > 20 * numbers[0]:
+            numbers = np.log(numbers)
+        scaled = (numbers - numbers[0]) / (numbers[-1] - numbers[0])
+        places = dict(zip(labels, scaled, strict=True))
+        labels = [labels[0], labels[-1]]
+    elif len(labels) == 1:
+        places = {labels[0]: 0.5}
+    return [float(places[label]) for label in column], {short(x): places[x] for x in labels}
+
+
+def short(label: str) -> str:
+    """Numbers with at most four digits, other words as they are."""
+    return f"{float(label):.4g}" if math.isfinite(in_order(label)[0]) else label
 
 
 def in_order(label: str) -> tuple[float, str]:

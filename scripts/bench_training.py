@@ -1,0 +1,158 @@
+"""What Lightning, our callbacks and logging add to an epoch of a bare loop, in one run.
+
+python scripts/bench_training.py [steps=40] [rounds=3] [overrides=[model=simple,...]]
+
+Both train the same network from the same state on the same chunks (synthetic songs, from the pool,
+drawn in this process), with the same loss, clipping and optimizer. The first goes through the
+command's own task, data module and Trainer with `callbacks=default` and `logger=tensorboard`,
+with the checkpoint at the end of the epoch and without validation; the second is a loop of a few
+lines. Rounds alternate; printed are the medians of the ratios of wall time and of CPU time. The
+latter is what other work on the machine disturbs least.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytorch_lightning as pl
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from auralflow_pl.config import TrainKeys, config_dir, validated
+from auralflow_pl.data.module import StemDataModule
+from auralflow_pl.data.tracks import sum_stems
+from auralflow_pl.device import keep_freed_memory
+from auralflow_pl.task import SeparationTask
+from auralflow_pl.train import build_data, build_task, build_trainer, quiet
+
+Clock = tuple[float, float]  # wall and CPU time, in seconds
+
+
+@dataclass
+class Options:
+    """What the command line may set."""
+
+    steps: int = 40
+    rounds: int = 3
+    overrides: list[str] = field(default_factory=list)
+
+
+def now() -> Clock:
+    """Both times."""
+    return time.perf_counter(), time.process_time()
+
+
+class Stopwatch(pl.Callback):
+    """Time of the training without validation."""
+
+    def __init__(self) -> None:
+        self.total = (0.0, 0.0)
+
+    @contextmanager
+    def measure(self) -> Iterator[None]:
+        """Add what the block takes."""
+        self.start()
+        yield
+        self.stop()
+
+    def start(self, *_: object) -> None:
+        """Begin."""
+        self.began = now()
+
+    def stop(self, *_: object) -> None:
+        """Add the time since the beginning."""
+        spent = (end - start for end, start in zip(now(), self.began, strict=True))
+        self.total = tuple(a + b for a, b in zip(self.total, spent, strict=True))
+
+    on_train_epoch_start = start
+    on_validation_start = stop
+    on_validation_end = start
+    on_train_end = stop
+
+
+def configure(folder: str, options: Options) -> DictConfig:
+    """The defaults, for one epoch."""
+    keys = [
+        f"paths.run_dir={folder}",
+        "data.num_workers=0",
+        "data.max_tracks=8",
+        "scheduler=none",
+        "silent=true",
+        "trainer.max_epochs=1",
+        "trainer.accelerator=cpu",
+        *options.overrides,
+    ]
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        config = compose("train", keys)
+    config.data.chunks_per_epoch = options.steps * config.data.batch_size
+    return validated(config, TrainKeys)
+
+
+def under_trainer(config: DictConfig, data: StemDataModule) -> Clock:
+    """An epoch as `train.py` runs it."""
+    watch = Stopwatch()
+    trainer = build_trainer(config)
+    trainer.callbacks.insert(0, watch)
+    trainer.fit(build_task(config), datamodule=data)
+    return watch.total
+
+
+def bare(config: DictConfig, data: StemDataModule) -> Clock:
+    """The same epoch as a loop."""
+    task: SeparationTask = build_task(config)
+    separator, (loss,) = task.separator.train(), task.losses.values()
+    optimizer = task.make_optimizer(task)
+    loader = data.train_dataloader()
+    watch = Stopwatch()
+    with watch.measure():
+        for batch in loader:
+            target = sum_stems(batch["stems"], task.stems, separator.sums)
+            with torch.autocast(
+                "cpu", torch.bfloat16, enabled="bf16" in config.precision.precision
+            ):
+                separation = separator.separate_chunk(batch["mixture"], target)
+                total = loss(separation) + sum(separation.penalties.values())
+            optimizer.zero_grad()
+            total.backward()
+            torch.nn.utils.clip_grad_norm_(task.parameters(), config.trainer.gradient_clip_val)
+            optimizer.step()
+    return watch.total
+
+
+def main() -> None:
+    """Alternate, and print the ratios."""
+    options = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_cli())
+    options = OmegaConf.to_object(options)
+    keep_freed_memory()
+    logging.disable(logging.INFO)
+    ratios = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in itertools.count(-1):  # the first round warms up
+            config = configure(f"{folder}/{number}", options)
+            quiet(silent=True)
+            pl.seed_everything(0, verbose=False)
+            data = build_data(config)
+            data.prepare_data()
+            data.setup("fit")
+            loop = bare(config, data)
+            ours = under_trainer(config, data)
+            if number >= 0:
+                ratios.append([a / b for a, b in zip(ours, loop, strict=True)])
+                print(f"round {number + 1}: wall {ratios[-1][0]:.3f}, CPU {ratios[-1][1]:.3f}")
+            if number + 1 == options.rounds:
+                break
+    wall, cpu = (statistics.median(column) for column in zip(*ratios, strict=True))
+    print(f"{options.steps} steps under Lightning / bare loop: wall {wall:.3f}, CPU {cpu:.3f}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""Jobs on the engines of clusters, as far as one machine has them: submitit, and a local Ray."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from support import REPOSITORY, TINY, python
+
+
+def table(folder):
+    with (folder / "summary.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def arguments(songs, folder, *more):
+    return ["train.py", "-m", *TINY, f"data.root={songs}", f"paths.run_dir={folder}", *more]
+
+
+def test_a_sweep_on_a_local_ray(songs, tmp_path):
+    ray = ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"]
+    done = python(*arguments(songs, tmp_path / "ray", *ray, "seed=0,1", "model.leak=0.1"))
+    assert done.code == 0, done.err
+    rows = table(tmp_path / "ray")
+    assert [row["seed"] for row in rows] == ["0", "1"]
+    assert rows[0]["score_db"] != rows[1]["score_db"]
+    assert all((tmp_path / "ray" / job / "checkpoints" / "best.ckpt").is_file() for job in "01")
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process has started."""
+    return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_preempted_job_of_submitit_goes_on_from_its_last_step(songs, tmp_path):
+    """The signal that SLURM sends before it preempts a job: submitit starts the job again."""
+    folder = tmp_path / "sweep"
+    keys = [
+        "hydra/launcher=submitit_local",
+        "hydra.launcher.timeout_min=30",
+        "callbacks.autosave.minutes=10",
+        "data.chunks_per_epoch=4000",
+        "seed=3",
+        "silent=false",
+        "logger=csv",
+    ]
+    sweep = subprocess.Popen(
+        [sys.executable, *arguments(songs, folder, *keys)],
+        cwd=REPOSITORY,
+        env=dict(os.environ),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    log = folder / "0" / "train.log"
+    wait_until(lambda: log.is_file() and "an epoch takes about" in log.read_text(), sweep)
+    (job,) = [int(p.name) for p in (folder / ".submitit").iterdir() if p.name.isdigit()]
+    (process,) = children(job)
+    os.kill(process, signal.SIGUSR2)
+    wait_until(lambda: log.read_text().count("run folder") == 2, sweep)
+    step = int(log.read_text().partition("written at step ")[2].partition(";")[0])
+    assert 0 < step < 2000
+    resumed = children(job)
+    assert resumed != [process]
+    os.kill(resumed[0], signal.SIGTERM)
+    sweep.wait(120)
+    content = torch.load(folder / "0" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert step < content["global_step"] < 2000
+
+
+def wait_until(condition, process):
+    """Until something holds, while a process runs."""
+    deadline = time.monotonic() + 180
+    while not condition():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.1)
