@@ -5,7 +5,15 @@ from omegaconf import open_dict
 from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 
-from auralflow_pl.config import EvaluateKeys, SeparateKeys, TrainKeys, build, config_dir, validated
+from auralflow_pl.config import (
+    CompareKeys,
+    EvaluateKeys,
+    SeparateKeys,
+    TrainKeys,
+    build,
+    config_dir,
+    validated,
+)
 from auralflow_pl.errors import InputError
 from support import composed, option_names
 
@@ -15,9 +23,6 @@ CHOICES = [f"{group}={option}" for group in GROUPS for option in option_names(gr
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_option_composes_and_its_keys_exist(choice):
-    if choice.startswith("metrics="):
-        validated(composed("evaluate", choice), EvaluateKeys)
-        return
     extra = ["data.root=x"] if choice.startswith("data=") else []
     config = validated(composed("train", choice, "paths.run_dir=x", *extra), TrainKeys)
     assert config.target == "vocals"
@@ -39,6 +44,7 @@ def test_every_option_builds(group, tmp_path):
 
 def test_the_other_commands_compose():
     validated(composed("evaluate", "ckpt=x"), EvaluateKeys)
+    validated(composed("compare", "runs=[a,b]"), CompareKeys)
     validated(composed("evaluate", "ckpt=x", "data=synthetic"), EvaluateKeys)
     validated(composed("separate", "ckpt=x", "input=y"), SeparateKeys)
 

@@ -95,6 +95,13 @@ def test_tensorboard_can_be_read_back(train):
     assert -60 < score.value - gain.value < 10  # the score of the mixture
 
 
+def test_metrics_of_validation_by_name(train):
+    folder = train("metrics", "metrics=[si_sdr,sdr,leak]", "logger=csv")
+    (row,) = [r for r in rows(folder.parent / "csv" / "metrics.csv") if r["val/si_sdr"]]
+    assert -60 < float(row["val/sdr"]) < 20
+    assert -120 <= float(row["val/leak"]) <= 20
+
+
 def test_several_targets_from_one_network_in_stereo(train, command, songs, tmp_path):
     checkpoints = train("four", "target=[drums,bass]", "audio.channels=2", "loss=si_sdr")
     source = songs / "test" / "song000" / "mixture.wav"

@@ -130,6 +130,7 @@ class TrainKeys:
     optimizer: Any = MISSING
     scheduler: Any = None
     trainer: Any = MISSING
+    metrics: Any = None
     callbacks: Any = None
     logger: Any = None
 
@@ -176,7 +177,7 @@ class EvaluateKeys:
     trust: list[str] = MISSING
     separation: SeparationKeys = field(default_factory=SeparationKeys)
     paths: PathKeys = field(default_factory=PathKeys)
-    metrics: Any = MISSING
+    metrics: Any = None
     data: Any = None
 
 
