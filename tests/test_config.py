@@ -5,7 +5,15 @@ from omegaconf import open_dict
 from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 
-from auralflow_pl.config import EvaluateKeys, SeparateKeys, TrainKeys, build, config_dir, validated
+from auralflow_pl.config import (
+    CompareKeys,
+    EvaluateKeys,
+    SeparateKeys,
+    TrainKeys,
+    build,
+    config_dir,
+    validated,
+)
 from auralflow_pl.errors import InputError
 from support import composed, option_names
 
@@ -37,6 +45,7 @@ def test_every_option_builds(group, tmp_path):
 
 def test_the_other_commands_compose():
     validated(composed("evaluate", "ckpt=x"), EvaluateKeys)
+    validated(composed("compare", "runs=[a,b]"), CompareKeys)
     validated(composed("evaluate", "ckpt=x", "data=synthetic"), EvaluateKeys)
     validated(composed("separate", "ckpt=x", "input=y"), SeparateKeys)
 
