@@ -38,9 +38,11 @@ from auralflow_pl.data.module import StemDataModule
 from auralflow_pl.data.stem_folder import StemFolder
 from auralflow_pl.data.synthetic import SyntheticSongs
 from auralflow_pl.device import keep_freed_memory
-from auralflow_pl.evaluate import score_track
+from auralflow_pl.estimates import ModelEstimates
+from auralflow_pl.metrics.scores import SISDR
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
 from auralflow_pl.schedules import Schedule, cosine_factor
+from auralflow_pl.scoring import hear, score
 from auralflow_pl.task import SeparationTask
 from auralflow_pl.train import build_data, build_task
 
@@ -196,7 +198,9 @@ def train(name: str, root: str, network: str, options: Options) -> Result:
     trainer.fit(task, datamodule=data)
     tracks = StemFolder(root, STEMS).tracks(HELD_OUT[name])
     separator = task.separator.eval()
-    scores = [score for track in tracks for score in score_track(separator, STEMS, track)]
+    estimates = ModelEstimates(separator, Path())
+    heard = (hear(estimates, STEMS, track) for track in tracks)
+    scores = [t for h in heard for t in score(h, separator.stft, [SISDR()], ("mixture", "oracle"))]
     steps = trainer.global_step
     return Result(
         name,
@@ -205,8 +209,8 @@ def train(name: str, root: str, network: str, options: Options) -> Result:
         steps,
         steps * config.data.batch_size * config.chunk_seconds / 3600,
         *(
-            statistics.fmean(getattr(score, key) for score in scores)
-            for key in ("si_sdr", "si_sdr_mixture", "si_sdr_oracle")
+            statistics.fmean(target.values["si_sdr"][key] for target in scores)
+            for key in ("estimate", "mixture", "oracle")
         ),
     )
 

@@ -5,11 +5,20 @@ from omegaconf import open_dict
 from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 
-from auralflow_pl.config import EvaluateKeys, SeparateKeys, TrainKeys, build, config_dir, validated
+from auralflow_pl.config import (
+    CompareKeys,
+    EvaluateKeys,
+    SeparateKeys,
+    TrainKeys,
+    build,
+    config_dir,
+    validated,
+)
 from auralflow_pl.errors import InputError
 from support import composed, option_names
 
-GROUPS = sorted(p.name for p in config_dir().iterdir() if p.is_dir() and p.name != "hydra")
+ELSEWHERE = {"hydra", "sweep"}  # sweeps only make sense with -m: see test_sweep.py
+GROUPS = sorted({p.name for p in config_dir().iterdir() if p.is_dir()} - ELSEWHERE)
 CHOICES = [f"{group}={option}" for group in GROUPS for option in option_names(group)]
 
 
@@ -36,6 +45,7 @@ def test_every_option_builds(group, tmp_path):
 
 def test_the_other_commands_compose():
     validated(composed("evaluate", "ckpt=x"), EvaluateKeys)
+    validated(composed("compare", "runs=[a,b]"), CompareKeys)
     validated(composed("evaluate", "ckpt=x", "data=synthetic"), EvaluateKeys)
     validated(composed("separate", "ckpt=x", "input=y"), SeparateKeys)
 

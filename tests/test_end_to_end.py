@@ -95,6 +95,13 @@ def test_tensorboard_can_be_read_back(train):
     assert -60 < score.value - gain.value < 10  # the score of the mixture
 
 
+def test_metrics_of_validation_by_name(train):
+    folder = train("metrics", "metrics=[si_sdr,sdr,leak]", "logger=csv")
+    (row,) = [r for r in rows(folder.parent / "csv" / "metrics.csv") if r["val/si_sdr"]]
+    assert -60 < float(row["val/sdr"]) < 20
+    assert -120 <= float(row["val/leak"]) <= 20
+
+
 def test_several_targets_from_one_network_in_stereo(train, command, songs, tmp_path):
     checkpoints = train("four", "target=[drums,bass]", "audio.channels=2", "loss=si_sdr")
     source = songs / "test" / "song000" / "mixture.wav"
@@ -281,11 +288,11 @@ def test_commands_write_nothing_but_their_output(command, ckpt, songs, tmp_path,
     ):
         assert done.code == 0, done.err
     found = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
-    assert found == [
-        "scores/eval.csv",
-        "separated/mixture/report.json",
-        "separated/mixture/vocals.wav",
-    ]
+    results = [name for name in found if name.startswith("scores/tracks/")]
+    assert len(results) == 4  # and their moments
+    tables = ["scores/eval.csv", "scores/eval.json", "scores/report.html"]
+    stems = ["separated/mixture/report.json", "separated/mixture/vocals.wav"]
+    assert [n for n in found if n not in results] == [*tables, *stems]
 
 
 def test_a_folder_keeps_its_tree_and_survives_a_bad_file(command, ckpt, tmp_path):

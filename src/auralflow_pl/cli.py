@@ -27,13 +27,20 @@ from auralflow_pl.errors import InputError, did_you_mean
 COMMANDS = {
     "train": "train a network",
     "evaluate": "measure a checkpoint on a data set",
+    "compare": "tell whether one evaluation is better than another",
     "separate": "separate files or folders with a checkpoint",
     "export": "make a model that can be shared, or an ONNX or TorchScript file",
     "doctor": "find what is wrong with a data set",
     "selfcheck": "show that a training can be killed and resumed: selfcheck resume",
 }
-LISTS = ("augment", "callbacks", "logger", "loss")  # groups of which several options may be chosen
-PATH_KEYS = ("ckpt", "input", "output", "resume", "data.root")
+LISTS = (
+    "augment",
+    "callbacks",
+    "logger",
+    "loss",
+    "metrics",
+)  # groups of which several options may be chosen
+PATH_KEYS = ("ckpt", "estimates", "input", "output", "resume", "data.root")
 USAGE = """usage: auralflow <command> [key=value ...] [--help] [--cfg job]
 
 commands:
@@ -113,6 +120,8 @@ def run(command: str) -> None:
 
 def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
     """Put `-m` first, quote paths for Hydra's grammar, and stop at what it would misread."""
+    if command == "compare":
+        arguments = gather_runs(arguments)
     sweep = [argument for argument in arguments if argument in ("-m", "--multirun")]
     rest = [argument for argument in arguments if argument not in sweep]
     if command == "selfcheck" and rest and "=" not in rest[0] and rest[0][0] != "-":
@@ -129,6 +138,17 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         if value.startswith("[") and (config_dir() / key).is_dir() and key not in LISTS:
             fail(f"{argument}: {key} takes one option; to compare several, -m {key}={value[1:-1]}")
     return sweep[:1] + [quote_path(argument, bool(sweep)) for argument in rest]
+
+
+def gather_runs(arguments: list[str]) -> list[str]:
+    """Folders that stand alone become `runs=[...]`; one that exists may have any name."""
+    runs = [
+        argument
+        for argument in arguments
+        if os.path.lexists(argument) or ("=" not in argument and argument[0:1] not in ("-", ""))
+    ]
+    rest = [argument for argument in arguments if argument not in runs]
+    return [*rest, f"runs=[{','.join(map(quoted, runs))}]"] if runs else rest
 
 
 def quote_path(argument: str, sweep: bool) -> str:

@@ -29,6 +29,7 @@ POSITIVE = (
     "data.prefetch_factor",
     "duration",
     "jobs",
+    "resamples",
     "sample_rate",
     "raw.sample_rate",
     "raw.channels",
@@ -143,6 +144,7 @@ class TrainKeys:
     optimizer: Any = MISSING
     scheduler: Any = None
     trainer: Any = MISSING
+    metrics: Any = None
     callbacks: Any = None
     logger: Any = None
 
@@ -177,15 +179,32 @@ class DoctorKeys:
 class EvaluateKeys:
     """Top level of configs/evaluate.yaml."""
 
-    ckpt: str = MISSING
+    ckpt: str | None = None
+    estimates: str | None = None
     split: str = MISSING
     output: str | None = None
+    references: list[str] = MISSING
+    rest: bool = MISSING
+    report: bool = MISSING
+    jobs: int | None = None
     device: str = MISSING
     engine: str = MISSING
     trust: list[str] = MISSING
     separation: SeparationKeys = field(default_factory=SeparationKeys)
     paths: PathKeys = field(default_factory=PathKeys)
+    metrics: Any = None
     data: Any = None
+
+
+@dataclass
+class CompareKeys:
+    """Top level of configs/compare.yaml."""
+
+    runs: list[str] = MISSING
+    output: str | None = None
+    confidence: float = MISSING
+    resamples: int = MISSING
+    seed: int = MISSING
 
 
 @dataclass

@@ -15,6 +15,7 @@ from torchmetrics import MeanMetric
 
 from auralflow_pl.data.tracks import sum_stems
 from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.metrics.scores import Score
 from auralflow_pl.metrics.si_sdr import is_silent, si_sdr
 from auralflow_pl.model_file import FORMAT, KEY
 from auralflow_pl.schedules import Schedule
@@ -43,6 +44,8 @@ class SeparationTask(pl.LightningModule):
         config: plain and resolved; kept in every checkpoint, so that `ckpt=` is enough later.
         channels_last: memory format of the network's maps.
         loss_weights: of the losses, by name; 1 where nothing is said.
+        metrics: by name, computed at validation beside SI-SDR and logged as `val/<name>`, the mean
+            over tracks and targets in which it is defined.
 
     Raises:
         InputError: a weight for a loss that there is not.
@@ -58,6 +61,7 @@ class SeparationTask(pl.LightningModule):
         config: Mapping[str, Any] | None = None,
         channels_last: bool = False,
         loss_weights: Mapping[str, float] | None = None,
+        metrics: Mapping[str, Score] | None = None,
     ) -> None:
         super().__init__()
         for name in loss_weights or {}:
@@ -74,6 +78,8 @@ class SeparationTask(pl.LightningModule):
             separator.network.to(memory_format=torch.channels_last)
         names = ("si_sdr", "si_sdr_gain", *(f"si_sdr/{name}" for name in separator.targets))
         self.scores = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in names})
+        others = {name: m for name, m in (metrics or {}).items() if name != "si_sdr"}
+        self.metrics = nn.ModuleDict(others)
         self.sums: dict[str, Tensor] = {}  # of the epoch, by logged name, weighted by chunks
         self.epoch_schedule: Schedule | None = None
         self.schedule_state: dict[str, Any] | None = None
@@ -182,6 +188,8 @@ class SeparationTask(pl.LightningModule):
                 self.scores["si_sdr"].update(score)
                 self.scores["si_sdr_gain"].update(gain)
                 self.scores[f"si_sdr/{name}"].update(score)
+        for metric in self.metrics.values():
+            metric.update(estimate, target, mixture, int(batch["sample_rate"]))
         return {"target": target, "estimate": estimate, "si_sdr": scores}
 
     def on_validation_epoch_end(self) -> None:
@@ -203,6 +211,11 @@ class SeparationTask(pl.LightningModule):
         for name, metric in self.scores.items():
             if metric.update_called and (several or "/" not in name):
                 self.log(f"val/{name}", metric.compute(), prog_bar=name == "si_sdr")
+            metric.reset()
+        for name, metric in self.metrics.items():
+            mean = metric.compute()
+            if torch.isfinite(mean):  # else it was undefined everywhere
+                self.log(f"val/{name}", mean.float())
             metric.reset()
 
     def configure_optimizers(self) -> Optimizer | dict[str, Any]:

@@ -172,6 +172,7 @@ def build_task(config: DictConfig) -> SeparationTask:
         settings,
         config.precision.channels_last,
         settings["loss_weights"],
+        dict(build(config.metrics or {})),
     )
 
 

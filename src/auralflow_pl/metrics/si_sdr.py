@@ -19,10 +19,12 @@ def si_sdr(estimate: Tensor, target: Tensor) -> Tensor:
     """
     eps = torch.finfo(target.dtype).eps
     energy = target.square().sum(-1)
-    floor = eps * estimate.square().sum(-1) + eps**2
     scale = (estimate * target).sum(-1) / (energy + eps**2)
     projection = scale.square() * energy
-    noise = (estimate - scale.unsqueeze(-1) * target).square().sum(-1)
+    noise = torch.addcmul(estimate, scale.unsqueeze(-1), target, value=-1).square().sum(-1)
+    floor = (
+        eps * (projection + noise) + eps**2
+    )  # the energy of the estimate, as they are orthogonal
     return 10 * torch.log10((projection + eps**3) / (noise + floor))
 
 

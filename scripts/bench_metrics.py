@@ -1,0 +1,130 @@
+"""BSS Eval against museval, and SI-SDR against torchmetrics, all in one run.
+
+python scripts/bench_metrics.py [seconds=240]
+
+Every measurement of BSS Eval has a process of its own with one thread. Time is that of its CPU, so
+that other work on the machine counts little; memory is the peak of the process above what it held
+when the sound was ready. Four stereo stems at 44.1 kHz, windows of 1 s, filters of 512 taps.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import multiprocessing
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
+
+from auralflow_pl.metrics.bss_eval import bss_eval
+from auralflow_pl.metrics.si_sdr import si_sdr
+
+RATE, STEMS, CHANNELS = 44100, 4, 2
+CHUNKS, CHUNK_SECONDS, ROUNDS = 1000, 1, 7
+
+
+class Cost(NamedTuple):
+    """What one evaluation took."""
+
+    seconds: float  # of the CPU
+    megabytes: float
+    scores: np.ndarray  # (4, targets, windows)
+
+
+def sound(seconds: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Estimates that hear the other targets and noise, and targets."""
+    torch.manual_seed(0)
+    target = torch.randn(STEMS, CHANNELS, RATE * seconds)
+    estimate = torch.empty_like(target)
+    for number in range(STEMS):
+        torch.add(target[number], target[number - 1], alpha=0.3, out=estimate[number])
+        estimate[number] += 0.1 * torch.randn(CHANNELS, RATE * seconds)
+    return estimate, target
+
+
+def memory(key: str) -> float:
+    """VmRSS or VmHWM of this process, in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(key)).split()[1]) / 1e3
+
+
+def measured(program: str, seconds: int) -> Cost:
+    """Run one program in this process."""
+    torch.set_num_threads(1)
+    estimate, target = sound(seconds)
+    if program == "museval":
+        metrics = museval_metrics()
+        target, estimate = (x.double().movedim(1, 2).numpy() for x in (target, estimate))
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before, start = memory("VmRSS"), time.process_time()
+    if program == "museval":
+        scores = np.stack(metrics.bss_eval(target, estimate, RATE, RATE)[:4])
+    else:
+        scores = torch.stack(bss_eval(estimate, target, RATE, RATE)).numpy()
+    return Cost(time.process_time() - start, memory("VmHWM") - before, scores)
+
+
+def museval_metrics() -> object:
+    """museval/metrics.py alone; the rest of museval needs ffmpeg."""
+    folder = importlib.util.find_spec("museval").submodule_search_locations[0]
+    spec = importlib.util.spec_from_file_location("museval_metrics", Path(folder) / "metrics.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(program: str, seconds: int) -> Cost:
+    """In a process of its own, with one thread in NumPy too."""
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(measured, (program, seconds))
+
+
+def bench_bss_eval(seconds: int) -> None:
+    """Time, memory and agreement."""
+    costs = {}
+    for program, length in (("ours", seconds // 4), ("ours", seconds), ("museval", seconds)):
+        cost = costs[program, length] = run(program, length)
+        print(
+            f"{program:<8} {length:>4} s of sound: {cost.seconds:7.1f} s, {cost.megabytes:6.0f} MB",
+            flush=True,
+        )
+    short, ours, theirs = costs.values()
+    print(f"time: museval / ours = {theirs.seconds / ours.seconds:.1f}")
+    print(f"memory: ours / museval = {ours.megabytes / theirs.megabytes:.2f}")
+    print(f"four times the length: {ours.seconds / short.seconds:.1f} times the time")
+    print(f"largest difference: {np.abs(ours.scores - theirs.scores).max():.1e} dB")
+
+
+def bench_si_sdr() -> None:
+    """Alternating rounds, medians."""
+    torch.set_num_threads(1)
+    estimate, target = torch.randn(2, CHUNKS, CHUNK_SECONDS * RATE)
+    functions = {"ours": si_sdr, "torchmetrics": scale_invariant_signal_distortion_ratio}
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(ROUNDS):
+        for name, function in functions.items():
+            start = time.process_time()
+            function(estimate, target)
+            times[name].append(time.process_time() - start)
+    ours, theirs = (statistics.median(times[name]) for name in ("ours", "torchmetrics"))
+    print(f"SI-SDR of {CHUNKS} chunks: ours / torchmetrics = {ours / theirs:.2f} of the time")
+
+
+def main() -> None:
+    """Print ratios."""
+    arguments = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
+    if not arguments.keys() <= {"seconds"}:
+        sys.exit("error: expected seconds=<number>")
+    bench_si_sdr()
+    bench_bss_eval(int(arguments.get("seconds", 240)))
+
+
+if __name__ == "__main__":
+    main()

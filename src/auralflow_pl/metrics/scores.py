@@ -1,0 +1,265 @@
+"""Scores by name: what `evaluate` and validation measure, as metrics of torchmetrics."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from auralflow_pl.metrics.bss_eval import bss_eval
+from auralflow_pl.metrics.ratios import leak_level, log_wmse, si_snr, snr, usdr
+from auralflow_pl.metrics.si_sdr import is_silent, si_sdr
+
+
+class Sounds(NamedTuple):
+    """What is measured."""
+
+    estimate: Tensor  # (..., targets, channels, time)
+    target: Tensor  # the same shape
+    mixture: Tensor  # (..., channels, time)
+    sample_rate: int  # Hz
+
+    def windows(self, frames: int) -> Sounds:
+        """The windows of `frames` samples that fit in, as another axis in front."""
+        frames = min(frames, self.target.shape[-1])
+        parts = (x.unfold(-1, frames, frames).movedim(-2, 0) for x in self[:3])
+        return Sounds(*parts, self.sample_rate)
+
+
+class Heading(NamedTuple):
+    """What a column of a table means."""
+
+    name: str  # of the column
+    label: str
+    unit: str
+    definition: str
+    higher_is_better: bool = True
+
+
+class Measured(NamedTuple):
+    """Values of one heading; NaN where undefined."""
+
+    value: Tensor  # (targets,)
+    frames: Tensor  # (targets, windows)
+
+
+class Score(Metric):
+    """Mean over updates and targets of what is defined; how much is not, is in `undefined`.
+
+    Args:
+        window_seconds: of the windows in `measure`.
+    """
+
+    headings: tuple[Heading, ...]  # the first one is the value of the metric
+    total: Tensor
+    count: Tensor
+    undefined: Tensor
+
+    def __init__(self, window_seconds: float = 1.0) -> None:
+        super().__init__()
+        self.window_seconds = self.hop_seconds = window_seconds
+        for name in ("total", "count", "undefined"):
+            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    @abstractmethod
+    def values(self, sounds: Sounds) -> Tensor:
+        """`(..., targets)`, NaN where undefined."""
+
+    def measure(self, sounds: Sounds) -> dict[str, Measured]:
+        """Values of whole signals without leading axes, and of their windows, by heading."""
+        window = round(self.window_seconds * sounds.sample_rate)
+        parts = self.values(sounds.windows(window)).transpose(0, 1)
+        return {self.headings[0].name: Measured(self.values(sounds), parts)}
+
+    def update(self, estimate: Tensor, target: Tensor, mixture: Tensor, sample_rate: int) -> None:
+        """Add signals; shapes as in `Sounds`."""
+        values = self.values(Sounds(estimate, target, mixture, sample_rate)).double()
+        defined = values.isfinite()
+        self.total += values[defined].sum()
+        self.count += defined.sum()
+        self.undefined += (~defined).sum()
+
+    def compute(self) -> Tensor:
+        """The mean; NaN if nothing was defined."""
+        return self.total / self.count
+
+
+class Ratio(Score):
+    """A ratio over all channels and samples of a signal; undefined for a silent target."""
+
+    @abstractmethod
+    def ratio(self, estimate: Tensor, target: Tensor) -> Tensor:
+        """`(..., time)` to `(...)`."""
+
+    def values(self, sounds: Sounds) -> Tensor:
+        """`(..., targets)`."""
+        estimate, target = sounds.estimate.flatten(-2), sounds.target.flatten(-2)
+        silent = is_silent(target)
+        return torch.where(silent, torch.nan, self.ratio(estimate, target))
+
+
+class SISDR(Ratio):
+    """See `si_sdr`."""
+
+    headings = (
+        Heading(
+            "si_sdr",
+            "SI-SDR",
+            "dB",
+            "scaled target against the rest of the estimate (Le Roux et al., 2019)",
+        ),
+    )
+
+    def ratio(self, estimate: Tensor, target: Tensor) -> Tensor:
+        """`(..., time)` to `(...)`."""
+        return si_sdr(estimate, target)
+
+
+class SISNR(Ratio):
+    """See `si_snr`."""
+
+    headings = (
+        Heading(
+            "si_snr",
+            "SI-SNR",
+            "dB",
+            "SI-SDR of signals without their mean (Luo and Mesgarani, 2018)",
+        ),
+    )
+
+    def ratio(self, estimate: Tensor, target: Tensor) -> Tensor:
+        """`(..., time)` to `(...)`."""
+        return si_snr(estimate, target)
+
+
+class SNR(Ratio):
+    """See `snr`."""
+
+    headings = (
+        Heading("snr", "SNR", "dB", "target against the difference of the estimate from it"),
+    )
+
+    def ratio(self, estimate: Tensor, target: Tensor) -> Tensor:
+        """`(..., time)` to `(...)`."""
+        return snr(estimate, target)
+
+
+class SDR(Ratio):
+    """See `usdr`."""
+
+    headings = (
+        Heading(
+            "sdr",
+            "SDR (MDX)",
+            "dB",
+            "target against the difference of the estimate from it, over the whole song, as in the "
+            "Music Demixing Challenges (Mitsufuji et al., 2022), also called uSDR",
+        ),
+    )
+
+    def ratio(self, estimate: Tensor, target: Tensor) -> Tensor:
+        """`(..., time)` to `(...)`."""
+        return usdr(estimate, target)
+
+
+class LogWMSE(Score):
+    """See `log_wmse`; the mean over channels."""
+
+    headings = (
+        Heading(
+            "log_wmse",
+            "log-WMSE",
+            "",
+            "error behind a filter for the sensitivity of hearing, relative to the mixture, also "
+            "where the target is silent (Nomono, 2023)",
+        ),
+    )
+
+    def values(self, sounds: Sounds) -> Tensor:
+        """`(..., targets)`."""
+        mixture = sounds.mixture.unsqueeze(-3)
+        return log_wmse(sounds.estimate, sounds.target, mixture, sounds.sample_rate).mean(-1)
+
+
+class Leak(Score):
+    """See `leak_level`; the windows are those in which the target is silent."""
+
+    higher_is_better = False
+    headings = (
+        Heading(
+            "leak",
+            "leak",
+            "dB",
+            "estimate against the mixture, over the windows in which the target is silent",
+            higher_is_better=False,
+        ),
+    )
+
+    def values(self, sounds: Sounds) -> Tensor:
+        """`(..., targets)`."""
+        mixture = sounds.mixture.unsqueeze(-3).expand_as(sounds.target)
+        parts = (sounds.estimate, sounds.target, mixture)
+        channels = sounds.target.shape[-2]
+        window = channels * round(self.window_seconds * sounds.sample_rate)
+        # Channels become neighbours in time, so that they share the windows.
+        return leak_level(*(x.transpose(-1, -2).flatten(-2) for x in parts), window)
+
+
+class BSSEval(Score):
+    """See `bss_eval`; the median over the windows in which it is defined.
+
+    Args:
+        window_seconds: length of a window.
+        hop_seconds: from one window to the next.
+        taps: length of the filters in samples.
+        framewise_filters: version 3 instead of version 4.
+        all_audible: leave out windows in which any target is silent, as museval does.
+    """
+
+    headings = (
+        Heading("bss_sdr", "BSS SDR", "dB", "BSS Eval: target against all distortion"),
+        Heading("bss_isr", "BSS ISR", "dB", "BSS Eval: target against its spatial distortion"),
+        Heading("bss_sir", "BSS SIR", "dB", "BSS Eval: target, filtered, against interference"),
+        Heading("bss_sar", "BSS SAR", "dB", "BSS Eval: what filters explain against artifacts"),
+    )
+
+    def __init__(
+        self,
+        window_seconds: float = 1.0,
+        hop_seconds: float = 1.0,
+        taps: int = 512,
+        framewise_filters: bool = False,
+        all_audible: bool = False,
+    ) -> None:
+        super().__init__(window_seconds)
+        self.hop_seconds, self.taps = hop_seconds, taps
+        self.framewise_filters, self.all_audible = framewise_filters, all_audible
+
+    def frames(self, sounds: Sounds) -> dict[str, Tensor]:
+        """`(..., targets, windows)` by heading."""
+        scores = bss_eval(
+            sounds.estimate,
+            sounds.target,
+            round(self.window_seconds * sounds.sample_rate),
+            round(self.hop_seconds * sounds.sample_rate),
+            self.taps,
+            self.framewise_filters,
+            all_audible=self.all_audible,
+        )
+        return {h.name: part for h, part in zip(self.headings, scores, strict=True)}
+
+    def values(self, sounds: Sounds) -> Tensor:
+        """Medians of the SDR, `(..., targets)`."""
+        return median(self.frames(sounds)["bss_sdr"])
+
+    def measure(self, sounds: Sounds) -> dict[str, Measured]:
+        """Medians over windows, and the windows, of all four ratios."""
+        return {name: Measured(median(part), part) for name, part in self.frames(sounds).items()}
+
+
+def median(frames: Tensor) -> Tensor:
+    """Over the last axis, between the two middle ones if their number is even; NaN are left out."""
+    return torch.nanquantile(frames, 0.5, dim=-1)

@@ -1,0 +1,125 @@
+"""Self-contained HTML pages: style, data and script in one file that needs no network."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from typing import Any
+
+from auralflow_pl.metrics.scores import Heading
+from auralflow_pl.report.comparison import Comparison
+from auralflow_pl.report.tables import Aggregate
+from auralflow_pl.scoring import TrackScores
+
+# Nothing may be fetched, whatever a name in the data says.
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "
+    "media-src data:"
+)
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<link rel="icon" href="data:,">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+{body}
+<script type="application/json" id="data">{data}</script>
+<script>
+{script}</script>
+</body>
+</html>
+"""
+
+
+def page(name: str, title: str, subtitle: str, data: Mapping[str, Any]) -> str:
+    """The page `<name>.html` with `<name>.js` and its data.
+
+    Args:
+        name: of the files in this package.
+        title: plain text.
+        subtitle: plain text.
+        data: for the script; without NaN or infinity.
+    """
+    title = html.escape(title)
+    body = read(f"{name}.html").format(title=title, subtitle=html.escape(subtitle))
+    content = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
+    script = read("drawing.js") + read(f"{name}.js")
+    style = read("page.css")
+    return PAGE.format(
+        policy=POLICY, title=title, style=style, body=body, data=content, script=script
+    )
+
+
+def read(name: str) -> str:
+    """A file of this package."""
+    return (files("auralflow_pl.report") / name).read_text(encoding="utf-8")
+
+
+def evaluation_page(
+    title: str,
+    subtitle: str,
+    tracks: Sequence[TrackScores],
+    found: Sequence[Aggregate],
+    headings: Sequence[Heading],
+    hops: Mapping[str, float],
+    moments: Sequence[Mapping[str, Any]],
+) -> str:
+    """The report of an evaluation.
+
+    Args:
+        title: of the page.
+        subtitle: what was evaluated on what.
+        tracks: their scores.
+        found: averages over them.
+        headings: of the metrics; the first one is shown first.
+        hops: seconds from one window to the next, by heading.
+        moments: excerpts to listen to, see `excerpts.Moment`.
+    """
+    rows = [
+        {"track": t.track, "target": s.target, "values": s.values, "frames": s.frames}
+        for t in tracks
+        for s in t.targets
+    ]
+    candidates = list(dict.fromkeys(name for one in found for name in one.values))
+    data = {
+        "headings": [h._asdict() for h in headings],
+        "aggregates": [a._asdict() | {"heading": a.heading.name} for a in found],
+        "candidates": candidates,
+        "rows": rows,
+        "hops": dict(hops),
+        "moments": list(moments),
+    }
+    return page("evaluation", title, subtitle, data)
+
+
+def comparison_page(names: Sequence[str], found: Sequence[Comparison], confidence: float) -> str:
+    """The report of a comparison.
+
+    Args:
+        names: of the runs, the first of which the others are compared with.
+        found: differences.
+        confidence: of their intervals.
+    """
+    comparisons = [
+        asdict(one)
+        | {
+            "heading": one.heading._asdict(),
+            "differences": one.differences,
+            "wins": one.wins,
+            "outcome": one.outcome,
+            "verdict": one.verdict(confidence),
+        }
+        for one in found
+    ]
+    subtitle = f"{', '.join(names[1:])} against {names[0]}, track by track"
+    data = {"confidence": confidence, "comparisons": comparisons}
+    return page("comparison", "Comparison", subtitle, data)

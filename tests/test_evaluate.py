@@ -1,0 +1,258 @@
+"""The command `evaluate`: caches, processes, folders of estimates, museval's layout."""
+
+import csv
+import json
+import math
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torchmetrics.functional.audio import signal_noise_ratio
+
+from auralflow_pl.audio.reading import read_audio
+from museval_code import museval_bss_eval
+from support import REPOSITORY, python
+
+STEMS = ("vocals", "drums", "bass", "other")
+
+
+def rows(folder):
+    with (folder / "eval.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def estimates(songs, tmp_path):
+    """Stems of some other tool: each hears a little of all the others, and noise."""
+    root = tmp_path / "estimates"
+    for song in (songs / "test").iterdir():
+        mixture, rate = soundfile.read(song / "mixture.wav")
+        (root / song.name).mkdir(parents=True)
+        for stem in STEMS:
+            sound = 0.8 * soundfile.read(song / f"{stem}.wav")[0] + 0.1 * mixture
+            sound += 0.01 * np.random.default_rng(0).standard_normal(sound.shape)
+            soundfile.write(root / song.name / f"{stem}.wav", sound, rate, "FLOAT")
+    return root
+
+
+@pytest.fixture
+def evaluate(command, estimates, songs, tmp_path):
+    def call(*arguments, output="eval"):
+        given = [f"estimates={estimates}", "data=stem_folder", f"data.root={songs}"]
+        done = command(
+            "evaluate", *given, f"output={tmp_path / output}", "report=false", *arguments
+        )
+        assert done.code == 0, done.err
+        return tmp_path / output
+
+    return call
+
+
+def test_stems_of_another_tool_agree_with_museval_and_torchmetrics(evaluate, estimates, songs):
+    folder = evaluate(
+        "metrics=[snr,bss_eval]",
+        "references=[mixture]",
+        "metrics.bss_eval.taps=64",
+        "metrics.bss_eval.all_audible=true",
+    )
+    sound, song = {}, sorted(p.name for p in estimates.iterdir())[0]
+    for kind, root in (("estimate", estimates), ("target", songs / "test")):
+        sound[kind] = torch.stack([read_audio(root / song / f"{s}.wav").samples for s in STEMS])
+    rate = read_audio(estimates / song / "vocals.wav").sample_rate
+    theirs = museval_bss_eval(sound["estimate"], sound["target"], rate, rate, 64)
+    table = [row for row in rows(folder) if row["track"] == song]
+    assert [row["target"] for row in table] == list(STEMS)
+    for number, row in enumerate(table):
+        for name, frames in zip(("sdr", "isr", "sir", "sar"), theirs[:, number], strict=True):
+            median = torch.nanquantile(frames[frames.isfinite()], 0.5)
+            assert float(row[f"bss_{name}"]) == pytest.approx(float(median), abs=1e-4)
+        snr = signal_noise_ratio(*(sound[k][number].flatten() for k in ("estimate", "target")))
+        assert float(row["snr"]) == pytest.approx(float(snr), abs=1e-3)
+
+
+def test_museval_reads_its_layout(evaluate, tmp_path):
+    """In a process of its own, and with an `ffmpeg` that museval only looks for."""
+    folder = evaluate("metrics=[bss_eval]", "references=[]", "metrics.bss_eval.taps=16")
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("ffmpeg", "ffprobe"):
+        (tools / name).write_text("#!/bin/sh\nexit 0\n")
+        (tools / name).chmod(0o755)
+    code = (
+        "import sys, museval\n"
+        "store = museval.EvalStore()\n"
+        "store.add_eval_dir(sys.argv[1])\n"
+        "scores = store.agg_frames_scores()\n"
+        "print(scores.to_json())\n"
+        "print(repr(store))\n"
+    )
+    path = f"{tools}:/usr/bin:/bin"
+    done = python("-W", "ignore", "-c", code, folder / "museval", PATH=path)
+    assert done.code == 0, done.err
+    theirs = json.loads(done.out.splitlines()[0])
+    for row in rows(folder):
+        key = f"('{row['track']}', '{row['target']}', 'SDR')"
+        assert theirs[key] == pytest.approx(float(row["bss_sdr"]), abs=1e-3)
+    assert "median over tracks" in done.out
+
+
+def test_a_second_run_computes_nothing_and_a_changed_file_one_track(evaluate, estimates):
+    folder = evaluate()
+    first, stamps = (folder / "eval.csv").read_bytes(), times(folder)
+    assert len(stamps) == 2
+    evaluate()
+    assert times(folder) == stamps
+    assert (folder / "eval.csv").read_bytes() == first
+    shutil.copy(estimates / "song000" / "drums.wav", estimates / "song000" / "vocals.wav")
+    evaluate()
+    assert len(times(folder)) == 3
+    assert (folder / "eval.csv").read_bytes() != first
+    evaluate("metrics=[snr]")
+    assert len(times(folder)) == 5
+
+
+def times(folder):
+    return {p.name: p.stat().st_mtime_ns for p in (folder / "tracks").iterdir()}
+
+
+def test_two_processes_give_the_same_files(evaluate):
+    one, two = evaluate("jobs=1", output="one"), evaluate("jobs=2", output="two")
+    for name in ("eval.csv", "eval.json"):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+    assert times(one).keys() == times(two).keys()
+
+
+def test_a_killed_evaluation_goes_on(evaluate, estimates, songs, tmp_path):
+    whole = evaluate(output="whole")
+    folder = tmp_path / "killed"
+    arguments = [f"estimates={estimates}", "data=stem_folder", f"data.root={songs}"]
+    running = subprocess.Popen(
+        [sys.executable, "evaluate.py", *arguments, f"output={folder}", "report=false"],
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while running.poll() is None and not list(folder.glob("tracks/*.json")):
+        time.sleep(0.005)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    before = {p.name: p.stat().st_mtime_ns for p in folder.glob("tracks/*.json")}
+    assert before
+    evaluate(output="killed")
+    after = times(folder)
+    assert {name: after[name] for name in before} == before
+    for name in ("eval.csv", "eval.json"):
+        assert (folder / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_silence_is_null_and_counted(evaluate, songs, estimates, tmp_path, command):
+    quiet = tmp_path / "quiet" / "test"
+    shutil.copytree(songs / "test", quiet)
+    (quiet / "song000" / "mixture.wav").unlink()
+    sound, rate = soundfile.read(quiet / "song000" / "vocals.wav")
+    soundfile.write(quiet / "song000" / "vocals.wav", 0 * sound, rate)
+    folder = evaluate(
+        f"data.root={tmp_path / 'quiet'}",
+        "metrics=[si_sdr,leak,bss_eval]",
+        "metrics.bss_eval.taps=16",
+    )
+    text = (folder / "eval.json").read_text()
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    content = json.loads(text)
+    first = content["tracks"][0]["targets"]
+    assert first[0]["values"]["si_sdr"]["estimate"] is None
+    assert first[0]["values"]["leak"]["estimate"] < 0
+    assert all(t["values"]["bss_sdr"]["estimate"] is not None for t in first[1:])
+    one = content["aggregates"][0]
+    assert (one["target"], one["heading"], one["name"]) == ("vocals", "si_sdr", "mean over tracks")
+    assert (one["tracks"], one["undefined"]) == (1, 1)
+    assert rows(folder)[0]["si_sdr"] == ""
+
+
+def test_aggregates_and_share_of_the_gap(evaluate):
+    folder = evaluate("metrics=[sdr]")
+    content = json.loads((folder / "eval.json").read_text())
+    table = [row for row in rows(folder) if row["target"] == "drums"]
+    mean = next(
+        a
+        for a in content["aggregates"]
+        if (a["target"], a["name"]) == ("drums", "mean over tracks")
+    )
+    values = {
+        name: sum(float(row[column]) for row in table) / len(table)
+        for name, column in (
+            ("estimate", "sdr"),
+            ("mixture", "sdr_mixture"),
+            ("oracle", "sdr_oracle"),
+        )
+    }
+    for name, value in values.items():
+        assert mean["values"][name] == pytest.approx(value, abs=1e-4)
+    gap = (values["estimate"] - values["mixture"]) / (values["oracle"] - values["mixture"])
+    assert mean["gap"] == pytest.approx(gap, abs=1e-3)
+    assert values["mixture"] < values["estimate"]
+    assert math.isfinite(mean["values"]["ibm"])
+    assert mean["values"]["phase"] > values["mixture"]
+
+
+def test_the_accompaniment_of_a_single_target(command, ckpt, songs, tmp_path):
+    done = command(
+        "evaluate",
+        f"ckpt={ckpt}",
+        f"output={tmp_path}",
+        "metrics=[bss_eval,si_sdr]",
+        "metrics.bss_eval.taps=16",
+        "references=[mixture]",
+        "rest=true",
+        "report=false",
+    )
+    assert done.code == 0, done.err
+    table = rows(tmp_path)
+    assert [row["target"] for row in table[:2]] == ["vocals", "accompaniment"]
+    stems = [soundfile.read(songs / "test" / "song000" / f"{s}.wav")[0].T for s in STEMS]
+    mixture = read_audio(songs / "test" / "song000" / "mixture.wav").samples.double()
+    target = mixture - torch.from_numpy(stems[0])
+    from auralflow_pl.metrics.si_sdr import si_sdr
+
+    expected = float(si_sdr(mixture.flatten(), target.flatten()))
+    assert float(table[1]["si_sdr_mixture"]) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "missing required key: ckpt; pass either ckpt=... or estimates=<folder>"),
+        (["estimates=nowhere"], "estimates: of which data set?"),
+        (["ckpt=x", "references=[mixtur]"], "references=mixtur: did you mean 'mixture'?"),
+        (["ckpt=x", "metrics=[si_sdn]"], "metrics=si_sdn: no such option, did you mean"),
+        (["ckpt=x", "metrics=[]"], "metrics: none; expected some"),
+        (["ckpt=x", "jobs=0"], "jobs=0: expected more than 0"),
+    ],
+)
+def test_mistakes_are_named(command, arguments, message):
+    assert message in command("evaluate", *arguments).error
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda p: shutil.rmtree(p / "song001"), "no folder song001 for this track"),
+        (lambda p: (p / "song001" / "bass.wav").unlink(), "no file for bass"),
+        (lambda p: soundfile.write(p / "song001" / "bass.wav", [[0.0, 0.0]] * 9, 8000), "8000 Hz"),
+        (lambda p: soundfile.write(p / "song001" / "bass.wav", [[0.0, 0.0]] * 9, 44100), "samples"),
+        (lambda p: (p / "song000" / "basss.wav").write_text("x"), "target=basss: no such stem"),
+    ],
+)
+def test_faulty_estimates_are_named(command, estimates, songs, tmp_path, spoil, message):
+    spoil(estimates)
+    given = [f"estimates={estimates}", "data=stem_folder", f"data.root={songs}"]
+    done = command("evaluate", *given, f"output={tmp_path / 'eval'}", "report=false")
+    assert message in done.error
+    assert not (tmp_path / "eval" / "eval.csv").exists()
