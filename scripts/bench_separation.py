@@ -6,7 +6,7 @@ python scripts/bench_separation.py [part=memory,overhead,seams] [minutes=10,100,
 memory: peak resident memory and CPU time of the command, each run in a process of its own, by the
     length of a stereo file: with a tiny network for `minutes`, with those of configs/model for
     `network_minutes`.
-overhead: time of the whole path (reading, resampling, windows, transforms, writing, reports) as a
+overhead: CPU time of the whole path (reading, resampling, windows, transforms, writing, reports) as a
     ratio to the network alone on the same windows; alternating rounds, medians.
 seams: signal to difference, in dB, between separation in windows and a single pass, in the span of
     every seam.
@@ -33,7 +33,8 @@ from auralflow_pl.checkpoint import build_separator
 from auralflow_pl.config import config_dir, plain
 from auralflow_pl.model_file import FORMAT, KEY, WEIGHTS
 from auralflow_pl.separation import Separator
-from auralflow_pl.stem_job import Model, Options, StemJob
+from auralflow_pl.stem_job import Options, StemJob
+from auralflow_pl.stem_report import Model
 
 RATE, ROUNDS = 44100, 3
 DEFAULTS = {
@@ -116,17 +117,17 @@ def memory(
     (_, start), *rows = rows
     for length, (peak, seconds) in zip(minutes, rows, strict=True):
         each = (seconds - start) / length
-        print(f"{label:<13}{length:>6.0f} min: peak {peak:.0f} MB, {each:.3f} CPU seconds a minute")
+        print(f"{label:<16}{length:>6.0f} min: peak {peak:.0f} MB, {each:.3f} CPU seconds a minute")
     growth = rows[-1][0] - rows[0][0]
     linear = (rows[-1][1] - start) / minutes[-1] / ((rows[0][1] - start) / minutes[0])
-    print(f"{label:<13}memory +{growth:.0f} MB, time per minute times {linear:.3f}", flush=True)
+    print(f"{label:<16}memory {growth:+.0f} MB, time per minute times {linear:.3f}", flush=True)
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Time of `work`."""
-    start = time.perf_counter()
+    """CPU time of `work`, which other programs do not disturb much."""
+    start = time.process_time()
     work()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 @torch.inference_mode()

@@ -25,7 +25,8 @@ from auralflow_pl.engine import choose_engine
 from auralflow_pl.errors import InputError
 from auralflow_pl.memory import fit_memory, is_shortage
 from auralflow_pl.progress import Progress
-from auralflow_pl.stem_job import Model, Options, StemJob, model_digest
+from auralflow_pl.stem_job import Options, StemJob
+from auralflow_pl.stem_report import Model, model_digest
 
 log = logging.getLogger(__name__)
 

@@ -18,15 +18,13 @@ from torch import Tensor, nn
 from auralflow_pl.audio.resampling import resampled
 from auralflow_pl.errors import Cancelled, InputError
 from auralflow_pl.models.base import MaskEstimator
+from auralflow_pl.signal.cutting import choose_windows
 from auralflow_pl.signal.overlap_add import Windows, overlap_add
 from auralflow_pl.signal.stft import STFT
-from auralflow_pl.streams import aligned, delay, skip
+from auralflow_pl.streams import Audio, Signal, aligned, checked, delay, skip
 
-Audio = Tensor | np.ndarray
 Progress = Callable[[float], bool | None]
 
-WINDOW_SECONDS, OVERLAP = 30.0, 0.25  # where a network does not say what it sees
-SHORTEST_FRAMES, LONGEST_FRAMES = 600, 2600  # where it does: 7 s and 30 s at a hop of 512
 LONGEST_SHIFT_SECONDS = 0.5
 
 
@@ -129,7 +127,14 @@ class Separator(nn.Module):
         self.channels = channels
         self.batch_size = batch_size
         self.precision = precision
-        self.windows = choose_windows(network, stft, sample_rate, window_seconds, overlap)
+        self.windows = choose_windows(
+            stft,
+            network.frame_multiple,
+            network.frame_reach,
+            sample_rate,
+            window_seconds,
+            overlap,
+        )
         places = torch.Generator().manual_seed(seed)
         longest = round(LONGEST_SHIFT_SECONDS * sample_rate)
         moved = torch.randint(1, longest + 1, (shifts - 1,), generator=places)
@@ -270,81 +275,3 @@ class Separator(nn.Module):
                 for channel in range(windows.shape[1])
             )
             return torch.stack([part.estimate.mean(-2) for part in alone], dim=2)
-
-
-class Signal:
-    """The blocks of a signal as checked float32 tensors; counts what has passed.
-
-    Args:
-        blocks: `(channels, time)` each, tensors or arrays.
-        record: keep the gradients of the blocks.
-    """
-
-    def __init__(self, blocks: Iterable[Audio], record: bool) -> None:
-        self.blocks, self.record = blocks, record
-        self.channels = self.time = 0
-        self.arrays = self.ended = False
-
-    def __iter__(self) -> Iterator[Tensor]:
-        for block in self.blocks:
-            self.arrays = isinstance(block, np.ndarray)
-            tensor = checked(block)
-            if tensor.ndim != 2 or self.channels not in (0, tensor.shape[0]):
-                raise InputError(
-                    f"block of shape {tuple(tensor.shape)}: expected (channels, time), with as "
-                    "many channels as the blocks before"
-                )
-            self.channels = tensor.shape[0]
-            self.time += tensor.shape[1]
-            yield tensor if self.record else tensor.detach()
-        self.ended = True
-        if self.time == 0:
-            raise InputError("a signal without samples: expected at least one")
-
-
-def checked(audio: Audio) -> Tensor:
-    """Tensors and arrays `(..., channels, time)` as float32.
-
-    Raises:
-        InputError: no axis of channels, no channels, or integers.
-    """
-    if audio.ndim < 2 or 0 in audio.shape[:-1]:
-        raise InputError(f"audio of shape {tuple(audio.shape)}: expected (..., channels, time)")
-    tensor = torch.from_numpy(audio) if isinstance(audio, np.ndarray) else audio
-    if not tensor.is_floating_point():
-        raise InputError(
-            f"audio of {tensor.dtype}: expected floats in [-1, 1]; divide 16-bit integers by 32768"
-        )
-    return tensor.float()
-
-
-def choose_windows(
-    network: MaskEstimator,
-    stft: STFT,
-    sample_rate: int,
-    window_seconds: float | None,
-    overlap: float | None,
-) -> Windows:
-    """How signals are cut for a network.
-
-    Where the network says what it sees (`frame_reach`), that is the context, and a window is ten
-    times as long, so that a quarter of the work is done twice; but memory sets a limit to windows,
-    and contexts are at most an eighth of them. Otherwise, windows of 30 s share a quarter.
-    """
-    align = stft.hop_length * network.frame_multiple
-    reach = None if network.frame_reach is None else network.frame_reach * stft.hop_length
-    seen = None if reach is None else reach + stft.n_fft
-    if window_seconds is not None:
-        time = window_seconds * sample_rate
-    elif seen is not None:
-        time = min(
-            max(10 * seen, SHORTEST_FRAMES * stft.hop_length), LONGEST_FRAMES * stft.hop_length
-        )
-    else:
-        time = WINDOW_SECONDS * sample_rate
-    length = max(2, round(time / align)) * align
-    if overlap is None and seen is not None:
-        return Windows(length, min(seen, length // 8), length // 40, align)
-    shared = int((OVERLAP if overlap is None else overlap) * length)
-    context = 2 * shared // 5
-    return Windows(length, context, shared - 2 * context, align)

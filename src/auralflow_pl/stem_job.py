@@ -5,19 +5,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import tee
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from auralflow_pl import __version__
-from auralflow_pl.audio.checks import check_file
 from auralflow_pl.audio.reading import Source, Span, open_pipe, open_source
 from auralflow_pl.audio.resampling import resampled
 from auralflow_pl.audio.staging import publish, tidy, workshop
@@ -26,7 +24,14 @@ from auralflow_pl.audio.writing import check_encoding, choose_encoding
 from auralflow_pl.catalogue import Job, Template
 from auralflow_pl.consistency import consistent
 from auralflow_pl.errors import Cancelled, InputError
-from auralflow_pl.separation import Separator
+from auralflow_pl.stem_report import (
+    Model,
+    described,
+    described_model,
+    described_stems,
+    file_digest,
+    speed,
+)
 from auralflow_pl.streams import aligned
 
 REPORT_FORMAT = 1
@@ -55,16 +60,6 @@ class Options:
     duration: float | None = None
     pcm: tuple[str, int, int] | None = None  # of standard input; see `open_pipe`
     wiener: bool = False  # make the estimates sum to the mixture
-
-
-@dataclass(frozen=True)
-class Model:
-    """A checkpoint that is ready to separate."""
-
-    path: str
-    sha256: str
-    separator: Separator
-    settings: Mapping[str, Any]  # of the separator, as far as they change the result
 
 
 class StemJob:
@@ -297,84 +292,3 @@ class Excerpt:
     def sound(self) -> Tensor:
         """What was kept, `(..., time)`."""
         return torch.cat(self.parts, -1)
-
-
-def model_digest(path: Path) -> str:
-    """SHA-256 of a checkpoint, or of the files of an exported folder."""
-    if not path.is_dir():
-        return file_digest(path)
-    parts = [f"{p.name} {file_digest(p)}" for p in sorted(path.iterdir()) if p.is_file()]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file.
-
-    Raises:
-        InputError: there is none.
-    """
-    check_file(path)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def described(source: Source) -> dict[str, Any]:
-    """The input, for the report."""
-    return {
-        "sample_rate": source.sample_rate,
-        "channels": source.channels,
-        "subtype": source.subtype,
-        "tags": dict(source.tags),
-    }
-
-
-def described_model(model: Model) -> dict[str, Any]:
-    """A model, for the report."""
-    windows, rate = model.separator.windows, model.separator.sample_rate
-    return {
-        "ckpt": model.path,
-        "sha256": model.sha256,
-        "targets": list(model.separator.targets),
-        "settings": dict(model.settings),
-        "window_seconds": round(windows.length / rate, 3),
-        "context_seconds": round(windows.context / rate, 3),
-    }
-
-
-def described_stems(writer: StemWriter, finals: Mapping[str, Path], folder: Path) -> dict[str, Any]:
-    """What was written, for the report; files relative to its folder."""
-    files, layout = writer.files, writer.layout
-    steps = files.encoding.steps
-    stems = {
-        name: {
-            "file": os.path.relpath(finals[name], folder),
-            "bytes": path.stat().st_size,
-            "peak": round(files.peaks[name], 6),
-            "loudness_lufs": rounded(files.meters[name].integrated()),
-        }
-        for name, path in files.paths.items()
-    }
-    return {
-        "output": {
-            "format": files.encoding.form,
-            "subtype": files.encoding.subtype,
-            "sample_rate": layout.sample_rate,
-            "channels": layout.channels,
-            "frames": files.frames,
-            "gain": writer.gain,
-        },
-        "stems": stems,
-        "null_error": files.null_error if layout.residual else None,
-        "null_error_steps": files.null_error * steps if layout.residual and steps else None,
-    }
-
-
-def rounded(value: float | None) -> float | None:
-    """Two decimals."""
-    return None if value is None else round(value, 2)
-
-
-def speed(seconds: float, writer: StemWriter) -> dict[str, float]:
-    """Time that was needed, and how many times faster than the music it was."""
-    music = writer.files.frames / writer.layout.sample_rate
-    return {"seconds": round(seconds, 3), "times_real_time": round(music / seconds, 2)}

@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
+
+from auralflow_pl.errors import InputError
+
+Audio = Tensor | np.ndarray
 
 
 class Queue:
@@ -94,3 +99,49 @@ def aligned(streams: Sequence[Iterable[Tensor]]) -> Iterator[tuple[Tensor, ...]]
                 queue.push(block)
         length = min(map(len, queues))
         yield tuple(queue.take(length) for queue in queues)
+
+
+class Signal:
+    """The blocks of a signal as checked float32 tensors; counts what has passed.
+
+    Args:
+        blocks: `(channels, time)` each, tensors or arrays.
+        record: keep the gradients of the blocks.
+    """
+
+    def __init__(self, blocks: Iterable[Audio], record: bool) -> None:
+        self.blocks, self.record = blocks, record
+        self.channels = self.time = 0
+        self.arrays = self.ended = False
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for block in self.blocks:
+            self.arrays = isinstance(block, np.ndarray)
+            tensor = checked(block)
+            if tensor.ndim != 2 or self.channels not in (0, tensor.shape[0]):
+                raise InputError(
+                    f"block of shape {tuple(tensor.shape)}: expected (channels, time), with as "
+                    "many channels as the blocks before"
+                )
+            self.channels = tensor.shape[0]
+            self.time += tensor.shape[1]
+            yield tensor if self.record else tensor.detach()
+        self.ended = True
+        if self.time == 0:
+            raise InputError("a signal without samples: expected at least one")
+
+
+def checked(audio: Audio) -> Tensor:
+    """Tensors and arrays `(..., channels, time)` as float32.
+
+    Raises:
+        InputError: no axis of channels, no channels, or integers.
+    """
+    if audio.ndim < 2 or 0 in audio.shape[:-1]:
+        raise InputError(f"audio of shape {tuple(audio.shape)}: expected (..., channels, time)")
+    tensor = torch.from_numpy(audio) if isinstance(audio, np.ndarray) else audio
+    if not tensor.is_floating_point():
+        raise InputError(
+            f"audio of {tensor.dtype}: expected floats in [-1, 1]; divide 16-bit integers by 32768"
+        )
+    return tensor.float()
