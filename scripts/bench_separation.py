@@ -6,8 +6,8 @@ python scripts/bench_separation.py [part=memory,overhead,seams] [minutes=10,100,
 memory: peak resident memory and CPU time of the command, each run in a process of its own, by the
     length of a stereo file: with a tiny network for `minutes`, with those of configs/model for
     `network_minutes`.
-overhead: CPU time of the whole path (reading, resampling, windows, transforms, writing, reports) as a
-    ratio to the network alone on the same windows; alternating rounds, medians.
+overhead: CPU time of the whole path (reading, resampling, windows, transforms, writing, reports)
+    as a ratio to the network alone on the same windows; alternating rounds, medians.
 seams: signal to difference, in dB, between separation in windows and a single pass, in the span of
     every seam.
 """
