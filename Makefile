@@ -19,7 +19,7 @@ demo: $(VENV)/.installed ## generate songs, train a vocal model, evaluate it, se
 	$(BIN)/python train.py experiment=quickstart paths.run_dir=$(RUN) resume=auto print_config=false
 	$(BIN)/python evaluate.py ckpt=$(RUN)/checkpoints/best.ckpt
 	$(BIN)/python scripts/prepare_excerpt.py out=data/excerpt
-	$(BIN)/python separate.py ckpt=$(RUN)/checkpoints/best.ckpt input=data/excerpt/song output=$(RUN)/separated residual=true
+	$(BIN)/python separate.py ckpt=$(RUN)/checkpoints/best.ckpt input=data/excerpt/song output=$(RUN)/separated residual=true overwrite=true
 	$(BIN)/python evaluate.py ckpt=$(RUN)/checkpoints/best.ckpt data=stem_folder data.root=data/excerpt/stems
 	$(BIN)/python scripts/demo_report.py run=$(RUN) excerpt=data/excerpt/stems
 
@@ -39,6 +39,7 @@ bench: $(VENV)/.installed ## measure speed, as ratios (quality: see scripts/benc
 	$(BIN)/python scripts/bench_synthetic.py
 	$(BIN)/python scripts/bench_separation.py
 	$(BIN)/python scripts/bench_models.py
+	$(BIN)/python scripts/bench_engines.py
 	$(BIN)/python scripts/bench_data.py
 
 clean: ## remove environment, caches and the demo's run; data and other runs stay

@@ -1,62 +1,215 @@
-"""What the Separator adds to its network, and what windows change, all in one run.
+"""What separation costs beside its network, in time and memory, and what windows change.
 
-python scripts/bench_separation.py
+python scripts/bench_separation.py [part=memory,overhead,seams] [minutes=10,100,180]
+    [networks=simple,lstm,vae] [network_minutes=1,5] [engines=torch,onnx]
 
-Prints the time of the whole Separator as a ratio to the network alone on the same windows, and how
-far separation in windows is from a single pass over the whole signal.
+memory: peak resident memory and CPU time of the command, each run in a process of its own, by the
+    length of a stereo file: with a tiny network for `minutes`, with those of configs/model for
+    `network_minutes`.
+overhead: time of the whole path (reading, resampling, windows, transforms, writing, reports) as a
+    ratio to the network alone on the same windows; alternating rounds, medians.
+seams: signal to difference, in dB, between separation in windows and a single pass, in the span of
+    every seam.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
+import sys
+import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
+import soundfile
 import torch
-from torch import Tensor
+from hydra import compose, initialize_config_dir
 
-from auralflow_pl.models.unet import UNet
+from auralflow_pl.catalogue import Job, Template
+from auralflow_pl.checkpoint import build_separator
+from auralflow_pl.config import config_dir, plain
+from auralflow_pl.model_file import FORMAT, KEY, WEIGHTS
 from auralflow_pl.separation import Separator
-from auralflow_pl.signal.stft import STFT
+from auralflow_pl.stem_job import Model, Options, StemJob
 
-RATE, SECONDS, REPEATS = 44100, 90, 5
+RATE, ROUNDS = 44100, 3
+DEFAULTS = {
+    "part": "memory,overhead,seams",
+    "minutes": "10,100,180",
+    "networks": "simple,lstm,vae",
+    "network_minutes": "1,5",
+    "engines": "torch,onnx",
+}
+TINY = ("model=simple", "model.width=2", "model.levels=3")
+
+
+def make(*overrides: str, channels: int = 1) -> tuple[Separator, dict]:
+    """A separator with random weights and normalisations that fit the material."""
+    torch.manual_seed(0)
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        config = plain(compose("train", [*overrides, f"audio.channels={channels}"]))
+    separator = build_separator(config, config["data"]["stems"])
+    separator.train()
+    with torch.no_grad():
+        for _ in range(30):
+            separator.separate_chunk(material(2, channels)[None])
+    return separator.eval(), config
+
+
+def material(seconds: float, channels: int) -> torch.Tensor:
+    """Noise whose level and colour change, `(channels, time)`."""
+    noise = torch.randn(channels, int(seconds * RATE))
+    time = torch.arange(noise.shape[-1]) / RATE
+    return torch.cumsum(noise, -1).diff(dim=-1, prepend=noise[:, :1]) * (
+        0.1 + 0.09 * torch.sin(2 * torch.pi * time / 3)
+    )
+
+
+def save(separator: Separator, config: dict, path: Path) -> Path:
+    """A checkpoint."""
+    weights = {f"{WEIGHTS}{k}": v for k, v in separator.network.state_dict().items()}
+    torch.save({"state_dict": weights, KEY: {"format": FORMAT, "config": config}}, path)
+    return path
+
+
+def write_noise(path: Path, minutes: float) -> Path:
+    """A stereo file of 16 bits."""
+    block = np.random.default_rng(0).integers(-9000, 9000, (RATE, 2), np.int16)
+    with soundfile.SoundFile(path, "w", RATE, 2, "PCM_16") as file:
+        for second in range(round(minutes * 60)):
+            file.write(np.roll(block, 997 * second, axis=0))
+    return path
+
+
+def run_command(*arguments: str) -> tuple[float, float]:
+    """Peak memory in MB and CPU seconds of `separate.py` in a process of its own."""
+    script = Path(__file__).resolve().parents[1] / "separate.py"
+    child = os.posix_spawn(sys.executable, [sys.executable, str(script), *arguments], os.environ)
+    _, status, usage = os.wait4(child, 0)
+    if status:
+        sys.exit("error: the command failed")
+    return usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime
+
+
+def memory(
+    folder: Path, label: str, overrides: tuple[str, ...], minutes: list[float], engine: str
+) -> None:
+    """Memory and time of the command by length."""
+    label = f"{label}, {engine}"
+    ckpt = save(*make(*overrides), folder / "model.ckpt")
+    rows = []
+    for length in [1 / 60, *minutes]:
+        source = write_noise(folder / "noise.wav", length)
+        rows.append(
+            run_command(
+                f"ckpt={ckpt}",
+                f"input={source}",
+                f"output={folder / 'out'}",
+                "overwrite=true",
+                f"engine={engine}",
+            )
+        )
+        source.unlink()
+    (_, start), *rows = rows
+    for length, (peak, seconds) in zip(minutes, rows, strict=True):
+        each = (seconds - start) / length
+        print(f"{label:<13}{length:>6.0f} min: peak {peak:.0f} MB, {each:.3f} CPU seconds a minute")
+    growth = rows[-1][0] - rows[0][0]
+    linear = (rows[-1][1] - start) / minutes[-1] / ((rows[0][1] - start) / minutes[0])
+    print(f"{label:<13}memory +{growth:.0f} MB, time per minute times {linear:.3f}", flush=True)
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Median time of `work` after one run to warm up."""
+    """Time of `work`."""
+    start = time.perf_counter()
     work()
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
-def make(network: UNet, window_seconds: float = 30.0) -> Separator:
-    """A mono separator with the default STFT."""
-    return Separator(network, STFT(), ["vocals"], RATE, 1, window_seconds).eval()
+    return time.perf_counter() - start
 
 
 @torch.inference_mode()
+def overhead(folder: Path, name: str) -> None:
+    """The whole path against the network alone."""
+    separator, _ = make(f"model={name}", channels=2)
+    separator.network.simplify()
+    audio = material(75, 2)
+    source = folder / "song.wav"
+    soundfile.write(source, audio.T.numpy(), RATE)
+    job = StemJob(
+        [Model("", "", separator, {})],
+        Template.of(str(folder / "out")),
+        Options(residual=True),
+        torch.device("cpu"),
+        overwrite=True,
+    )
+    windows = separator.windows
+    magnitudes = [
+        separator.stft(audio[None, :, start : start + windows.length]).abs()
+        for start in range(0, audio.shape[-1] - windows.length + windows.hop, windows.hop)
+    ]
+
+    def whole() -> None:
+        job.run(Job(source, "song"), sys.stdin.buffer, lambda *_: True)
+
+    def alone() -> None:
+        for magnitude in magnitudes:
+            separator.network(magnitude)
+
+    whole()
+    pairs = [(seconds(whole), seconds(alone)) for _ in range(ROUNDS)]
+    ratios = [one / two for one, two in pairs]
+    shown = ", ".join(f"{ratio:.3f}" for ratio in ratios)
+    print(
+        f"{name:<8}whole path / network alone: {statistics.median(ratios):.3f} ({shown})",
+        flush=True,
+    )
+
+
+@torch.inference_mode()
+def seams(label: str, *overrides: str) -> None:
+    """Windows against a single pass."""
+    separator, _ = make(*overrides)
+    windows = separator.windows
+    audio = material(3.2 * windows.hop / RATE + windows.length / RATE, 1)
+    chunked = separator(audio)[0]
+    separator.windows = replace(windows, length=audio.shape[-1])
+    whole = separator(audio)[0]
+    levels = []
+    for start in range(windows.hop, audio.shape[-1] - windows.length // 2, windows.hop):
+        span = slice(start, start + windows.length - windows.hop)
+        error = (chunked - whole)[..., span].square().sum()
+        levels.append(float(10 * torch.log10(whole[..., span].square().sum() / error)))
+    shown = ", ".join(f"{level:.0f}" for level in levels)
+    print(
+        f"{label:<22}windows of {windows.length / RATE:.0f} s against one pass: {shown} dB",
+        flush=True,
+    )
+
+
 def main() -> None:
-    """Measure speed and agreement."""
-    torch.manual_seed(0)
-    network = UNet().to(memory_format=torch.channels_last).eval()
-    audio = torch.randn(1, SECONDS * RATE) * 0.1
-    windowed, whole = make(network), make(network, 10 * SECONDS)
-    spans = list(windowed.windows.spans(audio.shape[-1]))
-    magnitudes = [windowed.stft(audio[None, :, start:stop]).abs() for start, stop in spans]
-
-    def network_alone() -> list[Tensor]:
-        """The masks of all windows."""
-        return [network(magnitude).mask for magnitude in magnitudes]
-
-    ratio = seconds(lambda: windowed(audio)) / seconds(network_alone)
-    print(f"separator / network alone on the same windows: {ratio:.2f}")
-    estimate, reference = windowed(audio), whole(audio)
-    error = (estimate - reference).square().sum() / reference.square().sum()
-    print(f"windows against a single pass: {-10 * torch.log10(error):.0f} dB (random weights)")
+    """Run the parts that are asked for."""
+    given = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
+    if not set(given) <= set(DEFAULTS):
+        sys.exit(__doc__)
+    values = {key: given.get(key, default).split(",") for key, default in DEFAULTS.items()}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if "memory" in values["part"]:
+            for engine in values["engines"]:
+                memory(folder, "tiny", TINY, [float(m) for m in values["minutes"]], engine)
+                for network in values["networks"]:
+                    lengths = [float(m) for m in values["network_minutes"]]
+                    memory(folder, network, (f"model={network}",), lengths, engine)
+        if "overhead" in values["part"]:
+            for network in values["networks"]:
+                overhead(folder, network)
+        if "seams" in values["part"]:
+            for network in values["networks"]:
+                seams(network, f"model={network}", "model.width=8")
+            fine = ("stft.n_fft=4096", "stft.hop_length=1024", "model.bandwidth=0.25")
+            seams("simple, hop 1024", "model=simple", "model.width=8", *fine)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,10 @@ from support import TINY, Result, python
 
 @pytest.fixture(autouse=True, scope="session")
 def data_dir(tmp_path_factory) -> Iterator[None]:
-    """Pools of the tests are kept apart from those of the user."""
+    """Pools and graphs of the tests are kept apart from those of the user."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AURALFLOW_DATA", str(tmp_path_factory.mktemp("data")))
+        patch.setenv("AURALFLOW_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
 
 

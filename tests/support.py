@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
+from torch import Tensor
 
-from auralflow_pl.config import config_dir
+from auralflow_pl.checkpoint import build_separator
+from auralflow_pl.config import config_dir, plain
+from auralflow_pl.model_file import FORMAT, KEY, WEIGHTS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TINY_SET = [  # the data set of the `songs` fixture
@@ -44,6 +50,24 @@ def composed(command: str = "train", *overrides: str) -> DictConfig:
     """What the command line would compose."""
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         return compose(command, list(overrides))
+
+
+def untrained(path: Path, *overrides: str) -> Path:
+    """A checkpoint of a network with random weights, tiny unless the overrides say otherwise."""
+    config = plain(composed("train", *TINY, *overrides))
+    network = build_separator(config, config["data"]["stems"]).network
+    weights = {f"{WEIGHTS}{name}": value for name, value in network.state_dict().items()}
+    torch.save({"state_dict": weights, KEY: {"format": FORMAT, "config": config}}, path)
+    return path
+
+
+def pieces(audio: Tensor, seed: int = 0) -> Iterator[Tensor]:
+    """A signal `(..., time)` in blocks of random lengths, some of them empty."""
+    draw, start = random.Random(seed), 0
+    while start < audio.shape[-1]:
+        stop = start + draw.choice([0, 1, 7, 100, 4096, 30000])
+        yield audio[..., start:stop]
+        start = stop
 
 
 class Result(NamedTuple):

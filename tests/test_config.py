@@ -17,7 +17,8 @@ from auralflow_pl.config import (
 from auralflow_pl.errors import InputError
 from support import composed, option_names
 
-GROUPS = sorted(p.name for p in config_dir().iterdir() if p.is_dir() and p.name != "hydra")
+ELSEWHERE = {"hydra", "sweep"}  # sweeps only make sense with -m: see test_sweep.py
+GROUPS = sorted({p.name for p in config_dir().iterdir() if p.is_dir()} - ELSEWHERE)
 CHOICES = [f"{group}={option}" for group in GROUPS for option in option_names(group)]
 
 

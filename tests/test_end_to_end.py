@@ -115,6 +115,7 @@ def test_several_targets_from_one_network_in_stereo(train, command, songs, tmp_p
     assert sorted(p.name for p in (tmp_path / "out" / "mixture").iterdir()) == [
         "bass.wav",
         "drums.wav",
+        "report.json",
     ]
 
 
@@ -290,7 +291,8 @@ def test_commands_write_nothing_but_their_output(command, ckpt, songs, tmp_path,
     results = [name for name in found if name.startswith("scores/tracks/")]
     assert len(results) == 4  # and their moments
     tables = ["scores/eval.csv", "scores/eval.json", "scores/report.html"]
-    assert [n for n in found if n not in results] == [*tables, "separated/mixture/vocals.wav"]
+    stems = ["separated/mixture/report.json", "separated/mixture/vocals.wav"]
+    assert [n for n in found if n not in results] == [*tables, *stems]
 
 
 def test_a_folder_keeps_its_tree_and_survives_a_bad_file(command, ckpt, tmp_path):
@@ -307,7 +309,8 @@ def test_a_folder_keeps_its_tree_and_survives_a_bad_file(command, ckpt, tmp_path
     found = sorted(
         str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*") if p.is_file()
     )
-    assert found == ["one.flac/vocals.wav", "one.wav/vocals.wav", "side b/two/vocals.wav"]
+    folders = ("one.flac", "one.wav", "side b/two")
+    assert found == [f"{f}/{name}" for f in folders for name in ("report.json", "vocals.wav")]
 
 
 def test_a_sweep_runs_every_job_in_its_own_folder(command, songs, tmp_path):

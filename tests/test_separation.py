@@ -1,13 +1,17 @@
+import random
+
+import numpy as np
 import pytest
 import torch
 
 from auralflow_pl.audio.resampling import resample
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import Cancelled, InputError
 from auralflow_pl.metrics.si_sdr import si_sdr
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
 from auralflow_pl.models.unet import UNet
 from auralflow_pl.separation import Separator
 from auralflow_pl.signal.stft import STFT
+from support import pieces
 
 RATE = 8000
 
@@ -56,6 +60,118 @@ def test_chunked_equals_a_single_pass(channels, length):
     assert (chunked - whole).abs().max() < 1e-6
 
 
+def lengths():
+    """From 1 sample to 10 windows and a little, and some at random."""
+    draw = random.Random(0)
+    edges = [n * CHUNK + d for n in (1, 2, 10) for d in (-1, 0, 1)]
+    return [1, 2, 127, 128, 129, *edges, *(draw.randint(1, 10 * CHUNK) for _ in range(8))]
+
+
+@pytest.mark.parametrize("length", lengths())
+@pytest.mark.parametrize("rate", [RATE, 11025])
+@torch.no_grad()
+def test_a_stream_gives_the_same_samples_for_any_blocks(length, rate):
+    network = UNet(n_fft=256, width=2, levels=2).eval()
+    model = separator(network, batch_size=1 + length % 3)
+    audio = torch.randn(2, length) * 0.1
+    whole = model(audio, rate)
+    assert whole.shape == (1, 2, length)
+    for seed in (length, length + 1):
+        parts = list(model.stream(pieces(audio, seed), rate))
+        assert torch.equal(torch.cat(parts, -1), whole)
+
+
+@pytest.mark.parametrize("rate, output_rate", [(RATE, 11025), (44100, 48000), (44100, 8000)])
+def test_a_stream_comes_out_at_the_wanted_rate(rate, output_rate):
+    tone = torch.sin(2 * torch.pi * 440 * torch.arange(2 * rate) / rate)[None]
+    out = torch.cat(list(separator().stream(pieces(tone), rate, output_rate)), -1)[0]
+    expected = resample(tone, rate, output_rate)
+    assert out.shape == expected.shape == (1, 2 * output_rate)
+    middle = slice(output_rate // 2, -output_rate // 2)
+    assert si_sdr(out[0, middle], expected[0, middle]) > 60
+
+
+@torch.no_grad()
+def test_shifts_average_windows_at_different_places():
+    torch.manual_seed(1)
+    network = UNet(n_fft=256, width=4, levels=2).eval()
+    audio = torch.randn(1, 5 * CHUNK + 3) * 0.1
+    one, three, again, other = (
+        separator(network, shifts=shifts, seed=seed)(audio)
+        for shifts, seed in ((1, 0), (3, 0), (3, 0), (3, 1))
+    )
+    assert torch.equal(three, again)
+    assert not torch.equal(three, other)
+    assert si_sdr(three.flatten(), one.flatten()) > 15
+    assert torch.allclose(separator(shifts=4)(audio)[0], audio, atol=1e-6)
+    parts = list(separator(network, shifts=3).stream(pieces(audio)))
+    assert torch.equal(torch.cat(parts, -1), three)
+
+
+def test_memory_of_a_stream_does_not_grow():
+    """Blocks come out while others go in: the lag is bounded by a window and a batch."""
+    model, given, most = separator(batch_size=2), 0, 0
+
+    def blocks():
+        nonlocal given
+        for _ in range(300):
+            given += 1000
+            yield torch.zeros(1, 1000)
+
+    out = 0
+    for part in model.stream(blocks()):
+        most = max(most, given - out)
+        out += part.shape[-1]
+    assert out == given == 300_000
+    assert most <= 4 * CHUNK
+
+
+def test_arrays_come_back_as_arrays():
+    audio = np.random.default_rng(0).uniform(-1, 1, (2, 3 * CHUNK))
+    out = separator()(audio, RATE)
+    assert isinstance(out, np.ndarray)
+    assert out.dtype == np.float32
+    np.testing.assert_allclose(out[0], audio, atol=1e-6)
+    blocks = list(separator().stream(iter([audio[:, :50], audio[:, 50:]])))
+    np.testing.assert_array_equal(np.concatenate(blocks, -1), out)
+
+
+def test_progress_rises_to_one_and_can_cancel():
+    audio, seen = torch.randn(3, 1, 5 * CHUNK), []
+    separator()(audio, progress=seen.append)
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+    assert len(seen) > 9
+    with pytest.raises(Cancelled):
+        separator()(audio, progress=lambda share: share < 0.3)
+
+
+@pytest.mark.parametrize(
+    "blocks, message",
+    [
+        ([], "without samples"),
+        ([torch.zeros(1, 0)], "without samples"),
+        ([torch.zeros(1, 9), torch.zeros(2, 9)], "as many channels"),
+        ([torch.zeros(3, 1, 9)], r"expected \(channels, time\)"),
+        ([torch.zeros(1, 9, dtype=torch.int16)], "divide 16-bit integers by 32768"),
+        ([np.zeros((1, 9), np.int16)], "divide 16-bit integers by 32768"),
+    ],
+)
+def test_bad_blocks_are_refused(blocks, message):
+    with pytest.raises(InputError, match=message):
+        list(separator().stream(blocks))
+
+
+@torch.no_grad()
+def test_a_number_format_is_used_by_the_network_only():
+    network = UNet(n_fft=256, width=4, levels=2).eval()
+    audio = torch.randn(1, 3 * CHUNK) * 0.1
+    half, full = separator(network, precision=torch.bfloat16)(audio), separator(network)(audio)
+    assert half.dtype == torch.float32
+    assert not torch.equal(half, full)
+    assert si_sdr(half.flatten(), full.flatten()) > 25
+
+
 @pytest.mark.parametrize("shape", [(1, 500), (2, 500), (6, 500), (3, 2, 500), (2, 2, 1, 500)])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_any_shape_and_channel_count(shape, channels):
@@ -94,7 +210,7 @@ def test_no_gradients_in_evaluation_mode():
 
 @pytest.mark.parametrize("shape", [(500,), (1, 0), (0, 500)])
 def test_audio_without_samples_or_channels_is_refused(shape):
-    with pytest.raises(InputError, match=r"expected \(\.\.\., channels, time\)"):
+    with pytest.raises(InputError, match=r"expected \(\.\.\., channels, time\)|at least one"):
         separator()(torch.zeros(shape))
 
 
@@ -110,7 +226,14 @@ def test_bundle_is_consistent():
 
 
 @pytest.mark.parametrize(
-    "setting", [{"overlap": 0.6}, {"overlap": -0.1}, {"batch_size": 0}, {"window_seconds": 0}]
+    "setting",
+    [
+        {"overlap": 0.6},
+        {"overlap": -0.1},
+        {"batch_size": 0},
+        {"window_seconds": 0},
+        {"shifts": 0},
+    ],
 )
 def test_settings_out_of_range_are_refused(setting):
     with pytest.raises(InputError, match="expected window_seconds > 0"):

@@ -1,89 +1,47 @@
-"""What a checkpoint holds, and loading it without running anything that it says."""
+"""From a checkpoint or a configuration to networks and Separators, without running what it says."""
 
 from __future__ import annotations
 
 import importlib
-import pickle
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from auralflow_pl.arguments import check_arguments
 from auralflow_pl.data.tracks import TrackSource, resolve_targets
+from auralflow_pl.engine import Plan, start
 from auralflow_pl.errors import InputError
+from auralflow_pl.model_file import load_checkpoint
 from auralflow_pl.models.base import MaskEstimator
+from auralflow_pl.models.onnx import OnnxNetwork
 from auralflow_pl.separation import Separator
+from auralflow_pl.sharing import Checkpoint
 from auralflow_pl.signal.stft import STFT
 
-KEY = "auralflow_pl"  # our entry in a Lightning checkpoint
-FORMAT = 1
-WEIGHTS = "separator.network."  # prefix of the network's weights in the state dict
-SAFE_NAME = re.compile(r"[^\W_][\w \-]*")  # of targets, which become file names
-
-
-class Checkpoint(NamedTuple):
-    """The part of a checkpoint that evaluation and separation need."""
-
-    config: Mapping[str, Any]  # plain, resolved, of the training run
-    weights: Mapping[str, Tensor]  # of the network
-    step: int = 0  # optimizer steps so far
-    averaged: bool = False  # whether the weights are an average, beside which the raw ones are kept
-
-
-def load_checkpoint(path: str | Path, key: str = "ckpt") -> Checkpoint:
-    """Read a checkpoint of this project; code in it is never run.
-
-    Args:
-        path: of the file.
-        key: under which the user gave it, for messages.
-
-    Raises:
-        InputError: missing, damaged, of another project or format, or a pickle with code in it.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{key}={path}: no such file; expected a checkpoint of train.py")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{key}={path}: not loaded: it is damaged or holds Python objects that could run code; "
-            "expected a checkpoint of train.py, which holds tensors and plain values only"
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise InputError(
-            f"{key}={path}: damaged or not a checkpoint; copy or train it again"
-        ) from error
-    ours = content.get(KEY) if isinstance(content, dict) else None
-    if not isinstance(ours, dict) or not isinstance(content.get("state_dict"), dict):
-        raise InputError(f"{key}={path}: a checkpoint of another project; expected one of train.py")
-    if ours.get("format") != FORMAT:
-        raise InputError(
-            f"{key}={path}: format {ours.get('format')}, this version reads format {FORMAT}"
-        )
-    weights = {
-        name.removeprefix(WEIGHTS): value
-        for name, value in content["state_dict"].items()
-        if name.startswith(WEIGHTS)
-    }
-    step, averaged = content.get("global_step", 0), "current_model_state" in content
-    return Checkpoint(ours["config"], weights, step, averaged)
+SAFE_NAME = re.compile(r"[^\W_][\w \-]{0,99}")  # of targets, which become file names
 
 
 def load_separator(
-    path: str | Path, trust: Sequence[str] = (), simplify: bool = True, **settings: Any
+    path: str | Path,
+    trust: Sequence[str] = (),
+    simplify: bool = True,
+    engine: str = "torch",
+    **settings: Any,
 ) -> Separator:
-    """The Separator of a checkpoint, in evaluation mode.
+    """The Separator of a checkpoint or an exported model, in evaluation mode.
 
     Args:
-        path: a checkpoint of train.py.
+        path: a checkpoint of train.py, or what export.py made of it.
         trust: packages beside `auralflow_pl` whose networks may be built.
         simplify: make it faster, and unfit to be trained or saved; see `MaskEstimator.simplify`.
+        engine: `torch`, `onnx` (faster on the CPU, no gradients), or `auto` for `onnx` where that
+            is possible. An ONNX file always runs in ONNX Runtime.
         **settings: `window_seconds`, `overlap`, `batch_size` of the Separator.
 
     Raises:
@@ -92,8 +50,22 @@ def load_separator(
     checkpoint = load_checkpoint(path)
     config = checkpoint.config
     try:
-        separator = build_separator(config, config["data"]["stems"], trust, **settings)
-        separator.network.load_state_dict(checkpoint.weights)
+        check_plausible(config)
+        targets = named_targets(config, config["data"]["stems"])
+        channels, freq = config["audio"]["channels"], config["stft"]["n_fft"] // 2 + 1
+        if checkpoint.graph:
+            network: MaskEstimator = OnnxNetwork(
+                checkpoint.graph,
+                len(targets),
+                channels,
+                freq,
+                checkpoint.frame_multiple,
+                checkpoint.frame_reach,
+            )
+        else:
+            plan = plan_network(checkpoint, len(targets), channels, freq, trust)
+            network = start(plan, engine)
+        separator = assemble(config, network, targets, **settings)
     except InputError as error:
         raise InputError(f"ckpt={path}: {error}") from error
     except (KeyError, TypeError, RuntimeError, AttributeError) as error:
@@ -103,6 +75,48 @@ def load_separator(
     if simplify:
         separator.network.simplify()
     return separator
+
+
+def check_plausible(config: Mapping[str, Any]) -> None:
+    """Raise InputError for numbers in a checkpoint that would take all memory, or are none."""
+    bounds = {
+        "audio": {"sample_rate": 10**6, "channels": 64},
+        "stft": {"n_fft": 2**20, "win_length": 2**20, "hop_length": 2**20},
+    }
+    for group, entries in bounds.items():
+        for key, largest in entries.items():
+            value = config[group][key]
+            if type(value) is not int or not 1 <= value <= largest:
+                raise InputError(f"{group}.{key}={value!s:.50}: expected 1 to {largest}")
+
+
+def plan_network(
+    checkpoint: Checkpoint, targets: int, channels: int, freq: int, trust: Sequence[str]
+) -> Plan:
+    """The network of a checkpoint, compared with its weights, and how to build it.
+
+    Our own are outlined without memory: nothing is allocated for numbers that do not fit.
+
+    Raises:
+        InputError: the weights are not those of the network.
+    """
+    model, weights = checkpoint.config["model"], checkpoint.weights
+    with nullcontext() if trust else torch.device("meta"):  # others may need real numbers
+        outline = build_network(model, targets, trust)
+    expected = outline.state_dict()
+    for name in (*expected, *weights):
+        shapes = [tuple(part[name].shape) if name in part else None for part in (expected, weights)]
+        if shapes[0] != shapes[1]:
+            raise InputError(
+                f"configuration and weights do not fit: {name} is {shapes[1]}, expected {shapes[0]}"
+            )
+
+    def build() -> MaskEstimator:
+        network = build_network(model, targets, trust)
+        network.load_state_dict(weights)
+        return network.eval()
+
+    return Plan(model, weights, outline, targets, channels, freq, build)
 
 
 def build_separator(
@@ -120,11 +134,27 @@ def build_separator(
             for a configuration that the user wrote.
         **settings: of the Separator.
     """
+    targets = named_targets(config, stems)
+    network = build_network(config["model"], len(targets), trust)
+    return assemble(config, network, targets, **settings)
+
+
+def named_targets(config: Mapping[str, Any], stems: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The targets of a configuration, whose names can be those of files."""
     targets = resolve_targets(config["target"], stems, config["data"].get("groups"))
     for name in targets:
         if not SAFE_NAME.fullmatch(name):
             raise InputError(f"target={name!r}: not a name for a file; use letters and digits")
-    network = build_network(config["model"], len(targets), trust)
+    return targets
+
+
+def assemble(
+    config: Mapping[str, Any],
+    network: MaskEstimator,
+    targets: Mapping[str, Sequence[str]],
+    **settings: Any,
+) -> Separator:
+    """A Separator around a network."""
     audio = config["audio"]
     return Separator(
         network,

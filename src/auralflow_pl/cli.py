@@ -29,6 +29,7 @@ COMMANDS = {
     "evaluate": "measure a checkpoint on a data set",
     "compare": "tell whether one evaluation is better than another",
     "separate": "separate files or folders with a checkpoint",
+    "export": "make a model that can be shared, or an ONNX or TorchScript file",
     "doctor": "find what is wrong with a data set",
     "selfcheck": "show that a training can be killed and resumed: selfcheck resume",
 }
@@ -76,6 +77,11 @@ def evaluate() -> None:
 def separate() -> None:
     """Entry point of separate.py."""
     run("separate")
+
+
+def export() -> None:
+    """Entry point of export.py."""
+    run("export")
 
 
 def run(command: str) -> None:

@@ -22,14 +22,26 @@ POSITIVE = (
     "audio.channels",
     "separation.window_seconds",
     "separation.batch_size",
+    "separation.shifts",
     "data.batch_size",
     "data.chunks_per_epoch",
     "data.max_tracks",
     "data.prefetch_factor",
+    "duration",
     "jobs",
     "resamples",
+    "sample_rate",
+    "raw.sample_rate",
+    "raw.channels",
 )
-NOT_NEGATIVE = ("seed", "draws", "data.num_workers", "separation.overlap")
+NOT_NEGATIVE = (
+    "offset",
+    "seed",
+    "separation.seed",
+    "draws",
+    "data.num_workers",
+    "separation.overlap",
+)
 
 
 def config_dir() -> Path:
@@ -60,8 +72,10 @@ class STFTKeys:
 class SeparationKeys:
     """How whole signals are cut into windows; arguments of `separation.Separator`."""
 
-    window_seconds: float = MISSING
-    overlap: float = MISSING
+    window_seconds: float | None = None
+    overlap: float | None = None
+    shifts: int = MISSING
+    seed: int = MISSING
     batch_size: int = MISSING
 
 
@@ -174,6 +188,7 @@ class EvaluateKeys:
     report: bool = MISSING
     jobs: int | None = None
     device: str = MISSING
+    engine: str = MISSING
     trust: list[str] = MISSING
     separation: SeparationKeys = field(default_factory=SeparationKeys)
     paths: PathKeys = field(default_factory=PathKeys)
@@ -193,15 +208,51 @@ class CompareKeys:
 
 
 @dataclass
+class ExportKeys:
+    """Top level of configs/export.yaml."""
+
+    ckpt: str = MISSING
+    format: str = MISSING
+    output: str | None = None
+    licence: str | None = None
+    trust: list[str] = MISSING
+    paths: PathKeys = field(default_factory=PathKeys)
+
+
+@dataclass
+class RawKeys:
+    """Raw PCM on standard input, little-endian."""
+
+    sample_rate: int | None = None
+    channels: int = MISSING
+    subtype: str = MISSING
+
+
+@dataclass
 class SeparateKeys:
     """Top level of configs/separate.yaml."""
 
-    ckpt: str = MISSING
-    input: str = MISSING
+    ckpt: Any = MISSING
+    input: Any = MISSING
     output: str = MISSING
+    format: str | None = None
+    subtype: str | None = None
+    sample_rate: int | None = None
     residual: bool = MISSING
+    wiener: bool = MISSING
+    clip: str = MISSING
+    offset: float = MISSING
+    duration: float | None = None
+    raw: RawKeys = field(default_factory=RawKeys)
+    plot: bool = MISSING
+    overwrite: bool = MISSING
+    jobs: int = MISSING
+    shard: str | None = None
     device: str = MISSING
+    max_ram: str | None = None
+    engine: str = MISSING
     trust: list[str] = MISSING
+    precision: PrecisionKeys = field(default_factory=PrecisionKeys)
     separation: SeparationKeys = field(default_factory=SeparationKeys)
     paths: PathKeys = field(default_factory=PathKeys)
 

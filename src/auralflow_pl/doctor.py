@@ -16,7 +16,7 @@ import numpy as np
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from auralflow_pl.audio.writing import check_writable, staged
+from auralflow_pl.audio.staging import check_writable, staged
 from auralflow_pl.config import DoctorKeys, build, validated
 from auralflow_pl.data.chunks import ChunkDataset
 from auralflow_pl.data.examination import (

@@ -13,6 +13,10 @@ class InputError(ValueError):
     """
 
 
+class Cancelled(Exception):  # noqa: N818 - it is no error
+    """A progress callback asked to stop."""
+
+
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
     """A hint for an unknown `name`: the nearest valid one, or else all of them."""
     valid = list(dict.fromkeys(valid))

@@ -38,7 +38,8 @@ class ModelEstimates:
 
     def files(self, track: Track) -> list[Path]:  # noqa: ARG002 - the same for every track
         """What the estimates depend on beside the track."""
-        return [self.path]
+        parts = self.path.iterdir() if self.path.is_dir() else [self.path]  # exported, or a file
+        return sorted(part for part in parts if part.is_file())
 
 
 class FolderEstimates:

@@ -15,11 +15,12 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from auralflow_pl.audio.writing import check_writable, staged
+from auralflow_pl.audio.staging import check_writable, staged
 from auralflow_pl.checkpoint import build_source, load_checkpoint, load_separator
 from auralflow_pl.config import EvaluateKeys, build, plain, validated
 from auralflow_pl.data.tracks import Track, TrackSource, check_members
 from auralflow_pl.device import choose_device
+from auralflow_pl.engine import choose_engine
 from auralflow_pl.errors import InputError
 from auralflow_pl.estimates import FolderEstimates, ModelEstimates, digest
 from auralflow_pl.metrics.scores import Heading, Score
@@ -79,7 +80,7 @@ class Evaluation:
 
     def cached(self, track: Track) -> Path:
         """Where the result of a track is, or will be."""
-        keys = ("metrics", "references", "rest", "report", "separation")
+        keys = ("metrics", "references", "rest", "report", "separation", "engine")
         options = {
             key: plain(self.config[key])
             if OmegaConf.is_config(self.config[key])
@@ -196,7 +197,10 @@ def find_estimates(
         groups = plain(config.data.groups) if config.data.get("groups") else None
         root = Path(config.estimates)
         return FolderEstimates(root, tracks, source.stems, groups, device)
-    separator = load_separator(config.ckpt, list(config.trust), **plain(config.separation))
+    engine = choose_engine(config.engine, device, config.ckpt)
+    separator = load_separator(
+        config.ckpt, list(config.trust), engine=engine, **plain(config.separation)
+    )
     check_members(separator.sums, source.stems)
     return ModelEstimates(separator.to(device), Path(config.ckpt))
 

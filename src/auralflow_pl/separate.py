@@ -1,103 +1,209 @@
-"""The command `separate`: stems of a file, or of every file in a folder."""
+"""The command `separate`: stems of files, wherever they are."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections import Counter
-from collections.abc import Iterator
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from omegaconf import DictConfig
-from tqdm import tqdm
 
-from auralflow_pl.audio.reading import AUDIO_SUFFIXES, read_audio
-from auralflow_pl.audio.writing import (
-    check_writable,
-    complementary,
-    output_subtype,
-    staged,
-    write_wav,
-)
+from auralflow_pl.audio.staging import check_writable
+from auralflow_pl.audio.writing import choose_encoding
+from auralflow_pl.catalogue import Job, Template, choose_shard, find_jobs
 from auralflow_pl.checkpoint import load_separator
 from auralflow_pl.config import SeparateKeys, plain, validated
 from auralflow_pl.device import choose_device
+from auralflow_pl.engine import choose_engine
 from auralflow_pl.errors import InputError
-from auralflow_pl.separation import Separator
+from auralflow_pl.memory import fit_memory, is_shortage
+from auralflow_pl.progress import Progress
+from auralflow_pl.stem_job import Model, Options, StemJob, model_digest
 
 log = logging.getLogger(__name__)
 
+PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+PCM_NAMES = {"16": "s16le", "24": "s24le", "float": "f32le"}
+MODEL_SUFFIXES = (".ckpt", ".onnx", ".zip")
+
 
 def separate(config: DictConfig) -> None:
-    """Separate everything in `input`, and write `<output>/<track>/<target>.wav`.
+    """Separate everything that `input` means, or a share of it, and print what was done.
 
     Raises:
         InputError: nothing can be separated; or, after all other files are done, some could not.
     """
     config = validated(config, SeparateKeys)
-    source, output = Path(config.input), Path(config.output)
-    jobs = list(find_jobs(source, output))
-    check_writable(output)
-    separator = load_separator(config.ckpt, list(config.trust), **plain(config.separation))
-    separator.to(choose_device(config.device))
-    failures = []
-    for path, folder in tqdm(jobs, "separate", unit="file", leave=False, disable=len(jobs) == 1):
+    options, template = build_options(config)
+    jobs = choose_shard(find_jobs(plain(config)["input"], template), config.shard)
+    check_writable(template.base)
+    device = choose_device(config.device)
+    models = load_models(config, device)
+    stem_job = StemJob(models, template, options, device, config.plot, config.overwrite)
+    if config.max_ram is not None:
+        fit_memory([model.separator for model in models], config.max_ram)
+    with terminable():
+        run_jobs(stem_job, jobs, config.jobs)
+
+
+def build_options(config: DictConfig) -> tuple[Options, Template]:
+    """What is made of a file, and how its parts are called."""
+    template = Template.of(config.output)
+    form = config.format or template.suffix or "wav"
+    if template.suffix not in (None, form):
+        raise InputError(f"output={config.output}: names another format than format={form}")
+    pcm = None
+    if config.raw.sample_rate is not None:
+        if config.raw.subtype not in PCM_NAMES:
+            raise InputError(
+                f"raw.subtype={config.raw.subtype}: expected one of {', '.join(PCM_NAMES)}"
+            )
+        pcm = (PCM_NAMES[config.raw.subtype], config.raw.sample_rate, config.raw.channels)
+    options = Options(
+        config.residual,
+        form,
+        config.subtype,
+        config.clip,
+        config.sample_rate,
+        config.offset,
+        config.duration,
+        pcm,
+        config.wiener,
+    )
+    choose_encoding(form, config.subtype, "")
+    return options, template
+
+
+def load_models(config: DictConfig, device: torch.device) -> list[Model]:
+    """The checkpoints of the key `ckpt`: one, several, or all of a folder."""
+    settings = plain(config.separation)
+    precision = config.precision.precision
+    if precision not in PRECISIONS:
+        raise InputError(f"precision={precision}: expected fp32, bf16 or fp16")
+    known = {key: value for key, value in settings.items() if key != "batch_size"}
+    models = []
+    for path in checkpoints(plain(config)["ckpt"]):
+        engine = choose_engine(config.engine, device, path)
+        separator = load_separator(
+            path,
+            list(config.trust),
+            engine=engine,
+            precision=PRECISIONS[precision],
+            **settings,
+        )
+        digest = model_digest(path)
+        described = {**known, "precision": precision, "engine": engine}
+        models.append(Model(str(path), digest, separator.to(device), described))
+    return models
+
+
+def checkpoints(ckpt: str | Sequence[str]) -> list[Path]:
+    """The files and exported folders that `ckpt` means.
+
+    Raises:
+        InputError: a folder without checkpoints.
+    """
+    found = []
+    for path in map(Path, [ckpt] if isinstance(ckpt, str) else ckpt):
+        if not path.is_dir() or is_model(path):
+            found.append(path)
+            continue
+        files = sorted(p for p in path.iterdir() if p.suffix in MODEL_SUFFIXES or is_model(p))
+        if not files:
+            raise InputError(f"ckpt={path}: no checkpoints in this folder")
+        found += files
+    if not found:
+        raise InputError("ckpt: an empty list; expected checkpoints")
+    return found
+
+
+def is_model(path: Path) -> bool:
+    """Whether a folder is a model that export.py made."""
+    return (path / "config.json").is_file()
+
+
+class Outcome(NamedTuple):
+    """What came of a file."""
+
+    made: bool = False
+    failure: str | None = None
+
+
+def run_jobs(stem_job: StemJob, jobs: Sequence[Job], workers: int) -> None:
+    """Work through the files, some at a time; one that fails does not stop the others.
+
+    The work is done in threads of its own, so that a signal, which the main thread receives, never
+    interrupts the moving of finished files; the threads stop at their next block.
+
+    Raises:
+        InputError: some failed.
+    """
+    stop = threading.Event()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // workers))
+    with Progress(jobs, stop) as progress, ThreadPoolExecutor(workers) as pool:
         try:
-            separate_file(separator, path, folder, config.residual)
-        except InputError as error:
-            if len(jobs) == 1:
-                raise
-            failures.append(str(error))
-            tqdm.write(f"failed: {error}")
-        else:
-            tqdm.write(f"{folder}")
+            futures = [pool.submit(work, stem_job, job, progress) for job in jobs]
+            outcomes = [future.result() for future in futures]
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+        finally:
+            torch.set_num_threads(threads)
+    failures = [outcome.failure for outcome in outcomes if outcome.failure]
+    made = sum(outcome.made for outcome in outcomes)
+    if len(jobs) == 1 and failures:
+        raise InputError(failures[0])
+    if len(jobs) != 1:
+        there = len(jobs) - made - len(failures)
+        print(f"{made} separated, {there} there already, {len(failures)} failed")
     if failures:
         raise InputError(f"{len(failures)} of {len(jobs)} files failed; first: {failures[0]}")
 
 
-def find_jobs(source: Path, output: Path) -> Iterator[tuple[Path, Path]]:
-    """`(file, folder for its stems)` of a file, or of all audio files below a folder.
+def work(stem_job: StemJob, job: Job, progress: Progress) -> Outcome:
+    """Separate a file; where the memory does not suffice, once more with less."""
+    try:
+        while True:
+            try:
+                made = stem_job.run(job, sys.stdin.buffer, progress.follow(job))
+                break
+            except (RuntimeError, MemoryError) as error:
+                if not is_shortage(error):
+                    raise
+                if job.path is None or not stem_job.shrink():
+                    raise InputError(f"{job.name}: not enough memory; close programs") from error
+                log.info("%s: not enough memory, once more with less", job.name)
+    except (InputError, OSError) as error:
+        failure = str(error) if isinstance(error, InputError) else f"{job.name}: {error.strerror}"
+        progress.finish(job, f"failed: {failure}")
+        return Outcome(failure=failure)
+    note = "" if made else " is there already"
+    progress.finish(job, f"{stem_job.report(job).parent}{note}")
+    return Outcome(made)
 
-    The tree below the folder is kept. Files that differ in their suffix only keep it in the name.
-    """
-    if source.is_file():
-        yield source, output / track_name(source)
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM ends the block like Ctrl-C, with the exit code of the signal."""
+
+    def end(number: int, _: Any) -> None:
+        print("error: terminated; repeat the command to go on", file=sys.stderr)
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
-    if not source.is_dir():
-        raise InputError(f"input={source}: no such file or folder")
-    files = sorted(
-        p
-        for p in source.rglob("[!.]*")
-        if p.suffix.lower() in AUDIO_SUFFIXES
-        and p.is_file()
-        and output.resolve() not in p.resolve().parents
-    )
-    if not files:
-        raise InputError(
-            f"input={source}: no audio files in this folder; expected WAV, FLAC, MP3 ..."
-        )
-    folders = [output / p.relative_to(source).parent / track_name(p) for p in files]
-    shared = Counter(folders)
-    for path, folder in zip(files, folders, strict=True):
-        yield path, folder if shared[folder] == 1 else folder.with_name(path.name)
-
-
-def track_name(path: Path) -> str:
-    """The file name without `.wav`, `.stem.mp4` and the like."""
-    return path.stem.removesuffix(".stem") or path.stem
-
-
-@torch.inference_mode()
-def separate_file(separator: Separator, path: Path, folder: Path, residual: bool) -> None:
-    """Separate one file; its stems appear together, or not at all."""
-    audio = read_audio(path)
-    device = separator.stft.window.device
-    estimates = separator(audio.samples.to(device), audio.sample_rate).cpu()
-    named = dict(zip(separator.targets, estimates, strict=True))
-    wanted = output_subtype(audio.subtype)
-    stems, subtype = complementary(audio.samples, named, wanted, residual)
-    if subtype != wanted:
-        log.info("%s: stems exceed full scale, written as 32-bit float instead of %s", path, wanted)
-    with staged(folder) as temporary:
-        for name, samples in stems.items():
-            write_wav(temporary / f"{name}.wav", samples, audio.sample_rate, subtype)
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

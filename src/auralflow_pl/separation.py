@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import tee
+from os import PathLike
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from auralflow_pl.audio.resampling import match_length, resample
-from auralflow_pl.errors import InputError
+from auralflow_pl.audio.resampling import resampled
+from auralflow_pl.errors import Cancelled, InputError
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.signal.overlap_add import Windows, overlap_add
 from auralflow_pl.signal.stft import STFT
+from auralflow_pl.streams import aligned, delay, skip
+
+Audio = Tensor | np.ndarray
+Progress = Callable[[float], bool | None]
+
+WINDOW_SECONDS, OVERLAP = 30.0, 0.25  # where a network does not say what it sees
+SHORTEST_FRAMES, LONGEST_FRAMES = 600, 2600  # where it does: 7 s and 30 s at a hop of 512
+LONGEST_SHIFT_SECONDS = 0.5
 
 
 @dataclass
@@ -50,7 +64,9 @@ class Separation:
     @cached_property
     def estimate(self) -> Tensor:
         """Waveforms `(batch, targets, channels, time)`, with the phase of the mixture."""
-        masked = self.mask * self.spectrogram.unsqueeze(1)
+        # In real numbers, as many multiplications as needed; complex ones would be twice as many.
+        parts = torch.view_as_real(self.spectrogram).unsqueeze(1) * self.mask.unsqueeze(-1)
+        masked = torch.view_as_complex(parts)
         return self.stft.inverse(masked, self.mixture.shape[-1])
 
 
@@ -67,10 +83,14 @@ class Separator(nn.Module):
             stems of a data set each of them is the sum of.
         sample_rate: of the network, in Hz.
         channels: of the network.
-        window_seconds: length of a window.
+        window_seconds: length of a window; None: from what the network sees, see `choose_windows`.
         overlap: share of a window that it has in common with the next one, from 0 to 0.5. Two
             fifths of it on either side are context and thrown away, one fifth is a cross-fade.
+            None: the context is what the network sees.
+        shifts: separate so many times, with windows at different places, and take the mean.
+        seed: of those places.
         batch_size: windows that are separated at a time.
+        precision: number format of the network in autocast; None: as it is.
 
     Raises:
         InputError: a setting is out of its range.
@@ -83,15 +103,23 @@ class Separator(nn.Module):
         targets: Mapping[str, Sequence[str]] | Sequence[str],
         sample_rate: int,
         channels: int,
-        window_seconds: float = 30.0,
-        overlap: float = 0.25,
+        window_seconds: float | None = None,
+        overlap: float | None = None,
+        shifts: int = 1,
+        seed: int = 0,
         batch_size: int = 1,
+        precision: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if window_seconds <= 0 or not 0 <= overlap <= 0.5 or batch_size < 1:
+        if (
+            not (window_seconds is None or window_seconds > 0)
+            or not (overlap is None or 0 <= overlap <= 0.5)
+            or min(batch_size, shifts) < 1
+        ):
             raise InputError(
-                f"window_seconds={window_seconds}, overlap={overlap}, batch_size={batch_size}: "
-                "expected window_seconds > 0, overlap from 0 to 0.5, batch_size >= 1"
+                f"window_seconds={window_seconds}, overlap={overlap}, shifts={shifts}, "
+                f"batch_size={batch_size}: expected window_seconds > 0, overlap from 0 to 0.5, "
+                "shifts and batch_size >= 1"
             )
         self.network = network
         self.stft = stft
@@ -100,11 +128,35 @@ class Separator(nn.Module):
         self.sample_rate = sample_rate
         self.channels = channels
         self.batch_size = batch_size
-        align = stft.hop_length * network.frame_multiple
-        length = max(2, round(window_seconds * sample_rate / align)) * align
-        shared = int(overlap * length)
-        context = 2 * shared // 5
-        self.windows = Windows(length, context, shared - 2 * context, align)
+        self.precision = precision
+        self.windows = choose_windows(network, stft, sample_rate, window_seconds, overlap)
+        places = torch.Generator().manual_seed(seed)
+        longest = round(LONGEST_SHIFT_SECONDS * sample_rate)
+        moved = torch.randint(1, longest + 1, (shifts - 1,), generator=places)
+        self.delays = (0, *moved.tolist())
+
+    @classmethod
+    def from_checkpoint(cls, path: str | PathLike[str], **settings: Any) -> Separator:
+        """`auralflow_pl.load`, for those who hold the class."""
+        from auralflow_pl.checkpoint import load_separator
+
+        return load_separator(path, **settings)
+
+    def shrink(self) -> bool:
+        """Take half the memory: smaller batches, then shorter windows; whether that was possible.
+
+        The context of windows stays as long as an eighth of them allows.
+        """
+        if self.batch_size > 1:
+            self.batch_size //= 2
+            return True
+        windows = self.windows
+        length = windows.length // 2 // windows.align * windows.align
+        if length < 4 * windows.align:
+            return False
+        context = min(windows.context, length // 8)
+        self.windows = Windows(length, context, min(windows.fade, length // 8), windows.align)
+        return True
 
     def separate_chunk(self, mixture: Tensor, target: Tensor | None = None) -> Separation:
         """One pass over chunks `(batch, channels, time)` at the rate of the network.
@@ -114,57 +166,185 @@ class Separator(nn.Module):
             target: `(batch, targets, channels, time)`, where a loss will ask for it.
         """
         spectrogram = self.stft(mixture)
-        mask, penalties = self.network(spectrogram.abs())
+        with self.autocast(mixture.device.type):
+            mask, penalties = self.network(spectrogram.abs())
         target = mixture.new_empty(0) if target is None else target
         return Separation(mixture, spectrogram, mask.float(), penalties, self.stft, target)
 
-    def forward(self, audio: Tensor, sample_rate: int | None = None) -> Tensor:
+    def autocast(self, device: str) -> AbstractContextManager[Any]:
+        """What `precision` asks for; without it, what surrounds us stays as it is."""
+        return torch.autocast(device, self.precision) if self.precision else nullcontext()
+
+    def forward(
+        self, audio: Audio, sample_rate: int | None = None, progress: Progress | None = None
+    ) -> Audio:
         """Separate whole signals.
 
         Channels that are as many as the network's are separated together. Otherwise each channel is
         separated by itself, so any number of them comes back as it was.
 
         Args:
-            audio: `(..., channels, time)`, in [-1, 1].
+            audio: `(..., channels, time)`, in [-1, 1], a tensor or an array of floats.
             sample_rate: in Hz; default: the rate of the network.
+            progress: is told the share that is done, from 0 to 1; returns False to stop.
 
         Returns:
-            float32 `(..., targets, channels, time)`, exactly as long, at the rate of the input.
-            Gradients are recorded in training mode only.
+            float32 `(..., targets, channels, time)`, exactly as long, at the rate of the input, an
+            array if `audio` is one. Gradients are recorded in training mode only.
 
         Raises:
-            InputError: no samples, or no axis of channels.
+            InputError: no samples, no axis of channels, or integers.
+            Cancelled: `progress` returned False.
         """
-        if audio.ndim < 2 or audio.numel() == 0:
-            raise InputError(
-                f"audio of shape {tuple(audio.shape)}: expected (..., channels, time), not empty"
-            )
-        *batch, channels, time = audio.shape
-        audio = audio.float()
-        rate = self.sample_rate if sample_rate is None else sample_rate
-        signals = resample(audio, rate, self.sample_rate).reshape(
-            -1, channels, -(-time * self.sample_rate // rate)
-        )
-        with torch.set_grad_enabled(self.training and torch.is_grad_enabled()):
-            estimates = torch.stack([self.separate_signal(signal) for signal in signals])
-        estimates = match_length(resample(estimates, self.sample_rate, rate), time)
-        return estimates.reshape(*batch, len(self.targets), channels, time)
+        signals = checked(audio)
+        *batch, channels, time = signals.shape
+        total, done, estimates = signals.numel() // channels, 0, []
+        for signal in signals.flatten(0, -3) if batch else [signals]:
+            parts = []
+            for part in self.stream([signal], sample_rate):
+                parts.append(part)
+                done += part.shape[-1]
+                if progress and progress(done / total) is False:
+                    raise Cancelled
+            estimates.append(torch.cat(parts, -1))
+        stacked = torch.stack(estimates).reshape(*batch, len(self.targets), channels, time)
+        return stacked.numpy() if isinstance(audio, np.ndarray) else stacked
 
-    def separate_signal(self, audio: Tensor) -> Tensor:
-        """`(channels, time)` at the rate of the network to `(targets, channels, time)`."""
-        if audio.shape[0] == self.channels:
-            return overlap_add(self.estimate_windows, audio, self.windows, self.batch_size)
-        parts = [
-            overlap_add(
-                self.estimate_windows,
-                channel.expand(self.channels, -1),
-                self.windows,
-                self.batch_size,
-            ).mean(-2)
-            for channel in audio
+    def stream(
+        self,
+        blocks: Iterable[Audio],
+        sample_rate: int | None = None,
+        output_rate: int | None = None,
+    ) -> Iterator[Audio]:
+        """Separate a signal that comes in blocks, in memory that does not grow with its length.
+
+        The estimates are those of the whole signal, whatever the lengths of the blocks. They lag
+        behind by about a window.
+
+        Args:
+            blocks: `(channels, time)` each, in [-1, 1], tensors or arrays of floats.
+            sample_rate: in Hz; default: the rate of the network.
+            output_rate: of the estimates; default: that of the blocks.
+
+        Yields:
+            float32 `(targets, channels, time)`, arrays if the blocks are; together as long as the
+            blocks, or `ceil(time * output_rate / sample_rate)`.
+
+        Raises:
+            InputError: no samples, no axis of channels, channels that differ, or integers.
+        """
+        rate = self.sample_rate if sample_rate is None else sample_rate
+        wanted = rate if output_rate is None else output_rate
+        signal = Signal(blocks, self.training and torch.is_grad_enabled())
+        estimates = self.windowed(resampled(signal, rate, self.sample_rate))
+        given = 0
+        for part in resampled(estimates, self.sample_rate, wanted):
+            # Resampled there and back a signal may be longer than it was.
+            total = -(-signal.time * wanted // rate) if signal.ended else sys.maxsize
+            fitting = part[..., : max(0, total - given)]
+            given += part.shape[-1]
+            if fitting.shape[-1]:
+                yield fitting.numpy() if signal.arrays else fitting
+
+    def windowed(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """A stream `(channels, time)` to `(targets, channels, time)`, at the network's rate."""
+        branches = tee(blocks, len(self.delays))
+        shifted = [
+            skip(
+                overlap_add(
+                    self.estimate_windows, delay(branch, length), self.windows, self.batch_size
+                ),
+                length,
+            )
+            for branch, length in zip(branches, self.delays, strict=True)
         ]
-        return torch.stack(parts, dim=1)
+        return (sum(parts) / len(parts) for parts in aligned(shifted))
 
     def estimate_windows(self, windows: Tensor) -> Tensor:
-        """`(batch, channels, time)` to `(batch, targets, channels, time)`."""
-        return self.separate_chunk(windows).estimate
+        """`(batch, channels, time)`, any channels, to `(batch, targets, channels, time)`."""
+        with torch.set_grad_enabled(self.training and torch.is_grad_enabled()):
+            if windows.shape[1] == self.channels:
+                return self.separate_chunk(windows).estimate
+            alone = (
+                self.separate_chunk(windows[:, [channel]].expand(-1, self.channels, -1))
+                for channel in range(windows.shape[1])
+            )
+            return torch.stack([part.estimate.mean(-2) for part in alone], dim=2)
+
+
+class Signal:
+    """The blocks of a signal as checked float32 tensors; counts what has passed.
+
+    Args:
+        blocks: `(channels, time)` each, tensors or arrays.
+        record: keep the gradients of the blocks.
+    """
+
+    def __init__(self, blocks: Iterable[Audio], record: bool) -> None:
+        self.blocks, self.record = blocks, record
+        self.channels = self.time = 0
+        self.arrays = self.ended = False
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for block in self.blocks:
+            self.arrays = isinstance(block, np.ndarray)
+            tensor = checked(block)
+            if tensor.ndim != 2 or self.channels not in (0, tensor.shape[0]):
+                raise InputError(
+                    f"block of shape {tuple(tensor.shape)}: expected (channels, time), with as "
+                    "many channels as the blocks before"
+                )
+            self.channels = tensor.shape[0]
+            self.time += tensor.shape[1]
+            yield tensor if self.record else tensor.detach()
+        self.ended = True
+        if self.time == 0:
+            raise InputError("a signal without samples: expected at least one")
+
+
+def checked(audio: Audio) -> Tensor:
+    """Tensors and arrays `(..., channels, time)` as float32.
+
+    Raises:
+        InputError: no axis of channels, no channels, or integers.
+    """
+    if audio.ndim < 2 or 0 in audio.shape[:-1]:
+        raise InputError(f"audio of shape {tuple(audio.shape)}: expected (..., channels, time)")
+    tensor = torch.from_numpy(audio) if isinstance(audio, np.ndarray) else audio
+    if not tensor.is_floating_point():
+        raise InputError(
+            f"audio of {tensor.dtype}: expected floats in [-1, 1]; divide 16-bit integers by 32768"
+        )
+    return tensor.float()
+
+
+def choose_windows(
+    network: MaskEstimator,
+    stft: STFT,
+    sample_rate: int,
+    window_seconds: float | None,
+    overlap: float | None,
+) -> Windows:
+    """How signals are cut for a network.
+
+    Where the network says what it sees (`frame_reach`), that is the context, and a window is ten
+    times as long, so that a quarter of the work is done twice; but memory sets a limit to windows,
+    and contexts are at most an eighth of them. Otherwise, windows of 30 s share a quarter.
+    """
+    align = stft.hop_length * network.frame_multiple
+    reach = None if network.frame_reach is None else network.frame_reach * stft.hop_length
+    seen = None if reach is None else reach + stft.n_fft
+    if window_seconds is not None:
+        time = window_seconds * sample_rate
+    elif seen is not None:
+        time = min(
+            max(10 * seen, SHORTEST_FRAMES * stft.hop_length), LONGEST_FRAMES * stft.hop_length
+        )
+    else:
+        time = WINDOW_SECONDS * sample_rate
+    length = max(2, round(time / align)) * align
+    if overlap is None and seen is not None:
+        return Windows(length, min(seen, length // 8), length // 40, align)
+    shared = int((OVERLAP if overlap is None else overlap) * length)
+    context = 2 * shared // 5
+    return Windows(length, context, shared - 2 * context, align)

@@ -231,6 +231,10 @@ def check_same_run(config: Mapping[str, Any], path: Path) -> int:
         InputError: it is of a run with another configuration.
     """
     checkpoint = load_checkpoint(path, "resume")
+    if checkpoint.exported:
+        raise InputError(
+            f"resume={path}: an exported model holds no state of a training; pass a checkpoint"
+        )
     saved = checkpoint.config
     average = "weight_average" in (config.get("callbacks") or {})
     if average != checkpoint.averaged:

@@ -1,4 +1,7 @@
+import io
+import os
 import struct
+import threading
 
 import av
 import numpy as np
@@ -6,7 +9,15 @@ import pytest
 import soundfile
 import torch
 
-from auralflow_pl.audio.reading import read_audio, read_header, read_span, read_streams
+from auralflow_pl.audio.reading import (
+    Span,
+    open_pipe,
+    open_source,
+    read_audio,
+    read_header,
+    read_span,
+    read_streams,
+)
 from auralflow_pl.errors import InputError
 
 RATE = 44100
@@ -103,7 +114,7 @@ def spoil(path, change):
         ("wav", lambda b: b"Dear diary, " * 99, "not readable as audio"),
         ("wav", lambda b: bytes(len(b)), "not readable as audio"),
         ("wav", lambda b: b[:40] + struct.pack("<I", 0) + b"", "holds no samples"),
-        ("flac", lambda b: b[: len(b) // 2], "truncated|not readable as audio"),
+        ("flac", lambda b: b[: len(b) // 2], "truncated|damaged after sample"),
         ("flac", lambda b: b"fLaC" + b[90:], "not readable as audio"),
         ("m4a", lambda b: b[: len(b) // 2], "not readable as audio"),
         ("m4a", lambda b: b[:8], "not readable as audio"),
@@ -145,3 +156,86 @@ def test_a_streamed_wav_without_a_length_is_read(tmp_path):
     content[40:44] = struct.pack("<I", 0xFFFFFFFF)
     path.write_bytes(content)
     assert read_audio(path).samples.shape == (2, RATE)
+
+
+@pytest.mark.parametrize("suffix, codec", [("wav", None), ("flac", None), ("m4a", "alac")])
+@pytest.mark.parametrize("offset, duration", [(0.25, None), (0, 0.5), (0.1, 0.2), (1.9, 5)])
+def test_a_part_of_a_file(tmp_path, suffix, codec, offset, duration):
+    path = tmp_path / f"a.{suffix}"
+    if codec:
+        encode(path, noise(frames=2 * RATE), codec)
+    else:
+        soundfile.write(path, noise(frames=2 * RATE), RATE)
+    whole = read_audio(path).samples
+    start = round(offset * RATE)
+    stop = None if duration is None else start + round(duration * RATE)
+    with open_source(path, Span(offset, duration)) as source:
+        part = torch.cat(list(source.blocks), -1)
+        assert source.frames == part.shape[-1]
+    assert torch.equal(part, whole[:, start:stop])
+
+
+def test_a_part_beyond_the_end_is_an_error(tmp_path):
+    soundfile.write(tmp_path / "a.wav", noise(), RATE)
+    with (
+        open_source(tmp_path / "a.wav", Span(3.0)) as source,
+        pytest.raises(InputError, match="holds no samples after offset"),
+    ):
+        list(source.blocks)
+
+
+def test_tags_of_both_libraries(tmp_path):
+    with soundfile.SoundFile(tmp_path / "a.flac", "w", RATE, 1) as file:
+        file.title, file.artist = "Ein Lied", "Jemand"
+        file.write(noise(1))
+    with open_source(tmp_path / "a.flac") as source:
+        assert source.tags == {"title": "Ein Lied", "artist": "Jemand"}
+    with av.open(str(tmp_path / "a.m4a"), "w") as container:
+        container.metadata["title"] = "Ein Lied"
+        stream = container.add_stream("aac", rate=RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate = RATE
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    with open_source(tmp_path / "a.m4a") as source:
+        assert source.tags["title"] == "Ein Lied"
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT", "PCM_32"])
+def test_a_wav_from_a_pipe(tmp_path, subtype):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(), RATE, subtype)
+    read, write = os.pipe()
+    threading.Thread(target=lambda: [os.write(write, path.read_bytes()), os.close(write)]).start()
+    with os.fdopen(read, "rb") as file, open_pipe(file, "-") as source:
+        assert (source.sample_rate, source.channels, source.subtype) == (RATE, 2, subtype)
+        assert torch.equal(torch.cat(list(source.blocks), -1), read_audio(path).samples)
+
+
+@pytest.mark.parametrize("name, scale", [("s16le", 2**15), ("f32le", 1)])
+def test_raw_samples_from_a_pipe(name, scale):
+    samples = np.round(noise(frames=5000) * scale) if scale > 1 else noise(frames=5000)
+    content = samples.astype("<i2" if scale > 1 else "<f4").tobytes()
+    with open_pipe(io.BytesIO(content), "-", pcm=(name, 22050, 2)) as source:
+        assert (source.sample_rate, source.channels) == (22050, 2)
+        out = torch.cat(list(source.blocks), -1)
+    np.testing.assert_array_equal(out.numpy().T * scale, samples)
+
+
+def test_lists_of_other_files_are_no_sound(tmp_path):
+    """FFmpeg would follow what such files name."""
+    soundfile.write(tmp_path / "secret.wav", noise(), RATE)
+    lists = {
+        "hls.m4a": f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:1,\n{tmp_path}/secret.wav\n",
+        "concat.mp4": f"ffconcat version 1.0\nfile '{tmp_path}/secret.wav'\n",
+    }
+    for name, content in lists.items():
+        (tmp_path / name).write_text(content)
+        with pytest.raises(InputError, match="not readable as audio"):
+            read_audio(tmp_path / name)
+
+
+def test_a_rate_that_cannot_be(tmp_path):
+    soundfile.write(tmp_path / "a.wav", noise(), 3)
+    with pytest.raises(InputError, match="a sample rate of 3 Hz; expected 4000 to 768000"):
+        read_audio(tmp_path / "a.wav")

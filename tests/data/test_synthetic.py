@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -76,6 +78,18 @@ def test_an_interrupted_generation_goes_on(songs, tmp_path):
     source.prepare()
     assert (victim / "vocals.wav").read_bytes() == before
     assert (tmp_path / "s" / "train" / "song000" / "vocals.wav").stat().st_mtime_ns == untouched
+
+
+def test_two_processes_generate_one_set(tmp_path):
+    """As the first two jobs of a sweep do."""
+    program = (
+        "from auralflow_pl.data.synthetic import SyntheticSongs\n"
+        f"SyntheticSongs({str(tmp_path / 's')!r}, 2, 1, 0, seconds=2, workers=1).prepare()\n"
+    )
+    pair = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(2)]
+    assert [process.wait(300) for process in pair] == [0, 0]
+    assert len(list(tmp_path.glob("s/*/*/mixture.wav"))) == 3
+    assert not list(tmp_path.rglob(".partial-*"))
 
 
 def test_another_recipe_in_the_folder_is_refused(songs):

@@ -146,6 +146,25 @@ def test_parameter_count_at_the_defaults(name):
     assert millions == pytest.approx(PARAMETERS_MILLION[name], rel=0.05)
 
 
+@pytest.mark.parametrize("levels", [1, 3])
+def test_a_mask_depends_on_no_frame_beyond_the_reach(name, levels):
+    """What the context of windows is computed from; it is not much more than needed either."""
+    small = [] if name == "simple" else ["model.bottleneck.hidden_size=3"]
+    network = make(name, 1, f"model.levels={levels}", "stft.n_fft=32", *small).double()
+    middle = network.frame_reach + network.frame_multiple
+    magnitude = torch.rand(1, 1, 17, 3 * middle, dtype=torch.float64, requires_grad=True)
+    mask, seen = network(magnitude).mask, 0
+    for frame in range(middle, middle + network.frame_multiple):
+        (gradient,) = torch.autograd.grad(mask[..., frame].sum(), magnitude, retain_graph=True)
+        used = gradient.abs().sum((0, 1, 2)).nonzero() - frame
+        seen = max(seen, int(used.abs().max()))
+    assert 0.7 * network.frame_reach <= seen <= network.frame_reach
+
+
+def test_a_network_with_a_memory_over_time_has_no_reach():
+    assert make("lstm", 1, "model.bottleneck.input_axis=0").frame_reach is None
+
+
 @torch.no_grad()
 def test_starting_at_a_multiple_of_frame_multiple_changes_nothing_far_away(name):
     """What windows rely on: a later start on the coarse grid gives the same mask in the middle."""

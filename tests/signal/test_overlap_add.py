@@ -2,10 +2,15 @@ import pytest
 import torch
 from torch.nn.functional import conv1d
 
-from auralflow_pl.signal.overlap_add import Windows, overlap_add
+from auralflow_pl.signal.overlap_add import Windows, cut, overlap_add
 
 CHUNK = 4096
 LENGTHS = [1, CHUNK - 1, CHUNK, CHUNK + 1, 10 * CHUNK + 17]
+
+
+def joined(process, audio, windows, batch_size=1):
+    """`overlap_add` of a whole signal."""
+    return torch.cat(list(overlap_add(process, [audio], windows, batch_size)), -1)
 
 
 @pytest.mark.parametrize("length", LENGTHS)
@@ -15,7 +20,7 @@ LENGTHS = [1, CHUNK - 1, CHUNK, CHUNK + 1, 10 * CHUNK + 17]
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_identity_is_exact(length, context, fade, align, batch_size):
     audio = torch.rand(2, length) * 2 - 1
-    out = overlap_add(lambda x: x, audio, Windows(CHUNK, context, fade, align), batch_size)
+    out = joined(lambda x: x, audio, Windows(CHUNK, context, fade, align), batch_size)
     assert out.shape == audio.shape
     assert (out - audio).abs().max() < 1e-6
 
@@ -24,8 +29,10 @@ def test_windows_cover_every_sample_with_positive_weight():
     for time in range(1, 3000, 37):
         windows = Windows(500, 60, 40, 16)
         weight = torch.zeros(time)
-        for span in windows.spans(time):
-            weight[span[0] : span[1]] += windows.taper(span, time, weight)
+        for number, window in enumerate(cut([torch.arange(time)[None].float()], windows)):
+            start = number * windows.hop
+            assert window.samples[0, 0] == start
+            weight[start : start + window.samples.shape[-1]] += windows.taper(window)
         assert weight.min() > 0, time
 
 
@@ -37,7 +44,7 @@ def test_filter_within_the_context_equals_a_single_pass(length):
     def smooth(x):
         return conv1d(x, kernel, padding=100)
 
-    chunked = overlap_add(smooth, audio, Windows(CHUNK, 100, 64), batch_size=2)
+    chunked = joined(smooth, audio, Windows(CHUNK, 100, 64), batch_size=2)
     torch.testing.assert_close(chunked, smooth(audio[None])[0])
 
 
@@ -48,11 +55,12 @@ def test_a_context_that_is_too_small_is_noticed():
     def smooth(x):
         return conv1d(x, kernel, padding=100)
 
-    chunked = overlap_add(smooth, audio, Windows(CHUNK, 50, 0))
+    chunked = joined(smooth, audio, Windows(CHUNK, 50, 0))
     assert (chunked - smooth(audio[None])[0]).abs().max() > 0.1
 
 
 def test_starts_are_aligned():
-    starts = [start for start, _ in Windows(1000, 100, 50, 64).spans(5000)]
+    audio = torch.arange(5000).float()[None]
+    starts = [window.samples[0, 0] for window in cut([audio], Windows(1000, 100, 50, 64))]
     assert len(starts) > 1
     assert all(start % 64 == 0 for start in starts)

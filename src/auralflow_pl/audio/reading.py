@@ -1,26 +1,35 @@
-"""Reading sound files: libsndfile for what it knows, FFmpeg (PyAV) for everything else."""
+"""Reading sound files: libsndfile for what it knows, FFmpeg for everything else."""
 
 from __future__ import annotations
 
-import struct
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
-import av
-import numpy as np
 import soundfile
 import torch
 from torch import Tensor
 
+from auralflow_pl.audio import ffmpeg
+from auralflow_pl.audio.checks import (
+    check_file,
+    check_finite,
+    check_rate,
+    check_riff_length,
+)
+from auralflow_pl.audio.ffmpeg import open_container, open_stream, reason
 from auralflow_pl.errors import InputError
+from auralflow_pl.streams import limit, skip
 
 # What a folder is searched for. Reading itself goes by content, not by name.
 AUDIO_SUFFIXES = frozenset(
     ".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .caf .w64 .rf64 "  # noqa: SIM905
     ".m4a .m4b .mp4 .aac .wma .mka .webm .mov .mkv .ac3 .ape .wv .tta".split()
 )
-INTEGER_FORMATS = {"s16": "PCM_16", "s32": "PCM_24"}  # what lossless codecs of FFmpeg decode to
-UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # what streaming writers put where a size belongs
+BLOCK = 2**17  # samples of all channels that are read at a time
+TAGS = ("title", "artist", "album", "date", "tracknumber", "genre", "comment", "copyright")
 
 
 class Audio(NamedTuple):
@@ -41,20 +50,163 @@ class Header(NamedTuple):
     frames: int
 
 
+class Span(NamedTuple):
+    """A part of a signal in seconds."""
+
+    offset: float = 0.0
+    duration: float | None = None  # None: to the end
+
+
+WHOLE = Span()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A sound file that is open, and read block by block."""
+
+    name: str
+    sample_rate: int
+    channels: int
+    frames: int | None  # that will come; about, or not known, where FFmpeg reads
+    subtype: str
+    tags: Mapping[str, str]
+    blocks: Iterator[Tensor]  # (channels, time), float32; raises InputError at a fault
+
+
+@contextlib.contextmanager
+def open_source(path: Path, span: Span = WHOLE) -> Iterator[Source]:
+    """Open a sound file of any format; of several audio streams (`.stem.mp4`) the first.
+
+    Raises:
+        InputError: here or at a later block: missing, empty, truncated, not audio, no samples,
+            samples that are not finite, or a rate that cannot be.
+    """
+    check_file(path)
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(soundfile.SoundFile(path))
+        except (soundfile.LibsndfileError, ValueError) as error:
+            content = stack.enter_context(path.open("rb"))
+            container = stack.enter_context(open_container(content, str(path), reason(error)))
+            stream = open_stream(container, str(path), reason(error))
+            yield source_of(stream, str(path), span)
+        else:
+            check_riff_length(path)
+            yield sound_source(file, str(path), span)
+
+
+@contextlib.contextmanager
+def open_pipe(
+    file: BinaryIO, name: str, span: Span = WHOLE, pcm: tuple[str, int, int] | None = None
+) -> Iterator[Source]:
+    """Open what can be read only once: WAV or another format that FFmpeg recognises, or raw PCM.
+
+    Args:
+        file: open for reading.
+        name: of it, for messages.
+        span: what is wanted of it.
+        pcm: FFmpeg's name of the samples (`s16le`, `s24le`, `f32le`), rate and channels of raw PCM.
+    """
+    form, options = None, {}
+    if pcm:
+        form, options = pcm[0], {"sample_rate": str(pcm[1]), "ch_layout": f"{pcm[2]}c"}
+    with open_container(file, name, form=form, options=options) as container:
+        yield source_of(open_stream(container, name), name, span)
+
+
+def sound_source(file: soundfile.SoundFile, name: str, span: Span) -> Source:
+    """What libsndfile has opened; it can go to any place at once."""
+    check_rate(file.samplerate, name)
+    start = min(round(span.offset * file.samplerate), file.frames)
+    left = file.frames - start
+    if span.duration is not None:
+        left = min(left, round(span.duration * file.samplerate))
+    if start:
+        file.seek(start)
+    tags = {key: text for key, text in file.copy_metadata().items() if key in TAGS and text}
+    found = sound_blocks(file, left, name)
+    return Source(
+        name,
+        file.samplerate,
+        file.channels,
+        left,
+        file.subtype,
+        tags,
+        sane(found, name, span.offset),
+    )
+
+
+def sound_blocks(file: soundfile.SoundFile, frames: int, name: str) -> Iterator[Tensor]:
+    """The next `frames` samples of a file, which must be there."""
+    left, size = frames, max(1, BLOCK // file.channels)
+    while left:
+        try:
+            block = file.read(min(size, left), dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise InputError(
+                f"{name}: damaged after sample {frames - left} ({reason(error)}); replace the file"
+            ) from error
+        if not len(block):
+            raise InputError(
+                f"{name}: truncated: the header promises {frames} samples, {frames - left} could "
+                "be decoded; replace the file"
+            )
+        left -= len(block)
+        yield torch.from_numpy(block.T.copy())
+
+
+def source_of(stream: ffmpeg.Stream, name: str, span: Span) -> Source:
+    """What FFmpeg has opened; everything before the span is decoded, and dropped."""
+    check_rate(stream.sample_rate, name)
+    start = round(span.offset * stream.sample_rate)
+    found: Iterator[Tensor] = skip(stream.blocks, start)
+    frames = None if stream.frames is None else max(0, stream.frames - start)
+    if span.duration is not None:
+        wanted = round(span.duration * stream.sample_rate)
+        found = limit(found, wanted)
+        frames = wanted if frames is None else min(frames, wanted)
+    tags = {key.lower(): text for key, text in stream.tags.items() if key.lower() in TAGS}
+    return Source(
+        name,
+        stream.sample_rate,
+        stream.channels,
+        frames,
+        stream.subtype,
+        tags,
+        sane(found, name, span.offset),
+    )
+
+
+def sane(blocks: Iterator[Tensor], name: str, offset: float) -> Iterator[Tensor]:
+    """Blocks whose samples are all finite, and at least one of them."""
+    block = None
+    for block in blocks:
+        yield check_finite(block, name)
+    if block is None:
+        where = f" after offset={offset} s" if offset else ""
+        raise InputError(f"{name}: holds no samples{where}; expected at least one")
+
+
 def read_header(path: Path) -> Header:
     """Rate, channels and length; only what libsndfile cannot read is decoded for that.
 
     Raises:
         InputError: missing, empty, truncated, or not audio.
     """
-    check_file(path)
+    with open_source(path) as source:
+        if source.frames is not None and is_sound_file(path):
+            return Header(source.sample_rate, source.channels, source.frames)
+        frames = sum(block.shape[-1] for block in source.blocks)
+        return Header(source.sample_rate, source.channels, frames)
+
+
+def is_sound_file(path: Path) -> bool:
+    """Whether libsndfile knows the format."""
     try:
-        info = soundfile.info(path)
-    except soundfile.LibsndfileError as error:
-        audio = read_streams(path, streams=1, because=reason(error))[0]
-        return Header(audio.sample_rate, *audio.samples.shape)
-    check_riff_length(path)
-    return Header(info.samplerate, info.channels, info.frames)
+        soundfile.info(path)
+    except soundfile.LibsndfileError:
+        return False
+    return True
 
 
 def read_span(path: Path, start: int, frames: int) -> Tensor:
@@ -67,133 +219,30 @@ def read_span(path: Path, start: int, frames: int) -> Tensor:
     """
     try:
         with soundfile.SoundFile(path) as file:
-            file.seek(start)
+            file.seek(min(start, file.frames))
             span = torch.from_numpy(file.read(frames, dtype="float32", always_2d=True)).T
-    except soundfile.LibsndfileError as error:
-        whole = read_streams(path, streams=1, because=reason(error))[0].samples
-        span = whole[:, start : start + frames]
+    except soundfile.LibsndfileError:
+        span = read_audio(path).samples[:, start : start + frames]
     if span.shape[-1] < frames:
         raise InputError(f"{path}: truncated: no {frames} samples at {start}; replace the file")
-    return check_finite(span.contiguous(), path)
+    return check_finite(span.contiguous(), str(path))
 
 
 def read_audio(path: Path) -> Audio:
-    """Decode a whole file, whatever its format.
-
-    From files with several audio streams (`.stem.mp4`) it takes the first, the mixture.
-
-    Raises:
-        InputError: missing, empty, truncated, not audio, or samples that are not finite.
-    """
-    check_file(path)
-    try:
-        with soundfile.SoundFile(path) as file:
-            samples = file.read(dtype="float32", always_2d=True)
-            audio = Audio(
-                torch.from_numpy(np.ascontiguousarray(samples.T)), file.samplerate, file.subtype
-            )
-            if len(samples) < file.frames:
-                raise InputError(
-                    f"{path}: truncated: the header promises {file.frames} samples, "
-                    f"{len(samples)} could be decoded; replace the file"
-                )
-        check_riff_length(path)
-    except InputError:
-        raise
-    except (soundfile.LibsndfileError, ValueError, MemoryError) as error:
-        audio = read_streams(path, streams=1, because=reason(error))[0]
-    if audio.samples.shape[-1] == 0:
-        raise InputError(f"{path}: holds no samples; expected at least one")
-    check_finite(audio.samples, path)
-    return audio
+    """Decode a whole file, whatever its format; see `open_source`."""
+    with open_source(path) as source:
+        return Audio(torch.cat(list(source.blocks), -1), source.sample_rate, source.subtype)
 
 
-def read_streams(path: Path, streams: int | None = None, because: str = "") -> list[Audio]:
+def read_streams(path: Path, streams: int | None = None) -> list[Audio]:
     """Decode the audio streams of a container with FFmpeg, all in one pass.
 
     Args:
         path: any container that FFmpeg knows.
         streams: how many to decode, from the first on; all by default.
-        because: why another reader gave up, for the error message.
 
     Returns:
         one `Audio` per stream, in the order of the file.
     """
     check_file(path)
-    try:
-        with av.open(str(path)) as container:
-            chosen = list(container.streams.audio)[:streams]
-            if not chosen:
-                raise InputError(f"{path}: holds no audio stream")
-            return decode(container, chosen)
-    except av.error.FFmpegError as error:
-        detail = because or reason(error)
-        raise InputError(
-            f"{path}: not readable as audio ({detail}); expected WAV, FLAC, OGG, MP3, M4A, MP4 "
-            "or another format of libsndfile or FFmpeg, complete and undamaged"
-        ) from error
-
-
-def decode(container: av.container.InputContainer, chosen: list[av.AudioStream]) -> list[Audio]:
-    """Demultiplex once, and gather each stream as planar float32 at its own rate and layout."""
-    planar = {stream.index: av.AudioResampler(format="fltp") for stream in chosen}
-    parts: dict[int, list[np.ndarray]] = {stream.index: [] for stream in chosen}
-    for packet in container.demux(chosen):
-        for frame in packet.decode():
-            for out in planar[packet.stream.index].resample(frame):
-                parts[packet.stream.index].append(out.to_ndarray())
-    return [
-        Audio(
-            torch.from_numpy(
-                np.concatenate(parts[s.index] or [np.zeros((s.channels, 0), np.float32)], axis=1)
-            ),
-            s.rate,
-            INTEGER_FORMATS.get(s.format.name.rstrip("p"), s.codec_context.name.upper()),
-        )
-        for s in chosen
-    ]
-
-
-def check_file(path: Path) -> None:
-    """Raise InputError unless `path` is a file with something in it."""
-    if not path.is_file():
-        what = "is a folder, expected a file" if path.is_dir() else "no such file"
-        raise InputError(f"{path}: {what}")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: empty file (0 bytes); expected audio")
-
-
-def check_finite(samples: Tensor, path: Path) -> Tensor:
-    """Return `samples`, or raise InputError if one of them is NaN or infinite."""
-    if not torch.isfinite(samples.sum(dtype=torch.float64)):
-        raise InputError(f"{path}: has NaN or infinite samples; repair or replace the file")
-    return samples
-
-
-def check_riff_length(path: Path) -> None:
-    """Raise InputError if a WAV header promises more data than the file holds.
-
-    libsndfile reads such files without a word, as if the rest had never been there.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        form = file.read(12)
-        if form[:4] != b"RIFF" or form[8:] != b"WAVE":
-            return
-        while len(header := file.read(8)) == 8:
-            name, length = struct.unpack("<4sI", header)
-            held = size - file.tell()
-            if name == b"data":
-                if length > held and length not in UNKNOWN_SIZES:
-                    raise InputError(
-                        f"{path}: truncated: the header promises {length} bytes of audio, the file "
-                        f"holds {held}; replace the file"
-                    )
-                return
-            file.seek(length + length % 2, 1)
-
-
-def reason(error: Exception) -> str:
-    """The last clause of a library's message, on one line."""
-    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
-    return " ".join(str(text).split()).rstrip(".")
+    return [Audio(*stream) for stream in ffmpeg.read_streams(path, streams)]

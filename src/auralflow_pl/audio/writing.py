@@ -1,10 +1,9 @@
-"""Writing stems: the grid of the file format, residuals that null, and no half-written files."""
+"""Writing sound files block by block, in the formats of libsndfile."""
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,107 +11,184 @@ import soundfile
 import torch
 from torch import Tensor
 
-from auralflow_pl.errors import InputError
+from auralflow_pl.audio.ffmpeg import reason
+from auralflow_pl.errors import InputError, did_you_mean
 
 PCM_BITS = {"PCM_16": 16, "PCM_24": 24}
+SUBTYPES = {"16": "PCM_16", "24": "PCM_24", "float": "FLOAT"}
+LOSSY = {"ogg": "VORBIS", "mp3": "MPEG_LAYER_III"}
+FORMATS = ("wav", "flac", *LOSSY)
+MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+QUALITY = {"mp3": (0.0, "CONSTANT"), "ogg": (0.1, None)}  # 320 kbit/s, and about as much
+WAV_LIMIT = 2**32 - 2**20  # bytes of samples; beyond, sizes do not fit into the header
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How samples are kept in a file."""
+
+    form: str  # one of FORMATS
+    subtype: str  # of libsndfile
+
+    @property
+    def steps(self) -> float | None:
+        """Quantisation steps from 0 to full scale; None for floats and lossy formats."""
+        bits = PCM_BITS.get(self.subtype)
+        return None if bits is None else 2.0 ** (bits - 1)
+
+    @property
+    def lossy(self) -> bool:
+        """Whether what is read back differs from what was written."""
+        return self.form in LOSSY
+
+
+FLOAT_WAV = Encoding("wav", "FLOAT")
+
+
+def choose_encoding(form: str, subtype: str | None, source: str) -> Encoding:
+    """The encoding of stems.
+
+    Args:
+        form: wav, flac, ogg or mp3.
+        subtype: 16, 24 or float; None: like the source. 24-bit and floating-point sources keep
+            their resolution, everything else becomes 16 bit; 32-bit integers become float, which is
+            what the program computes with. FLAC holds 24 bits at most.
+        source: libsndfile's name of the input's samples.
+
+    Raises:
+        InputError: unknown, or not possible together.
+    """
+    if form not in FORMATS:
+        raise InputError(f"format={form}: {did_you_mean(form, FORMATS)}")
+    if subtype is not None and subtype not in SUBTYPES:
+        raise InputError(f"subtype={subtype}: expected one of {', '.join(SUBTYPES)}")
+    if form in LOSSY:
+        if subtype is not None:
+            raise InputError(f"subtype={subtype}: format={form} has none; use format=wav or flac")
+        return Encoding(form, LOSSY[form])
+    if form == "flac" and subtype == "float":
+        raise InputError("subtype=float: format=flac holds 16 or 24 bits; use format=wav")
+    wanted = output_subtype(source) if subtype is None else SUBTYPES[subtype]
+    return Encoding(form, "PCM_24" if form == "flac" and wanted == "FLOAT" else wanted)
 
 
 def output_subtype(source: str) -> str:
-    """The sample format of stems for an input of libsndfile subtype `source`.
-
-    24-bit and floating-point inputs keep their resolution, everything else becomes 16 bit. 32-bit
-    integers become float, which is what the program computes with.
-    """
+    """The sample format of WAV stems for an input of libsndfile subtype `source`."""
     if source in ("PCM_24", "ALAC_24"):
         return "PCM_24"
     return "FLOAT" if source in ("FLOAT", "DOUBLE", "PCM_32", "ALAC_32") else "PCM_16"
 
 
-def complementary(
-    mixture: Tensor, estimates: Mapping[str, Tensor], subtype: str, residual: bool = True
-) -> tuple[dict[str, Tensor], str]:
-    """Round estimates to the grid of `subtype`, and let `residual` be what is left of the mixture.
+def check_encoding(encoding: Encoding, sample_rate: int, channels: int) -> None:
+    """Raise InputError if the format has no such rate or so many channels."""
+    rates = MP3_RATES if encoding.form == "mp3" else range(1, 655351)
+    most = {"mp3": 2, "flac": 8, "ogg": 255}.get(encoding.form, 1024)
+    if (sample_rate not in rates and encoding.form != "wav") or channels > most:
+        known = f"{rates[0]} to {rates[-1]} Hz and up to {most} channels"
+        raise InputError(
+            f"format={encoding.form}: has no {channels} channels at {sample_rate} Hz, only "
+            f"{known}; use format=wav, or another sample_rate"
+        )
 
-    Because the residual is taken from the *rounded* estimates, stems and residual add up to the
-    mixture within one quantisation step. Where a stem would exceed full scale, all are kept as
-    FLOAT instead: nothing is clipped and nothing is rescaled.
+
+class SoundWriter:
+    """A sound file that grows block by block.
 
     Args:
-        mixture: `(channels, time)`.
-        estimates: name to `(channels, time)`.
-        subtype: PCM_16, PCM_24 or FLOAT.
-        residual: whether it is wanted.
+        path: of the file.
+        encoding: of the samples.
+        sample_rate: in Hz.
+        channels: of the sound.
+        frames: how many will come, if that is known; a WAV file that may grow beyond 4 GiB is
+            written as RF64.
+        tags: title, artist and so on.
 
-    Returns:
-        the stems, with `residual` as the last, and the subtype to write them with.
+    Raises:
+        InputError: here or later: the file cannot be written, or the disk is full.
     """
-    if subtype in PCM_BITS:
-        scale = 2.0 ** (PCM_BITS[subtype] - 1)
-        stems = {name: torch.round(x.double() * scale) for name, x in estimates.items()}
-        if residual:
-            stems["residual"] = torch.round(mixture.double() * scale) - sum(stems.values())
-        if all(x.min() >= -scale and x.max() < scale for x in stems.values()):
-            return {name: x / scale for name, x in stems.items()}, subtype
-    rest = {"residual": mixture - sum(estimates.values())} if residual else {}
-    return {**estimates, **rest}, "FLOAT"
 
+    def __init__(
+        self,
+        path: Path,
+        encoding: Encoding,
+        sample_rate: int,
+        channels: int,
+        frames: int | None,
+        tags: Mapping[str, str],
+    ) -> None:
+        self.path, self.encoding, self.frames = path, encoding, 0
+        width = {"PCM_16": 2, "PCM_24": 3}.get(encoding.subtype, 4)
+        most = WAV_LIMIT // (channels * width)
+        large = encoding.form == "wav" and (frames is None or frames > most)
+        self.limit = None if large or encoding.form != "wav" else most
+        form = "RF64" if large else encoding.form.upper()
+        level, mode = QUALITY.get(encoding.form, (None, None))
+        try:
+            self.file = soundfile.SoundFile(
+                path,
+                "w",
+                sample_rate,
+                channels,
+                encoding.subtype,
+                format=form,
+                compression_level=level,
+                bitrate_mode=mode,
+            )
+            for name, text in tags.items():
+                setattr(self.file, name, text.encode("utf-8", "replace").decode())
+        except (soundfile.LibsndfileError, RuntimeError) as error:
+            raise self.fault(error) from error
 
-def encode(samples: Tensor, subtype: str) -> np.ndarray:
-    """`(channels, time)` to the `(time, channels)` that libsndfile stores without rounding."""
-    frames = samples.T.contiguous()
-    if subtype == "PCM_16":
-        return torch.round(frames.double() * 2**15).to(torch.int16).numpy()
-    if subtype == "PCM_24":  # libsndfile keeps the upper 24 of 32 bits
-        return (torch.round(frames.double() * 2**23).to(torch.int32) * 256).numpy()
-    return frames.float().numpy()
+    def write(self, samples: Tensor) -> None:
+        """Append `(channels, time)`; of integer formats on their grid, see `encode`."""
+        self.frames += samples.shape[-1]
+        if self.limit is not None and self.frames > self.limit:
+            raise InputError(f"{self.path.name}: longer than the input said, and than WAV can be")
+        try:
+            self.file.write(encode(samples, self.encoding.subtype))
+        except (soundfile.LibsndfileError, AssertionError) as error:
+            raise self.fault(error) from error
+
+    def close(self) -> None:
+        """Complete the file, and check that all of it is there."""
+        try:
+            self.file.close()
+            written = soundfile.info(self.path).frames
+        except soundfile.LibsndfileError as error:
+            raise self.fault(error) from error
+        if written != self.frames:
+            raise self.fault(RuntimeError(f"{written} of {self.frames} samples were written"))
+
+    def abort(self) -> None:
+        """Let go of the file, whatever its state."""
+        self.file.close()
+
+    def fault(self, error: Exception) -> InputError:
+        """What to say when something cannot be written."""
+        size = self.path.stat().st_size if self.path.exists() else 0
+        return InputError(
+            f"{self.path.name}: {size / 1e6:.1f} MB written, no more possible ({reason(error)}); "
+            "is the disk full?"
+        )
 
 
 def write_wav(path: Path, samples: Tensor, sample_rate: int, subtype: str) -> None:
-    """Write `(channels, time)` in [-1, 1) as WAV, or as RF64 if it is too large for that.
+    """Write `(channels, time)` as WAV, or as RF64 if it is too large for that."""
+    channels, frames = samples.shape
+    writer = SoundWriter(path, Encoding("wav", subtype), sample_rate, channels, frames, {})
+    writer.write(samples)
+    writer.close()
 
-    Raises:
-        InputError: the disk is full, or the file cannot be written for another reason.
+
+def encode(samples: Tensor, subtype: str) -> np.ndarray:
+    """`(channels, time)` to the `(time, channels)` that libsndfile stores without rounding.
+
+    Integers are handed over as integers: its conversion from float scales by 32767 and reads with
+    32768.
     """
-    too_large = samples.numel() * 4 >= 2**32 - 2**16
-    data = encode(samples, subtype)
-    try:
-        soundfile.write(path, data, sample_rate, subtype, format="RF64" if too_large else "WAV")
-    except soundfile.LibsndfileError as error:
-        raise InputError(
-            f"{path.name}: {data.nbytes} bytes cannot be written into {path.parent.parent} "
-            f"({error.error_string.rstrip('.')}); is the disk full?"
-        ) from error
-
-
-@contextlib.contextmanager
-def staged(folder: Path) -> Iterator[Path]:
-    """A temporary folder whose files move into `folder` together once the block has succeeded.
-
-    If the block raises, nothing of it remains and `folder` is as it was.
-
-    Raises:
-        InputError: `folder` cannot be written.
-    """
-    check_writable(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder.parent) as name:
-        yield Path(name)
-        folder.mkdir(exist_ok=True)
-        for part in sorted(Path(name).iterdir()):
-            part.replace(folder / part.name)
-
-
-def check_writable(folder: Path) -> None:
-    """Raise InputError unless files can be made in `folder` or where it is to be created."""
-    nearest = folder
-    while not nearest.exists() and nearest != nearest.parent:
-        nearest = nearest.parent
-    if not nearest.is_dir():
-        raise InputError(f"output={folder}: {nearest} is a file, expected a folder")
-    try:
-        with tempfile.TemporaryFile(dir=nearest):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"output={folder}: cannot write into {nearest}: {error.strerror}"
-        ) from None
+    frames = samples.T.contiguous()
+    if subtype == "PCM_16":
+        return torch.round(frames * 2**15).to(torch.int16).numpy()
+    if subtype == "PCM_24":  # libsndfile keeps the upper 24 of 32 bits
+        return (torch.round(frames.double() * 2**23).to(torch.int32) * 256).numpy()
+    return frames.float().numpy()

@@ -12,7 +12,9 @@ from pathlib import Path
 import av
 from torch import Tensor
 
-from auralflow_pl.audio.reading import check_file, read_streams, reason
+from auralflow_pl.audio.checks import check_file
+from auralflow_pl.audio.ffmpeg import reason
+from auralflow_pl.audio.reading import read_streams
 from auralflow_pl.audio.resampling import match_length
 from auralflow_pl.data.stem_folder import StemFolder, subfolders
 from auralflow_pl.data.tracks import SPLITS, Track, TrackSource

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 import soundfile
+from filelock import FileLock
 from tqdm import tqdm
 
 from auralflow_pl.data.stem_folder import StemFolder
@@ -64,16 +65,27 @@ class SyntheticSongs(StemFolder):
         self.workers = workers or os.cpu_count() or 1
 
     def prepare(self) -> None:
-        """Render the songs that are not there yet, with a progress bar.
+        """Render the songs that are not there yet, with a progress bar; one process at a time.
 
         Raises:
             InputError: `root` holds something else, or songs of another recipe.
         """
-        self.check_root()
-        jobs = [job for job in self.jobs() if not (self.root / job[1] / job[2]).is_dir()]
-        if not jobs:
+        if not self.missing():
+            self.check_root()
             return
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.root.with_name(f".{self.root.name}.lock")):
+            self.check_root()
+            if jobs := self.missing():
+                self.render(jobs)
+
+    def missing(self) -> list[tuple[tuple[int, int, int], str, str]]:
+        """The songs that are not there yet."""
+        return [job for job in self.jobs() if not (self.root / job[1] / job[2]).is_dir()]
+
+    def render(self, jobs: Sequence[tuple[tuple[int, int, int], str, str]]) -> None:
+        """Render songs, in parallel."""
+        self.root.mkdir(exist_ok=True)
         (self.root / RECIPE).write_text(json.dumps(self.recipe, indent=2) + "\n")
         render = partial(write_song, self.root, seconds=float(self.recipe["seconds"]))
         with ProcessPoolExecutor(self.workers, mp_context=get_context("spawn")) as pool:

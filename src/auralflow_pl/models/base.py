@@ -26,6 +26,9 @@ class MaskEstimator(nn.Module, ABC):
     frame_multiple: int = 1
     """Frames per cell of the coarsest grid: passes that start at multiples of it agree."""
 
+    frame_reach: int | None = None
+    """How many frames to either side of a frame its mask depends on; None: all, or not known."""
+
     def simplify(self) -> None:
         """Rewrite the network so that evaluation is faster, with the same masks but for rounding.
 

@@ -40,7 +40,13 @@ class RecurrentBottleneck(Bottleneck):
         super().__init__()
         if input_axis not in (TIME, FREQUENCY):
             raise InputError(f"input_axis={input_axis}: expected 0 (time) or 1 (frequency)")
+        if not 1 <= recurrent_depth <= 64 or hidden_size < 1:
+            raise InputError(
+                f"recurrent_depth={recurrent_depth}, hidden_size={hidden_size}: expected a depth "
+                "from 1 to 64 and a size of at least 1"
+            )
         self.input_axis = input_axis
+        self.frame_reach = None if input_axis == TIME else 0
         features = size * cells if input_axis == TIME else size
         self.reduce = nn.Linear(features, size) if input_axis == TIME else nn.Identity()
         self.lstm = nn.LSTM(

@@ -117,6 +117,9 @@ class Decoder(nn.Module):
 class Bottleneck(nn.Module):
     """What happens between encoder and decoder; this one does nothing."""
 
+    frame_reach: int | None = 0
+    """How many frames of the deepest map to either side it looks at; None: all."""
+
     def forward(self, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         """`(batch, size, freq cells, frame cells)`, and penalties by name."""
         return x, {}
@@ -172,6 +175,7 @@ class UNet(MaskEstimator):
         self.encoder = Encoder(channels, sizes, leak)
         cells = -(-self.bins // self.frame_multiple)
         self.bottleneck = bottleneck(sizes[-1], cells) if bottleneck else Bottleneck()
+        self.frame_reach = reach(levels, self.bottleneck.frame_reach)
         self.decoder = Decoder(sizes, channels * targets, leak, dropout)
         self.normalize_output = FrequencyAffine(self.bins) if normalize_output else nn.Identity()
         self.mask_activation = MaskActivation(mask_activation, targets)
@@ -195,3 +199,13 @@ class UNet(MaskEstimator):
         mask = self.mask_activation(self.normalize_output(logits))
         above = freq - self.bins
         return MaskEstimate(F.pad(mask, (0, 0, 0, above, 0, 0), mode="replicate"), penalties)
+
+
+def reach(levels: int, cells: int | None) -> int | None:
+    """Frames to either side that a mask depends on, if the bottleneck looks at `cells` to a side.
+
+    On the way down an output looks at 2 finer frames to either side, in all
+    `2 (1 + ... + 2 ** (levels - 1))` frames; on the way up at one coarser frame, in all
+    `2 + ... + 2 ** levels` frames.
+    """
+    return None if cells is None else 4 * (2**levels - 1) + cells * 2**levels

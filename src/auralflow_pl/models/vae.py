@@ -57,6 +57,8 @@ class VariationalBottleneck(RecurrentBottleneck):
         self.log_var = nn.Conv2d(size, size, 3, padding=1)
         self.leave = nn.Conv2d(size, size, 3, padding=1)
         self.activation = nn.SELU()
+        if self.frame_reach is not None:
+            self.frame_reach += 2  # of `mean` and `leave`
         self.register_buffer("seen_steps", torch.zeros((), dtype=torch.long))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:

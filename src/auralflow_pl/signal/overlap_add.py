@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from auralflow_pl.streams import Queue
 
 
 @dataclass(frozen=True)
@@ -36,65 +39,97 @@ class Windows:
         free = self.length - 2 * self.context - self.fade
         return max(self.align, free // self.align * self.align)
 
-    def spans(self, time: int) -> Iterator[tuple[int, int]]:
-        """`(start, stop)` of every window; the last one ends where the signal ends."""
-        start = 0
-        while start + self.length < time:
-            yield start, start + self.length
-            start += self.hop
-        yield start, time
-
-    def taper(self, span: tuple[int, int], time: int, like: Tensor) -> Tensor:
-        """Weights `(stop - start,)` of a window: 0 in the context, ramps in the fades, 1 inside."""
-        start, stop = span
-        ramp = torch.arange(1, self.fade + 1, dtype=like.dtype, device=like.device)
-        ramp = ramp / (self.fade + 1)
-        edge = torch.cat([ramp.new_zeros(self.context), ramp])
-        weights = like.new_ones(stop - start)
-        if start > 0:
+    def taper(self, window: Window) -> Tensor:
+        """Weights `(time,)` of a window: 0 in the context, ramps in the fades, 1 inside."""
+        samples = window.samples
+        ramp = torch.arange(1, self.fade + 1, dtype=samples.dtype, device=samples.device)
+        edge = torch.cat([ramp.new_zeros(self.context), ramp / (self.fade + 1)])
+        weights = samples.new_ones(samples.shape[-1])
+        if not window.first:
             weights[: len(edge)] *= edge[: len(weights)]
-        if stop < time:
+        if not window.last:
             weights[len(weights) - len(edge) :] *= edge.flip(0)
         return weights
 
 
+class Window(NamedTuple):
+    """A span of a signal, and where it stands."""
+
+    samples: Tensor  # (channels, time)
+    first: bool
+    last: bool
+
+
+def cut(blocks: Iterable[Tensor], windows: Windows) -> Iterator[Window]:
+    """The windows of a stream, each as soon as it is complete; the last ends with the stream."""
+    queue, first = Queue(), True
+    for block in blocks:
+        queue.push(block)
+        while len(queue) > windows.length:
+            yield Window(queue.read(windows.length), first, False)
+            queue.drop(windows.hop)
+            first = False
+    if len(queue):
+        yield Window(queue.read(len(queue)), first, True)
+
+
 def overlap_add(
-    process: Callable[[Tensor], Tensor], audio: Tensor, windows: Windows, batch_size: int = 1
-) -> Tensor:
-    """Apply `process` to windows of `audio` and join what comes out.
+    process: Callable[[Tensor], Tensor],
+    blocks: Iterable[Tensor],
+    windows: Windows,
+    batch_size: int = 1,
+) -> Iterator[Tensor]:
+    """Apply `process` to the windows of a stream and join what comes out.
+
+    No more than a batch of windows is held at a time.
 
     Args:
         process: maps `(batch, channels, time)` to `(batch, ..., time)`, keeping `time`.
-        audio: `(channels, time)`, `time` >= 1.
-        windows: how the signal is cut.
+        blocks: a stream of `(channels, time)`.
+        windows: how it is cut.
         batch_size: windows per call of `process`.
 
-    Returns:
-        `(..., time)`: with a `process` that needs no more than `context` samples around, the same
-        as `process(audio[None])[0]` but for rounding.
+    Yields:
+        `(..., time)`, together as long as the stream. With a `process` that needs no more than
+        `context` samples around, they are the same as `process` of the whole but for rounding.
     """
-    time = audio.shape[-1]
-    if time <= windows.length:
-        return process(audio[None])[0]
-    spans = list(windows.spans(time))
-    total, weight = None, audio.new_zeros(time)
-    for first in range(0, len(spans), batch_size):
-        for span, part in process_spans(process, audio, spans[first : first + batch_size]):
-            taper = windows.taper(span, time, audio)
-            if total is None:
-                total = part.new_zeros(*part.shape[:-1], time)
-            total[..., span[0] : span[1]] += part * taper
-            weight[span[0] : span[1]] += taper
-    return total / weight
+    total = weight = None
+    for window, part in processed(process, cut(blocks, windows), batch_size):
+        taper = windows.taper(window)
+        total, weight = add(part * taper, total), add(taper, weight)
+        done = len(taper) if window.last else windows.hop
+        yield total[..., :done] / weight[:done]
+        total, weight = total[..., done:], weight[done:]
 
 
-def process_spans(
-    process: Callable[[Tensor], Tensor], audio: Tensor, spans: list[tuple[int, int]]
-) -> Iterator[tuple[tuple[int, int], Tensor]]:
+def add(span: Tensor, beginning: Tensor | None) -> Tensor:
+    """A span `(..., time)` with what windows before it left for its beginning."""
+    if beginning is None:
+        return span
+    held = beginning.shape[-1]
+    return torch.cat([span[..., :held] + beginning, span[..., held:]], -1)
+
+
+def processed(
+    process: Callable[[Tensor], Tensor], windows: Iterable[Window], batch_size: int
+) -> Iterator[tuple[Window, Tensor]]:
     """Process windows of one length together, and a shorter last one by itself."""
-    full = spans[0][1] - spans[0][0]
-    together = [span for span in spans if span[1] - span[0] == full]
-    batch = torch.stack([audio[:, start:stop] for start, stop in together])
-    yield from zip(together, process(batch), strict=True)
-    for start, stop in spans[len(together) :]:
-        yield (start, stop), process(audio[None, :, start:stop])[0]
+    batch: list[Window] = []
+    for window in windows:
+        if batch and batch[0].samples.shape != window.samples.shape:
+            yield from process_batch(process, batch)
+            batch = []
+        batch.append(window)
+        if len(batch) == batch_size:
+            yield from process_batch(process, batch)
+            batch = []
+    if batch:
+        yield from process_batch(process, batch)
+
+
+def process_batch(
+    process: Callable[[Tensor], Tensor], batch: Sequence[Window]
+) -> Iterator[tuple[Window, Tensor]]:
+    """Process windows of one length together."""
+    parts = process(torch.stack([window.samples for window in batch]))
+    yield from zip(batch, parts, strict=True)

@@ -60,15 +60,38 @@ class STFT(nn.Module):
 
     def inverse(self, spec: Tensor, length: int) -> Tensor:
         """Complex spectrogram `(..., freq, frames)` to waveform `(..., length)`."""
-        *batch, freq, frames = spec.shape
         with torch.autocast(spec.device.type, enabled=False):
-            audio = torch.istft(
-                spec.reshape(-1, freq, frames),
-                self.n_fft,
-                self.hop_length,
-                self.win_length,
-                window=self.window.to(spec.real.dtype),
-                center=True,
-                length=length,
-            )
+            if self.n_fft % self.hop_length:
+                return self.inverse_of_any(spec, length)
+            frames = torch.fft.irfft(spec.transpose(-1, -2), self.n_fft)
+            spare = self.n_fft - self.win_length
+            window = F.pad(self.window.to(frames.dtype), (spare // 2, spare - spare // 2))
+            span = slice(self.n_fft // 2, self.n_fft // 2 + length)
+            weight = self.add(window.square().expand(frames.shape[-2], -1))[span]
+            return self.add(frames * window)[..., span] / weight
+
+    def add(self, frames: Tensor) -> Tensor:
+        """Frames `(..., frames, n_fft)` to their sum `(..., time)`, each a hop later than the last.
+
+        Where hops divide frames, this is a few additions of large arrays.
+        """
+        hops = frames.unflatten(-1, (-1, self.hop_length))
+        count, share = hops.shape[-3], hops.shape[-2]
+        total = hops.new_zeros(*hops.shape[:-3], count + share - 1, self.hop_length)
+        for number in range(share):
+            total[..., number : number + count, :] += hops[..., number, :]
+        return total.flatten(-2)
+
+    def inverse_of_any(self, spec: Tensor, length: int) -> Tensor:
+        """`inverse` for hops that do not divide frames."""
+        *batch, freq, frames = spec.shape
+        audio = torch.istft(
+            spec.reshape(-1, freq, frames),
+            self.n_fft,
+            self.hop_length,
+            self.win_length,
+            window=self.window.to(spec.real.dtype),
+            center=True,
+            length=length,
+        )
         return audio.reshape(*batch, length)

@@ -1,0 +1,157 @@
+"""Reading with FFmpeg (PyAV): whatever libsndfile does not know, and pipes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import av
+import numpy as np
+import torch
+from torch import Tensor
+
+from auralflow_pl.errors import InputError
+
+INTEGER_FORMATS = {"s16": "PCM_16", "s32": "PCM_24"}  # what lossless codecs of FFmpeg decode to
+PCM_CODECS = {"pcm_s32le": "PCM_32", "pcm_s32be": "PCM_32"} | {
+    f"pcm_f{bits}{order}": "FLOAT" for bits in (32, 64) for order in ("le", "be")
+}
+# Some formats are lists of other files and addresses; a sound file opens nothing but itself.
+OPTIONS = {"protocol_whitelist": "none"}
+
+
+class Stream(NamedTuple):
+    """An audio stream whose first samples are decoded."""
+
+    sample_rate: int
+    channels: int
+    frames: int | None  # about, as the container says
+    subtype: str  # as libsndfile names sample formats, or the name of the codec
+    tags: Mapping[str, str]
+    blocks: Iterator[Tensor]  # (channels, time), float32
+
+
+@contextlib.contextmanager
+def open_container(
+    file: BinaryIO,
+    name: str,
+    because: str = "",
+    form: str | None = None,
+    options: Mapping[str, str] | None = None,
+) -> Iterator[av.container.InputContainer]:
+    """A container with an audio stream at least.
+
+    Args:
+        file: open for reading; need not be seekable.
+        name: of it, for messages.
+        because: why another reader gave up, for the message.
+        form: name of FFmpeg's demuxer; by default it is recognised.
+        options: of the demuxer.
+    """
+    with translated(name, because):
+        container = av.open(file, format=form, options={**OPTIONS, **(options or {})})
+    with container:
+        if not container.streams.audio:
+            raise InputError(f"{name}: holds no audio stream")
+        yield container
+
+
+@contextlib.contextmanager
+def translated(name: str, because: str = "") -> Iterator[None]:
+    """Turn errors of FFmpeg into InputErrors."""
+    try:
+        yield
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        raise InputError(
+            f"{name}: not readable as audio ({because or reason(error)}); expected WAV, FLAC, OGG, "
+            "MP3, M4A, MP4 or another format of libsndfile or FFmpeg, complete and undamaged"
+        ) from error
+
+
+def open_stream(container: av.container.InputContainer, name: str, because: str = "") -> Stream:
+    """The first audio stream of a container, in blocks; what it is, its first samples tell.
+
+    Args:
+        container: open.
+        name: of the file, for messages.
+        because: why another reader gave up, for messages.
+
+    Raises:
+        InputError: not one sample can be decoded.
+    """
+    stream = container.streams.audio[0]
+    frames = decoded(container, stream, name, because)
+    first = next(frames, None)
+    if first is None:
+        raise InputError(f"{name}: holds no samples; expected at least one")
+    seconds = container.duration / av.time_base if container.duration else None
+    return Stream(
+        first.sample_rate,
+        first.layout.nb_channels,
+        None if seconds is None else round(seconds * first.sample_rate),
+        sample_format(stream),
+        {**container.metadata, **stream.metadata},
+        blocks(first, frames),
+    )
+
+
+def decoded(
+    container: av.container.InputContainer, stream: av.AudioStream, name: str, because: str
+) -> Iterator[av.AudioFrame]:
+    """The frames of a stream as planar float32."""
+    planar = av.AudioResampler(format="fltp")
+    with translated(name, because):
+        for packet in container.demux(stream):
+            for frame in packet.decode():
+                yield from planar.resample(frame)
+
+
+def blocks(first: av.AudioFrame, frames: Iterator[av.AudioFrame]) -> Iterator[Tensor]:
+    """Samples `(channels, time)` of frames."""
+    yield torch.from_numpy(first.to_ndarray())
+    for frame in frames:
+        yield torch.from_numpy(frame.to_ndarray())
+
+
+def read_streams(path: Path, streams: int | None = None) -> list[tuple[Tensor, int, str]]:
+    """Samples `(channels, time)`, rate and subtype of the audio streams of a container.
+
+    All are decoded in one pass.
+
+    Args:
+        path: any container that FFmpeg knows.
+        streams: how many to decode, from the first on; all by default.
+    """
+    name = str(path)
+    with path.open("rb") as file, open_container(file, name) as container, translated(name):
+        chosen = list(container.streams.audio)[:streams]
+        planar = {stream.index: av.AudioResampler(format="fltp") for stream in chosen}
+        parts: dict[int, list[np.ndarray]] = {stream.index: [] for stream in chosen}
+        for packet in container.demux(chosen):
+            for frame in packet.decode():
+                for out in planar[packet.stream.index].resample(frame):
+                    parts[packet.stream.index].append(out.to_ndarray())
+        return [
+            (joined(parts[stream.index], stream.channels), stream.rate, sample_format(stream))
+            for stream in chosen
+        ]
+
+
+def joined(parts: list[np.ndarray], channels: int) -> Tensor:
+    """Blocks `(channels, time)` as one, also if there is none."""
+    return torch.from_numpy(np.concatenate([np.zeros((channels, 0), np.float32), *parts], axis=1))
+
+
+def sample_format(stream: av.AudioStream) -> str:
+    """What libsndfile would call the samples of a stream; for lossy codecs, their name."""
+    codec = stream.codec_context.name
+    integers = INTEGER_FORMATS.get(stream.format.name.rstrip("p"), codec.upper())
+    return PCM_CODECS.get(codec, integers)
+
+
+def reason(error: Exception) -> str:
+    """The last clause of a library's message, on one line."""
+    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return " ".join(str(text).split()).rstrip(".")

@@ -1,0 +1,97 @@
+"""How much memory a separation may take."""
+
+from __future__ import annotations
+
+import re
+import resource
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from auralflow_pl.errors import InputError
+from auralflow_pl.separation import Separator
+
+UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+LARGEST_BATCH = 16
+STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def parse_size(text: str) -> float:
+    """Bytes of `1GB`, `800M` and the like."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
+    if not match or not float(match[1]):
+        raise InputError(f"max_ram={text}: expected a size such as 1GB or 800MB")
+    return float(match[1]) * UNITS[match[2].upper()]
+
+
+def fit_memory(separators: Sequence[Separator], size: str) -> None:
+    """Choose windows and batches such that the process stays below a size.
+
+    On a GPU, batches become as large as the memory that is allowed there; a CPU gains nothing by
+    that. Where a window is too much, it is halved.
+
+    Raises:
+        InputError: the shortest windows are too much.
+    """
+    allowed = parse_size(size)
+    for separator in separators:
+        gpu = separator.stft.window.is_cuda
+        while (need := memory_of_window(separator)) + in_use(gpu) > allowed:
+            if not separator.shrink():
+                raise InputError(
+                    f"max_ram={size}: the program takes {in_use(gpu) / 1e6:.0f} MB and the "
+                    f"shortest window {need / 1e6:.0f} MB; allow more"
+                )
+        if gpu:
+            separator.batch_size = max(1, min(LARGEST_BATCH, int((allowed - in_use(gpu)) / need)))
+
+
+def memory_of_window(separator: Separator) -> float:
+    """Bytes that a batch of windows takes at its peak: measured with a quarter of it."""
+    length = separator.windows.length // 4
+    window = separator.stft.window
+    audio = window.new_zeros(separator.batch_size, separator.channels, length)
+    with torch.inference_mode():
+        separator.estimate_windows(audio[..., : separator.stft.n_fft])  # what is allocated once
+        before = in_use(window.is_cuda)
+        forget_peak(window.is_cuda)
+        separator.estimate_windows(audio)
+    waiting = 16 * audio.numel() * audio.element_size() * len(separator.targets)
+    return 4 * (max(0, peak(window.is_cuda) - before) + waiting)
+
+
+def in_use(gpu: bool) -> float:
+    """Bytes that are taken now."""
+    return torch.cuda.memory_allocated() if gpu else status("VmRSS")
+
+
+def peak(gpu: bool) -> float:
+    """Bytes at the highest moment since `forget_peak`."""
+    return torch.cuda.max_memory_allocated() if gpu else status("VmHWM")
+
+
+def forget_peak(gpu: bool) -> None:
+    """Begin a new search for the highest moment."""
+    if gpu:
+        torch.cuda.reset_peak_memory_stats()
+    elif CLEAR_REFS.exists():
+        CLEAR_REFS.write_text("5")
+
+
+def status(key: str) -> float:
+    """An entry of /proc/self/status in bytes; without it, the peak of the whole process."""
+    if STATUS.exists():
+        entry = re.search(rf"{key}:\s+(\d+) kB", STATUS.read_text())
+        if entry:
+            return float(entry[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * unit
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an error says that there is not enough memory."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

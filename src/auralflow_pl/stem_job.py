@@ -1,0 +1,380 @@
+"""One file to its stems, with a report beside them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import tee
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from auralflow_pl import __version__
+from auralflow_pl.audio.checks import check_file
+from auralflow_pl.audio.reading import Source, Span, open_pipe, open_source
+from auralflow_pl.audio.resampling import resampled
+from auralflow_pl.audio.staging import publish, tidy, workshop
+from auralflow_pl.audio.stems import RESIDUAL, Layout, StemWriter
+from auralflow_pl.audio.writing import check_encoding, choose_encoding
+from auralflow_pl.catalogue import Job, Template
+from auralflow_pl.consistency import consistent
+from auralflow_pl.errors import Cancelled, InputError
+from auralflow_pl.separation import Separator
+from auralflow_pl.streams import aligned
+
+REPORT_FORMAT = 1
+PICTURE_SECONDS = 20
+
+Progress = Callable[[float, float | None], bool | None]  # seconds done, and in all if known
+
+
+class Pipe(Protocol):
+    """What can be read only once."""
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most `size`; none at the end."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is made of a file; the keys of the command `separate`."""
+
+    residual: bool = False
+    format: str = "wav"
+    subtype: str | None = None
+    clip: str = "none"
+    sample_rate: int | None = None  # of the output, in Hz
+    offset: float = 0.0  # seconds
+    duration: float | None = None
+    pcm: tuple[str, int, int] | None = None  # of standard input; see `open_pipe`
+    wiener: bool = False  # make the estimates sum to the mixture
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checkpoint that is ready to separate."""
+
+    path: str
+    sha256: str
+    separator: Separator
+    settings: Mapping[str, Any]  # of the separator, as far as they change the result
+
+
+class StemJob:
+    """Separates files with one or several models.
+
+    Args:
+        models: with targets that differ.
+        template: of the names of the files.
+        options: what is wanted.
+        device: that the models are on.
+        plot: also draw the spectrograms.
+        overwrite: replace what is there.
+
+    Raises:
+        InputError: two models have a target in common.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Model],
+        template: Template,
+        options: Options,
+        device: torch.device,
+        plot: bool = False,
+        overwrite: bool = False,
+    ) -> None:
+        self.models, self.template, self.options = models, template, options
+        self.device, self.plot, self.overwrite = device, plot, overwrite
+        self.targets = [name for model in models for name in model.separator.targets]
+        for name in self.targets:
+            if self.targets.count(name) > 1:
+                raise InputError(f"ckpt: several separate {name}; expected different targets")
+
+    def run(self, job: Job, pipe: Pipe, progress: Progress) -> bool:
+        """Make the stems of a file, which appear together, or not at all.
+
+        Args:
+            job: what to separate.
+            pipe: standard input.
+            progress: is told seconds; returns False to stop.
+
+        Returns:
+            whether there was something to do: False if they are there already, made from the same
+            file by the same models with the same options.
+
+        Raises:
+            InputError: the file cannot be read, or the stems cannot be written.
+            Cancelled: `progress` returned False.
+        """
+        digest = None if job.path is None else file_digest(job.path)
+        key = self.key(digest)
+        if not self.overwrite and self.is_finished(job, key):
+            tidy(self.template.base, job.track)
+            return False
+        started = time.monotonic()
+        tap = Tap(pipe)
+        with workshop(self.template.base, job.track) as folder:
+            with self.opened(job, tap) as source:
+                writer, excerpt = self.write(source, folder, progress)
+            digest = digest or tap.digest.hexdigest()
+            finals = self.finals(job, writer.files.encoding.form)
+            extra = self.draw(job, folder, writer.layout, excerpt) if self.plot else {}
+            report = {
+                "format": REPORT_FORMAT,
+                "key": key,
+                "version": __version__,
+                "input": {"path": job.name, "sha256": digest, **described(source)},
+                "models": [described_model(model) for model in self.models],
+                "options": asdict(self.options),
+                **described_stems(writer, finals, self.report(job).parent),
+                "speed": speed(time.monotonic() - started, writer),
+            }
+            part = folder / "report.json"
+            part.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+            stems = {writer.files.paths[name]: path for name, path in finals.items()}
+            publish({**stems, **extra, part: self.report(job)})
+        return True
+
+    def shrink(self) -> bool:
+        """Let all models take less memory; whether that was possible."""
+        return sum(model.separator.shrink() for model in self.models) > 0
+
+    def report(self, job: Job) -> Path:
+        """Where the report of a track is."""
+        return self.template.beside(job.track, "report", "json")
+
+    def picture(self, job: Job) -> Path:
+        """Where its spectrograms are."""
+        return self.template.beside(job.track, "spectrograms", "png")
+
+    def finals(self, job: Job, form: str) -> dict[str, Path]:
+        """The names of its stems."""
+        names = [*self.targets, *([RESIDUAL] if self.options.residual else [])]
+        return {name: self.template.path(job.track, name, form) for name in names}
+
+    def key(self, digest: str | None) -> str:
+        """A digest of everything that the stems depend on."""
+        models = [[model.sha256, dict(model.settings)] for model in self.models]
+        content = [REPORT_FORMAT, digest, models, asdict(self.options)]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def is_finished(self, job: Job, key: str) -> bool:
+        """Whether a report says that all is done, and all files are as it says.
+
+        Raises:
+            InputError: files of other origin are in the way.
+        """
+        path = self.report(job)
+        try:
+            report = json.loads(path.read_text(encoding="utf-8"))
+            same = report["key"] == key
+            files = {path.parent / s["file"]: s["bytes"] for s in report["stems"].values()}
+        except (OSError, ValueError, KeyError, TypeError):
+            same, files = False, {}
+        if same:
+            drawn = not self.plot or self.picture(job).is_file()
+            return drawn and all(f.is_file() and f.stat().st_size == n for f, n in files.items())
+        for final in (path, *self.finals(job, self.options.format).values()):
+            if final.exists():
+                raise InputError(
+                    f"{final}: is there already, made from another file, by another model or with "
+                    "other options; pass overwrite=true or another output"
+                )
+        return False
+
+    @contextlib.contextmanager
+    def opened(self, job: Job, pipe: Pipe) -> Iterator[Source]:
+        """The sound of a job."""
+        span = Span(self.options.offset, self.options.duration)
+        if job.path is None:
+            opening = open_pipe(pipe, job.name, span, self.options.pcm)
+        else:
+            opening = open_source(job.path, span)
+        with opening as source:
+            yield source
+
+    def write(self, source: Source, folder: Path, progress: Progress) -> tuple[StemWriter, Excerpt]:
+        """Write the stems of a sound into a folder, and keep an excerpt to be drawn."""
+        options = self.options
+        rate = options.sample_rate or source.sample_rate
+        encoding = choose_encoding(options.format, options.subtype, source.subtype)
+        check_encoding(encoding, rate, source.channels)
+        frames = None if source.frames is None else -(-source.frames * rate // source.sample_rate)
+        layout = Layout(
+            self.targets,
+            options.residual,
+            rate,
+            source.channels,
+            encoding,
+            frames,
+            options.clip,
+            source.tags,
+        )
+        writer, excerpt = StemWriter(folder, layout), Excerpt(frames, PICTURE_SECONDS * rate)
+        try:
+            for mixture, estimates in self.separated(source, rate):
+                writer.write(mixture, estimates)
+                if self.plot:
+                    excerpt.push(torch.cat([mixture[None], estimates]))
+                done = writer.files.frames / rate
+                if progress(done, None if frames is None else frames / rate) is False:
+                    raise Cancelled
+            writer.close()
+        except BaseException:
+            writer.abort()
+            raise
+        return writer, excerpt
+
+    @torch.inference_mode()
+    def separated(self, source: Source, rate: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Blocks of the mixture `(channels, time)` and the estimates of all models, at a rate."""
+        branches = tee(source.blocks, 1 + len(self.models))
+        streams = [resampled(branches[0], source.sample_rate, rate)]
+        for model, branch in zip(self.models, branches[1:], strict=True):
+            blocks = (block.to(self.device) for block in branch)
+            estimates = model.separator.stream(blocks, source.sample_rate, rate)
+            streams.append(part.cpu() for part in estimates)
+        joined = (torch.cat([mixture[None], *parts]) for mixture, *parts in aligned(streams))
+        if not self.options.wiener:
+            for block in joined:
+                yield block[0], block[1:]
+            return
+        one, two = tee(joined)
+        filtered = consistent(two, rate, self.options.residual)
+        for block, estimates in aligned([one, filtered]):
+            yield block[0], estimates
+
+    def draw(self, job: Job, folder: Path, layout: Layout, excerpt: Excerpt) -> dict[Path, Path]:
+        """A picture of mixture and stems, and where it goes."""
+        from auralflow_pl.report.figures import spectrogram_comparison
+
+        sounds = dict(zip(["mixture", *self.targets], excerpt.sound, strict=True))
+        title = f"{job.track}, from {excerpt.start / layout.sample_rate:.0f} s"
+        figure = spectrogram_comparison(sounds, layout.sample_rate, title)
+        part = folder / "spectrograms.png"
+        figure.savefig(part, dpi=80)
+        return {part: self.picture(job)}
+
+
+class Tap:
+    """Passes on what is read from a pipe, and takes its digest."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self.pipe, self.digest = pipe, hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        """The next bytes."""
+        content = self.pipe.read(size)
+        self.digest.update(content)
+        return content
+
+
+class Excerpt:
+    """The middle of a sound that comes in blocks, or its beginning if its length is not known."""
+
+    def __init__(self, frames: int | None, length: int) -> None:
+        self.start = 0 if frames is None else max(0, (frames - length) // 2)
+        self.stop = self.start + length
+        self.position = 0
+        self.parts: list[Tensor] = []
+
+    def push(self, block: Tensor) -> None:
+        """The next block `(..., time)`."""
+        first, last = self.start - self.position, self.stop - self.position
+        self.position += block.shape[-1]
+        if first < block.shape[-1] and last > 0:
+            self.parts.append(block[..., max(0, first) : last].clone())
+
+    @property
+    def sound(self) -> Tensor:
+        """What was kept, `(..., time)`."""
+        return torch.cat(self.parts, -1)
+
+
+def model_digest(path: Path) -> str:
+    """SHA-256 of a checkpoint, or of the files of an exported folder."""
+    if not path.is_dir():
+        return file_digest(path)
+    parts = [f"{p.name} {file_digest(p)}" for p in sorted(path.iterdir()) if p.is_file()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+        InputError: there is none.
+    """
+    check_file(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def described(source: Source) -> dict[str, Any]:
+    """The input, for the report."""
+    return {
+        "sample_rate": source.sample_rate,
+        "channels": source.channels,
+        "subtype": source.subtype,
+        "tags": dict(source.tags),
+    }
+
+
+def described_model(model: Model) -> dict[str, Any]:
+    """A model, for the report."""
+    windows, rate = model.separator.windows, model.separator.sample_rate
+    return {
+        "ckpt": model.path,
+        "sha256": model.sha256,
+        "targets": list(model.separator.targets),
+        "settings": dict(model.settings),
+        "window_seconds": round(windows.length / rate, 3),
+        "context_seconds": round(windows.context / rate, 3),
+    }
+
+
+def described_stems(writer: StemWriter, finals: Mapping[str, Path], folder: Path) -> dict[str, Any]:
+    """What was written, for the report; files relative to its folder."""
+    files, layout = writer.files, writer.layout
+    steps = files.encoding.steps
+    stems = {
+        name: {
+            "file": os.path.relpath(finals[name], folder),
+            "bytes": path.stat().st_size,
+            "peak": round(files.peaks[name], 6),
+            "loudness_lufs": rounded(files.meters[name].integrated()),
+        }
+        for name, path in files.paths.items()
+    }
+    return {
+        "output": {
+            "format": files.encoding.form,
+            "subtype": files.encoding.subtype,
+            "sample_rate": layout.sample_rate,
+            "channels": layout.channels,
+            "frames": files.frames,
+            "gain": writer.gain,
+        },
+        "stems": stems,
+        "null_error": files.null_error if layout.residual else None,
+        "null_error_steps": files.null_error * steps if layout.residual and steps else None,
+    }
+
+
+def rounded(value: float | None) -> float | None:
+    """Two decimals."""
+    return None if value is None else round(value, 2)
+
+
+def speed(seconds: float, writer: StemWriter) -> dict[str, float]:
+    """Time that was needed, and how many times faster than the music it was."""
+    music = writer.files.frames / writer.layout.sample_rate
+    return {"seconds": round(seconds, 3), "times_real_time": round(music / seconds, 2)}
