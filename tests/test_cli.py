@@ -198,9 +198,9 @@ def test_an_unwritable_output(command, ckpt, song, tmp_path):
     assert "cannot write into /proc" in done.error
 
 
-@pytest.mark.parametrize("name", ["evaluate", "separate"])
-def test_a_missing_required_key(command, name):
-    assert "missing required key: ckpt; pass ckpt=..." in command(name).error
+def test_a_missing_required_key(command):
+    assert "missing required key: ckpt; pass ckpt=..." in command("separate").error
+    assert "missing required key: ckpt; pass either ckpt=..." in command("evaluate").error
 
 
 @pytest.mark.parametrize("name", ["evaluate", "separate"])
@@ -218,15 +218,16 @@ def test_a_bad_checkpoint(command, song, tmp_path, name):
         (["device=quantum"], "device=quantum: not available here"),
         (["data=stem_folder", "data.root=nowhere"], "data.root=nowhere: no such folder"),
         (
-            ["data=stem_folder", "data.root=x", "data.stems=[a,b]"],
+            ["data=stem_folder", "data.root={songs}", "data.stems=[drums,bass]"],
             "target=vocals: needs the stem vocals",
         ),
         (["data.root=nowhere"], "data.root: needs a data set, for example data=stem_folder"),
         (["device=meta"], "device=meta: not available here"),
     ],
 )
-def test_mistakes_in_evaluation(command, ckpt, arguments, message):
-    assert message in command("evaluate", f"ckpt={ckpt}", *arguments).error
+def test_mistakes_in_evaluation(command, ckpt, songs, arguments, message):
+    given = [argument.replace("{songs}", str(songs)) for argument in arguments]
+    assert message in command("evaluate", f"ckpt={ckpt}", *given).error
 
 
 @pytest.mark.parametrize(
