@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from auralflow_pl.audio.writing import check_writable, staged
+from auralflow_pl.audio.staging import check_writable, staged
 from auralflow_pl.config import CompareKeys, validated
 from auralflow_pl.errors import InputError
 from auralflow_pl.metrics.scores import Heading
