@@ -73,8 +73,8 @@ for package in wesnoth-1.16 asc hyperrogue singularity warzone2100; do
 done
 
 python "$here/render_songs.py" out="$work/rendered" voices="$work/voices" music="$work/music" \
-    font="$work/packages/fluid-soundfont-gm/usr/share/sounds/sf2/FluidR3_GM.sf2" songs=73
-python "$here/make_synthetic.py" out="$work/synthetic" tracks=36 seconds=20 seed=77
+    font="$work/packages/fluid-soundfont-gm/usr/share/sounds/sf2/FluidR3_GM.sf2" songs=79
+python "$here/make_synthetic.py" out="$work/synthetic" tracks=37 seconds=20 seed=77
 mkdir -p "$work/parametric"
 ln -sfn "$work/synthetic/train" "$work/parametric/train"
 
