@@ -140,6 +140,21 @@ def test_pitch_and_tempo_move_together_for_all_stems():
     assert 0.88 < min(lengths) < 0.97 < 1.03 < max(lengths) < 1.12
 
 
+def test_pitch_and_tempo_of_each_stem_on_its_own():
+    """Tones of 300 and 500 Hz lose their ratio; lengths agree, and reach the chunk."""
+    time = torch.arange(88200) / 44100
+    stems = torch.sin(2 * torch.pi * torch.tensor([[300.0], [500.0]]) * time)[:, None]
+    ratios = []
+    for seed in range(12):
+        moved = PitchTempo(1.0, 2.0, 12.0, True)(stems, np.random.default_rng(seed))
+        assert moved.shape[-1] >= 88200 / 1.12 - 1
+        inner = moved[:, 0, 4410:66150]
+        peaks = torch.fft.rfft(inner * torch.hann_window(inner.shape[1]), 441000).abs().argmax(1)
+        ratios.append(12 * np.log2(float(peaks[1] / peaks[0]) * 3 / 5))
+    assert 2 < max(np.abs(ratios)) < 4.1
+    assert np.std(ratios) > 0.8
+
+
 def test_a_faster_tempo_still_fills_the_chunk(tracks):
     dataset = chunks(tracks, [PitchTempo(1.0, 0.0, 50.0)], seconds=1.0)
     assert dataset.reach == 66150

@@ -127,24 +127,42 @@ class Polarity(Augmentation):
 
 
 class PitchTempo(Augmentation):
-    """Shift pitch and tempo, by amounts of their own but the same for all stems of a chunk.
+    """Shift pitch and tempo, by amounts of their own.
+
+    The same for all stems of a chunk, so that they stay in tune and in time; or another one for
+    each stem, for chunks that `Remix` put together: a voice that is shifted by itself becomes
+    another voice, since its formants move.
 
     Args:
-        probability: of a chunk to be shifted.
+        probability: of a chunk to be shifted, or of each stem.
         semitones: pitch moves by -semitones to semitones.
         percent: tempo moves by -percent to percent.
+        per_stem: every stem is shifted by itself.
     """
 
     def __init__(
-        self, probability: float = 0.3, semitones: float = 2.0, percent: float = 12.0
+        self,
+        probability: float = 0.3,
+        semitones: float = 2.0,
+        percent: float = 12.0,
+        per_stem: bool = False,
     ) -> None:
         self.probability = check_probability("pitch_tempo", probability)
         self.semitones = check_range("pitch_tempo.semitones", semitones, 12, "semitones")
         self.percent = check_range("pitch_tempo.percent", percent, 50, "percent")
+        self.per_stem = per_stem
         self.reach = 1 + percent / 100
 
     def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
         """Stems with another pitch and tempo, longer or shorter by the tempo."""
+        if not self.per_stem:
+            return self.move(stems, rng)
+        moved = [self.move(stem, rng) for stem in stems.split(1)]
+        shortest = min(stem.shape[-1] for stem in moved)
+        return torch.cat([stem[..., :shortest] for stem in moved])
+
+    def move(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
+        """Stems moved together, or as they are."""
         if rng.random() >= self.probability:
             return stems
         pitch = 2 ** (rng.uniform(-self.semitones, self.semitones) / 12)

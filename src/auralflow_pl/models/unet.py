@@ -24,6 +24,7 @@ from auralflow_pl.models.blocks import (
     initialise,
     pad_to_multiple,
 )
+from auralflow_pl.models.mixing import mixers
 
 
 class Level(nn.Module):
@@ -73,27 +74,44 @@ class Up(Level):
 
 
 class Encoder(nn.Module):
-    """A chain of `Down`: level `k` has `sizes[k]` channels at `2 ** -(k + 1)` of the resolution."""
+    """A chain of `Down`: level `k` has `sizes[k]` channels at `2 ** -(k + 1)` of the resolution.
 
-    def __init__(self, channels: int, sizes: Sequence[int], leak: float) -> None:
+    `mixers[k]` changes the map of level `k`.
+    """
+
+    def __init__(
+        self, channels: int, sizes: Sequence[int], leak: float, mixers: Sequence[nn.Module]
+    ) -> None:
         super().__init__()
         pairs = zip([channels, *sizes], sizes, strict=False)
         self.levels = nn.ModuleList(Down(inputs, outputs, leak) for inputs, outputs in pairs)
+        self.mixers = nn.ModuleList(mixers)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Maps of all levels, the finest first."""
         maps = []
-        for down in self.levels:
-            x = down(x)
+        for down, mixer in zip(self.levels, self.mixers, strict=True):
+            x = mixer(down(x))
             maps.append(x)
         return maps
 
 
 class Decoder(nn.Module):
-    """A chain of `Up`, each fed with the map of the encoder at its resolution as well."""
+    """A chain of `Up`, each fed with the map of the encoder at its resolution as well.
 
-    def __init__(self, sizes: Sequence[int], outputs: int, leak: float, dropout: float) -> None:
+    `mixers[k]` changes what arrives at level `k`, before it is fed on; the deepest has none.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        outputs: int,
+        leak: float,
+        dropout: float,
+        mixers: Sequence[nn.Module],
+    ) -> None:
         super().__init__()
+        self.mixers = nn.ModuleList(mixers)
         deepest = len(sizes) - 1
         self.levels = nn.ModuleList(
             Up(
@@ -109,8 +127,10 @@ class Decoder(nn.Module):
 
     def forward(self, x: Tensor, skips: Sequence[Tensor]) -> Tensor:
         """The deepest map, and those of the finer levels (finest first), to `outputs` maps."""
-        for up, skip in zip(self.levels, reversed(skips), strict=True):
-            x = torch.cat([up(x), skip], dim=1)
+        for up, mixer, skip in zip(
+            self.levels, reversed(self.mixers), reversed(skips), strict=True
+        ):
+            x = torch.cat([mixer(up(x)), skip], dim=1)
         return self.head(x)
 
 
@@ -141,6 +161,8 @@ class UNet(MaskEstimator):
         normalize_input: standardise every frequency of the compressed input, with learned scale.
         normalize_output: learned shift and scale per frequency before the mask activation.
         mask_activation: one of `MaskActivation.NAMES`.
+        mixing: every level gets a `FrequencyMixing` through a `mixing`-th of its frequencies as
+            units; 0: none.
         bottleneck: makes the part between encoder and decoder from the channels and the frequency
             cells of the deepest map; None: nothing is between them.
     """
@@ -158,13 +180,15 @@ class UNet(MaskEstimator):
         normalize_input: bool = True,
         normalize_output: bool = True,
         mask_activation: str = "sigmoid",
+        mixing: int = 0,
         bottleneck: Callable[[int, int], Bottleneck] | None = None,
     ) -> None:
         super().__init__()
-        if not 0 < bandwidth <= 1 or width < 1 or not 1 <= levels <= 10:
+        if not 0 < bandwidth <= 1 or width < 1 or not 1 <= levels <= 10 or mixing < 0:
             raise InputError(
-                f"model: bandwidth={bandwidth}, width={width}, levels={levels}: expected bandwidth "
-                "more than 0 and at most 1, width at least 1, levels from 1 to 10"
+                f"model: bandwidth={bandwidth}, width={width}, levels={levels}, mixing={mixing}: "
+                "expected bandwidth more than 0 and at most 1, width at least 1, levels from 1 to "
+                "10, mixing at least 0"
             )
         self.targets = targets
         self.frame_multiple = 2**levels
@@ -172,11 +196,13 @@ class UNet(MaskEstimator):
         self.compress = LogCompression()
         self.normalize_input = InputNormalisation(self.bins) if normalize_input else nn.Identity()
         sizes = [width * 2**level for level in range(levels)]
-        self.encoder = Encoder(channels, sizes, leak)
         cells = -(-self.bins // self.frame_multiple)
+        self.encoder = Encoder(channels, sizes, leak, mixers(sizes, cells, mixing, leak))
         self.bottleneck = bottleneck(sizes[-1], cells) if bottleneck else Bottleneck()
         self.frame_reach = reach(levels, self.bottleneck.frame_reach)
-        self.decoder = Decoder(sizes, channels * targets, leak, dropout)
+        self.decoder = Decoder(
+            sizes, channels * targets, leak, dropout, mixers(sizes, cells, mixing, leak)[:-1]
+        )
         self.normalize_output = FrequencyAffine(self.bins) if normalize_output else nn.Identity()
         self.mask_activation = MaskActivation(mask_activation, targets)
         initialise(self, leak)

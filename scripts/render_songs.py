@@ -1,0 +1,170 @@
+"""Songs in four stems for training: sampled instruments, game music, and recorded voices that sing.
+
+python scripts/render_songs.py out=data/rendered voices=FOLDER font=FILE.sf2 [music=FOLDER]
+    [songs=120] [seconds=30] [seed=0]
+
+`voices` holds a folder for each speaker, with recordings of speech in any format; `font` is a
+General MIDI soundfont; `music` is searched for instrumental pieces, which then replace the
+accompaniment of almost every second song. Needs `pip install auralflow-pl[render]`. What the
+bundled network was trained on comes from Debian packages: see `scripts/train_bundled.sh`.
+
+Song `i` depends on `(seed, i)` and the sources alone; songs that are there already are kept.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import av
+import numpy as np
+import soundfile
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from tqdm import tqdm
+
+from auralflow_pl.data.synthesis.score import Score, compose
+from auralflow_pl.data.synthesis.song import normalise, pan, reverb
+from auralflow_pl.data.synthesis.tones import RATE, Signal, samples, slow_curve
+from auralflow_pl.data.synthesis.voice import melody
+from auralflow_pl.errors import InputError
+from render_instruments import Font, play_bass, play_drums, play_other
+from render_voice import Bank, draw_style, load_bank, sing
+
+LEVELS_DB = {"vocals": -19.5, "drums": -20.5, "bass": -22.0, "other": -20.5}  # where it plays
+ROOMS = {"vocals": 0.5, "drums": 0.25, "bass": 0.03, "other": 0.35}  # most of it
+PEAK = 0.95
+MUSIC_SHARE = 0.45  # of the songs
+SMALLEST_PIECE = 900_000  # bytes; shorter files are jingles
+MUSIC_SUFFIXES = (".ogg", ".mp3", ".opus", ".flac")
+
+
+@dataclass
+class Options:
+    """What the command line may set."""
+
+    out: str = "???"
+    voices: str = "???"
+    font: str = "???"
+    music: str | None = None
+    songs: int = 120
+    seconds: float = 30.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What songs are made of."""
+
+    font: Font
+    banks: list[Bank]
+    music: list[Path]
+
+
+def open_sources(options: Options) -> Sources:
+    """Load the soundfont, analyse the voices, and list the music."""
+    folders = sorted(path for path in Path(options.voices).glob("*") if path.is_dir())
+    if not folders:
+        raise InputError(f"voices={options.voices}: no folder in it; expected one for each speaker")
+    if not Path(options.font).is_file():
+        raise InputError(f"font={options.font}: no such file; expected a soundfont (.sf2)")
+    rng = np.random.default_rng(options.seed)
+    banks = [load_bank(folder, rng) for folder in tqdm(folders, "voices", leave=False)]
+    music = sorted(Path(options.music).rglob("*")) if options.music else []
+    pieces = [p for p in music if p.suffix in MUSIC_SUFFIXES and p.stat().st_size > SMALLEST_PIECE]
+    return Sources(Font(options.font), banks, pieces)
+
+
+def render(rng: np.random.Generator, seconds: float, sources: Sources) -> dict[str, Signal]:
+    """The four stems of a song, `(2, time)` each."""
+    score = compose(rng, seconds)
+    dry = {
+        "vocals": play_vocals(rng, score, sources.banks),
+        "drums": play_drums(rng, score, sources.font),
+        "bass": play_bass(rng, score, sources.font),
+    }
+    if sources.music and rng.random() < MUSIC_SHARE:
+        piece = sources.music[rng.integers(len(sources.music))]
+        dry["other"] = read_part(piece, seconds, rng)
+    else:
+        dry["other"] = play_other(rng, score, sources.font)
+    return {stem: produce(rng, stem, sound) for stem, sound in dry.items()}
+
+
+def play_vocals(rng: np.random.Generator, score: Score, banks: list[Bank]) -> Signal:
+    """A singer, sometimes with a second voice, sometimes driven."""
+    bank = banks[rng.integers(len(banks))]
+    low = int(np.clip(round(bank.pitch + rng.uniform(-8, 8)), 41, 66))
+    notes = melody(rng, score, "vocals", low)
+    if not notes:
+        return np.zeros((2, samples(score.seconds)), np.float32)
+    style = draw_style(rng, low + 8 - bank.pitch)
+    stereo = pan(sing(bank, style, notes, score.seconds, rng), rng.uniform(-0.15, 0.15))
+    if rng.random() < 0.3:
+        second = replace(style, shift=float(rng.choice([0.08, -0.1, 12, -12, 7, 3, 4])))
+        voice = pan(sing(bank, second, notes, score.seconds, rng), rng.uniform(-0.8, 0.8))
+        stereo = stereo + voice * np.float32(rng.uniform(0.2, 0.6))
+    if rng.random() < 0.4:
+        stereo = np.tanh(stereo / (4 * stereo.std() + 1e-9))
+    return stereo
+
+
+def read_part(path: Path, seconds: float, rng: np.random.Generator) -> Signal:
+    """`seconds` from anywhere in a piece, `(2, time)`."""
+    length, parts, count = samples(seconds), [], 0
+    with av.open(str(path)) as container:
+        start = rng.uniform(0, max(0, (container.duration or 0) / av.time_base - seconds - 2))
+        container.seek(int(start * av.time_base))
+        resampler = av.AudioResampler("fltp", "stereo", RATE)
+        for frame in container.decode(audio=0):
+            parts += [part.to_ndarray() for part in resampler.resample(frame)]
+            count = sum(part.shape[1] for part in parts)
+            if count >= length:
+                break
+    sound = np.concatenate(parts, axis=1)[:, :length]
+    return np.pad(sound, ((0, 0), (0, length - sound.shape[1])))
+
+
+def produce(rng: np.random.Generator, stem: str, sound: Signal) -> Signal:
+    """A room, a level that is ridden, and no sample beyond the peak."""
+    sound = sound / np.float32(max(1e-6, np.abs(sound).max()))
+    sound = sound + reverb(rng, sound, rng.uniform(0.1, 1) * ROOMS[stem])
+    ride = slow_curve(rng, sound.shape[-1], 4.0, 1.0)  # dB
+    sound = normalise(sound, LEVELS_DB[stem] + rng.normal(0, 1.5)) * np.float32(10) ** (ride / 20)
+    return sound * np.float32(min(1, PEAK / max(1e-6, np.abs(sound).max())))
+
+
+def write(folder: Path, stems: dict[str, Signal]) -> None:
+    """Write a song; its folder appears when it is complete."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder.parent) as temporary:
+        part = Path(temporary) / folder.name
+        part.mkdir()
+        for stem, sound in stems.items():
+            soundfile.write(part / f"{stem}.wav", sound.T, RATE, "PCM_16")
+        part.rename(folder)
+
+
+def main() -> None:
+    """Render the songs that are not there yet."""
+    options = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_cli())
+    for key in ("out", "voices", "font"):
+        if OmegaConf.is_missing(options, key):
+            raise InputError(f"missing required key: {key}; pass {key}=<path>")
+    options = OmegaConf.to_object(options)
+    sources = open_sources(options)
+    for number in tqdm(range(options.songs), "songs", unit="song", leave=False):
+        folder = Path(options.out) / "train" / f"song{number:04d}"
+        if not folder.is_dir():
+            rng = np.random.default_rng((options.seed, number))
+            write(folder, render(rng, options.seconds, sources))
+    print(options.out)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (InputError, OmegaConfBaseException, OSError) as error:
+        sys.exit(f"error: {str(error).splitlines()[0]}")
