@@ -199,7 +199,7 @@ def test_an_unwritable_output(command, ckpt, song, tmp_path):
 
 
 def test_a_missing_required_key(command):
-    assert "missing required key: ckpt; pass ckpt=..." in command("separate").error
+    assert "missing required key: input; pass input=..." in command("separate").error
     assert "missing required key: ckpt; pass either ckpt=..." in command("evaluate").error
 
 

@@ -51,8 +51,8 @@ def test_the_other_commands_compose():
 
 
 def test_a_missing_key_is_named():
-    with pytest.raises(InputError, match=r"missing required key: ckpt; pass ckpt=\.\.\."):
-        validated(composed("separate", "input=y"), SeparateKeys)
+    with pytest.raises(InputError, match=r"missing required key: input; pass input=\.\.\."):
+        validated(composed("separate", "ckpt=x"), SeparateKeys)
     with pytest.raises(InputError, match=r"data\.root: not given; pass data\.root=<folder>"):
         build(composed("train", "data=stem_folder").data.source)
 

@@ -41,3 +41,5 @@ def test_commands_work_from_another_folder(installed, songs, tmp_path):
     source = songs / "test" / "song000" / "mixture.wav"
     auralflow("separate", f"ckpt={ckpt}", f"input={source}", "residual=true")
     assert (tmp_path / "separated" / "mixture" / "vocals.wav").is_file()
+    auralflow("separate", f"input={source}", "output=bundled", "engine=torch")
+    assert (tmp_path / "bundled" / "mixture" / "vocals.wav").is_file()

@@ -24,11 +24,12 @@ from auralflow_pl.separation import Separator
 from auralflow_pl.sharing import Checkpoint
 from auralflow_pl.signal.stft import STFT
 
+BUNDLED = Path(__file__).parent / "bundled" / "vocals"  # the model that ships with the package
 SAFE_NAME = re.compile(r"[^\W_][\w \-]{0,99}")  # of targets, which become file names
 
 
 def load_separator(
-    path: str | Path,
+    path: str | Path = BUNDLED,
     trust: Sequence[str] = (),
     simplify: bool = True,
     engine: str = "torch",
@@ -37,7 +38,8 @@ def load_separator(
     """The Separator of a checkpoint or an exported model, in evaluation mode.
 
     Args:
-        path: a checkpoint of train.py, or what export.py made of it.
+        path: a checkpoint of train.py, or what export.py made of it; default: the vocal model that
+            ships with the package.
         trust: packages beside `auralflow_pl` whose networks may be built.
         simplify: make it faster, and unfit to be trained or saved; see `MaskEstimator.simplify`.
         engine: `torch`, `onnx` (faster on the CPU, no gradients), or `auto` for `onnx` where that

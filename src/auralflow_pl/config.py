@@ -214,6 +214,7 @@ class ExportKeys:
     ckpt: str = MISSING
     format: str = MISSING
     output: str | None = None
+    half: bool = MISSING
     licence: str | None = None
     trust: list[str] = MISSING
     paths: PathKeys = field(default_factory=PathKeys)
@@ -232,7 +233,7 @@ class RawKeys:
 class SeparateKeys:
     """Top level of configs/separate.yaml."""
 
-    ckpt: Any = MISSING
+    ckpt: Any = None
     input: Any = MISSING
     output: str = MISSING
     format: str | None = None

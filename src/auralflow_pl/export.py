@@ -61,7 +61,7 @@ def export(config: DictConfig) -> Path:
     check_output(output, config.format)
     model = load_model(ckpt, list(config.trust), config.licence)
     if config.format == "safetensors":
-        note = export_weights(model, output)
+        note = export_weights(model, output, config.half)
     else:
         note = export_file(model, config.format, output)
     print(f"{output}: {note}")
@@ -110,9 +110,11 @@ def load_model(ckpt: Path, trust: list[str], licence: str | None) -> Model:
     return Model(separator, description, card)
 
 
-def export_weights(model: Model, output: Path) -> str:
+def export_weights(model: Model, output: Path, half: bool) -> str:
     """Write a folder or an archive with weights, configuration and card."""
     weights = model.separator.network.state_dict()
+    if half:
+        weights = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
     archive = output.suffix == ".zip"
     with staged(output.parent if archive else output) as temporary:
         folder = temporary / "files" if archive else temporary
@@ -128,7 +130,8 @@ def export_weights(model: Model, output: Path) -> str:
             for file in folder.iterdir():
                 file.unlink()
             folder.rmdir()
-    return f"{size / 1e6:.1f} MB of weights, bit-identical; SHA-256 {digest}"
+    kind = "rounded to float16" if half else "bit-identical"
+    return f"{size / 1e6:.1f} MB of weights, {kind}; SHA-256 {digest}"
 
 
 def export_file(model: Model, form: str, output: Path) -> str:

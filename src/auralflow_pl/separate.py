@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from auralflow_pl.audio.staging import check_writable
 from auralflow_pl.audio.writing import choose_encoding
 from auralflow_pl.catalogue import Job, Template, choose_shard, find_jobs
-from auralflow_pl.checkpoint import load_separator
+from auralflow_pl.checkpoint import BUNDLED, load_separator
 from auralflow_pl.config import SeparateKeys, plain, validated
 from auralflow_pl.device import choose_device
 from auralflow_pl.engine import choose_engine
@@ -105,12 +105,14 @@ def load_models(config: DictConfig, device: torch.device) -> list[Model]:
     return models
 
 
-def checkpoints(ckpt: str | Sequence[str]) -> list[Path]:
-    """The files and exported folders that `ckpt` means.
+def checkpoints(ckpt: str | Sequence[str] | None) -> list[Path]:
+    """The files and exported folders that `ckpt` means; None: the model in the package.
 
     Raises:
         InputError: a folder without checkpoints.
     """
+    if ckpt is None:
+        return [BUNDLED]
     found = []
     for path in map(Path, [ckpt] if isinstance(ckpt, str) else ckpt):
         if not path.is_dir() or is_model(path):
