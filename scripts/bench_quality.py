@@ -44,7 +44,7 @@ from auralflow_pl.models.base import MaskEstimate, MaskEstimator
 from auralflow_pl.schedules import Schedule, cosine_factor
 from auralflow_pl.scoring import hear, score
 from auralflow_pl.task import SeparationTask
-from auralflow_pl.train import build_data, build_task
+from auralflow_pl.train import build_data, build_task, choose_precision
 
 STEMS = ["vocals", "drums", "bass", "other"]
 HELD_OUT = {"synthetic": "test", "songs": "valid"}
@@ -158,7 +158,9 @@ def configure(network: str, root: str, overrides: list[str]) -> DictConfig:
         "callbacks=none",
     ]
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return compose("train", fixed + own)
+        config = compose("train", fixed + own)
+    choose_precision(config)
+    return config
 
 
 def put_in_open_unmix(task: SeparationTask, data: StemDataModule) -> None:

@@ -30,6 +30,18 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def computes_in_bfloat16(accelerator: str = "auto") -> bool:
+    """Whether the hardware has instructions for bfloat16; a CPU without them imitates them slowly.
+
+    Args:
+        accelerator: `cpu` to ask for the CPU although there is a GPU.
+    """
+    if accelerator != "cpu" and torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
 def keep_freed_memory() -> None:
     """Let this process keep the memory that tensors give back, where the C library is glibc.
 

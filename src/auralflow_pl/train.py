@@ -26,7 +26,7 @@ from torch import nn
 from auralflow_pl.checkpoint import build_separator, load_checkpoint
 from auralflow_pl.config import TrainKeys, build, plain, validated
 from auralflow_pl.datamodule import build_data
-from auralflow_pl.device import keep_freed_memory
+from auralflow_pl.device import computes_in_bfloat16, keep_freed_memory
 from auralflow_pl.errors import InputError
 from auralflow_pl.processes import check_run_dir, process_group, rank, world_size
 from auralflow_pl.saving import AtomicCheckpointIO
@@ -79,6 +79,7 @@ def train_run(config: DictConfig) -> float:
     """
     check_run_dir(OmegaConf.to_container(config)["paths"]["run_dir"])
     config = validated(config, TrainKeys)
+    choose_precision(config)
     run_dir = Path(config.paths.run_dir)
     quiet(config.silent or rank() > 0)
     resume, step = find_resume(config, run_dir)
@@ -140,6 +141,13 @@ def build_trainer(config: DictConfig) -> pl.Trainer:
     for key in set(given) & set(config.trainer) - {"log_every_n_steps"}:
         raise InputError(f"trainer.{key}: is set by another key; see train.py --cfg job")
     return build(config.trainer, **given)
+
+
+def choose_precision(config: DictConfig) -> None:
+    """Replace `precision=auto` by what this hardware is good at."""
+    if config.precision.precision == "auto":
+        fast = computes_in_bfloat16(config.trainer.accelerator)
+        config.precision.precision = "bf16-mixed" if fast else "32-true"
 
 
 def number_format(config: DictConfig) -> dict[str, Any]:

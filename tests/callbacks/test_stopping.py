@@ -12,6 +12,7 @@ from auralflow_pl.callbacks.plateau_stopping import PlateauStopping
 from auralflow_pl.callbacks.preflight import step_cost
 from auralflow_pl.callbacks.weight_average import WeightAverage
 from auralflow_pl.checkpoint import load_checkpoint
+from auralflow_pl.device import computes_in_bfloat16
 from auralflow_pl.errors import InputError
 from auralflow_pl.schedules import cosine_factor
 from auralflow_pl.train import build_data, build_task
@@ -172,6 +173,17 @@ def test_norms_of_every_layer_at_every_second_step(train):
     assert [row["step"] for row in table(folder) if row[key]] == ["0", "2"]
     assert all(value > 0 for value in column(folder, key))
     assert column(folder, "gradients/decoder.head.weight")
+
+
+def test_precision_auto_is_one_of_the_others(train):
+    folder, done = train("precision=auto")
+    assert done.code == 0, done.err
+    expected = "bf16-mixed" if computes_in_bfloat16("cpu") else "32-true"
+    assert load_checkpoint(folder / "checkpoints" / "last.ckpt").config["precision"] == {
+        "precision": expected,
+        "channels_last": True,
+        "init_scale": None,
+    }
 
 
 @pytest.mark.parametrize(
