@@ -166,7 +166,7 @@ def test_builders_that_are_killed_leave_nothing_wrong(tracks, tmp_path):
         assert not list(pool.folder.glob("*.part"))
         for track in tracks:
             assert pool.path(track).read_bytes() == fresh.path(track).read_bytes()
-    assert outcomes[-signal.SIGKILL] >= KILLS // 2, outcomes  # of twice as many builders
+    assert set(outcomes) <= {0, -signal.SIGKILL}, outcomes  # done before it was killed, or killed
 
 
 def test_a_full_disk_is_named_before_anything_is_written(tracks, tmp_path, monkeypatch):
