@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from torch import Tensor
+from tqdm import tqdm
 
 from auralflow_pl.checkpoint import build_separator
 from auralflow_pl.config import config_dir, plain
@@ -68,6 +70,18 @@ def pieces(audio: Tensor, seed: int = 0) -> Iterator[Tensor]:
         stop = start + draw.choice([0, 1, 7, 100, 4096, 30000])
         yield audio[..., start:stop]
         start = stop
+
+
+def fork() -> int:
+    """`os.fork` for a child that may be killed.
+
+    The lock of progress bars is shared between processes: whoever dies with it leaves the others
+    waiting for ever. So the child gets one of its own.
+    """
+    child = os.fork()
+    if not child:
+        tqdm.set_lock(threading.RLock())
+    return child
 
 
 class Result(NamedTuple):

@@ -15,7 +15,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from auralflow_pl import cli
-from support import TINY, python
+from support import TINY, fork, python
 
 LONG = [  # everything that has a state or draws numbers
     *TINY,
@@ -86,7 +86,7 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 def start(arguments: list[str]) -> int:
     """Begin a training in a copy of this process, which has imported everything already."""
-    child = os.fork()
+    child = fork()
     if child:
         return child
     code = 1

@@ -15,7 +15,7 @@ import torch
 from auralflow_pl import cli
 from auralflow_pl.audio.reading import read_audio
 from damage import damaged, encode_aac
-from support import untrained
+from support import fork, untrained
 
 
 def stems_below(folder):
@@ -278,7 +278,7 @@ def test_several_checkpoints_give_all_stems(separate, ckpt, tmp_path):
 def start(arguments, before=lambda: None):
     """Begin the command in a copy of this process, which has imported everything already."""
     read, write = os.pipe()
-    child = os.fork()
+    child = fork()
     if child:
         os.close(write)
         return child, read
