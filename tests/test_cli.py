@@ -66,7 +66,7 @@ def test_unknown_command():
         ("target=(", "quote values"),
         ("target=null", "expected a value"),
         ("audio=44100", "audio=44100: expected audio.<key>=... with one of sample_rate"),
-        ("model=null", "model=null: expected one of lstm, simple, vae"),
+        ("model=null", "model=null: expected one of lstm, mixing, simple, vae"),
         ("seed=-1", "seed=-1: expected at least 0"),
         ("audio.channels=0", "audio.channels=0: expected more than 0"),
         ("data.batch_size=0", "data.batch_size=0: expected more than 0"),
