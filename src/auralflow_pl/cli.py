@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import hydra
 from hydra import compose, initialize_config_dir
@@ -24,14 +24,25 @@ from omegaconf.errors import OmegaConfBaseException
 from auralflow_pl.config import config_dir, flat_keys
 from auralflow_pl.errors import InputError, did_you_mean
 
+
+class Command(NamedTuple):
+    """What a command is for, the module that holds it, and the key of a word that stands alone."""
+
+    text: str
+    module: str = ""
+    word: str = ""
+
+
 COMMANDS = {
-    "train": "train a network",
-    "evaluate": "measure a checkpoint on a data set",
-    "compare": "tell whether one evaluation is better than another",
-    "separate": "separate files or folders with a checkpoint",
-    "export": "make a model that can be shared, or an ONNX or TorchScript file",
-    "doctor": "find what is wrong with a data set",
-    "selfcheck": "show that a training can be killed and resumed: selfcheck resume",
+    "train": Command("train a network"),
+    "evaluate": Command("measure a checkpoint on a data set"),
+    "compare": Command("tell whether one evaluation is better than another"),
+    "separate": Command("separate files or folders with a checkpoint"),
+    "export": Command("make a model that can be shared, or an ONNX or TorchScript file"),
+    "doctor": Command("find what is wrong with a data set"),
+    "selfcheck": Command(
+        "show that a training can be killed and resumed: selfcheck resume", word="check"
+    ),
 }
 LISTS = (
     "augment",
@@ -54,7 +65,7 @@ def main() -> None:
     """Entry point `auralflow <command> ...`."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help"):
-        lines = (f"  {name:<10} {text}" for name, text in COMMANDS.items())
+        lines = (f"  {name:<10} {command.text}" for name, command in COMMANDS.items())
         print(USAGE.format(commands="\n".join(lines)))
         sys.exit(0 if arguments else 2)
     command = arguments[0]
@@ -124,8 +135,9 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         arguments = gather_runs(arguments)
     sweep = [argument for argument in arguments if argument in ("-m", "--multirun")]
     rest = [argument for argument in arguments if argument not in sweep]
-    if command == "selfcheck" and rest and "=" not in rest[0] and rest[0][0] != "-":
-        rest[0] = f"check={rest[0]}"
+    word = COMMANDS[command].word
+    if word and rest and "=" not in rest[0] and rest[0][0:1] not in ("-", ""):
+        rest[0] = f"{word}={rest[0]}"
     for before, argument in zip(["", *rest], rest, strict=False):
         if argument[0:1] in ("-", "~", "") or before.startswith("-"):
             continue
@@ -172,8 +184,9 @@ def quoted(value: str) -> str:
 
 def call(command: str, config: DictConfig, verbose: bool) -> Any:
     """Import the module of a command, and torch with it, only now."""
+    module = COMMANDS[command].module or command
     function: Callable[[DictConfig], Any] = getattr(
-        importlib.import_module(f"auralflow_pl.{command}"), command
+        importlib.import_module(f"auralflow_pl.{module}"), command
     )
     try:
         return function(config)
