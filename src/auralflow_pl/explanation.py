@@ -23,6 +23,8 @@ def explain(error: Exception, command: str) -> str:
     key = re.search(r"Could not override '([^']+)'", text)
     if key and command == "evaluate" and key[1].startswith("data."):
         return f"{key[1]}: needs a data set, for example data=stem_folder {key[1]}=..."
+    if key and command == "evaluate" and key[1].startswith("trainer."):
+        return f"{key[1]}: needs several processes, for example trainer=ddp {key[1]}=..."
     if key:
         return f"{key[1]}: no such key, {did_you_mean(key[1], valid_keys(command, key[1]))}"
     option = re.search(
@@ -63,7 +65,7 @@ def valid_keys(command: str, wrong: str) -> list[str]:
             keys = list(flat_keys(compose(command, choices)))
         except HydraException:
             keys = list(flat_keys(compose(command)))
-    extra = {"train": ["experiment"], "evaluate": ["data"]}.get(command, [])
+    extra = {"train": ["experiment"], "evaluate": ["data", "trainer"]}.get(command, [])
     depth, name = wrong.count("."), wrong.rpartition(".")[2]
     alike = [key for key in keys if key.endswith(f".{name}")]
     return alike or [key for key in (*keys, *extra) if key.count(".") == depth]
