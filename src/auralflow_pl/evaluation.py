@@ -17,7 +17,7 @@ from auralflow_pl.device import choose_device
 from auralflow_pl.engine import choose_engine
 from auralflow_pl.errors import InputError
 from auralflow_pl.estimates import FolderEstimates, ModelEstimates, digest
-from auralflow_pl.metrics.scores import Heading, Score
+from auralflow_pl.metrics.base import Heading, Score
 from auralflow_pl.report.excerpts import moments
 from auralflow_pl.report.tables import write_json
 from auralflow_pl.scoring import TrackScores, check_references, hear, score
