@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from auralflow_pl.audio.resampling import resample
-from auralflow_pl.metrics.scores import Heading
+from auralflow_pl.metrics.base import Heading
 from auralflow_pl.scoring import Heard, TargetScores
 from auralflow_pl.signal.stft import STFT
 

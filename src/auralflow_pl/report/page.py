@@ -9,7 +9,7 @@ from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
 
-from auralflow_pl.metrics.scores import Heading
+from auralflow_pl.metrics.base import Heading
 from auralflow_pl.report.comparison import Comparison
 from auralflow_pl.report.tables import Aggregate
 from auralflow_pl.scoring import TrackScores
