@@ -73,8 +73,12 @@ def build_blocks(studio: Studio, queue: int) -> gr.Blocks:
                 upload = gr.File(label="Song", type="filepath", height=150, elem_id="upload")
                 example = gr.Button("Take the generated example", size="sm", elem_id="example")
             with gr.Column():
-                model = gr.Dropdown(list(studio.models), value=first, label="Model")
-                target = gr.CheckboxGroup(**target_choice(studio, first), label="Target")
+                model = gr.Dropdown(
+                    list(studio.models), value=first, label="Model", elem_id="model"
+                )
+                target = gr.CheckboxGroup(
+                    **target_choice(studio, first), label="Target", elem_id="target"
+                )
                 with gr.Row():
                     start = gr.Button("Separate", variant="primary", elem_id="start")
                     cancel = gr.Button("Cancel", elem_id="cancel")
@@ -177,7 +181,7 @@ def build_app(studio: Studio, queue: int) -> FastAPI:
         return FileResponse(path, headers={"Cache-Control": "no-store"})
 
     theme = gr.themes.Base(
-        primary_hue="teal", neutral_hue="slate", font=SYSTEM_FONTS, font_mono=("monospace",)
+        primary_hue="teal", neutral_hue="zinc", font=SYSTEM_FONTS, font_mono=("monospace",)
     ).set(**COLOURS)
     return gr.mount_gradio_app(
         app,

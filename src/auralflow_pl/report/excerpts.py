@@ -6,7 +6,7 @@ import base64
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
@@ -17,8 +17,10 @@ from PIL import Image
 from torch import Tensor
 
 from auralflow_pl.audio.resampling import resample
-from auralflow_pl.metrics.scores import Heading
-from auralflow_pl.scoring import Heard, TargetScores
+
+if TYPE_CHECKING:
+    from auralflow_pl.metrics.scores import Heading
+    from auralflow_pl.scoring import Heard, TargetScores
 
 SECONDS = 4.0
 RATE = 44100  # Hz, of the encoded sound: a rate that MP3 has

@@ -7,12 +7,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from auralflow_pl.metrics.scores import Heading
-from auralflow_pl.report.comparison import Comparison
-from auralflow_pl.report.tables import Aggregate
-from auralflow_pl.scoring import TrackScores
+if TYPE_CHECKING:  # a page of stems needs no metrics
+    from auralflow_pl.metrics.scores import Heading
+    from auralflow_pl.report.comparison import Comparison
+    from auralflow_pl.report.tables import Aggregate
+    from auralflow_pl.scoring import TrackScores
 
 # Nothing may be fetched, whatever a name in the data says.
 POLICY = (
