@@ -25,7 +25,7 @@ from auralflow_pl.report.listening import prepare_sound, write_listening_page
 from auralflow_pl.stem_job import Options, Progress, StemJob
 from auralflow_pl.stem_report import Model
 
-EXAMPLE_SEED, EXAMPLE_SECONDS = (0, 3, 0), 20.0  # a song that no split of the data set has
+EXAMPLE_SEED, EXAMPLE_SECONDS = (0, 3, 0), 12.0  # a song that no split of the data set has
 Run = Callable[[StemJob, Job, Progress], bool]
 
 
