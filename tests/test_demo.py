@@ -4,17 +4,19 @@ import importlib.util
 import os
 import signal
 import socket
-import subprocess
 import sys
+import tempfile
 import time
+import warnings
 
 import numpy as np
 import pytest
 import soundfile
 from selenium.webdriver.common.by import By
 
+from auralflow_pl import cli
 from browser import browser, requests
-from support import REPOSITORY, untrained
+from support import ended, forked, untrained
 
 RATE = 8000
 
@@ -75,32 +77,37 @@ def server(tmp_path_factory, kept):
     proxy = socket.create_server(("127.0.0.1", 0))
     internet = f"http://127.0.0.1:{proxy.getsockname()[1]}"
     names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
-    log = (kept / "stderr").open("w+")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "auralflow_pl", "demo", *keys],
-        cwd=REPOSITORY,
-        env={**os.environ, "TMPDIR": str(kept), "no_proxy": "", **dict.fromkeys(names, internet)},
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-    )
+
+    def work():
+        warnings.simplefilter("default")
+        os.environ.update({"no_proxy": "", **dict.fromkeys(names, internet)})
+        tempfile.tempdir = str(kept)
+        sys.argv = ["auralflow", "demo", *keys]
+        cli.main()
+
+    child, read = forked(work)
     try:
-        first = process.stdout.readline()
-        assert first.startswith("http://127.0.0.1:"), (kept / "stderr").read_text()
+        first = first_line(read)
+        assert first.startswith("http://127.0.0.1:"), first
         yield first.split()[0]
-        process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=60)[0] == "ended; uploads and stems are deleted\n"
-        assert process.returncode == 0
-        assert "Traceback" not in (kept / "stderr").read_text()
-        assert list(kept.glob("auralflow-demo-*")) == []
-        proxy.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            proxy.accept()
     finally:
-        process.kill()
-        process.wait()
-        proxy.close()
-        log.close()
+        os.kill(child, signal.SIGINT)
+        code, text = ended(child, read)
+        proxy.setblocking(False)
+        with proxy, pytest.raises(BlockingIOError):
+            proxy.accept()
+    assert code == 0, text
+    assert text.endswith("ended; uploads and stems are deleted\n")
+    assert "Traceback" not in text
+    assert list(kept.glob("auralflow-demo-*")) == []
+
+
+def first_line(read):
+    """What a process says first."""
+    line = b""
+    while not line.endswith(b"\n") and (byte := os.read(read, 1)):
+        line += byte
+    return line.decode()
 
 
 @pytest.fixture(scope="module")
