@@ -53,10 +53,10 @@ def demo(config: DictConfig) -> None:
 def named_models(config: DictConfig, device: torch.device) -> dict[str, Model]:
     """The model in the package, and those of the key `ckpt`, by the names that the page shows."""
     given = [] if config.ckpt is None else checkpoints(plain(config)["ckpt"])
-    paths = [BUNDLED, *given]
+    paths = [*given, BUNDLED]  # those that may be mistaken first
     every = OmegaConf.merge(config, {"ckpt": [str(path) for path in paths]})
-    names = [BUNDLED_NAME, *map(str, given)]
-    return dict(zip(names, load_models(every, device), strict=True))
+    *others, bundled = load_models(every, device)
+    return {BUNDLED_NAME: bundled, **dict(zip(map(str, given), others, strict=True))}
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -90,7 +90,7 @@ def build_blocks(studio: Studio, queue: int) -> gr.Blocks:
         )
         status, result = gr.HTML(elem_id="status"), gr.HTML(elem_id="result")
         model.change(lambda name: gr.update(**target_choice(studio, name)), model, target)
-        example.click(lambda: str(studio.example), None, upload)
+        example.click(lambda: str(studio.example()), None, upload)
         emptied = start.click(lambda: ("", ""), None, [status, result], queue=False)
         job = emptied.then(
             worker(studio),
@@ -193,7 +193,7 @@ def build_app(studio: Studio, queue: int) -> FastAPI:
         run_history=False,
         show_error=False,
         footer_links=[],
-        allowed_paths=[str(studio.example.parent)],
+        allowed_paths=[str(studio.examples)],
         max_file_size=round(studio.limits.megabytes * 1e6),
     )
 

@@ -59,15 +59,15 @@ class Studio:
     ) -> None:
         self.models, self.device, self.limits, self.run = models, device, limits, run
         self.uploads, self.results = folder / "uploads", folder / "results"
-        self.example = folder / "example" / "generated song.wav"
+        self.examples = folder / "examples"
         self.stops: dict[str, threading.Event] = {}
         self.working, self.closed = threading.Lock(), threading.Event()
+        self.rendering = threading.Lock()
         self.sweeper = threading.Thread(target=self.keep_sweeping, daemon=True)
 
     def __enter__(self) -> Studio:
-        for folder in (self.uploads, self.results, self.example.parent):
+        for folder in (self.uploads, self.results, self.examples):
             folder.mkdir(parents=True)
-        soundfile.write(self.example, render_song(EXAMPLE_SEED, EXAMPLE_SECONDS)["mixture"], RATE)
         self.sweeper.start()
         return self
 
@@ -92,6 +92,15 @@ class Studio:
         """Stop the job of a visitor, if there is one."""
         if stop := self.stops.get(visitor):
             stop.set()
+
+    def example(self) -> Path:
+        """A song of the project's own synthesis, rendered when it is first asked for."""
+        path = self.examples / "generated song.wav"
+        with self.rendering:
+            if not path.is_file():
+                song = render_song(EXAMPLE_SEED, EXAMPLE_SECONDS)
+                soundfile.write(path, song["mixture"], RATE)
+        return path
 
     def separate(
         self, visitor: str, path: Path, model: str, targets: Sequence[str], progress: Progress
