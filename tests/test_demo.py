@@ -12,7 +12,6 @@ import warnings
 import numpy as np
 import pytest
 import soundfile
-from selenium.webdriver.common.by import By
 
 from auralflow_pl import cli
 from browser import browser, requests
@@ -44,7 +43,7 @@ class Visitor:
         self.chrome, self.url = chrome, url
 
     def find(self, selector):
-        return wait_for(lambda: self.chrome.find_elements(By.CSS_SELECTOR, selector))[0]
+        return wait_for(lambda: self.chrome.find_elements("css selector", selector))[0]
 
     def visit(self):
         self.chrome.get(self.url)
@@ -140,11 +139,11 @@ def test_a_song_is_separated_heard_and_downloaded(visitor, chrome, tmp_path):
     visitor.start()
     frame = visitor.find("#result iframe")
     chrome.switch_to.frame(frame)
-    names = [node.text for node in chrome.find_elements(By.CSS_SELECTOR, "button[data-name]")]
+    names = [node.text for node in chrome.find_elements("css selector", "button[data-name]")]
     assert names == ["1 mixture", "2 vocals", "3 residual"]
-    assert chrome.find_element(By.CSS_SELECTOR, "h3").text == "my song"
+    assert chrome.find_element("css selector", "h3").text == "my song"
     hears_without_a_gap(visitor, chrome)
-    for link in chrome.find_elements(By.CSS_SELECTOR, "a.save"):
+    for link in chrome.find_elements("css selector", "a.save"):
         link.click()
     stems = [chrome.downloads / f"my song - {name}.wav" for name in ("vocals", "residual")]
     wait_for(lambda: all(stem.is_file() for stem in stems))
@@ -157,16 +156,16 @@ def test_a_song_is_separated_heard_and_downloaded(visitor, chrome, tmp_path):
 def hears_without_a_gap(visitor, chrome):
     """Play, switch, go to a place and pause."""
     card = visitor.find("#card")
-    button = card.find_element(By.CSS_SELECTOR, ".play")
+    button = card.find_element("css selector", ".play")
     button.click()
     first = wait_for(lambda: float(card.get_attribute("data-time")))
     assert button.text == "Pause"
-    card.find_element(By.CSS_SELECTOR, "button[data-name=residual]").click()
+    card.find_element("css selector", "button[data-name=residual]").click()
     gain = "return player.gains[arguments[0]].gain.value"
     wait_for(lambda: chrome.execute_script(gain, "residual") > 0.9)
     assert chrome.execute_script(gain, "mixture") < 0.1
     assert wait_for(lambda: float(card.get_attribute("data-time")) > first)
-    card.find_element(By.CSS_SELECTOR, ".pictures").click()  # in its middle
+    card.find_element("css selector", ".pictures").click()  # in its middle
     wait_for(lambda: 2 <= float(card.get_attribute("data-time")) < 3)
     button.click()
     assert card.get_attribute("data-playing") == "false"
@@ -182,13 +181,13 @@ def test_model_and_target_are_chosen(visitor, chrome):
     targets[0].click()
     visitor.start()
     chrome.switch_to.frame(visitor.find("#result iframe"))
-    names = [node.text for node in chrome.find_elements(By.CSS_SELECTOR, "button[data-name]")]
+    names = [node.text for node in chrome.find_elements("css selector", "button[data-name]")]
     assert names == ["1 mixture", "2 drums", "3 residual"]
 
 
 def boxes(chrome):
     """The check boxes of the targets."""
-    return chrome.find_elements(By.CSS_SELECTOR, "#target input[type=checkbox]")
+    return chrome.find_elements("css selector", "#target input[type=checkbox]")
 
 
 def test_faults_are_told_in_a_line(visitor, tmp_path):
@@ -202,6 +201,18 @@ def test_faults_are_told_in_a_line(visitor, tmp_path):
     line = visitor.find("#status .fault").text
     assert "\n" not in line
     assert "/" not in line.split("(")[0]
+
+
+def test_the_server_keeps_to_its_limits(server, kept, caplog):
+    import httpx
+
+    caplog.set_level("WARNING", "httpx")
+    large = httpx.post(f"{server}gradio_api/upload", files={"files": b"0" * (11 * 2**20)})
+    assert large.status_code == 413
+    assert not [path for path in kept.rglob("*") if path.is_file() and path.stat().st_size > 2**22]
+    page = httpx.get(server)
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert httpx.get(f"{server}results/..%2Fuploads/x").status_code == 404
 
 
 def test_a_queue_and_a_cancelled_job(visitor, chrome, kept, tmp_path):

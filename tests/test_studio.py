@@ -87,7 +87,7 @@ def test_faults_name_the_file_but_not_its_place(studio):
     with pytest.raises(InputError, match="expected at least one"):
         separate(studio, upload(studio), [])
     path.unlink()
-    with pytest.raises(InputError, match=r"^song\.wav: no such file"):
+    with pytest.raises(InputError, match=r"^song\.wav: is no longer kept"):
         separate(studio, path)
 
 
@@ -110,8 +110,10 @@ def test_only_files_of_a_result_can_be_fetched(studio):
 def test_old_files_are_deleted_and_fresh_ones_kept(studio):
     example, path = studio.example(), upload(studio)
     old, fresh = separate(studio, path), separate(studio, path)
+    left = studio.uploads / "file"
+    left.touch()
     past = time.time() - 11 * 60
-    for folder in (studio.results / old, path.parent):
+    for folder in (studio.results / old, path.parent, left):
         for entry in (folder, *folder.rglob("*")):
             os.utime(entry, (past, past))
     studio.sweep()

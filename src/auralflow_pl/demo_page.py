@@ -194,7 +194,7 @@ def build_app(studio: Studio, queue: int) -> FastAPI:
         show_error=False,
         footer_links=[],
         allowed_paths=[str(studio.examples)],
-        max_file_size=round(studio.limits.megabytes * 1e6),
+        max_file_size=round(studio.limits.megabytes * 2**20),
     )
 
 

@@ -118,9 +118,11 @@ class Studio:
             the name of the folder in `results` that holds `index.html`; nobody can guess it.
 
         Raises:
-            InputError: the file cannot be read, is too long, or no target is chosen.
+            InputError: the file is gone, cannot be read or is too long, or no target is chosen.
             Cancelled: by the visitor, or because the studio closes.
         """
+        if not path.is_file():
+            raise InputError(f"{path.name}: is no longer kept; drop it once more")
         stop = self.stops[visitor] = threading.Event()
         token = secrets.token_urlsafe(16)
         folder = self.results / token
@@ -194,7 +196,11 @@ class Studio:
     def sweep(self) -> None:
         """Delete uploads and results that nothing was written to for `keep_minutes`."""
         oldest = time.time() - 60 * self.limits.keep_minutes
-        for folder in (*self.uploads.iterdir(), *self.results.iterdir()):
+        for entry in (*self.uploads.iterdir(), *self.results.iterdir()):
             with contextlib.suppress(FileNotFoundError):
-                if max(path.stat().st_mtime for path in (folder, *folder.rglob("*"))) < oldest:
-                    shutil.rmtree(folder, ignore_errors=True)
+                if max(path.stat().st_mtime for path in (entry, *entry.rglob("*"))) >= oldest:
+                    continue
+                if entry.is_dir():
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    entry.unlink()
