@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,6 +84,43 @@ def fork() -> int:
     if not child:
         tqdm.set_lock(threading.RLock())
     return child
+
+
+def forked(work: Callable[[], object]) -> tuple[int, int]:
+    """Begin something in a copy of this process, which has imported everything already.
+
+    Returns:
+        the number of the process, and a descriptor from which all that it prints can be read.
+    """
+    read, write = os.pipe()
+    child = fork()
+    if child:
+        os.close(write)
+        return child, read
+    code = 1
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
+            stream.flush()
+            os.dup2(write, number)
+        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+        work()
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def ended(child: int, read: int) -> tuple[int, str]:
+    """Wait for a copy; its exit code (negative: killed) and what it printed."""
+    with os.fdopen(read) as file:
+        text = file.read()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text
 
 
 class Result(NamedTuple):

@@ -15,7 +15,7 @@ import torch
 from auralflow_pl import cli
 from auralflow_pl.audio.reading import read_audio
 from damage import damaged, encode_aac
-from support import fork, untrained
+from support import ended, forked, untrained
 
 
 def stems_below(folder):
@@ -276,36 +276,14 @@ def test_several_checkpoints_give_all_stems(separate, ckpt, tmp_path):
 
 
 def start(arguments, before=lambda: None):
-    """Begin the command in a copy of this process, which has imported everything already."""
-    read, write = os.pipe()
-    child = fork()
-    if child:
-        os.close(write)
-        return child, read
-    code = 1
-    try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
-            stream.flush()
-            os.dup2(write, number)
-        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+    """Begin the command in a copy of this process."""
+
+    def work():
         before()
         sys.argv = ["separate", "engine=torch", *map(str, arguments)]
         cli.run("separate")
-        code = 0
-    except SystemExit as end:
-        code = int(end.code or 0)
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
 
-
-def ended(child, read):
-    """Wait for a command; its exit code (negative: killed) and what it printed."""
-    with os.fdopen(read) as file:
-        text = file.read()
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text
+    return forked(work)
 
 
 def test_the_wiener_filter_makes_estimates_sum_to_the_mixture(separate, tmp_path):

@@ -41,6 +41,7 @@ COMMANDS = {
     "separate": Command("separate files or folders with a checkpoint"),
     "export": Command("make a model that can be shared, or an ONNX or TorchScript file"),
     "doctor": Command("find what is wrong with a data set"),
+    "demo": Command("a page on this machine to try models"),
     "selfcheck": Command(
         "show that a training can be killed and resumed: selfcheck resume", word="check"
     ),

@@ -29,6 +29,10 @@ POSITIVE = (
     "data.prefetch_factor",
     "duration",
     "jobs",
+    "keep_minutes",
+    "max_mb",
+    "max_minutes",
+    "queue",
     "resamples",
     "sample_rate",
     "raw.sample_rate",
@@ -39,6 +43,7 @@ NOT_NEGATIVE = (
     "seed",
     "separation.seed",
     "draws",
+    "port",
     "data.num_workers",
     "separation.overlap",
 )
@@ -252,6 +257,25 @@ class SeparateKeys:
     shard: str | None = None
     device: str = MISSING
     max_ram: str | None = None
+    engine: str = MISSING
+    trust: list[str] = MISSING
+    precision: PrecisionKeys = field(default_factory=PrecisionKeys)
+    separation: SeparationKeys = field(default_factory=SeparationKeys)
+    paths: PathKeys = field(default_factory=PathKeys)
+
+
+@dataclass
+class DemoKeys:
+    """Top level of configs/demo.yaml."""
+
+    ckpt: Any = None
+    host: str = MISSING
+    port: int = MISSING
+    max_minutes: float = MISSING
+    max_mb: float = MISSING
+    keep_minutes: float = MISSING
+    queue: int = MISSING
+    device: str = MISSING
     engine: str = MISSING
     trust: list[str] = MISSING
     precision: PrecisionKeys = field(default_factory=PrecisionKeys)

@@ -26,6 +26,7 @@ from auralflow_pl.errors import InputError
 from auralflow_pl.memory import fit_memory, is_shortage
 from auralflow_pl.progress import Progress
 from auralflow_pl.stem_job import Options, StemJob
+from auralflow_pl.stem_job import Progress as Follower
 from auralflow_pl.stem_report import Model, model_digest
 
 log = logging.getLogger(__name__)
@@ -173,18 +174,9 @@ def run_jobs(stem_job: StemJob, jobs: Sequence[Job], workers: int) -> None:
 
 
 def work(stem_job: StemJob, job: Job, progress: Progress) -> Outcome:
-    """Separate a file; where the memory does not suffice, once more with less."""
+    """Separate a file, and say what came of it."""
     try:
-        while True:
-            try:
-                made = stem_job.run(job, sys.stdin.buffer, progress.follow(job))
-                break
-            except (RuntimeError, MemoryError) as error:
-                if not is_shortage(error):
-                    raise
-                if job.path is None or not stem_job.shrink():
-                    raise InputError(f"{job.name}: not enough memory; close programs") from error
-                log.info("%s: not enough memory, once more with less", job.name)
+        made = persevere(stem_job, job, progress.follow(job))
     except (InputError, OSError) as error:
         failure = str(error) if isinstance(error, InputError) else f"{job.name}: {error.strerror}"
         progress.finish(job, f"failed: {failure}")
@@ -192,6 +184,19 @@ def work(stem_job: StemJob, job: Job, progress: Progress) -> Outcome:
     note = "" if made else " is there already"
     progress.finish(job, f"{stem_job.report(job).parent}{note}")
     return Outcome(made)
+
+
+def persevere(stem_job: StemJob, job: Job, progress: Follower) -> bool:
+    """`StemJob.run`; where the memory does not suffice, once more with less."""
+    while True:
+        try:
+            return stem_job.run(job, sys.stdin.buffer, progress)
+        except (RuntimeError, MemoryError) as error:
+            if not is_shortage(error):
+                raise
+            if job.path is None or not stem_job.shrink():
+                raise InputError(f"{job.name}: not enough memory; close programs") from error
+            log.info("%s: not enough memory, once more with less", job.name)
 
 
 @contextlib.contextmanager

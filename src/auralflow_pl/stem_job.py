@@ -23,7 +23,7 @@ from auralflow_pl.audio.stems import RESIDUAL, Layout, StemWriter
 from auralflow_pl.audio.writing import check_encoding, choose_encoding
 from auralflow_pl.catalogue import Job, Template
 from auralflow_pl.consistency import consistent
-from auralflow_pl.errors import Cancelled, InputError
+from auralflow_pl.errors import Cancelled, InputError, did_you_mean
 from auralflow_pl.stem_report import (
     Model,
     described,
@@ -72,9 +72,10 @@ class StemJob:
         device: that the models are on.
         plot: also draw the spectrograms.
         overwrite: replace what is there.
+        targets: which of the models' targets to write; None: all.
 
     Raises:
-        InputError: two models have a target in common.
+        InputError: two models have a target in common, or none has one of `targets`.
     """
 
     def __init__(
@@ -85,13 +86,19 @@ class StemJob:
         device: torch.device,
         plot: bool = False,
         overwrite: bool = False,
+        targets: Sequence[str] | None = None,
     ) -> None:
         self.models, self.template, self.options = models, template, options
         self.device, self.plot, self.overwrite = device, plot, overwrite
-        self.targets = [name for model in models for name in model.separator.targets]
-        for name in self.targets:
-            if self.targets.count(name) > 1:
+        known = [name for model in models for name in model.separator.targets]
+        for name in known:
+            if known.count(name) > 1:
                 raise InputError(f"ckpt: several separate {name}; expected different targets")
+        for name in targets or ():
+            if name not in known:
+                raise InputError(f"target={name}: no model has it, {did_you_mean(name, known)}")
+        self.targets = [name for name in known if targets is None or name in targets]
+        self.chosen = [known.index(name) for name in self.targets]
 
     def run(self, job: Job, pipe: Pipe, progress: Progress) -> bool:
         """Make the stems of a file, which appear together, or not at all.
@@ -159,6 +166,8 @@ class StemJob:
         """A digest of everything that the stems depend on."""
         models = [[model.sha256, dict(model.settings)] for model in self.models]
         content = [REPORT_FORMAT, digest, models, asdict(self.options)]
+        if len(self.targets) < sum(len(model.separator.targets) for model in self.models):
+            content.append(self.targets)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def is_finished(self, job: Job, key: str) -> bool:
@@ -215,7 +224,8 @@ class StemJob:
         )
         writer, excerpt = StemWriter(folder, layout), Excerpt(frames, PICTURE_SECONDS * rate)
         try:
-            for mixture, estimates in self.separated(source, rate):
+            for mixture, everything in self.separated(source, rate):
+                estimates = everything[self.chosen]
                 writer.write(mixture, estimates)
                 if self.plot:
                     excerpt.push(torch.cat([mixture[None], estimates]))

@@ -110,65 +110,7 @@ function showTrack(track) {
   document.querySelectorAll("#tracks tbody tr").forEach((tr) => tr.setAttribute("aria-selected", tr.cells[0].textContent === track));
 }
 
-const player = { context: null, card: null, sources: [], gains: {}, start: 0, seconds: 0 };
-
-async function decode(moment) {
-  player.context ??= new AudioContext();
-  if (!moment.buffers) {
-    moment.buffers = {};
-    for (const [name, sound] of Object.entries(moment.sounds)) {
-      const bytes = Uint8Array.from(atob(sound), (c) => c.charCodeAt(0));
-      moment.buffers[name] = await player.context.decodeAudioData(bytes.buffer);
-    }
-  }
-  await player.context.resume();
-}
-
-function stop() {
-  for (const source of player.sources) { source.onended = null; source.stop(); }
-  player.sources = [];
-  if (player.card) {
-    player.card.dataset.playing = "false";
-    player.card.querySelector(".play").textContent = "Play";
-  }
-  player.card = null;
-}
-
-async function play(card, moment) {
-  stop();
-  await decode(moment);
-  player.card = card;
-  player.gains = {};
-  const at = player.context.currentTime + 0.03;
-  for (const [name, buffer] of Object.entries(moment.buffers)) {
-    const source = new AudioBufferSourceNode(player.context, { buffer, loop: true });
-    const gain = new GainNode(player.context, { gain: name === card.dataset.sound ? 1 : 0 });
-    source.connect(gain).connect(player.context.destination);
-    source.start(at);
-    player.sources.push(source);
-    player.gains[name] = gain;
-  }
-  player.start = at;
-  player.seconds = moment.seconds;
-  card.dataset.playing = "true";
-  card.querySelector(".play").textContent = "Stop";
-  requestAnimationFrame(follow);
-}
-
-function follow() {
-  if (!player.card) return;
-  const place = (((player.context.currentTime - player.start) % player.seconds) + player.seconds) % player.seconds;
-  player.card.dataset.time = place.toFixed(2);
-  player.card.querySelectorAll(".head").forEach((h) => { h.style.left = `${(100 * place) / player.seconds}%`; });
-  requestAnimationFrame(follow);
-}
-
-function choose(card, name) {
-  card.dataset.sound = name;
-  card.querySelectorAll(".sounds button").forEach((b) => b.setAttribute("aria-pressed", b.dataset.name === name));
-  if (player.card !== card) return;
-  for (const [key, gain] of Object.entries(player.gains)) gain.gain.setTargetAtTime(key === name ? 1 : 0, player.context.currentTime, 0.01);
-}
+const bytes = async (sound) => Uint8Array.from(atob(sound), (c) => c.charCodeAt(0)).buffer;
 
 function card(moment) {
   const sounds = Object.keys(moment.sounds);

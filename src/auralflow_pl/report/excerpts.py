@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
 import torch
+import torch.nn.functional as F
 from matplotlib import colormaps
 from PIL import Image
 from torch import Tensor
 
 from auralflow_pl.audio.resampling import resample
-from auralflow_pl.metrics.base import Heading
-from auralflow_pl.scoring import Heard, TargetScores
-from auralflow_pl.signal.stft import STFT
+
+if TYPE_CHECKING:
+    from auralflow_pl.metrics.base import Heading
+    from auralflow_pl.scoring import Heard, TargetScores
 
 SECONDS = 4.0
 RATE = 44100  # Hz, of the encoded sound: a rate that MP3 has
@@ -108,18 +110,28 @@ def pictures(sounds: dict[str, Tensor], sample_rate: int) -> dict[str, str]:
 
     The axis of frequencies is logarithmic.
     """
-    time = next(iter(sounds.values())).shape[-1]
-    stft = STFT(N_FFT, N_FFT, N_FFT // 4)
+    return coloured({name: levels(sound.mean(0), sample_rate) for name, sound in sounds.items()})
+
+
+def levels(sound: Tensor, sample_rate: int, width: int = WIDTH) -> np.ndarray:
+    """The spectrogram of `(time,)` at evenly spaced moments, `(HEIGHT, width)` in dB.
+
+    Only the frames of these moments are transformed, so the memory does not depend on the length.
+    """
+    hop = N_FFT // 4
     top_hz = min(16000.0, sample_rate / 2)
     rows = np.geomspace(top_hz, LOWEST_HZ, HEIGHT) * N_FFT / sample_rate
-    columns = np.linspace(0, max(0, time // stft.hop_length - 1), WIDTH).round().astype(int)
-    levels = {}
-    for name, sound in sounds.items():
-        magnitude = stft(sound.mean(0)).abs()[:, columns]
-        level = 20 * torch.log10(magnitude + 1e-7).numpy()
-        levels[name] = level[np.clip(rows.round().astype(int), 0, N_FFT // 2)]
-    top = max(float(level.max()) for level in levels.values())
-    return {name: png((level - top) / RANGE_DB + 1) for name, level in levels.items()}
+    columns = np.linspace(0, max(0, len(sound) // hop - 1), width).round().astype(int)
+    frames = F.pad(sound, (N_FFT // 2, N_FFT // 2)).unfold(-1, N_FFT, hop)[columns]
+    magnitude = torch.fft.rfft(frames * torch.hann_window(N_FFT)).abs().T
+    level = 20 * torch.log10(magnitude + 1e-7).numpy()
+    return level[np.clip(rows.round().astype(int), 0, N_FFT // 2)]
+
+
+def coloured(spectrograms: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Levels in dB as PNG in base64, in one range of colours."""
+    top = max(float(level.max()) for level in spectrograms.values())
+    return {name: png((level - top) / RANGE_DB + 1) for name, level in spectrograms.items()}
 
 
 def png(values: np.ndarray) -> str:

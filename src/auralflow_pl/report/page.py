@@ -7,12 +7,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from auralflow_pl.metrics.base import Heading
-from auralflow_pl.report.comparison import Comparison
-from auralflow_pl.report.tables import Aggregate
-from auralflow_pl.scoring import TrackScores
+if TYPE_CHECKING:  # a page of stems needs no metrics
+    from auralflow_pl.metrics.base import Heading
+    from auralflow_pl.report.comparison import Comparison
+    from auralflow_pl.report.tables import Aggregate
+    from auralflow_pl.scoring import TrackScores
 
 # Nothing may be fetched, whatever a name in the data says.
 POLICY = (
@@ -40,7 +41,9 @@ PAGE = """<!doctype html>
 """
 
 
-def page(name: str, title: str, subtitle: str, data: Mapping[str, Any]) -> str:
+def page(
+    name: str, title: str, subtitle: str, data: Mapping[str, Any], policy: str = POLICY
+) -> str:
     """The page `<name>.html` with `<name>.js` and its data.
 
     Args:
@@ -48,14 +51,15 @@ def page(name: str, title: str, subtitle: str, data: Mapping[str, Any]) -> str:
         title: plain text.
         subtitle: plain text.
         data: for the script; without NaN or infinity.
+        policy: what the page may fetch.
     """
     title = html.escape(title)
     body = read(f"{name}.html").format(title=title, subtitle=html.escape(subtitle))
     content = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
-    script = read("drawing.js") + read(f"{name}.js")
+    script = "".join(map(read, ("drawing.js", "player.js", f"{name}.js")))
     style = read("page.css")
     return PAGE.format(
-        policy=POLICY, title=title, style=style, body=body, data=content, script=script
+        policy=policy, title=title, style=style, body=body, data=content, script=script
     )
 
 

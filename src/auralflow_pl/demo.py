@@ -1,0 +1,88 @@
+"""The command `demo`: a page to try models, on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from auralflow_pl.checkpoint import BUNDLED
+from auralflow_pl.config import DemoKeys, plain, validated
+from auralflow_pl.device import choose_device
+from auralflow_pl.errors import InputError
+from auralflow_pl.separate import checkpoints, load_models, persevere, terminable
+from auralflow_pl.stem_report import Model
+from auralflow_pl.studio import Limits, Studio
+
+BUNDLED_NAME = "vocals (in the package)"
+
+
+def demo(config: DictConfig) -> None:
+    """Serve the page until Ctrl-C; temporary files are deleted then.
+
+    Raises:
+        InputError: Gradio is not installed, a model cannot be loaded, or the port is taken.
+    """
+    config = validated(config, DemoKeys)
+    if importlib.util.find_spec("gradio") is None:
+        raise InputError("demo: Gradio is not installed; pip install 'auralflow-pl[demo]'")
+    device = choose_device(config.device)
+    limits = Limits(config.max_minutes, config.max_mb, config.keep_minutes)
+    with (
+        listening(config.host, config.port) as listener,
+        terminable(),
+        tempfile.TemporaryDirectory(prefix="auralflow-demo-") as folder,
+    ):
+        models = named_models(config, device)
+        studio = Studio(models, device, Path(folder), limits, persevere)
+        keep_to_ourselves(studio.uploads)
+        from auralflow_pl.demo_page import serve
+
+        with studio, contextlib.suppress(KeyboardInterrupt):
+            print(f"{address(listener)} (Ctrl-C ends it)", flush=True)
+            serve(studio, config.queue, listener)
+    print("ended; uploads and stems are deleted")
+
+
+def named_models(config: DictConfig, device: torch.device) -> dict[str, Model]:
+    """The model in the package, and those of the key `ckpt`, by the names that the page shows."""
+    given = [] if config.ckpt is None else checkpoints(plain(config)["ckpt"])
+    paths = [*given, BUNDLED]  # those that may be mistaken first
+    every = OmegaConf.merge(config, {"ckpt": [str(path) for path in paths]})
+    *others, bundled = load_models(every, device)
+    return {BUNDLED_NAME: bundled, **dict(zip(map(str, given), others, strict=True))}
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that is bound.
+
+    Raises:
+        InputError: the port is taken, or the host is not an address of this machine.
+    """
+    try:
+        return socket.create_server((host, port))
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"host={host} port={port}: cannot listen there ({reason}); choose another port, or "
+            "port=0 for a free one"
+        ) from error
+
+
+def address(listener: socket.socket) -> str:
+    """Where the page is."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{host}:{port}/"
+
+
+def keep_to_ourselves(uploads: Path) -> None:
+    """Tell Gradio, before it is imported, where files go, and to report to nobody."""
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"

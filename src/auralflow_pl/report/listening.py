@@ -1,0 +1,101 @@
+"""A page to hear mixture and stems with one player, and to see their waveforms and spectrograms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import soundfile
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from auralflow_pl.audio.reading import open_source
+from auralflow_pl.report.excerpts import coloured, levels
+from auralflow_pl.report.page import page
+
+WIDTH = 900  # columns of the pictures
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "
+    "connect-src 'self'"
+)
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What the page holds of a sound."""
+
+    name: str
+    file: str  # beside the page, which the browser can decode
+    download: str | None  # the stem itself, beside the page
+    seconds: float
+    envelope: list[list[float]]  # lowest and highest sample of each column
+    spectrogram: np.ndarray  # in dB, as of `excerpts.levels`
+
+
+def prepare_sound(name: str, source: Path, target: Path, download: str | None = None) -> Sound:
+    """Write a 16-bit FLAC file of a sound, and measure what will be drawn.
+
+    Args:
+        name: of the sound.
+        source: any file that can be read; more than two channels become one.
+        target: where the file goes, in the folder of the page.
+        download: the file that is offered, relative to the page.
+    """
+    parts: list[Tensor] = []
+    with open_source(source) as sound:
+        channels = sound.channels if sound.channels <= 2 else 1
+        with soundfile.SoundFile(target, "w", sound.sample_rate, channels, "PCM_16") as file:
+            for block in sound.blocks:
+                parts.append(block.mean(0))
+                heard = block if channels == block.shape[0] else parts[-1][None]
+                file.write(heard.clamp(-1, 1).T.numpy())
+    mono = torch.cat(parts)
+    seconds = len(mono) / sound.sample_rate
+    return Sound(
+        name,
+        target.name,
+        download,
+        seconds,
+        envelope(mono),
+        levels(mono, sound.sample_rate, WIDTH),
+    )
+
+
+def envelope(sound: Tensor, width: int = WIDTH) -> list[list[float]]:
+    """Lowest and highest sample of `(time,)` in each of at most `width` columns."""
+    size = max(1, -(-len(sound) // width))
+    columns = F.pad(sound, (0, -len(sound) % size)).reshape(-1, size)
+    lowest, highest = columns.amin(1), columns.amax(1)
+    return [[round(float(v), 3) for v in pair] for pair in zip(lowest, highest, strict=True)]
+
+
+def write_listening_page(folder: Path, title: str, subtitle: str, sounds: Sequence[Sound]) -> None:
+    """Write `index.html` beside the files of sounds.
+
+    Args:
+        folder: of the files.
+        title: plain text; names of downloads begin with it.
+        subtitle: plain text.
+        sounds: in the order in which they are shown; the first one is heard first.
+    """
+    pictures = coloured({sound.name: sound.spectrogram for sound in sounds})
+    data = {
+        "seconds": max(sound.seconds for sound in sounds),
+        "sounds": [
+            {
+                "name": sound.name,
+                "sound": quote(sound.file),
+                "download": sound.download and quote(sound.download),
+                "saved": f"{title} - {sound.name}{Path(sound.download or '').suffix}",
+                "envelope": sound.envelope,
+                "picture": pictures[sound.name],
+            }
+            for sound in sounds
+        ],
+    }
+    content = page("listening", title, subtitle, data, POLICY)
+    (folder / "index.html").write_text(content, encoding="utf-8")

@@ -1,0 +1,145 @@
+"""What the demo does with files: limits, secrets, and forgetting."""
+
+import os
+import time
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from auralflow_pl.audio.reading import read_audio
+from auralflow_pl.config import DemoKeys, validated
+from auralflow_pl.demo import BUNDLED_NAME, named_models
+from auralflow_pl.errors import Cancelled, InputError
+from auralflow_pl.separate import persevere
+from auralflow_pl.studio import Limits, Studio
+from damage import encode_aac
+from support import composed, untrained
+
+RATE = 8000
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    ckpt = untrained(tmp_path_factory.mktemp("model") / "two.ckpt", "target=[vocals,drums]")
+    config = validated(composed("demo", f"ckpt={ckpt}", "engine=torch"), DemoKeys)
+    found = named_models(config, CPU)
+    assert list(found) == [BUNDLED_NAME, str(ckpt)]
+    return {"two": found[str(ckpt)]}
+
+
+@pytest.fixture
+def studio(models, tmp_path):
+    with Studio(models, CPU, tmp_path, Limits(0.1, 1, 10), persevere) as studio:
+        yield studio
+
+
+def upload(studio, name="song.wav", seconds=2.0, channels=2):
+    """A file that a visitor has left."""
+    folder = studio.uploads / "token"
+    folder.mkdir(exist_ok=True)
+    noise = np.random.default_rng(0).uniform(-0.3, 0.3, (round(seconds * RATE), channels))
+    soundfile.write(folder / name, noise, RATE, "PCM_16")
+    return folder / name
+
+
+def separate(studio, path, targets=("vocals", "drums"), progress=lambda done, total: None):
+    return studio.separate("me", path, "two", targets, progress)
+
+
+def test_all_sounds_are_as_long_as_the_song_and_stems_add_up(studio):
+    path = upload(studio, channels=6)
+    folder = studio.results / separate(studio, path, ["drums"])
+    heard = [soundfile.info(file) for file in sorted(folder.glob("*.flac"))]
+    assert [(info.frames, info.channels) for info in heard] == [(2 * RATE, 1)] * 3
+    stems = [read_audio(folder / "stems" / f"{n}.wav").samples for n in ("drums", "residual")]
+    assert (sum(stems) - read_audio(path).samples).abs().max() <= 2**-15
+    assert not (folder / "stems" / "vocals.wav").exists()
+
+
+def test_a_target_that_is_chosen_is_what_the_whole_model_gives(studio):
+    path = upload(studio)
+    both, one = (
+        studio.results / separate(studio, path, t) for t in (("vocals", "drums"), ["drums"])
+    )
+    assert (both / "stems/drums.wav").read_bytes() == (one / "stems/drums.wav").read_bytes()
+
+
+def test_songs_that_are_too_long_are_refused_before_and_while_they_are_read(studio, tmp_path):
+    with pytest.raises(InputError, match=r"longer than 0.1 minutes.*max_minutes"):
+        separate(studio, upload(studio, seconds=7))
+    sound = read_audio(upload(studio, seconds=7)).samples
+    stream = studio.uploads / "token" / "song.aac"  # whose length nobody knows
+    encode_aac(stream, sound.T.numpy(), RATE)
+    with pytest.raises(InputError, match=r"longer than 0.1 minutes"):
+        separate(studio, stream)
+    assert list(studio.results.iterdir()) == []
+
+
+def test_faults_name_the_file_but_not_its_place(studio):
+    path = upload(studio)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"^song\.wav: truncated") as fault:
+        separate(studio, path)
+    assert str(studio.uploads) not in str(fault.value)
+    with pytest.raises(InputError, match="expected at least one"):
+        separate(studio, upload(studio), [])
+    path.unlink()
+    with pytest.raises(InputError, match=r"^song\.wav: is no longer kept"):
+        separate(studio, path)
+
+
+def test_a_cancelled_job_leaves_nothing_and_the_next_one_works(studio):
+    path = upload(studio)
+    with pytest.raises(Cancelled):
+        separate(studio, path, progress=lambda done, total: studio.cancel("me"))
+    assert list(studio.results.iterdir()) == []
+    assert studio.find(separate(studio, path), "index.html")
+
+
+def test_only_files_of_a_result_can_be_fetched(studio):
+    token = separate(studio, upload(studio))
+    assert studio.find(token, "stems/vocals.wav").is_file()
+    names = ["..", "../../uploads/token/song.wav", "/etc/passwd", "stems", "", "missing.wav"]
+    assert [studio.find(token, name) for name in names] == [None] * 6
+    assert [studio.find(t, "token/song.wav") for t in ("..", "../uploads", ".", "")] == [None] * 4
+
+
+def test_old_files_are_deleted_and_fresh_ones_kept(studio):
+    example, path = studio.example(), upload(studio)
+    old, fresh = separate(studio, path), separate(studio, path)
+    left = studio.uploads / "file"
+    left.touch()
+    past = time.time() - 11 * 60
+    for folder in (studio.results / old, path.parent, left):
+        for entry in (folder, *folder.rglob("*")):
+            os.utime(entry, (past, past))
+    studio.sweep()
+    assert [entry.name for entry in studio.results.iterdir()] == [fresh]
+    assert list(studio.uploads.iterdir()) == []
+    assert example.is_file()
+
+
+def test_a_closed_studio_begins_nothing(models, tmp_path):
+    with Studio(models, CPU, tmp_path, Limits(1, 1, 1), persevere) as studio:
+        path = upload(studio)
+    with pytest.raises(Cancelled):
+        separate(studio, path)
+    assert list(studio.results.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "key, message",
+    [
+        ("port=1e9", "port"),
+        ("port=99999", "host=127.0.0.1 port=99999: cannot listen there"),
+        ("host=192.0.2.1", "cannot listen there"),
+        ("max_minutes=0", "max_minutes=0.0: expected more than 0"),
+        ("qeue=3", "qeue: no such key, did you mean 'queue'?"),
+        ("ckpt=missing.ckpt", "missing.ckpt"),
+    ],
+)
+def test_faulty_keys_are_told_in_a_line(command, key, message):
+    assert message in command("demo", "port=0", key).error
