@@ -24,6 +24,7 @@ from auralflow_pl.engine import choose_engine
 from auralflow_pl.errors import InputError
 from auralflow_pl.estimates import FolderEstimates, ModelEstimates, digest
 from auralflow_pl.metrics.scores import Heading, Score
+from auralflow_pl.pretrained import home_of, located
 from auralflow_pl.report.excerpts import Moment, moments
 from auralflow_pl.report.page import evaluation_page
 from auralflow_pl.report.tables import (
@@ -127,6 +128,8 @@ def evaluate(config: DictConfig) -> list[TrackScores]:
         InputError: a mistake in the configuration, or a track that cannot be read.
     """
     config = validated(config, EvaluateKeys)
+    if config.ckpt is not None:
+        config.ckpt = str(located(config.ckpt))
     work = Evaluation(config)
     check_writable(work.output)
     paths = {track.name: work.cached(track) for track in work.tracks}
@@ -236,8 +239,7 @@ def label(data: Mapping[str, Any]) -> str:
 def default_output(config: DictConfig, data: str) -> Path:
     """`eval/<ckpt>/<data set>-<split>` in the run folder, or beside a lone file or folder."""
     subject = Path(config.ckpt or config.estimates)
-    in_run = config.ckpt and subject.parent.name == "checkpoints"
-    run_dir = subject.parent.parent if in_run else subject.parent
+    run_dir = home_of(subject) if config.ckpt else subject.parent
     name = subject.stem if config.ckpt else subject.name
     return run_dir / "eval" / name / f"{data}-{config.split}"
 
