@@ -125,6 +125,7 @@ def bring(entry: Entry, path: Path) -> None:
             "are free; make room, or set AURALFLOW_CACHE to another folder"
         )
     spoilt = path.is_file()
+    log.info("fetching %s, %.1f MB, into %s", entry.name, entry.size / 1e6, path.parent)
     try:
         fetch(entry.sources, Wanted(entry.name, entry.size, entry.sha256), part)
     except NotFetchedError as error:

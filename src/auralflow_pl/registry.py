@@ -113,9 +113,11 @@ def read_registry(path: Path) -> list[Entry]:
         InputError: it is no registry, or which entry is wrong.
     """
     node = load(path)
-    top = checked(node, {"format": whole, "models": mapping}, str(path))
+    top = checked(node, {"format": whole, "models": mapping}, f"{path}: ")
     if top["format"] != FORMAT:
-        raise InputError(f"{path}: format {top['format']}, this version reads format {FORMAT}")
+        raise InputError(
+            f"{path}: format={plainly(top['format'])}; this version reads format {FORMAT}"
+        )
     return [read_entry(name, entry, path) for name, entry in top["models"].items()]
 
 
@@ -125,13 +127,13 @@ def read_entry(name: Any, node: Any, path: Path) -> Entry:
         raise InputError(
             f"{path}: {plainly(name)}: not a name; use up to 64 letters, digits, - and _"
         )
-    values = checked(node, FIELDS, f"{path}: {name}", ("metrics", "description"))
+    values = checked(node, FIELDS, f"{path}: {name}.", ("metrics", "description"))
     base = path.absolute().parent
     values["sources"] = tuple(
         source if "://" in source else str(base / Path(source).expanduser())
         for source in values["sources"]
     )
-    where = f"{path}: {name}.metrics"
+    where = f"{path}: {name}.metrics."
     metrics = tuple(read_metric(metric, where) for metric in values.pop("metrics", ()))
     description = values.pop("description", "")
     return Entry(name, **values, metrics=metrics, description=description, registry=path)

@@ -58,24 +58,32 @@ def checked(
 ) -> dict[str, Any]:
     """The values of a mapping, each of its kind.
 
+    Args:
+        node: what should be a mapping.
+        kinds: for each key, a function that returns a right value and raises ValueError with
+            what was expected for a wrong one.
+        where: what stands before a key in messages.
+        optional: keys that may be missing.
+
     Raises:
         InputError: no mapping, a key that is unknown or missing, or a value of another kind.
     """
     if not isinstance(node, dict):
-        raise InputError(f"{where}: is {plainly(node)}, expected keys {', '.join(kinds)}")
+        place = where.rstrip(".: ")
+        raise InputError(f"{place}: is {plainly(node)}, expected keys {', '.join(kinds)}")
     for key in node:
         if key not in kinds:
             hint = did_you_mean(str(key)[:64], kinds)
-            raise InputError(f"{where}.{plainly(key)}: no such key, {hint}")
+            raise InputError(f"{where}{plainly(key)}: no such key, {hint}")
     for key in kinds:
         if key not in node and key not in optional:
-            raise InputError(f"{where}: {key} is missing")
+            raise InputError(f"{where}{key}: is missing")
     values = {}
     for key, value in node.items():
         try:
             values[key] = kinds[key](value)
         except ValueError as error:
-            raise InputError(f"{where}.{key}={plainly(value)}: expected {error}") from None
+            raise InputError(f"{where}{key}={plainly(value)}: expected {error}") from None
     return values
 
 
