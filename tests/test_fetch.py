@@ -143,6 +143,28 @@ def test_the_body_of_a_redirect_is_not_read(web, part):
     assert part.read_bytes() == CONTENT
 
 
+def chunked(*sizes):
+    """The content in chunks; the last size may be a lie."""
+
+    def answer(handler):
+        handler.head(200, Transfer_Encoding="chunked")
+        start = 0
+        for size in (*sizes, len(CONTENT) - sum(sizes), 0):
+            handler.wfile.write(f"{size:x}\r\n".encode())
+            handler.wfile.write(CONTENT[start : start + size] + b"\r\n")
+            start += size
+
+    return answer
+
+
+def test_chunks_are_put_together_and_those_that_lie_are_not_believed(web, part):
+    fetch([web.add("/model", chunked(5, 100_000))], WANTED, part)
+    assert part.read_bytes() == CONTENT
+    part.unlink()
+    assert "the connection broke" in failures([web.add("/huge", chunked(2**60))], part)[0]
+    assert part.stat().st_size < len(CONTENT)
+
+
 def test_more_than_the_entry_says_is_stopped(web, part):
     said = failures([web.add("/endless", endless)], part)
     assert f"sends more than the {len(CONTENT)} bytes" in said[0]

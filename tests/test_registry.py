@@ -219,6 +219,22 @@ def test_models_are_found_by_name_or_architecture(tmp_path, name, target, expect
     assert expected in str(caught.value)
 
 
+def test_what_is_neither_a_file_nor_a_model(tmp_path):
+    with pytest.raises(InputError, match="ckpt=mixin: no such file, nor a model: mixin: no such"):
+        auralflow_pl.load("mixin")
+    with pytest.raises(InputError, match=r"ckpt=best\.ckpt: no such file; expected a checkpoint"):
+        auralflow_pl.load("best.ckpt")
+    with pytest.raises(InputError, match="mixin: no such model in the package, did you mean"):
+        auralflow_pl.load("mixin", target="vocals")
+    model = named(tmp_path / "r.yaml", "~nobody-of-that-name/x")
+    with pytest.raises(InputError, match="nobody-of-that-name/x: no such file"):
+        auralflow_pl.load("vae-vocals", registries=["r.yaml"])
+    assert not cached_path(model).exists()
+    (tmp_path / "mixing").mkdir()  # a path comes first
+    with pytest.raises(InputError, match="ckpt=mixing: no such file in this folder"):
+        auralflow_pl.load("mixing")
+
+
 def test_what_cannot_be_reached_can_be_brought_by_hand(web, tmp_path):
     model = named(tmp_path / "r.yaml", f"{web.base}/a", f"{web.base}/b")
     with pytest.raises(InputError) as caught:

@@ -201,11 +201,10 @@ def find_estimates(
         root = Path(config.estimates)
         return FolderEstimates(root, tracks, source.stems, groups, device)
     engine = choose_engine(config.engine, device, config.ckpt)
-    separator = load_separator(
-        config.ckpt, list(config.trust), engine=engine, **plain(config.separation)
-    )
+    ckpt = Path(config.ckpt)
+    separator = load_separator(ckpt, list(config.trust), engine=engine, **plain(config.separation))
     check_members(separator.sums, source.stems)
-    return ModelEstimates(separator.to(device), Path(config.ckpt))
+    return ModelEstimates(separator.to(device), ckpt)
 
 
 def find_source(config: DictConfig) -> tuple[str, TrackSource]:

@@ -45,7 +45,13 @@ def chosen(
     named = isinstance(model, str) and NAME.fullmatch(model) and not Path(model).exists()
     if target is None and not named:
         return located(model, registries)
-    return obtain(find(read_registries(registries), str(model), target))
+    entries = read_registries(registries)
+    try:
+        return obtain(find(entries, str(model), target))
+    except InputError as error:
+        if target is None and model not in entries:
+            raise InputError(f"ckpt={model}: no such file, nor a model: {error}") from None
+        raise
 
 
 def models_folder() -> Path:
