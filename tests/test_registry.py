@@ -194,8 +194,9 @@ def test_registries_are_found_and_the_first_one_counts(tmp_path, monkeypatch):
         ("vae", "vocals", "vae-vocals"),
         ("vae", ["bass", "drums"], "vae-band"),
         ("vae", "bass", "vae-band"),
+        ("vae", "other", "vae-both"),
         ("lstm", None, "lstm-all"),
-        ("vae", None, "vae: several models; pass the name of one: vae-band (drums+bass), vae-v"),
+        ("vae", None, "vae: several models; pass the name of one: vae-band (drums+bass), vae-b"),
         ("lstm", "bass", "target=bass: lstm has no such model; there are lstm-all (vocals)"),
         ("vae-vocals", "drums", "target=drums: vae-vocals has no such model"),
         ("vea-vocals", None, "vea-vocals: no such model in the package, "),
@@ -207,6 +208,7 @@ def test_models_are_found_by_name_or_architecture(tmp_path, name, target, expect
     models = {
         "vae-vocals": entry(),
         "vae-band": entry(targets=["drums", "bass"]),
+        "vae-both": entry(targets=["vocals", "other"]),
         "lstm-all": entry(architecture="lstm"),
     }
     path = written(tmp_path / "r.yaml", **models)
