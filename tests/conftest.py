@@ -18,7 +18,6 @@ from auralflow_pl import cli
 from auralflow_pl.data.synthetic import SyntheticSongs
 from support import TINY, Result, python
 
-
 # What takes minutes begins first, so that no worker is left with it at the end.
 LONG = ("test_wheel.py", "test_machines.py", "test_processes.py", "test_selfcheck.py")
 
