@@ -165,7 +165,8 @@ def sections(command: str, overrides: Sequence[str]) -> list[Section]:
     found = {"": Section("", [])} | {g: Section(g, choice) for g, choice in groups.items()}
     for group, choice in groups.items():
         owners.setdefault(group, group)
-        meanings.setdefault(group, options(group).get(choice[0], "") if choice else "")
+        if choice:  # what it inherits from says less
+            meanings[group] = options(group).get(choice[0], "") or meanings.get(group, "")
     for row in rows(content, meanings):
         owner = owners.get(row.key.partition(".")[0], "")
         found[owner if owner in found else ""].rows.append(row)
