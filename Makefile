@@ -24,7 +24,7 @@ demo: $(VENV)/.installed ## generate songs, train a vocal model, evaluate it, se
 	$(BIN)/python scripts/demo_report.py run=$(RUN) excerpt=data/excerpt/stems
 
 test: $(VENV)/.installed ## run the whole suite
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed ## style, format, import rules
 	$(BIN)/ruff check .
@@ -41,6 +41,7 @@ bench: $(VENV)/.installed ## measure speed, as ratios (quality: see scripts/benc
 	$(BIN)/python scripts/bench_models.py
 	$(BIN)/python scripts/bench_engines.py
 	$(BIN)/python scripts/bench_data.py
+	$(BIN)/python scripts/bench_startup.py
 
 clean: ## remove environment, caches and the demo's run; data and other runs stay
 	rm -rf $(VENV) $(RUN) dist .pytest_cache .ruff_cache .import_linter_cache

@@ -38,6 +38,7 @@ from auralflow_pl.data.chunks import ChunkDataset, Drawing
 from auralflow_pl.data.module import StemDataModule
 from auralflow_pl.data.pool import Pool, PoolTrack, mapped
 from auralflow_pl.data.stem_folder import StemFolder
+from auralflow_pl.device import keep_freed_memory
 
 STEMS = ("vocals", "drums", "bass", "other")
 RATE, SECONDS = 44100, 3
@@ -205,6 +206,7 @@ def main() -> None:
         OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_cli())
     )
     torch.set_num_threads(1)
+    keep_freed_memory()  # as train does
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         write_song(root, options.minutes)

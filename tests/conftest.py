@@ -18,6 +18,14 @@ from auralflow_pl import cli
 from auralflow_pl.data.synthetic import SyntheticSongs
 from support import TINY, Result, python
 
+# What takes minutes begins first, so that no worker is left with it at the end.
+LONG = ("test_wheel.py", "test_machines.py", "test_processes.py", "test_selfcheck.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first, else as they are."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
 
 @pytest.fixture(autouse=True, scope="session")
 def data_dir(tmp_path_factory) -> Iterator[None]:

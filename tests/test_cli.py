@@ -24,7 +24,7 @@ assert not heavy, heavy
 def test_help_and_config_do_not_import_torch(name, flag):
     done = python("-c", PROBE, name, *flag)
     assert done.code == 0, done.err
-    assert ("Configuration groups" if flag == ["--help"] else "paths:") in done.out
+    assert ("groups (group=option)" if flag == ["--help"] else "paths:") in done.out
 
 
 def test_overview_of_commands():

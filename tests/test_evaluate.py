@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from filelock import FileLock
 from torchmetrics.functional.audio import signal_noise_ratio
 
 from auralflow_pl.audio.reading import read_audio
@@ -123,9 +124,43 @@ def times(folder):
 
 def test_two_processes_give_the_same_files(evaluate):
     one, two = evaluate("jobs=1", output="one"), evaluate("jobs=2", output="two")
+    ddp = evaluate("trainer=ddp", "trainer.accelerator=cpu", output="ddp")
     for name in ("eval.csv", "eval.json"):
-        assert (one / name).read_bytes() == (two / name).read_bytes()
-    assert times(one).keys() == times(two).keys()
+        assert (one / name).read_bytes() == (two / name).read_bytes() == (ddp / name).read_bytes()
+    assert times(one).keys() == times(two).keys() == times(ddp).keys()
+
+
+def test_a_process_of_ddp_takes_what_nobody_has_begun(evaluate, monkeypatch):
+    """As torchrun starts them, one after the other."""
+    few = ["metrics=[snr]", "references=[]", "trainer=ddp"]
+    one = evaluate(*few[:2], output="one")
+    first, second = sorted(times(one))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    with FileLock((one.parent / "two" / "tracks" / first).with_suffix(".lock")):
+        two = evaluate(*few, output="two")
+        assert [path.name for path in two.glob("tracks/*.json")] == [second]
+        assert not (two / "eval.csv").exists()
+    before = times(two)[second]
+    monkeypatch.setenv("RANK", "0")
+    evaluate(*few, output="two")
+    assert times(two).keys() == {first, second}
+    assert times(two)[second] == before
+    assert (one / "eval.csv").read_bytes() == (two / "eval.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["trainer=ddp", "trainer.max_epochs=3"], "trainer.max_epochs: has no meaning here"),
+        (["trainer=ddp", "jobs=2"], "jobs=2: trainer starts the processes"),
+        (["trainer.devices=2"], "needs several processes, for example trainer=ddp"),
+        (["trainer=ddp", "trainer.devices=0"], "trainer.devices=0: expected a number"),
+    ],
+)
+def test_mistakes_with_several_processes(command, estimates, songs, arguments, message):
+    given = [f"estimates={estimates}", "data=stem_folder", f"data.root={songs}"]
+    assert message in command("evaluate", *given, *arguments).error
 
 
 def test_a_killed_evaluation_goes_on(evaluate, estimates, songs, tmp_path):

@@ -8,8 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import soundfile
 import torch
 
 from support import REPOSITORY, TINY, python
@@ -34,9 +37,50 @@ def test_a_sweep_on_a_local_ray(songs, tmp_path):
     assert all((tmp_path / "ray" / job / "checkpoints" / "best.ckpt").is_file() for job in "01")
 
 
+def test_shards_on_a_local_ray_survive_the_death_of_a_worker(ckpt, command, tmp_path):
+    out, log = tmp_path / "out", tmp_path / "log"
+    (tmp_path / "in").mkdir()
+    for number in range(4):
+        noise = np.random.default_rng(number).uniform(-0.1, 0.1, 30 * 44100)
+        soundfile.write(tmp_path / "in" / f"{number}.wav", noise, 44100)
+    keys = [f"ckpt={ckpt}", f"input={tmp_path / 'in'}", f"output={out}", "separation.shifts=2"]
+    shards = [*keys, "shard=1/2,2/2", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    ray = ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"]
+    with log.open("w") as stream:
+        sweep = subprocess.Popen(
+            [sys.executable, "separate.py", "-m", *ray, *shards],
+            cwd=REPOSITORY,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+    wait_until(lambda: list(out.glob("*/report.json")), sweep)
+    worker = next(pid for pid in descendants(sweep.pid) if "ray::_run_job" in title(pid))
+    os.kill(worker, signal.SIGKILL)
+    assert sweep.wait(180) == 0, log.read_text()
+    assert "A worker died" in log.read_text()
+    assert len(list(out.glob("[0123]/vocals.wav"))) == 4
+    assert not list(out.glob(".partial-*"))
+    done = command("separate", "-m", *shards)
+    assert done.out.count("0 separated, 2 there already, 0 failed") == 2
+
+
+def title(pid: int) -> str:
+    """What a process calls itself; empty if it has ended."""
+    path = Path(f"/proc/{pid}/cmdline")
+    return path.read_text() if path.is_file() else ""
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """Processes that a process has started, and those that these have."""
+    for child in children(pid):
+        yield child
+        yield from descendants(child)
+
+
 def children(pid: int) -> list[int]:
-    """Processes that a process has started."""
-    return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """Processes that a process has started, from any of its threads."""
+    threads = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(number) for path in threads for number in path.read_text().split()]
 
 
 def test_a_preempted_job_of_submitit_goes_on_from_its_last_step(songs, tmp_path):

@@ -13,16 +13,17 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import hydra
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from auralflow_pl.config import config_dir, flat_keys
+from auralflow_pl import options
+from auralflow_pl.completion import Grammar, completion
+from auralflow_pl.config import config_dir
 from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.explanation import explain
 
 
 class Command(NamedTuple):
@@ -45,6 +46,10 @@ COMMANDS = {
         "show that a training can be killed and resumed: selfcheck resume", word="check"
     ),
 }
+TOOLS = {
+    "config": "show the configuration of a command, and what every option means",
+    "completion": "print what bash, zsh or fish needs to complete commands and keys",
+}
 LISTS = (
     "augment",
     "callbacks",
@@ -66,12 +71,16 @@ def main() -> None:
     """Entry point `auralflow <command> ...`."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help"):
-        lines = (f"  {name:<10} {command.text}" for name, command in COMMANDS.items())
+        texts = {name: command.text for name, command in COMMANDS.items()} | TOOLS
+        lines = (f"  {name:<10} {text}" for name, text in texts.items())
         print(USAGE.format(commands="\n".join(lines)))
         sys.exit(0 if arguments else 2)
     command = arguments[0]
+    if command in TOOLS:
+        show(command, arguments[1:])
+        return
     if command not in COMMANDS:
-        fail(f"no such command: {command}, {did_you_mean(command, COMMANDS)}")
+        fail(f"no such command: {command}, {did_you_mean(command, [*COMMANDS, *TOOLS])}")
     sys.argv = [f"auralflow {command}", *arguments[1:]]
     run(command)
 
@@ -102,6 +111,9 @@ def run(command: str) -> None:
     A user's mistake ends in one line on standard error and exit code 1. With HYDRA_FULL_ERROR=1 in
     the environment every error shows where it came from.
     """
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        show(command, sys.argv[1:])
+        return
     for stream in (sys.stdout, sys.stderr):  # file names need not be valid text
         stream.reconfigure(errors="backslashreplace")
     sys.argv[1:] = prepare_arguments(command, sys.argv[1:])
@@ -128,6 +140,28 @@ def run(command: str) -> None:
         if sweep.failed:
             folders = ", ".join(str(job.folder) for job in sweep.failed)
             fail(f"{len(sweep.failed)} of the jobs failed: {folders}; repeat the sweep to run them")
+
+
+def show(name: str, arguments: list[str]) -> None:
+    """Print the help of a command, or what one of `TOOLS` shows."""
+    arguments = [argument for argument in arguments if argument not in ("-h", "--help")]
+    words = [argument for argument in arguments if "=" not in argument and argument[:1] != "~"]
+    known = name == "config" and words and words[0] in COMMANDS
+    command = words.pop(0) if known else "train" if name in TOOLS else name
+    overrides = prepare_arguments(command, [word for word in arguments if "=" in word])
+    try:
+        if name == "completion":
+            paths = (*PATH_KEYS, "runs")
+            completion(arguments, Grammar([*COMMANDS], [*TOOLS], LISTS, paths))
+        elif name == "config":
+            options.config(command, overrides, words)
+        else:
+            options.overview(command, COMMANDS[command].text, COMMANDS[command].word, overrides)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (InputError, HydraException, OmegaConfBaseException) as error:
+        fail(explain(error, command))
 
 
 def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
@@ -201,59 +235,3 @@ def fail(message: str, code: int = 1) -> None:
     """Print one line on standard error and exit."""
     print(f"error: {message}", file=sys.stderr)
     sys.exit(code)
-
-
-def explain(error: Exception, command: str) -> str:
-    """One line that says what is wrong and what to do."""
-    text = str(error).strip()
-    if isinstance(error, InputError):  # from a loader process it arrives with a traceback in front
-        return text.splitlines()[-1].removeprefix("auralflow_pl.errors.InputError: ")
-    if isinstance(error, OSError) and not isinstance(error, HydraException):
-        return f"{error.filename}: {error.strerror}" if error.filename else text
-    key = re.search(r"Could not override '([^']+)'", text)
-    if key and command == "evaluate" and key[1].startswith("data."):
-        return f"{key[1]}: needs a data set, for example data=stem_folder {key[1]}=..."
-    if key:
-        return f"{key[1]}: no such key, {did_you_mean(key[1], valid_keys(command, key[1]))}"
-    option = re.search(
-        r"'(?!hydra)([\w-]+)/([\w./-]+)'\s+Available options in '[^']+':\n(.*)", text, re.S
-    )
-    if option:
-        group, name = option[1], option[2]
-        listed = option[3].partition("Config search path")[0].splitlines()
-        options = [name.strip() for name in listed if name.strip() and "\t_" not in name]
-        return f"{group}={name}: no such option, {did_you_mean(name, options)}"
-    plugin = re.search(r"'hydra/(launcher|sweeper)/(\w+)", text)
-    if plugin:
-        extra = {"optuna": "sweep", "ray": "ray"}.get(plugin[2], "slurm")
-        return f"hydra/{plugin[1]}={plugin[2]}: not installed; pip install 'auralflow-pl[{extra}]'"
-    listed_option = re.search(r"Could not load '([\w-]+)/([\w.-]+)'", text)
-    if listed_option:  # one of several, as in loss=[l1,...]
-        group, name = listed_option[1], listed_option[2]
-        options = sorted(p.stem for p in (config_dir() / group).glob("[!_]*.yaml"))
-        return f"{group}={name}: no such option, {did_you_mean(name, options)}"
-    if "mismatched input" in text or "extraneous input" in text or "LexerNoViableAlt" in text:
-        return f"{' '.join(text.split())}; quote values that hold = , ( ) or spaces: key='\"...\"'"
-    return " ".join(text.split())
-
-
-def valid_keys(command: str, wrong: str) -> list[str]:
-    """The keys that the command line could have meant, with the groups it chose."""
-    choices = [
-        argument
-        for argument in sys.argv[1:]
-        if "=" in argument
-        and "." not in argument.partition("=")[0]
-        and argument.lstrip("+~").partition("=")[0] != wrong
-        and (config_dir() / argument.partition("=")[0]).is_dir()
-    ]
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        try:
-            keys = list(flat_keys(compose(command, choices)))
-        except HydraException:
-            keys = list(flat_keys(compose(command)))
-    extra = {"train": ["experiment"], "evaluate": ["data"]}.get(command, [])
-    depth, name = wrong.count("."), wrong.rpartition(".")[2]
-    alike = [key for key in keys if key.endswith(f".{name}")]
-    return alike or [key for key in (*keys, *extra) if key.count(".") == depth]

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from auralflow_pl.audio.staging import check_writable, staged
 from auralflow_pl.config import CompareKeys, validated
 from auralflow_pl.errors import InputError
-from auralflow_pl.metrics.scores import Heading
+from auralflow_pl.metrics.base import Heading
 from auralflow_pl.report.comparison import Comparison, compare_runs
 from auralflow_pl.report.page import comparison_page
 from auralflow_pl.scoring import TrackScores

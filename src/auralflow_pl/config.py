@@ -198,6 +198,7 @@ class EvaluateKeys:
     separation: SeparationKeys = field(default_factory=SeparationKeys)
     paths: PathKeys = field(default_factory=PathKeys)
     metrics: Any = None
+    trainer: Any = None
     data: Any = None
 
 

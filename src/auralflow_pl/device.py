@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -28,6 +30,38 @@ def choose_device(name: str) -> torch.device:
             f"device={name}: not available here; use device=auto or device=cpu"
         ) from error
     return device
+
+
+def device_count(devices: Any) -> int:
+    """How many devices `trainer.devices` means: a number, a list of numbers, or all (`auto`, -1).
+
+    Raises:
+        InputError: none of these, or no device.
+    """
+    if devices in ("auto", -1, "-1"):
+        return max(1, torch.cuda.device_count())
+    count = int(devices) if str(devices).isdecimal() else 0
+    if not isinstance(devices, int | str):
+        count = len(devices)
+    if count < 1:
+        raise InputError(f"trainer.devices={devices}: expected a number, a list of numbers or auto")
+    return count
+
+
+def device_of_process(name: str, trainer: Mapping[str, Any], number: int) -> str:
+    """Name of the device of a process: of the GPUs, if there are any, each has its own.
+
+    Args:
+        name: as for `choose_device`; one with a number is kept.
+        trainer: keys of the Trainer, of which `accelerator` and `devices` are read.
+        number: of the process on this machine.
+    """
+    if trainer.get("accelerator") == "cpu":
+        return "cpu"
+    if name not in ("auto", "cuda") or not torch.cuda.is_available():
+        return name
+    devices = trainer.get("devices", 1)
+    return f"cuda:{number if isinstance(devices, int | str) else devices[number]}"
 
 
 def computes_in_bfloat16(accelerator: str = "auto") -> bool:

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from auralflow_pl.audio.staging import check_writable, staged
-from auralflow_pl.checkpoint import build_source, load_checkpoint, load_separator
-from auralflow_pl.config import EvaluateKeys, build, plain, validated
-from auralflow_pl.data.tracks import Track, TrackSource, check_members
-from auralflow_pl.device import choose_device
-from auralflow_pl.engine import choose_engine
-from auralflow_pl.errors import InputError
-from auralflow_pl.estimates import FolderEstimates, ModelEstimates, digest
-from auralflow_pl.metrics.scores import Heading, Score
-from auralflow_pl.report.excerpts import Moment, moments
+from auralflow_pl.config import EvaluateKeys, plain, validated
+from auralflow_pl.device import device_count, device_of_process
+from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.evaluation import Evaluation, excerpts_of
+from auralflow_pl.processes import local_rank, process_group, rank, world_size
+from auralflow_pl.report.excerpts import Moment
 from auralflow_pl.report.page import evaluation_page
 from auralflow_pl.report.tables import (
     Aggregate,
@@ -35,105 +35,39 @@ from auralflow_pl.report.tables import (
     write_csv,
     write_json,
 )
-from auralflow_pl.scoring import TrackScores, check_references, hear, score
+from auralflow_pl.scoring import TrackScores
 
-FORMAT = 1  # of results in the cache; to be raised when a metric changes
 MOMENTS = 6  # worst and best ones in the report
 MUCH_SECONDS = 600.0  # of music, from which on several processes pay
-
-
-class Evaluation:
-    """What is evaluated, with which metrics, and where results of single tracks are kept.
-
-    A result is kept in `<output>/tracks` under a digest of everything that it depends on: the
-    sound, the checkpoint or the estimates, and the options. So an evaluation that was interrupted
-    goes on where it was, and one that was changed begins anew.
-
-    Args:
-        config: checked and resolved.
-
-    Raises:
-        InputError: something does not exist, or does not fit.
-    """
-
-    def __init__(self, config: DictConfig) -> None:
-        self.config = config
-        check_references(config.references)
-        if not config.metrics:
-            raise InputError("metrics: none; expected some, as in metrics=[si_sdr,sdr]")
-        self.metrics: dict[str, Score] = dict(build(config.metrics))
-        self.data, source = find_source(config)
-        self.stems = source.stems
-        self.tracks = source.tracks(config.split)
-        self.estimates = find_estimates(config, source, self.tracks)
-        self.output = Path(config.output or default_output(config, self.data))
-
-    @property
-    def headings(self) -> list[Heading]:
-        """Of all metrics."""
-        return [heading for metric in self.metrics.values() for heading in metric.headings]
-
-    @property
-    def hops(self) -> dict[str, float]:
-        """Seconds from one window to the next, by heading."""
-        return {h.name: m.hop_seconds for m in self.metrics.values() for h in m.headings}
-
-    def cached(self, track: Track) -> Path:
-        """Where the result of a track is, or will be."""
-        keys = ("metrics", "references", "rest", "report", "separation", "engine")
-        options = {
-            key: plain(self.config[key])
-            if OmegaConf.is_config(self.config[key])
-            else self.config[key]
-            for key in keys
-        }
-        options |= {"targets": {k: list(v) for k, v in self.estimates.sums.items()}}
-        options |= {"format": FORMAT, "track": track.name, "stems": list(self.stems)}
-        files = [*track.files, *self.estimates.files(track)]
-        name = digest(files, json.dumps(options, sort_keys=True))
-        return self.output / "tracks" / f"{name}.json"
-
-    def compute(self, track: Track) -> None:
-        """Measure a track and keep the result; it appears complete or not at all."""
-        path = self.cached(track)
-        heard = hear(self.estimates, self.stems, track, self.config.rest)
-        metrics = list(self.metrics.values())
-        found = score(heard, self.estimates.stft, metrics, list(self.config.references))
-        result = TrackScores(track.name, track.frames / track.sample_rate, found)
-        if self.config.report:
-            heading = self.headings[0]
-            cut = moments(track.name, heard, found, heading, self.hops[heading.name])
-            keep([moment.plain() for moment in cut], excerpts_of(path))
-        keep(result.plain(), path)  # the last one: where it is, everything is
-
-
-def keep(content: Any, path: Path) -> None:
-    """Write JSON that appears complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    write_json(content, part)
-    part.replace(path)
-
-
-def excerpts_of(path: Path) -> Path:
-    """The moments of a track, beside its result."""
-    return path.with_suffix(".moments")
+TRAINER_KEYS = ("accelerator", "devices", "num_nodes")  # all that an evaluation reads of them
 
 
 def evaluate(config: DictConfig) -> list[TrackScores]:
     """Evaluate, write tables, and print a summary.
 
+    Returns:
+        The results of all tracks; none in the further processes of `trainer=ddp`.
+
     Raises:
         InputError: a mistake in the configuration, or a track that cannot be read.
     """
     config = validated(config, EvaluateKeys)
+    if config.trainer is not None:
+        check_spread(config)
+        config.device = device_of_process(config.device, config.trainer, local_rank())
     work = Evaluation(config)
     check_writable(work.output)
     paths = {track.name: work.cached(track) for track in work.tracks}
     if len(paths) < len(work.tracks):
         raise InputError(f"split={config.split}: two tracks have the same name; rename one")
     missing = [n for n, track in enumerate(work.tracks) if not paths[track.name].is_file()]
-    compute_all(work, missing, paths)
+    with all_processes(config):
+        if config.trainer is None:
+            compute_all(work, missing, paths)
+        else:
+            compute_together(work, missing, paths)
+            if rank() > 0:
+                return []
     results = [TrackScores.from_plain(json.loads(p.read_text())) for p in paths.values()]
     found = write(work, results)
     if config.report:
@@ -141,6 +75,53 @@ def evaluate(config: DictConfig) -> list[TrackScores]:
     print(summary(found))
     print(f"{work.output / 'eval.csv'}")
     return results
+
+
+def check_spread(config: DictConfig) -> None:
+    """Raise InputError for keys that have no meaning where `trainer=ddp` spreads the tracks."""
+    given = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    for key in (argument.lstrip("+~").partition("=")[0] for argument in given):
+        group, _, name = key.partition(".")
+        if group == "trainer" and name and name not in TRAINER_KEYS:
+            raise InputError(f"{key}: has no meaning here, {did_you_mean(name, TRAINER_KEYS)}")
+    if config.jobs is not None:
+        raise InputError(f"jobs={config.jobs}: trainer starts the processes; pass one of the two")
+
+
+def all_processes(config: DictConfig) -> AbstractContextManager[None]:
+    """Starts the other processes of `trainer=ddp`, with the same keys."""
+    if config.trainer is None:
+        return nullcontext()
+    keys = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    command = [sys.executable, "-m", "auralflow_pl", "evaluate", *keys]
+    devices = device_count(config.trainer.get("devices", 1))
+    return process_group(devices, config.trainer.get("num_nodes", 1), command)
+
+
+def compute_together(work: Evaluation, missing: Sequence[int], paths: Mapping[str, Path]) -> None:
+    """Compute the tracks with these numbers, together with the other processes of `trainer=ddp`.
+
+    Each one begins with every n-th track and then takes what nobody has begun. A track that is
+    being computed is locked; the lock of a process that dies is free. The first process leaves
+    when all results are there.
+    """
+    (work.output / "tracks").mkdir(parents=True, exist_ok=True)
+    mine = missing[rank() :: world_size()]
+    order = [*mine, *(number for number in missing if number not in mine)]
+    first = rank() == 0
+    bar = tqdm(total=len(missing), desc="evaluate", unit="track", leave=False, disable=not first)
+    with bar, one_thread():
+        for timeout in (0, -1) if first else (0,):
+            for number in order:
+                track = work.tracks[number]
+                path = paths[track.name]
+                with suppress(Timeout), FileLock(path.with_suffix(".lock"), timeout=timeout):
+                    if not path.is_file():
+                        work.compute(track)
+                bar.update(sum(paths[work.tracks[n].name].is_file() for n in missing) - bar.n)
+    if first:
+        for path in paths.values():
+            path.with_suffix(".lock").unlink(missing_ok=True)
 
 
 def compute_all(work: Evaluation, missing: Sequence[int], paths: Mapping[str, Path]) -> None:
@@ -186,60 +167,6 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def find_estimates(
-    config: DictConfig, source: TrackSource, tracks: Sequence[Track]
-) -> ModelEstimates | FolderEstimates:
-    """The checkpoint, or the folder, that the command names."""
-    device = choose_device(config.device)
-    if config.estimates is not None:
-        groups = plain(config.data.groups) if config.data.get("groups") else None
-        root = Path(config.estimates)
-        return FolderEstimates(root, tracks, source.stems, groups, device)
-    engine = choose_engine(config.engine, device, config.ckpt)
-    separator = load_separator(
-        config.ckpt, list(config.trust), engine=engine, **plain(config.separation)
-    )
-    check_members(separator.sums, source.stems)
-    return ModelEstimates(separator.to(device), Path(config.ckpt))
-
-
-def find_source(config: DictConfig) -> tuple[str, TrackSource]:
-    """The data set that the command names, or else the one that the checkpoint was trained on.
-
-    Only a data set that the user named may write files (`prepare`).
-    """
-    if (config.ckpt is None) == (config.estimates is None):
-        raise InputError("missing required key: ckpt; pass either ckpt=... or estimates=<folder>")
-    if config.data is not None:
-        source = build(config.data.source)
-        source.prepare()
-        return label(config.data), source
-    if config.ckpt is None:
-        raise InputError("estimates: of which data set? pass data=<set> data.root=<folder>")
-    data = load_checkpoint(config.ckpt).config["data"]
-    for root in data.get("roots") or [data.get("root")]:
-        if not Path(str(root)).is_dir():
-            raise InputError(
-                f"the checkpoint was trained on data.root={root}, which is not here; "
-                "pass data=<set> data.root=<folder>"
-            )
-    return label(data), build_source(data.get("source"), list(config.trust))
-
-
-def label(data: Mapping[str, Any]) -> str:
-    """A data set by the names of its folders."""
-    return "+".join(Path(str(root)).name for root in data.get("roots") or [data.get("root")])
-
-
-def default_output(config: DictConfig, data: str) -> Path:
-    """`eval/<ckpt>/<data set>-<split>` in the run folder, or beside a lone file or folder."""
-    subject = Path(config.ckpt or config.estimates)
-    in_run = config.ckpt and subject.parent.name == "checkpoints"
-    run_dir = subject.parent.parent if in_run else subject.parent
-    name = subject.stem if config.ckpt else subject.name
-    return run_dir / "eval" / name / f"{data}-{config.split}"
 
 
 def write(work: Evaluation, results: Sequence[TrackScores]) -> list[Aggregate]:

@@ -83,7 +83,15 @@ def adam(
     betas: tuple[float, float] = (0.9, 0.999),
     fused: bool = True,
 ) -> Optimizer:
-    """Adam (Kingma and Ba, 2015); arguments as for `adamw`."""
+    """Adam (Kingma and Ba, 2015).
+
+    Args:
+        module: whose parameters are trained.
+        lr: learning rate.
+        lr_recurrent: of recurrent layers; None: the same.
+        betas: decay of the averages of gradients and of their squares.
+        fused: all parameters in one kernel.
+    """
     groups = parameter_groups(module, lr, lr_recurrent)
     return unscaled(torch.optim.Adam(groups, lr, tuple(betas), fused=fused))
 

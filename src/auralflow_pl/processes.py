@@ -1,4 +1,4 @@
-"""Several processes that train one network, started by the first, by SLURM or by torchrun."""
+"""Several processes that work together, started by the first, by SLURM or by torchrun."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from auralflow_pl.errors import InputError
 # Of each process, as torchrun, SLURM and Lightning say it.
 SIZES = ("WORLD_SIZE", "SLURM_NTASKS")
 RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
+LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID")
 
 
 def world_size(environment: Mapping[str, str] = os.environ) -> int:
@@ -30,6 +31,12 @@ def rank(environment: Mapping[str, str] = os.environ) -> int:
     if "RANK" not in environment and environment.get("NODE_RANK", "0") != "0":
         return max([1, *numbers])
     return numbers[0] if numbers else 0
+
+
+def local_rank(environment: Mapping[str, str] = os.environ) -> int:
+    """Number of this process among those on the same node, which says which device is its own."""
+    numbers = [environment[name] for name in LOCAL_RANKS if environment.get(name)]
+    return int(numbers[0]) if numbers else 0
 
 
 def check_run_dir(written: str) -> None:
@@ -47,7 +54,7 @@ def check_run_dir(written: str) -> None:
 
 @contextlib.contextmanager
 def process_group(devices: int, nodes: int, command: Sequence[str]) -> Iterator[None]:
-    """Let `devices` processes on this node train together; this one is the first of them.
+    """Let `devices` processes on this node work together; this one is the first of them.
 
     The others run `command`, with the environment in which Lightning finds its place. They end when
     this one fails; if one of them fails, this one ends with exit code 1. With several nodes the

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from auralflow_pl.data.tracks import Track, sum_stems
 from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.metrics.base import Score, Sounds
 from auralflow_pl.metrics.oracle import ideal_binary_mask, ideal_ratio_mask, mixture_phase
-from auralflow_pl.metrics.scores import Score, Sounds
 from auralflow_pl.metrics.si_sdr import is_silent
 from auralflow_pl.signal.stft import STFT
 

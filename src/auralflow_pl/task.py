@@ -15,7 +15,7 @@ from torchmetrics import MeanMetric
 
 from auralflow_pl.data.tracks import sum_stems
 from auralflow_pl.errors import InputError, did_you_mean
-from auralflow_pl.metrics.scores import Score
+from auralflow_pl.metrics.base import Score
 from auralflow_pl.metrics.si_sdr import is_silent, si_sdr
 from auralflow_pl.model_file import FORMAT, KEY
 from auralflow_pl.schedules import Schedule

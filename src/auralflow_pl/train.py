@@ -26,7 +26,7 @@ from torch import nn
 from auralflow_pl.checkpoint import build_separator, load_checkpoint
 from auralflow_pl.config import TrainKeys, build, plain, validated
 from auralflow_pl.datamodule import build_data
-from auralflow_pl.device import computes_in_bfloat16, keep_freed_memory
+from auralflow_pl.device import computes_in_bfloat16, device_count, keep_freed_memory
 from auralflow_pl.errors import InputError
 from auralflow_pl.processes import check_run_dir, process_group, rank, world_size
 from auralflow_pl.saving import AtomicCheckpointIO
@@ -107,15 +107,11 @@ def train_run(config: DictConfig) -> float:
 
 def all_processes(config: DictConfig) -> contextlib.AbstractContextManager[None]:
     """Starts the other processes of `trainer=ddp`, with the same keys and the same run folder."""
-    devices = config.trainer.get("devices", 1)
-    if OmegaConf.is_list(devices):
-        devices = len(devices)
-    elif devices in ("auto", -1, "-1"):
-        devices = max(1, torch.cuda.device_count())
+    devices = device_count(config.trainer.get("devices", 1))
     keys = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     own = [f"paths.run_dir={config.paths.run_dir}", f"resume={config.resume or 'null'}"]
     command = [sys.executable, "-m", "auralflow_pl", "train", *keys, *own, "print_config=false"]
-    return process_group(int(devices), config.trainer.get("num_nodes", 1), command)
+    return process_group(devices, config.trainer.get("num_nodes", 1), command)
 
 
 def build_trainer(config: DictConfig) -> pl.Trainer:

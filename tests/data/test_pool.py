@@ -1,13 +1,11 @@
 """The pool holds what the files hold, survives what may happen to it, and never lies."""
 
 import os
-import random
 import shutil
-import signal
 import subprocess
 import sys
-import time
-from collections import Counter, namedtuple
+from collections import namedtuple
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +18,7 @@ from auralflow_pl.data.pool import Pool
 from auralflow_pl.data.stem_folder import AudioFolder, StemFolder
 from auralflow_pl.errors import InputError
 from auralflow_pl.metrics.si_sdr import si_sdr
-from support import fork
+from support import REPOSITORY
 
 KILLS = int(os.environ.get("POOL_KILLS", "12"))  # more of them take longer
 STEMS = ("vocals", "drums", "bass", "other")
@@ -127,46 +125,14 @@ def test_a_damaged_file_is_built_anew(tracks, tmp_path, damage):
     assert torch.equal(pool.open(tracks[0]).read()[1], tracks[0].read()[1])
 
 
-def builder(pool, tracks):
-    """Build in a copy of this process, which has imported everything already."""
-    child = fork()
-    if child:
-        return child
-    code = 1
-    try:
-        pool.build(tracks)
-        code = 0
-    finally:
-        os._exit(code)
-
-
-def ended(child):
-    """Wait for a builder; its exit code, negative if it was killed."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def test_builders_that_are_killed_leave_nothing_wrong(tracks, tmp_path):
-    """Two at a time, killed soon after one began to write; then two that end."""
-    fresh = Pool(tmp_path / "fresh", 22050)
-    assert ended(builder(fresh, tracks)) == 0
-    moments = random.Random(0)
-    outcomes = Counter()
-    for number in range(KILLS):
-        pool = Pool(tmp_path / f"pool{number}", 22050)
-        pair = [builder(pool, tracks) for _ in range(2)]
-        deadline = time.monotonic() + 60
-        while not any(pool.folder.glob("*.part")) and not any(pool.folder.glob("*.npy")):
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
-        time.sleep(moments.uniform(0, 0.05))
-        for child in pair:
-            os.kill(child, signal.SIGKILL)
-        outcomes.update(map(ended, pair))
-        assert [ended(child) for child in [builder(pool, tracks) for _ in range(2)]] == [0, 0]
-        assert not list(pool.folder.glob("*.part"))
-        for track in tracks:
-            assert pool.path(track).read_bytes() == fresh.path(track).read_bytes()
-    assert outcomes[-signal.SIGKILL] > 0, outcomes
+def test_builders_that_are_killed_leave_nothing_wrong(songs, tmp_path):
+    """In a process without other threads, which may be copied at any moment."""
+    script = Path(__file__).with_name("kill_builders.py")
+    command = [sys.executable, script, songs, tmp_path, str(KILLS)]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "tests")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0
 
 
 def test_a_full_disk_is_named_before_anything_is_written(tracks, tmp_path, monkeypatch):

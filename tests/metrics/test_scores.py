@@ -6,8 +6,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from auralflow_pl.config import config_dir
+from auralflow_pl.metrics.base import Sounds
 from auralflow_pl.metrics.bss_eval import bss_eval
-from auralflow_pl.metrics.scores import BSSEval, Sounds
+from auralflow_pl.metrics.scores import BSSEval
 from support import option_names
 
 RATE, TIME = 4000, 10001

@@ -33,7 +33,8 @@ class LoudnessMeter:
         self.step = max(1, round(sample_rate / 10))
         power = response(k_weighting(sample_rate), 2 * self.step)
         power[1:-1] *= 2  # bins that stand for two frequencies
-        self.power = torch.from_numpy(power / (2 * self.step**2)).float()
+        per_bin = torch.from_numpy(power / (2 * self.step**2)).float()
+        self.power = per_bin.repeat_interleave(2)  # of real and imaginary parts
         self.window = torch.sin(torch.pi * (torch.arange(2 * self.step) + 0.5) / (2 * self.step))
         self.weights = torch.tensor(WEIGHTS.get(channels, (1.0,) * channels))
         self.energies = array("d")  # mean squares of 100 ms, weighted over channels
@@ -46,8 +47,8 @@ class LoudnessMeter:
         steps = len(self.queue) // self.step - 1
         if steps > 0:
             spans = self.queue.read((steps + 1) * self.step).unfold(-1, 2 * self.step, self.step)
-            spectrum = torch.view_as_real(torch.fft.rfft(spans * self.window)).square().sum(-1)
-            self.energies.extend((self.weights @ (spectrum @ self.power)).tolist())
+            parts = torch.view_as_real(torch.fft.rfft(self.window * spans)).flatten(-2)
+            self.energies.extend((self.weights @ (parts.square() @ self.power)).tolist())
             self.queue.drop(steps * self.step)
 
     def integrated(self) -> float | None:

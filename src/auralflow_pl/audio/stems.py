@@ -20,6 +20,12 @@ CLIPS = ("none", "rescale", "clamp")
 BLOCK = 2**16
 
 
+def peak(samples: Tensor) -> float:
+    """The largest absolute value."""
+    low, high = samples.aminmax()
+    return max(-float(low), float(high))
+
+
 @dataclass(frozen=True)
 class Layout:
     """What is written for a track."""
@@ -77,10 +83,9 @@ class StemFiles:
         for name, samples in stems.items():
             self.writers[name].write(samples)
             self.meters[name].push(samples)
-            self.peaks[name] = max(self.peaks[name], float(samples.abs().max()))
+            self.peaks[name] = max(self.peaks[name], peak(samples))
         if mixture is not None:
-            error = (mixture - sum(stems.values())).abs().max()
-            self.null_error = max(self.null_error, float(error))
+            self.null_error = max(self.null_error, peak(mixture - sum(stems.values())))
 
     def close(self) -> None:
         """Complete all files."""

@@ -44,8 +44,8 @@ class PoolTrack(Track):
     def read_planes(self, planes: slice | int, start: int, frames: int) -> Tensor:
         """Float samples of some planes, `(planes, channels, frames)` or `(channels, frames)`."""
         samples = mapped(self.files[0])[planes, :, start : start + frames]
-        scale = np.float32(1 / SCALES[str(samples.dtype)])
-        return torch.from_numpy(np.multiply(samples, scale, dtype=np.float32))
+        floats = torch.from_numpy(samples.astype(np.float32))
+        return floats.mul_(1 / SCALES[str(samples.dtype)])
 
     def read_stem(self, stem: str, start: int, frames: int) -> Tensor:
         """One stem, `(channels, frames)` from sample `start` on."""

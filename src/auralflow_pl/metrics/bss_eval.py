@@ -229,7 +229,7 @@ def project(
         for rows, sound in zip(part, (target, estimate), strict=True):
             known = sound[..., max(0, start - history) : start + blocks * size]
             rows[..., max(0, history - start) :][..., : known.shape[-1]] = known
-        spectrum = torch.fft.rfft(part[0].flatten(0, 1).unfold(-1, BLOCK, size))
+        spectrum = torch.fft.rfft(part[0].flatten(0, 1).unfold(-1, BLOCK, size).contiguous())
         products = spectrum.transpose(0, 2).contiguous() @ filters  # (freq, blocks, planes)
         projections = torch.fft.irfft(products.transpose(0, 2).contiguous(), BLOCK)[..., history:]
         both = part[..., history:].reshape(2, targets, -1)

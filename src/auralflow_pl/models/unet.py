@@ -160,7 +160,7 @@ class UNet(MaskEstimator):
         leak: slope of LeakyReLU; 0 for SELU.
         normalize_input: standardise every frequency of the compressed input, with learned scale.
         normalize_output: learned shift and scale per frequency before the mask activation.
-        mask_activation: one of `MaskActivation.NAMES`.
+        mask_activation: sigmoid, relu, hardtanh, tanh, softmax (over targets), prelu, selu or elu.
         mixing: every level gets a `FrequencyMixing` through a `mixing`-th of its frequencies as
             units; 0: none.
         bottleneck: makes the part between encoder and decoder from the channels and the frequency

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auralflow_pl.metrics.scores import Heading
+from auralflow_pl.metrics.base import Heading
 from auralflow_pl.report.tables import scores_of
 from auralflow_pl.scoring import ESTIMATE, TrackScores
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from auralflow_pl.audio.resampling import resample
 
 if TYPE_CHECKING:
-    from auralflow_pl.metrics.scores import Heading
+    from auralflow_pl.metrics.base import Heading
     from auralflow_pl.scoring import Heard, TargetScores
 
 SECONDS = 4.0

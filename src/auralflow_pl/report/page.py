@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # a page of stems needs no metrics
-    from auralflow_pl.metrics.scores import Heading
+    from auralflow_pl.metrics.base import Heading
     from auralflow_pl.report.comparison import Comparison
     from auralflow_pl.report.tables import Aggregate
     from auralflow_pl.scoring import TrackScores

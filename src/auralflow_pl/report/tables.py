@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from auralflow_pl.metrics.scores import Heading
+from auralflow_pl.metrics.base import Heading
 from auralflow_pl.scoring import ESTIMATE, TargetScores, TrackScores, Value
 
 FLOOR, CEILING = "mixture", "oracle"

@@ -1,0 +1,99 @@
+"""What all scores share: a value for each target, a curve over windows, and a mean over updates."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from auralflow_pl.metrics.si_sdr import is_silent
+
+
+class Sounds(NamedTuple):
+    """What is measured."""
+
+    estimate: Tensor  # (..., targets, channels, time)
+    target: Tensor  # the same shape
+    mixture: Tensor  # (..., channels, time)
+    sample_rate: int  # Hz
+
+    def windows(self, frames: int) -> Sounds:
+        """The windows of `frames` samples that fit in, as another axis in front."""
+        frames = min(frames, self.target.shape[-1])
+        parts = (x.unfold(-1, frames, frames).movedim(-2, 0) for x in self[:3])
+        return Sounds(*parts, self.sample_rate)
+
+
+class Heading(NamedTuple):
+    """What a column of a table means."""
+
+    name: str  # of the column
+    label: str
+    unit: str
+    definition: str
+    higher_is_better: bool = True
+
+
+class Measured(NamedTuple):
+    """Values of one heading; NaN where undefined."""
+
+    value: Tensor  # (targets,)
+    frames: Tensor  # (targets, windows)
+
+
+class Score(Metric):
+    """Mean over updates and targets of what is defined; how much is not, is in `undefined`.
+
+    Args:
+        window_seconds: of the windows in `measure`.
+    """
+
+    headings: tuple[Heading, ...]  # the first one is the value of the metric
+    total: Tensor
+    count: Tensor
+    undefined: Tensor
+
+    def __init__(self, window_seconds: float = 1.0) -> None:
+        super().__init__()
+        self.window_seconds = self.hop_seconds = window_seconds
+        for name in ("total", "count", "undefined"):
+            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    @abstractmethod
+    def values(self, sounds: Sounds) -> Tensor:
+        """`(..., targets)`, NaN where undefined."""
+
+    def measure(self, sounds: Sounds) -> dict[str, Measured]:
+        """Values of whole signals without leading axes, and of their windows, by heading."""
+        window = round(self.window_seconds * sounds.sample_rate)
+        parts = self.values(sounds.windows(window)).transpose(0, 1)
+        return {self.headings[0].name: Measured(self.values(sounds), parts)}
+
+    def update(self, estimate: Tensor, target: Tensor, mixture: Tensor, sample_rate: int) -> None:
+        """Add signals; shapes as in `Sounds`."""
+        values = self.values(Sounds(estimate, target, mixture, sample_rate)).double()
+        defined = values.isfinite()
+        self.total += values[defined].sum()
+        self.count += defined.sum()
+        self.undefined += (~defined).sum()
+
+    def compute(self) -> Tensor:
+        """The mean; NaN if nothing was defined."""
+        return self.total / self.count
+
+
+class Ratio(Score):
+    """A ratio over all channels and samples of a signal; undefined for a silent target."""
+
+    @abstractmethod
+    def ratio(self, estimate: Tensor, target: Tensor) -> Tensor:
+        """`(..., time)` to `(...)`."""
+
+    def values(self, sounds: Sounds) -> Tensor:
+        """`(..., targets)`."""
+        estimate, target = sounds.estimate.flatten(-2), sounds.target.flatten(-2)
+        silent = is_silent(target)
+        return torch.where(silent, torch.nan, self.ratio(estimate, target))
