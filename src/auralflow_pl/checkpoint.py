@@ -20,6 +20,7 @@ from auralflow_pl.errors import InputError
 from auralflow_pl.model_file import load_checkpoint
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.models.onnx import OnnxNetwork
+from auralflow_pl.pretrained import chosen
 from auralflow_pl.separation import Separator
 from auralflow_pl.sharing import Checkpoint
 from auralflow_pl.signal.stft import STFT
@@ -33,22 +34,28 @@ def load_separator(
     trust: Sequence[str] = (),
     simplify: bool = True,
     engine: str = "torch",
+    target: str | Sequence[str] | None = None,
+    registries: str | Sequence[str] = (),
     **settings: Any,
 ) -> Separator:
     """The Separator of a checkpoint or an exported model, in evaluation mode.
 
     Args:
-        path: a checkpoint of train.py, or what export.py made of it; default: the vocal model that
-            ships with the package.
+        path: a checkpoint of train.py, or what export.py made of it; or the name or architecture
+            of a model in a registry, which is fetched if it is not here yet; default: the vocal
+            model that ships with the package.
         trust: packages beside `auralflow_pl` whose networks may be built.
         simplify: make it faster, and unfit to be trained or saved; see `MaskEstimator.simplify`.
         engine: `torch`, `onnx` (faster on the CPU, no gradients), or `auto` for `onnx` where that
             is possible. An ONNX file always runs in ONNX Runtime.
+        target: what a model of a registry shall separate, if there are several.
+        registries: files or folders beside those of the package and the user.
         **settings: `window_seconds`, `overlap`, `batch_size` of the Separator.
 
     Raises:
         InputError: the checkpoint cannot be used, and why.
     """
+    path = chosen(path, target, registries)
     checkpoint = load_checkpoint(path)
     config = checkpoint.config
     try:

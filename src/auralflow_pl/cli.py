@@ -40,6 +40,9 @@ COMMANDS = {
     "compare": Command("tell whether one evaluation is better than another"),
     "separate": Command("separate files or folders with a checkpoint"),
     "export": Command("make a model that can be shared, or an ONNX or TorchScript file"),
+    "download": Command("fetch a pretrained model", "registry_command", "name"),
+    "models": Command("show pretrained models, or remove one", "registry_command", "name"),
+    "publish": Command("make the archive and the registry entry of a model", word="ckpt"),
     "doctor": Command("find what is wrong with a data set"),
     "demo": Command("a page on this machine to try models"),
     "selfcheck": Command(
@@ -57,7 +60,7 @@ LISTS = (
     "loss",
     "metrics",
 )  # groups of which several options may be chosen
-PATH_KEYS = ("ckpt", "estimates", "input", "output", "resume", "data.root")
+PATH_KEYS = ("ckpt", "estimates", "input", "output", "registries", "resume", "save", "data.root")
 USAGE = """usage: auralflow <command> [key=value ...] [--help] [--cfg job]
 
 commands:
@@ -126,8 +129,8 @@ def run(command: str) -> None:
         )()
     except KeyboardInterrupt:
         fail("interrupted", 130)
-    except BrokenPipeError:  # the reader of our output, `head` for example, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        end_output()
     except (InputError, OSError, HydraException, OmegaConfBaseException) as error:
         if verbose:
             raise
@@ -225,10 +228,17 @@ def call(command: str, config: DictConfig, verbose: bool) -> Any:
     )
     try:
         return function(config)
+    except BrokenPipeError:
+        end_output()
     except (InputError, OSError, HydraException, OmegaConfBaseException) as error:
         if verbose or HydraConfig.get().mode is RunMode.MULTIRUN:
             raise  # Hydra adds which job it was
         fail(explain(error, command))
+
+
+def end_output() -> None:
+    """The reader of our output, `head` for example, has seen enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fail(message: str, code: int = 1) -> None:

@@ -227,6 +227,42 @@ class ExportKeys:
 
 
 @dataclass
+class DownloadKeys:
+    """Top level of configs/download.yaml."""
+
+    name: str = MISSING
+    target: Any = None
+    save: str | None = None
+    registries: Any = MISSING
+
+
+@dataclass
+class ModelsKeys:
+    """Top level of configs/models.yaml."""
+
+    name: str | None = None
+    remove: str | None = None
+    registries: Any = MISSING
+
+
+@dataclass
+class PublishKeys:
+    """Top level of configs/publish.yaml."""
+
+    ckpt: str = MISSING
+    name: str = MISSING
+    licence: str = MISSING
+    output: str = MISSING
+    sources: Any = MISSING
+    architecture: str | None = None
+    data: str | None = None
+    description: str | None = None
+    half: bool = MISSING
+    overwrite: bool = MISSING
+    trust: list[str] = MISSING
+
+
+@dataclass
 class RawKeys:
     """Raw PCM on standard input, little-endian."""
 

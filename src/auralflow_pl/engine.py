@@ -17,6 +17,7 @@ from torch import Tensor
 
 from auralflow_pl import __version__
 from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.folders import cache_folder
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.models.onnx import EXTRA, OnnxNetwork, export_onnx, installed
 
@@ -116,10 +117,8 @@ def weight_bytes(weights: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
 
 
 def cache_dir() -> Path:
-    """`AURALFLOW_CACHE`, or else `auralflow_pl` in the user's folder for caches."""
-    given = os.environ.get("AURALFLOW_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(given or Path(base) / "auralflow_pl") / "graphs"
+    """Where graphs are kept."""
+    return cache_folder() / "graphs"
 
 
 def keep(content: bytes, path: Path) -> None:

@@ -23,6 +23,7 @@ from auralflow_pl.config import EvaluateKeys, plain, validated
 from auralflow_pl.device import device_count, device_of_process
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.evaluation import Evaluation, excerpts_of
+from auralflow_pl.pretrained import located
 from auralflow_pl.processes import local_rank, process_group, rank, world_size
 from auralflow_pl.report.excerpts import Moment
 from auralflow_pl.report.page import evaluation_page
@@ -55,6 +56,8 @@ def evaluate(config: DictConfig) -> list[TrackScores]:
     if config.trainer is not None:
         check_spread(config)
         config.device = device_of_process(config.device, config.trainer, local_rank())
+    if config.ckpt is not None:
+        config.ckpt = str(located(config.ckpt))
     work = Evaluation(config)
     check_writable(work.output)
     paths = {track.name: work.cached(track) for track in work.tracks}

@@ -18,6 +18,7 @@ from auralflow_pl.engine import choose_engine
 from auralflow_pl.errors import InputError
 from auralflow_pl.estimates import FolderEstimates, ModelEstimates, digest
 from auralflow_pl.metrics.base import Heading, Score
+from auralflow_pl.pretrained import home_of
 from auralflow_pl.report.excerpts import moments
 from auralflow_pl.report.tables import write_json
 from auralflow_pl.scoring import TrackScores, check_references, hear, score
@@ -114,7 +115,7 @@ def find_estimates(
         return FolderEstimates(root, tracks, source.stems, groups, device)
     engine = choose_engine(config.engine, device, config.ckpt)
     separator = load_separator(
-        config.ckpt, list(config.trust), engine=engine, **plain(config.separation)
+        Path(config.ckpt), list(config.trust), engine=engine, **plain(config.separation)
     )
     check_members(separator.sums, source.stems)
     return ModelEstimates(separator.to(device), Path(config.ckpt))
@@ -151,7 +152,6 @@ def label(data: Mapping[str, Any]) -> str:
 def default_output(config: DictConfig, data: str) -> Path:
     """`eval/<ckpt>/<data set>-<split>` in the run folder, or beside a lone file or folder."""
     subject = Path(config.ckpt or config.estimates)
-    in_run = config.ckpt and subject.parent.name == "checkpoints"
-    run_dir = subject.parent.parent if in_run else subject.parent
+    run_dir = home_of(subject) if config.ckpt else subject.parent
     name = subject.stem if config.ckpt else subject.name
     return run_dir / "eval" / name / f"{data}-{config.split}"

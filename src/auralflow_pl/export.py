@@ -19,6 +19,7 @@ from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.model_file import load_checkpoint
 from auralflow_pl.models.onnx import TOLERANCE, export_onnx
 from auralflow_pl.models.torchscript import export_torchscript
+from auralflow_pl.pretrained import home_of, located
 from auralflow_pl.separation import Separator
 from auralflow_pl.sharing import (
     CARD,
@@ -56,7 +57,7 @@ def export(config: DictConfig) -> Path:
     config = validated(config, ExportKeys)
     if config.format not in SUFFIXES:
         raise InputError(f"format={config.format}: {did_you_mean(config.format, SUFFIXES)}")
-    ckpt = Path(config.ckpt)
+    ckpt = located(config.ckpt)
     output = Path(config.output or default_output(ckpt, config.format))
     check_output(output, config.format)
     model = load_model(ckpt, list(config.trust), config.licence)
@@ -69,10 +70,9 @@ def export(config: DictConfig) -> Path:
 
 
 def default_output(ckpt: Path, form: str) -> Path:
-    """`export/<ckpt>` in the run folder of a checkpoint, or beside a lone file."""
-    run_dir = ckpt.parent.parent if ckpt.parent.name == "checkpoints" else ckpt.parent
+    """`export/<ckpt>` in the run folder of a checkpoint, or beside a lone file; see `home_of`."""
     name = ckpt.name if ckpt.is_dir() else ckpt.stem
-    return run_dir / "export" / f"{name}{SUFFIXES[form]}"
+    return home_of(ckpt) / "export" / f"{name}{SUFFIXES[form]}"
 
 
 def check_output(output: Path, form: str) -> None:

@@ -24,6 +24,7 @@ from auralflow_pl.device import choose_device
 from auralflow_pl.engine import choose_engine
 from auralflow_pl.errors import InputError
 from auralflow_pl.memory import fit_memory, is_shortage
+from auralflow_pl.pretrained import located
 from auralflow_pl.progress import Progress
 from auralflow_pl.stem_job import Options, StemJob
 from auralflow_pl.stem_job import Progress as Follower
@@ -110,12 +111,12 @@ def checkpoints(ckpt: str | Sequence[str] | None) -> list[Path]:
     """The files and exported folders that `ckpt` means; None: the model in the package.
 
     Raises:
-        InputError: a folder without checkpoints.
+        InputError: a folder without checkpoints, or a pretrained model that cannot be had.
     """
     if ckpt is None:
         return [BUNDLED]
     found = []
-    for path in map(Path, [ckpt] if isinstance(ckpt, str) else ckpt):
+    for path in map(located, [ckpt] if isinstance(ckpt, str) else ckpt):
         if not path.is_dir() or is_model(path):
             found.append(path)
             continue
