@@ -18,6 +18,7 @@ from browser import browser, requests
 from support import ended, forked, untrained
 
 RATE = 8000
+SECONDS = 24  # long enough for a machine that is busy
 
 
 def song(path, seconds):
@@ -134,7 +135,7 @@ def visitor(chrome, server):
 
 
 def test_a_song_is_separated_heard_and_downloaded(visitor, chrome, tmp_path):
-    path = song(tmp_path / "my song.wav", 4)
+    path = song(tmp_path / "my song.wav", SECONDS)
     visitor.upload(path)
     visitor.start()
     frame = visitor.find("#result iframe")
@@ -149,12 +150,12 @@ def test_a_song_is_separated_heard_and_downloaded(visitor, chrome, tmp_path):
     wait_for(lambda: all(stem.is_file() for stem in stems))
     total = sum(soundfile.read(stem, dtype="int16")[0].astype(int) for stem in stems)
     mixture = soundfile.read(path, dtype="int16")[0]
-    assert len(total) == 4 * RATE
+    assert len(total) == SECONDS * RATE
     assert np.abs(total - mixture).max() <= 1
 
 
 def hears_without_a_gap(visitor, chrome):
-    """Play, switch, go to a place and pause."""
+    """Play, switch, pause, go to a place and play on."""
     card = visitor.find("#card")
     button = card.find_element("css selector", ".play")
     button.click()
@@ -165,11 +166,12 @@ def hears_without_a_gap(visitor, chrome):
     wait_for(lambda: chrome.execute_script(gain, "residual") > 0.9)
     assert chrome.execute_script(gain, "mixture") < 0.1
     assert wait_for(lambda: float(card.get_attribute("data-time")) > first)
-    card.find_element("css selector", ".pictures").click()  # in its middle
-    wait_for(lambda: 2 <= float(card.get_attribute("data-time")) < 3)
     button.click()
     assert card.get_attribute("data-playing") == "false"
-    assert float(card.get_attribute("data-time")) >= 2
+    card.find_element("css selector", ".pictures").click()  # in its middle
+    assert float(card.get_attribute("data-time")) == pytest.approx(SECONDS / 2, abs=0.1)
+    button.click()
+    wait_for(lambda: float(card.get_attribute("data-time")) > SECONDS / 2 + 0.2)
 
 
 def test_model_and_target_are_chosen(visitor, chrome):
