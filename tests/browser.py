@@ -14,6 +14,7 @@ import pytest
 
 FLAGS = (
     "--headless",
+    "--disable-audio-output",  # a clock instead of a sound card that may be missing
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",

@@ -45,8 +45,8 @@ async function play(card, moment, place = 0) {
 
 function follow() {
   if (!player.card) return;
-  const passed = player.context.currentTime - player.start;
-  mark(player.card, ((passed % player.seconds) + player.seconds) % player.seconds, player.seconds);
+  const passed = Math.max(0, player.context.currentTime - player.start); // it starts a little later
+  mark(player.card, passed % player.seconds, player.seconds);
   requestAnimationFrame(follow);
 }
 
