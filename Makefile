@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 RUN := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test test-all lint format bench clean
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -23,8 +23,13 @@ demo: $(VENV)/.installed ## generate songs, train a vocal model, evaluate it, se
 	$(BIN)/python evaluate.py ckpt=$(RUN)/checkpoints/best.ckpt data=stem_folder data.root=data/excerpt/stems
 	$(BIN)/python scripts/demo_report.py run=$(RUN) excerpt=data/excerpt/stems
 
-test: $(VENV)/.installed ## run the whole suite
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
+test: $(VENV)/.installed ## run the suite, but for clusters and several processes
+	$(PYTEST) --ignore=tests/test_machines.py --ignore=tests/test_processes.py
+
+test-all: $(VENV)/.installed ## run the whole suite, with a local Ray and several processes
+	$(PYTEST)
 
 lint: $(VENV)/.installed ## style, format, import rules
 	$(BIN)/ruff check .
