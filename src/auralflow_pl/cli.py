@@ -161,8 +161,8 @@ def show(name: str, arguments: list[str]) -> None:
         else:
             options.overview(command, COMMANDS[command].text, COMMANDS[command].word, overrides)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        end_output()
     except (InputError, HydraException, OmegaConfBaseException) as error:
         fail(explain(error, command))
 
