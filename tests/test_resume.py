@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -142,6 +143,14 @@ def test_killed_at_any_moment_and_resumed_it_is_the_same_run(
     assert finished(child)
     assert_same_run(whole, folder)
     assert len(steps) >= kills // 3, steps  # it was not killed at the same place all the time
+
+
+def test_killed_before_its_first_checkpoint_it_logs_nothing_twice(whole, songs, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    shutil.rmtree(folder / "checkpoints")
+    assert finished(start([*LONG, f"data.root={songs}", f"paths.run_dir={folder}"]))
+    assert_same_run(whole, folder)
 
 
 def test_sigterm_writes_a_checkpoint_and_ends_with_its_code(songs, tmp_path):

@@ -131,6 +131,7 @@ class CSVLogger(pl.logger.Logger):
         """None is kept: the run folder is the version."""
         return ""
 
+    @rank_zero_only
     def resume(self, step: int) -> None:
         """Drop rows from `step` on, and a last row that was not written to its end."""
         rows = [row for row in self.read() if int(row["step"]) < step]

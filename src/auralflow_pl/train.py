@@ -91,10 +91,9 @@ def train_run(config: DictConfig) -> float:
         save_config(config, run_dir)
         trainer = build_trainer(config)
         for logger in trainer.loggers:
-            if step:
-                logger.resume(step)
-                continue
-            logger.log_hyperparams(plain(config))
+            logger.resume(step)
+            if step == 0:
+                logger.log_hyperparams(plain(config))
         try:
             trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
         except MisconfigurationException as error:
