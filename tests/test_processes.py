@@ -29,7 +29,7 @@ PLAIN = [
 TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
 
 
-def train(songs, folder, *arguments):
+def train(songs, folder, *arguments, **environment):
     done = python(
         "train.py",
         *PLAIN,
@@ -37,6 +37,7 @@ def train(songs, folder, *arguments):
         f"paths.run_dir={folder}",
         *arguments,
         PYTHONPATH=str(REPOSITORY / "tests"),
+        **environment,
     )
     assert done.code == 0, done.err
     return done
@@ -59,9 +60,10 @@ def state(folder, name="last"):
 
 @pytest.fixture(scope="module")
 def pair(songs, tmp_path_factory):
-    """A training on two processes, with what it printed."""
+    """A training on two processes in a SLURM job of one task, with what it printed."""
     folder = tmp_path_factory.mktemp("pair") / "run"
-    return folder, train(songs, folder, *TWO, "data.batch_size=2")
+    task = {"SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
+    return folder, train(songs, folder, *TWO, "data.batch_size=2", **task)
 
 
 def test_two_processes_equal_one_with_the_doubled_batch(pair, songs, tmp_path):

@@ -18,6 +18,7 @@ from auralflow_pl.errors import InputError
 SIZES = ("WORLD_SIZE", "SLURM_NTASKS")
 RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
 LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID")
+SLURM = ("SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
 
 
 def world_size(environment: Mapping[str, str] = os.environ) -> int:
@@ -59,7 +60,8 @@ def process_group(devices: int, nodes: int, command: Sequence[str]) -> Iterator[
     The others run `command`, with the environment in which Lightning finds its place. They end when
     this one fails; if one of them fails, this one ends with exit code 1. With several nodes the
     command is given on each of them, with MASTER_ADDR, MASTER_PORT and NODE_RANK in the
-    environment. Nothing is started for a single process, or where SLURM or torchrun did so.
+    environment. Nothing is started for a single process, or where SLURM or torchrun did so; the
+    single task of a SLURM job starts the others like any other command.
 
     Args:
         devices: processes on this node.
@@ -78,6 +80,8 @@ def process_group(devices: int, nodes: int, command: Sequence[str]) -> Iterator[
             "environment of each node, or start with torchrun or srun"
         )
     before = dict(os.environ)
+    for name in SLURM:  # counts this process alone, as the one task of a batch script
+        os.environ.pop(name, None)
     os.environ |= {
         "MASTER_ADDR": before.get("MASTER_ADDR", "127.0.0.1"),
         "MASTER_PORT": before.get("MASTER_PORT", str(free_port())),
