@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
+from filelock import FileLock
 
 from auralflow_pl import cli
 from auralflow_pl.data.synthetic import SyntheticSongs
@@ -54,20 +56,29 @@ def command(monkeypatch, capfd) -> Callable[..., Result]:
 
 
 @pytest.fixture(scope="session")
-def songs(tmp_path_factory) -> Path:
-    """Six generated songs of six seconds, in MUSDB18-HQ layout."""
-    root = tmp_path_factory.mktemp("songs") / "synthetic"
+def shared(tmp_path_factory) -> Path:
+    """A folder for what is made once for all processes of pytest-xdist."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def songs(shared) -> Path:
+    """Six generated songs of six seconds, in MUSDB18-HQ layout; to be left as they are."""
+    root = shared / "synthetic"
     SyntheticSongs(root, train_tracks=3, valid_tracks=1, test_tracks=2, seconds=6).prepare()
     return root
 
 
 @pytest.fixture(scope="session")
-def run(songs, tmp_path_factory) -> Path:
-    """The run folder of a tiny vocal network, trained by train.py in a process of its own."""
-    folder = tmp_path_factory.mktemp("run") / "run"
-    done = python("train.py", *TINY, f"data.root={songs}", f"paths.run_dir={folder}")
-    assert done.code == 0, done.err
-    return folder
+def run(songs, shared, tmp_path_factory) -> Path:
+    """A run folder of a tiny vocal network, trained by train.py in a process of its own."""
+    made = shared / "run"
+    with FileLock(shared / "run.lock"):
+        if not (made / "checkpoints" / "best.ckpt").is_file():
+            done = python("train.py", *TINY, f"data.root={songs}", f"paths.run_dir={made}")
+            assert done.code == 0, done.err
+    return shutil.copytree(made, tmp_path_factory.mktemp("run") / "run")
 
 
 @pytest.fixture(scope="session")

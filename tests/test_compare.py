@@ -7,7 +7,6 @@ import pytest
 from auralflow_pl.metrics.scores import SISDR
 from auralflow_pl.report.tables import evaluation
 from auralflow_pl.scoring import TargetScores, TrackScores
-from support import python
 
 
 @pytest.fixture
@@ -26,9 +25,9 @@ def runs(tmp_path):
     return tmp_path
 
 
-def test_runs_are_compared_with_the_first(runs):
+def test_runs_are_compared_with_the_first(runs, command):
     folders = [runs / name for name in ("base", "same", "better")]
-    done = python("-m", "auralflow_pl", "compare", *folders)
+    done = command("compare", *folders)
     assert done.code == 0, done.err
     verdicts = done.out.splitlines()
     assert "is equal to base" in verdicts[0]

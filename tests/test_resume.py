@@ -16,7 +16,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from auralflow_pl import cli
-from support import TINY, fork, python
+from support import REPOSITORY, TINY, fork, script
 
 LONG = [  # everything that has a state or draws numbers
     *TINY,
@@ -207,20 +207,23 @@ class Fill(Callback):
 """
 
 
-def test_a_full_disk_leaves_the_checkpoint_before(songs, tmp_path):
+def test_a_full_disk_leaves_the_checkpoint_before(songs, tmp_path, monkeypatch):
     (tmp_path / "fill.py").write_text(FULL)
+    monkeypatch.syspath_prepend(tmp_path)
     folder = tmp_path / "run"
-    done = python(
-        "train.py",
+    code, text = script(
+        REPOSITORY / "train.py",
         *TINY,
         "+callbacks.fill._target_=fill.Fill",
         "trainer.max_epochs=2",
         f"data.root={songs}",
         f"paths.run_dir={folder}",
-        PYTHONPATH=str(tmp_path),
     )
-    assert "not written: File too large" in done.error
-    assert "MB are needed" in done.error
-    assert str(folder / "checkpoints") in done.error
+    assert code == 1
+    (error,) = [line for line in text.splitlines() if line.startswith("error: ")]
+    assert "not written: File too large" in error
+    assert "MB are needed" in error
+    assert str(folder / "checkpoints") in error
+    assert "Traceback" not in text
     assert state(folder)["epoch"] == 0
     assert not list(folder.rglob("*.part"))

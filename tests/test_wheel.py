@@ -20,26 +20,37 @@ def installed():
         subprocess.run([*build, str(REPOSITORY)], check=True, capture_output=True)
         venv.create(folder / "env", with_pip=True)
         (wheel,) = folder.glob("*.whl")
-        install = [folder / "env/bin/python", "-m", "pip", "install", "--quiet", wheel]
+        pip = [folder / "env/bin/python", "-m", "pip"]
+        install = [*pip, "install", "--quiet", "--no-compile", wheel]
         subprocess.run(install, check=True, capture_output=True)
         yield folder / "env" / "bin"
 
 
+COMMANDS = """
+import sys
+from auralflow_pl import cli
+for line in sys.argv[1:]:
+    sys.argv = line.split("\\n")
+    cli.run(sys.argv[0])
+"""
+
+
 def test_commands_work_from_another_folder(installed, songs, tmp_path):
-    def auralflow(*arguments):
-        done = subprocess.run(
-            [installed / "auralflow", *arguments], cwd=tmp_path, capture_output=True, text=True
-        )
+    def run(*command):
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert "separate files or folders" in auralflow("--help")
-    auralflow("train", *TINY, f"data.root={songs}", "paths.run_dir=mine")
-    ckpt = "mine/checkpoints/best.ckpt"
-    assert "mean" in auralflow("evaluate", f"ckpt={ckpt}")
+    assert "separate files or folders" in run(installed / "auralflow", "--help")
+    ckpt = "ckpt=mine/checkpoints/best.ckpt"
+    source = f"input={songs / 'test' / 'song000' / 'mixture.wav'}"
+    commands = [  # in one process, since the imports of each take long
+        ["train", *TINY, f"data.root={songs}", "paths.run_dir=mine"],
+        ["evaluate", ckpt],
+        ["separate", ckpt, source, "residual=true"],
+        ["separate", source, "output=bundled", "engine=torch"],
+    ]
+    assert "mean" in run(installed / "python", "-c", COMMANDS, *map("\n".join, commands))
     assert (tmp_path / "mine" / "eval" / "best" / "synthetic-test" / "eval.csv").is_file()
-    source = songs / "test" / "song000" / "mixture.wav"
-    auralflow("separate", f"ckpt={ckpt}", f"input={source}", "residual=true")
     assert (tmp_path / "separated" / "mixture" / "vocals.wav").is_file()
-    auralflow("separate", f"input={source}", "output=bundled", "engine=torch")
     assert (tmp_path / "bundled" / "mixture" / "vocals.wav").is_file()

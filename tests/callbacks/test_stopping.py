@@ -16,7 +16,9 @@ from auralflow_pl.device import computes_in_bfloat16
 from auralflow_pl.errors import InputError
 from auralflow_pl.schedules import cosine_factor
 from auralflow_pl.train import build_data, build_task
-from support import REPOSITORY, TINY, composed, python
+from support import REPOSITORY, TINY, composed, script
+
+REPLAY = REPOSITORY / "scripts" / "replay.py"
 
 
 @pytest.fixture
@@ -132,16 +134,16 @@ def test_what_is_not_finite_is_kept_and_can_be_replayed(train, songs):
     assert all(torch.isfinite(value).all() for value in weights.values())
     content = torch.load(bundle, weights_only=True)
     assert content["chunks"] == [2, 3]
-    replayed = python(
-        REPOSITORY / "scripts" / "replay.py", bundle, PYTHONPATH=str(REPOSITORY / "tests")
-    )
-    assert replayed.code == 0, replayed.err
-    assert "chunks [2, 3], place (seed, epoch, step, device) [0, 0, 1, 0]" in replayed.out
-    assert "chunk 3: mixture up to inf" in replayed.out
-    assert "train/loss: nan" in replayed.out
-    assert "gradients that are not finite" in replayed.out
-    missing = python(REPOSITORY / "scripts" / "replay.py", "nothing.pt")
-    assert "expected one argument" in missing.error
+    code, text = script(REPLAY, bundle)
+    assert code == 0, text
+    assert "chunks [2, 3], place (seed, epoch, step, device) [0, 0, 1, 0]" in text
+    assert "chunk 3: mixture up to inf" in text
+    assert "train/loss: nan" in text
+    assert "gradients that are not finite" in text
+    code, text = script(REPLAY, "nothing.pt")
+    assert code == 1
+    assert text.startswith("error: ")
+    assert "expected one argument" in text
 
 
 def test_fp16_logs_its_scale_and_stops_when_steps_keep_overflowing(train):
