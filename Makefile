@@ -25,10 +25,10 @@ demo: $(VENV)/.installed ## generate songs, train a vocal model, evaluate it, se
 
 PYTEST = $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
-test: $(VENV)/.installed ## run the suite, but for clusters and several processes
-	$(PYTEST) --ignore=tests/test_machines.py --ignore=tests/test_processes.py
+test: $(VENV)/.installed ## run the suite, but for clusters
+	$(PYTEST) --ignore=tests/test_machines.py
 
-test-all: $(VENV)/.installed ## run the whole suite, with a local Ray and several processes
+test-all: $(VENV)/.installed ## run the whole suite, with a local Ray and submitit
 	$(PYTEST)
 
 lint: $(VENV)/.installed ## style, format, import rules

@@ -81,7 +81,7 @@ def test_two_processes_leave_one_run(pair):
     assert (folder / "train.log").read_text().count("run folder") == 1
     assert done.out.count("run folder") == 1
     assert done.out.count("best validation score") == 1
-    assert "Warning" not in done.err, done.err
+    assert "pytorch_lightning" not in done.err, done.err  # as warnings begin
 
 
 def test_two_processes_are_resumed_from_within_an_epoch(pair, songs, tmp_path):

@@ -302,6 +302,8 @@ def quiet(silent: bool) -> None:
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated", module="pytorch_lightning")
     # Whether to use SLURM is for the user to say.
     warnings.filterwarnings("ignore", "The `srun` command is available")
+    # The task averages losses over devices, and every device validates all tracks.
+    warnings.filterwarnings("ignore", ".*sync_dist=True")
     # A run folder that holds a run is refused before, unless it is to be resumed.
     warnings.filterwarnings("ignore", ".*exists and is not empty")
 
