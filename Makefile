@@ -46,6 +46,8 @@ bench: $(VENV)/.installed ## measure speed, as ratios (quality: see scripts/benc
 	$(BIN)/python scripts/bench_models.py
 	$(BIN)/python scripts/bench_engines.py
 	$(BIN)/python scripts/bench_data.py
+	$(BIN)/python scripts/bench_training.py
+	$(BIN)/python scripts/bench_metrics.py
 	$(BIN)/python scripts/bench_startup.py
 
 clean: ## remove environment, caches and the demo's run; data and other runs stay
