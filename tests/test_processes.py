@@ -60,10 +60,10 @@ def state(folder, name="last"):
 
 @pytest.fixture(scope="module")
 def pair(songs, tmp_path_factory):
-    """A training on two processes in a SLURM job of one task, with what it printed."""
+    """A training on two processes in a job of one process, with what it printed."""
     folder = tmp_path_factory.mktemp("pair") / "run"
-    task = {"SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
-    return folder, train(songs, folder, *TWO, "data.batch_size=2", **task)
+    job = {"SLURM_NTASKS": "1", "SLURM_PROCID": "0", "WORLD_SIZE": "1", "RANK": "0"}
+    return folder, train(songs, folder, *TWO, "data.batch_size=2", **job)
 
 
 def test_two_processes_equal_one_with_the_doubled_batch(pair, songs, tmp_path):

@@ -30,8 +30,8 @@ COMMANDS = """
 import sys
 from auralflow_pl import cli
 for line in sys.argv[1:]:
-    sys.argv = line.split("\\n")
-    cli.run(sys.argv[0])
+    sys.argv = ["auralflow", *line.split("\\n")]
+    cli.main()
 """
 
 

@@ -18,7 +18,6 @@ from auralflow_pl.errors import InputError
 SIZES = ("WORLD_SIZE", "SLURM_NTASKS")
 RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
 LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID")
-SLURM = ("SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
 
 
 def world_size(environment: Mapping[str, str] = os.environ) -> int:
@@ -61,7 +60,7 @@ def process_group(devices: int, nodes: int, command: Sequence[str]) -> Iterator[
     this one fails; if one of them fails, this one ends with exit code 1. With several nodes the
     command is given on each of them, with MASTER_ADDR, MASTER_PORT and NODE_RANK in the
     environment. Nothing is started for a single process, or where SLURM or torchrun did so; the
-    single task of a SLURM job starts the others like any other command.
+    only process of such a job starts the others like any other command.
 
     Args:
         devices: processes on this node.
@@ -80,18 +79,23 @@ def process_group(devices: int, nodes: int, command: Sequence[str]) -> Iterator[
             "environment of each node, or start with torchrun or srun"
         )
     before = dict(os.environ)
-    for name in SLURM:  # counts this process alone, as the one task of a batch script
+    node = before.get("NODE_RANK", "0")
+    for name in {*SIZES, *RANKS, *LOCAL_RANKS}:  # what a job of a single process says of it
         os.environ.pop(name, None)
     os.environ |= {
         "MASTER_ADDR": before.get("MASTER_ADDR", "127.0.0.1"),
         "MASTER_PORT": before.get("MASTER_PORT", str(free_port())),
-        "NODE_RANK": before.get("NODE_RANK", "0"),
+        "NODE_RANK": node,
         "WORLD_SIZE": str(devices * nodes),
-        "LOCAL_RANK": "0",
     }
+    places = [
+        {"RANK": str(int(node) * devices + number), "LOCAL_RANK": str(number)}
+        for number in range(devices)
+    ]
+    os.environ |= places[0]
     others = [
-        subprocess.Popen(command, env={**os.environ, "LOCAL_RANK": str(number)})  # noqa: S603
-        for number in range(1, devices)
+        subprocess.Popen(command, env=os.environ | place)  # noqa: S603
+        for place in places[1:]
     ]
     finished = threading.Event()
     threading.Thread(target=watch, args=(others, finished), daemon=True).start()
