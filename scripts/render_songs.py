@@ -6,7 +6,8 @@ python scripts/render_songs.py out=data/rendered voices=FOLDER font=FILE.sf2 [mu
 `voices` holds a folder for each speaker, with recordings of speech in any format; `font` is a
 General MIDI soundfont; `music` is searched for instrumental pieces, which then replace the
 accompaniment of almost every second song. Needs `pip install auralflow-pl[render]`. What the
-bundled network was trained on comes from Debian packages: see `scripts/train_bundled.sh`.
+bundled network was trained on comes from Debian packages: see `scripts/train_bundled.sh`. One of
+its libraries is built on installation: `apt install gcc python3-dev portaudio19-dev`.
 
 Song `i` depends on `(seed, i)` and the sources alone; songs that are there already are kept.
 """
@@ -18,13 +19,15 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import av
 import numpy as np
 import soundfile
+import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
+from auralflow_pl.audio.reading import Span, open_source, read_header
+from auralflow_pl.audio.resampling import match_length, resample
 from auralflow_pl.data.synthesis.score import Score, compose
 from auralflow_pl.data.synthesis.song import normalise, pan, reverb
 from auralflow_pl.data.synthesis.tones import RATE, Signal, samples, slow_curve
@@ -113,18 +116,12 @@ def play_vocals(rng: np.random.Generator, score: Score, banks: list[Bank]) -> Si
 
 def read_part(path: Path, seconds: float, rng: np.random.Generator) -> Signal:
     """`seconds` from anywhere in a piece, `(2, time)`."""
-    length, parts, count = samples(seconds), [], 0
-    with av.open(str(path)) as container:
-        start = rng.uniform(0, max(0, (container.duration or 0) / av.time_base - seconds - 2))
-        container.seek(int(start * av.time_base))
-        resampler = av.AudioResampler("fltp", "stereo", RATE)
-        for frame in container.decode(audio=0):
-            parts += [part.to_ndarray() for part in resampler.resample(frame)]
-            count = sum(part.shape[1] for part in parts)
-            if count >= length:
-                break
-    sound = np.concatenate(parts, axis=1)[:, :length]
-    return np.pad(sound, ((0, 0), (0, length - sound.shape[1])))
+    header = read_header(path)
+    start = rng.uniform(0, max(0, header.frames / header.sample_rate - seconds - 2))
+    with open_source(path, Span(start, seconds)) as source:
+        sound = torch.cat(list(source.blocks), dim=-1)[:2]
+    sound = resample(sound, source.sample_rate, RATE).expand(2, -1)
+    return match_length(sound, samples(seconds)).numpy()
 
 
 def produce(rng: np.random.Generator, stem: str, sound: Signal) -> Signal:

@@ -23,10 +23,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 BLOCK = 4096  # points of a transform
-TOGETHER = 4  # blocks at a time, so that they stay in the cache
+TOGETHER = 4  # blocks that are correlated at a time, so that they stay in the cache
 ROUNDING_DB = 180.0  # ratios beyond are those of rounding errors
 ATTEMPTS = 10  # to factorise such equations
 REFINEMENTS = 3  # of filters whose equations are singular but for rounding
@@ -103,13 +103,15 @@ def spans(time: int, window: int | None, hop: int | None) -> Iterator[tuple[int,
         yield start, start + window
 
 
-def solve_filters(target: Tensor, estimate: Tensor, taps: int) -> Tensor:
-    """Filters that fit targets to estimates by least squares, `(targets, channels, time)`.
+class Filters(NamedTuple):
+    """What makes projections of targets, as spectra `(from, targets, channels, freq)`."""
 
-    Returns:
-        spectra `(freq, planes of targets, 2 * planes of estimates)`: what an estimate has of its
-        own target, for all estimates, then what it has of all.
-    """
+    own: Tensor  # from the channels of the same target
+    every: Tensor  # from all planes, the channels of all targets
+
+
+def solve_filters(target: Tensor, estimate: Tensor, taps: int) -> Filters:
+    """Filters that fit targets to estimates by least squares, `(targets, channels, time)` each."""
     targets, channels = target.shape[:2]
     planes = targets * channels
     lags = correlate(
@@ -117,17 +119,17 @@ def solve_filters(target: Tensor, estimate: Tensor, taps: int) -> Tensor:
     )  # (planes, 2 * planes, taps)
     gram = toeplitz(lags[:, :planes])  # (planes, taps, planes, taps)
     cross = lags[:, planes:].transpose(1, 2)  # (planes, taps, planes of estimates)
-    filters = cross.new_zeros(planes, taps, 2 * planes)
+    spectra = []
     for start in range(0, planes, channels):
         p = slice(start, start + channels)
         own = solve(gram[p, :, p].flatten(2).flatten(0, 1), cross[p, :, p].flatten(0, 1))
-        filters[p, :, p] = own.reshape(channels, taps, channels)
+        spectra.append(torch.fft.rfft(own.unflatten(0, (channels, taps)).transpose(1, 2), BLOCK))
+    owns = torch.stack(spectra, 1)
     if targets == 1:
-        filters[..., planes:] = filters[..., :planes]
-    else:
-        every = solve(gram.flatten(2).flatten(0, 1), cross.flatten(0, 1))
-        filters[..., planes:] = every.reshape(planes, taps, planes)
-    return torch.fft.rfft(filters, BLOCK, dim=1).transpose(0, 1).contiguous()
+        return Filters(owns, owns)
+    every = solve(gram.flatten(2).flatten(0, 1), cross.flatten(0, 1))
+    every = every.reshape(planes, taps, planes).transpose(1, 2)
+    return Filters(owns, torch.fft.rfft(every, BLOCK).unflatten(1, (targets, channels)))
 
 
 def correlate(first: Tensor, second: Tensor, taps: int) -> Tensor:
@@ -144,18 +146,23 @@ def correlate(first: Tensor, second: Tensor, taps: int) -> Tensor:
     planes, time = first.shape
     size = BLOCK - taps + 1
     total = first.new_zeros(BLOCK // 2 + 1, planes, 2 * planes, dtype=torch.complex128)
+    blocks = first.new_zeros(3 * planes, TOGETHER, BLOCK, dtype=torch.float64)
+    spectra = total.new_empty(BLOCK // 2 + 1, TOGETHER, 3 * planes)
     for start in range(0, time, size * TOGETHER):
-        blocks = min(TOGETHER, -(-(time - start) // size))
-        part = first.new_zeros(2 * planes, blocks * size + taps - 1, dtype=torch.float64)
-        for rows, sound in zip(part.split(planes), (first, second), strict=True):
-            known = sound[:, start : start + part.shape[-1]]
-            rows[:, : known.shape[-1]] = known
-        cut = part.new_zeros(3 * planes, blocks, BLOCK)
-        cut[:planes, :, :size] = part[:planes, : blocks * size].unflatten(-1, (blocks, size))
-        cut[planes:] = part.unfold(-1, BLOCK, size)
-        spectrum = torch.fft.rfft(cut).transpose(0, 2).contiguous()  # (freq, blocks, planes)
-        total += spectrum[..., :planes].mH @ spectrum[..., planes:]
+        stop = start + size * TOGETHER
+        blocks[:planes, :, :size] = padded(first, start, stop).unfold(-1, size, size)
+        for rows, sound in zip(blocks[planes:].split(planes), (first, second), strict=True):
+            rows.copy_(padded(sound, start, stop + taps - 1).unfold(-1, BLOCK, size))
+        spectra.copy_(torch.fft.rfft(blocks).transpose(0, 2))
+        total.baddbmm_(spectra[..., :planes].mH, spectra[..., planes:])
     return torch.fft.irfft(total.permute(1, 2, 0), BLOCK)[..., :taps]
+
+
+def padded(sound: Tensor, start: int, stop: int) -> Tensor:
+    """The samples from `start` to `stop`, with zeros where there are none."""
+    known = sound[..., max(0, start) : max(0, stop)]
+    before = min(max(0, -start), stop - start)
+    return nn.functional.pad(known, (before, stop - start - before - known.shape[-1]))
 
 
 def toeplitz(lags: Tensor) -> Tensor:
@@ -164,11 +171,13 @@ def toeplitz(lags: Tensor) -> Tensor:
     Args:
         lags: `(planes, planes, taps)`, from 0 on.
     """
-    taps = lags.shape[-1]
-    both = torch.cat([lags.transpose(0, 1)[..., 1:].flip(-1), lags], -1)
-    # Entry (i, a, j, b) is that of lag a - b, at a - b + taps - 1; backwards, windows are rows.
-    rows = both.flip(-1).unfold(-1, taps, 1).flip(-2)  # (planes, planes, a, b)
-    return rows.transpose(1, 2).contiguous()
+    planes, _, taps = lags.shape
+    gram = lags.new_empty(planes, taps, planes, taps)
+    backwards = torch.cat([lags.flip(-1), lags.transpose(0, 1)[..., 1:]], -1)
+    # Entry (i, a, j, b) is that of lag a - b; `backwards` begins with the longest lag.
+    for delay in range(taps):
+        gram[:, delay] = backwards[..., taps - 1 - delay : 2 * taps - 1 - delay]
+    return gram
 
 
 def solve(gram: Tensor, cross: Tensor) -> Tensor:
@@ -188,16 +197,22 @@ def solve(gram: Tensor, cross: Tensor) -> Tensor:
         if not failed:
             break
         raise_by = max(10 * raise_by, largest)
-    solution = torch.cholesky_solve(cross, factor)
+    solution = substitute(factor, cross)
     if raise_by > eps:
         gram.diagonal().copy_(diagonal)
         for _ in range(REFINEMENTS):
-            solution += torch.cholesky_solve(cross - gram @ solution, factor)
+            solution += substitute(factor, cross - gram @ solution)
     return solution
 
 
+def substitute(factor: Tensor, cross: Tensor) -> Tensor:
+    """Solve `factor @ factor.mT @ x = cross`; `cholesky_solve` would copy the factor."""
+    half = torch.linalg.solve_triangular(factor, cross, upper=False)
+    return torch.linalg.solve_triangular(factor.mT, half, upper=True)
+
+
 def ratios(
-    target: Tensor, estimate: Tensor, filters: Tensor, taps: int, images: bool, all_audible: bool
+    target: Tensor, estimate: Tensor, filters: Filters, taps: int, images: bool, all_audible: bool
 ) -> Tensor:
     """The four ratios of a window, `(targets, channels, time)` each: `(4, targets)`."""
     energy = target.new_zeros(9, len(target), dtype=torch.float64)
@@ -215,7 +230,7 @@ def ratios(
 
 
 def project(
-    target: Tensor, estimate: Tensor, filters: Tensor, taps: int
+    target: Tensor, estimate: Tensor, filters: Filters, taps: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Target, estimate and the two projections, in blocks `(targets, channels * time)`.
 
@@ -223,14 +238,23 @@ def project(
     """
     targets, channels, time = target.shape
     size, history = BLOCK - taps + 1, taps - 1
-    for start in range(0, time + history, size * TOGETHER):
-        blocks = min(TOGETHER, -(-(time + history - start) // size))
-        part = target.new_zeros(2, targets, channels, blocks * size + history, dtype=torch.float64)
-        for rows, sound in zip(part, (target, estimate), strict=True):
-            known = sound[..., max(0, start - history) : start + blocks * size]
-            rows[..., max(0, history - start) :][..., : known.shape[-1]] = known
-        spectrum = torch.fft.rfft(part[0].flatten(0, 1).unfold(-1, BLOCK, size).contiguous())
-        products = spectrum.transpose(0, 2).contiguous() @ filters  # (freq, blocks, planes)
-        projections = torch.fft.irfft(products.transpose(0, 2).contiguous(), BLOCK)[..., history:]
-        both = part[..., history:].reshape(2, targets, -1)
-        yield *both, *projections.reshape(2, targets, -1)
+    for start in range(0, time + history, size):
+        one = padded(target, start - history, start + size).double()
+        other = padded(estimate, start, start + size).double()
+        spectrum = torch.fft.rfft(one)
+        own = filtered(spectrum.transpose(0, 1).unsqueeze(2), filters.own)
+        if targets == 1:
+            every = own
+        else:
+            every = filtered(spectrum.reshape(targets * channels, 1, 1, -1), filters.every)
+        projections = [torch.fft.irfft(x, BLOCK)[..., history:] for x in (own, every)]
+        one, other, own, every = (x.flatten(1) for x in (one[..., history:], other, *projections))
+        yield one, other, own, every
+
+
+def filtered(spectra: Tensor, filters: Tensor) -> Tensor:
+    """The sum over what is filtered, `(from, ..., freq)` each, in place: sums stay in the cache."""
+    total = spectra[0] * filters[0]
+    for spectrum, answer in zip(spectra[1:], filters[1:], strict=True):
+        total.addcmul_(spectrum, answer)
+    return total
