@@ -23,12 +23,18 @@ demo: $(VENV)/.installed ## generate songs, train a vocal model, evaluate it, se
 	$(BIN)/python evaluate.py ckpt=$(RUN)/checkpoints/best.ckpt data=stem_folder data.root=data/excerpt/stems
 	$(BIN)/python scripts/demo_report.py run=$(RUN) excerpt=data/excerpt/stems
 
+# Pages are tested in Chromium, if it is here or root can install it with apt.
+APT := apt-get --quiet --yes --option Acquire::Retries=1 --option Acquire::http::Timeout=20
+$(VENV)/.chromium: $(VENV)/.installed
+	@command -v chromedriver > $@ || ($(APT) update && $(APT) install chromium chromium-driver) > $@ 2>&1 \
+	    || echo "no Chromium, its tests are skipped: apt-get install chromium chromium-driver failed, see $@"
+
 PYTEST = $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
-test: $(VENV)/.installed ## run the suite, but for clusters
+test: $(VENV)/.chromium ## run the suite, but for clusters
 	$(PYTEST) --ignore=tests/test_machines.py
 
-test-all: $(VENV)/.installed ## run the whole suite, with a local Ray and submitit
+test-all: $(VENV)/.chromium ## run the whole suite, with a local Ray and submitit
 	$(PYTEST)
 
 lint: $(VENV)/.installed ## style, format, import rules
