@@ -423,6 +423,18 @@ def test_commands_take_pretrained_models(command, measured_run, songs, tmp_path,
     assert (
         "did you mean 'tiny'" in command("separate", "ckpt=pretrained:tny", "input=song.wav").error
     )
+    monkeypatch.delenv(registry.VARIABLE)
+    for name, *keys in (
+        ("separate", "input=song.wav", "output=d"),
+        ("export", "output=d.zip"),
+        ("evaluate", *EVALUATION, f"data.root={songs}", "output=d/eval"),
+        ("publish", "name=again", "licence=MIT"),
+    ):
+        given = (name, "ckpt=pretrained:tiny", *keys)
+        assert "tiny: no such model in the package" in command(*given).error
+        done = command(*given, "registries=published/tiny.yaml")
+        assert done.code == 0, done.err
+    assert (tmp_path / "d" / "song" / "vocals.wav").read_bytes() == stems[0]
     assert home_of(BUNDLED) == home_of(path) != home_of(tmp_path / "best.ckpt")
 
 

@@ -194,6 +194,7 @@ class EvaluateKeys:
     jobs: int | None = None
     device: str = MISSING
     engine: str = MISSING
+    registries: Any = MISSING
     trust: list[str] = MISSING
     separation: SeparationKeys = field(default_factory=SeparationKeys)
     paths: PathKeys = field(default_factory=PathKeys)
@@ -222,6 +223,7 @@ class ExportKeys:
     output: str | None = None
     half: bool = MISSING
     licence: str | None = None
+    registries: Any = MISSING
     trust: list[str] = MISSING
     paths: PathKeys = field(default_factory=PathKeys)
 
@@ -259,6 +261,7 @@ class PublishKeys:
     description: str | None = None
     half: bool = MISSING
     overwrite: bool = MISSING
+    registries: Any = MISSING
     trust: list[str] = MISSING
 
 
@@ -294,6 +297,7 @@ class SeparateKeys:
     device: str = MISSING
     max_ram: str | None = None
     engine: str = MISSING
+    registries: Any = MISSING
     trust: list[str] = MISSING
     precision: PrecisionKeys = field(default_factory=PrecisionKeys)
     separation: SeparationKeys = field(default_factory=SeparationKeys)
@@ -313,6 +317,7 @@ class DemoKeys:
     queue: int = MISSING
     device: str = MISSING
     engine: str = MISSING
+    registries: Any = MISSING
     trust: list[str] = MISSING
     precision: PrecisionKeys = field(default_factory=PrecisionKeys)
     separation: SeparationKeys = field(default_factory=SeparationKeys)

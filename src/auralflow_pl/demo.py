@@ -13,7 +13,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from auralflow_pl.checkpoint import BUNDLED
-from auralflow_pl.config import DemoKeys, plain, validated
+from auralflow_pl.config import DemoKeys, validated
 from auralflow_pl.device import choose_device
 from auralflow_pl.errors import InputError
 from auralflow_pl.separate import checkpoints, load_models, persevere, terminable
@@ -52,7 +52,7 @@ def demo(config: DictConfig) -> None:
 
 def named_models(config: DictConfig, device: torch.device) -> dict[str, Model]:
     """The model in the package, and those of the key `ckpt`, by the names that the page shows."""
-    given = [] if config.ckpt is None else checkpoints(plain(config)["ckpt"])
+    given = [] if config.ckpt is None else checkpoints(config)
     paths = [*given, BUNDLED]  # those that may be mistaken first
     every = OmegaConf.merge(config, {"ckpt": [str(path) for path in paths]})
     *others, bundled = load_models(every, device)

@@ -57,7 +57,7 @@ def evaluate(config: DictConfig) -> list[TrackScores]:
         check_spread(config)
         config.device = device_of_process(config.device, config.trainer, local_rank())
     if config.ckpt is not None:
-        config.ckpt = str(located(config.ckpt))
+        config.ckpt = str(located(config.ckpt, plain(config)["registries"]))
     work = Evaluation(config)
     check_writable(work.output)
     paths = {track.name: work.cached(track) for track in work.tracks}

@@ -136,9 +136,10 @@ def find_source(config: DictConfig) -> tuple[str, TrackSource]:
         raise InputError("estimates: of which data set? pass data=<set> data.root=<folder>")
     data = load_checkpoint(config.ckpt).config["data"]
     for root in data.get("roots") or [data.get("root")]:
-        if not Path(str(root)).is_dir():
+        if root is None or not Path(root).is_dir():
+            missing = f"was trained on data.root={root}, which is not here"
             raise InputError(
-                f"the checkpoint was trained on data.root={root}, which is not here; "
+                f"the checkpoint {missing if root else 'names no data set'}; "
                 "pass data=<set> data.root=<folder>"
             )
     return label(data), build_source(data.get("source"), list(config.trust))

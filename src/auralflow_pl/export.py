@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from auralflow_pl.audio.staging import check_writable, staged
 from auralflow_pl.card import find_scores, model_card
 from auralflow_pl.checkpoint import load_separator
-from auralflow_pl.config import ExportKeys, validated
+from auralflow_pl.config import ExportKeys, plain, validated
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.model_file import load_checkpoint
 from auralflow_pl.models.onnx import TOLERANCE, export_onnx
@@ -57,7 +57,7 @@ def export(config: DictConfig) -> Path:
     config = validated(config, ExportKeys)
     if config.format not in SUFFIXES:
         raise InputError(f"format={config.format}: {did_you_mean(config.format, SUFFIXES)}")
-    ckpt = located(config.ckpt)
+    ckpt = located(config.ckpt, plain(config)["registries"])
     output = Path(config.output or default_output(ckpt, config.format))
     check_output(output, config.format)
     model = load_model(ckpt, list(config.trust), config.licence)

@@ -48,7 +48,7 @@ def publish(config: DictConfig) -> Path:
         if path.exists() and not config["overwrite"]:
             raise InputError(f"{path}: is there already; pass another name or overwrite=true")
     check_writable(output)
-    ckpt = best_of(located(config["ckpt"]))
+    ckpt = best_of(located(config["ckpt"], config["registries"]))
     model = load_model(ckpt, config["trust"], config["licence"])
     with staged(output) as temporary:
         export_weights(model, temporary / archive.name, config["half"])

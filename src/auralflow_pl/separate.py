@@ -92,7 +92,7 @@ def load_models(config: DictConfig, device: torch.device) -> list[Model]:
         raise InputError(f"precision={precision}: expected fp32, bf16 or fp16")
     known = {key: value for key, value in settings.items() if key != "batch_size"}
     models = []
-    for path in checkpoints(plain(config)["ckpt"]):
+    for path in checkpoints(config):
         engine = choose_engine(config.engine, device, path)
         separator = load_separator(
             path,
@@ -107,16 +107,18 @@ def load_models(config: DictConfig, device: torch.device) -> list[Model]:
     return models
 
 
-def checkpoints(ckpt: str | Sequence[str] | None) -> list[Path]:
-    """The files and exported folders that `ckpt` means; None: the model in the package.
+def checkpoints(config: DictConfig) -> list[Path]:
+    """The files and exported folders that the key `ckpt` means; None: the model in the package.
 
     Raises:
         InputError: a folder without checkpoints, or a pretrained model that cannot be had.
     """
+    ckpt, registries = (plain(config)[key] for key in ("ckpt", "registries"))
     if ckpt is None:
         return [BUNDLED]
     found = []
-    for path in map(located, [ckpt] if isinstance(ckpt, str) else ckpt):
+    for one in [ckpt] if isinstance(ckpt, str) else ckpt:
+        path = located(one, registries)
         if not path.is_dir() or is_model(path):
             found.append(path)
             continue

@@ -2,11 +2,12 @@ const state = { heading: data.headings[0].name, sort: "track", down: false, text
 const targets = [...new Set(data.rows.map((row) => row.target))];
 const heading = () => data.headings.find((h) => h.name === state.heading);
 const cell = (row, name) => (row.values[state.heading] || {})[name];
+const NARROWEST = 1; // gap of which a share means anything, as in tables.py
 const names = { estimate: "estimate", mixture: "mixture", ibm: "binary mask", oracle: "ratio mask", phase: "mixture phase" };
 
 function gap(row) {
   const [e, low, high] = ["estimate", "mixture", "oracle"].map((n) => cell(row, n));
-  return [e, low, high].some((v) => v === null || v === undefined) || (high - low) * (heading().higher_is_better ? 1 : -1) <= 0 ? null : (e - low) / (high - low);
+  return [e, low, high].some((v) => v === null || v === undefined) || (high - low) * (heading().higher_is_better ? 1 : -1) < NARROWEST ? null : (e - low) / (high - low);
 }
 
 function columns() {

@@ -13,6 +13,7 @@ from auralflow_pl.metrics.base import Heading
 from auralflow_pl.scoring import ESTIMATE, TargetScores, TrackScores, Value
 
 FLOOR, CEILING = "mixture", "oracle"
+NARROWEST = 1.0  # gap, in dB or without unit, of which a share means anything
 AVERAGES: Mapping[str, Callable[[Sequence[float]], float]] = {
     "mean": statistics.fmean,
     "median": statistics.median,
@@ -100,7 +101,7 @@ def closed(
 ) -> float | None:
     """Share of the gap from floor to ceiling that is closed, over tracks that have all three.
 
-    None where the ceiling is no better than the floor; `sign` is -1 if lower is better.
+    None where the ceiling is not clearly better than the floor; `sign` is -1 if lower is better.
     """
     wanted = (ESTIMATE, FLOOR, CEILING)
     known = [[v.get(name) for name in wanted] for v in scores]
@@ -108,7 +109,7 @@ def closed(
     if not known:
         return None
     estimate, floor, ceiling = (average(values) for values in zip(*known, strict=True))
-    return (estimate - floor) / (ceiling - floor) if sign * (ceiling - floor) > 0 else None
+    return (estimate - floor) / (ceiling - floor) if sign * (ceiling - floor) >= NARROWEST else None
 
 
 def summary(found: Sequence[Aggregate]) -> str:
