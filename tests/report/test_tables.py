@@ -8,7 +8,7 @@ from auralflow_pl.report.tables import closed
 
 
 @pytest.mark.parametrize(
-    ("sign", "estimate", "floor", "ceiling", "share"),
+    "sign, estimate, floor, ceiling, share",
     [
         (1, 3.0, -5.0, 11.0, 0.5),
         (-1, -60.0, 0.0, -120.0, 0.5),
