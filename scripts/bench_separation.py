@@ -7,7 +7,7 @@ memory: peak resident memory and CPU time of the command, each run in a process 
     length of a stereo file: with a tiny network for `minutes`, with those of configs/model for
     `network_minutes`.
 overhead: CPU time of the whole path (reading, resampling, windows, transforms, writing, reports)
-    as a ratio to the network alone on the same windows; alternating rounds, medians.
+    as a ratio to the network alone on the same windows; one thread, alternating rounds, medians.
 seams: signal to difference, in dB, between separation in windows and a single pass, in the span of
     every seam.
 """
@@ -86,9 +86,10 @@ def write_noise(path: Path, minutes: float) -> Path:
 
 
 def run_command(*arguments: str) -> tuple[float, float]:
-    """Peak memory in MB and CPU seconds of `separate.py` in a process of its own."""
+    """Peak memory in MB and CPU seconds of `separate.py`, in a process and a thread of its own."""
     script = Path(__file__).resolve().parents[1] / "separate.py"
-    child = os.posix_spawn(sys.executable, [sys.executable, str(script), *arguments], os.environ)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # a second thread would spin while it waits
+    child = os.posix_spawn(sys.executable, [sys.executable, str(script), *arguments], environment)
     _, status, usage = os.wait4(child, 0)
     if status:
         sys.exit("error: the command failed")
@@ -132,7 +133,8 @@ def seconds(work: Callable[[], object]) -> float:
 
 @torch.inference_mode()
 def overhead(folder: Path, name: str) -> None:
-    """The whole path against the network alone."""
+    """The whole path against the network alone, on one thread; others would spin while they wait."""
+    torch.set_num_threads(1)
     separator, _ = make(f"model={name}", channels=2)
     separator.network.simplify()
     audio = material(75, 2)

@@ -169,7 +169,7 @@ class StemWriter:
         if steps is not None:
             # Exact in float32 up to 2 ** 24, which is beyond full scale for 16 bits only.
             wide = torch.float64 if steps > 2**15 else mixture.dtype
-            mixture, estimates = (torch.round(x.to(wide) * steps) for x in (mixture, estimates))
+            mixture, estimates = ((x.to(wide) * steps).round_() for x in (mixture, estimates))
         if self.layout.clip == "clamp":
             low, high = (-1.0, 1.0) if steps is None else (-steps, steps - 1)
             estimates = estimates.clamp(low, high)

@@ -186,9 +186,10 @@ def encode(samples: Tensor, subtype: str) -> np.ndarray:
     Integers are handed over as integers: its conversion from float scales by 32767 and reads with
     32768.
     """
-    frames = samples.T.contiguous()
     if subtype == "PCM_16":
-        return torch.round(frames * 2**15).to(torch.int16).numpy()
-    if subtype == "PCM_24":  # libsndfile keeps the upper 24 of 32 bits
-        return (torch.round(frames.double() * 2**23).to(torch.int32) * 256).numpy()
-    return frames.float().numpy()
+        stored = (samples * 2**15).round_().to(torch.int16)
+    elif subtype == "PCM_24":  # libsndfile keeps the upper 24 of 32 bits
+        stored = (samples.double() * 2**23).round_().to(torch.int32) * 256
+    else:
+        stored = samples.float()
+    return torch.stack(tuple(stored), -1).numpy()  # several times as fast as a transposed copy
