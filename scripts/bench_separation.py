@@ -133,7 +133,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 @torch.inference_mode()
 def overhead(folder: Path, name: str) -> None:
-    """The whole path against the network alone, on one thread; others would spin while they wait."""
+    """The whole path against the network alone, on one thread, as others spin while they wait."""
     torch.set_num_threads(1)
     separator, _ = make(f"model={name}", channels=2)
     separator.network.simplify()
