@@ -102,11 +102,12 @@ def test_200_files_of_which_20_are_bad(separate, tmp_path):
     assert before == {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in stems}
 
 
-def test_several_files_at_a_time_give_the_same(separate, tmp_path):
+@pytest.mark.parametrize("several", [["jobs=3"], ["device=[cpu,cpu]", "jobs=2"]])
+def test_several_files_at_a_time_give_the_same(separate, tmp_path, several):
     for i in range(8):
         write(tmp_path / "in" / f"{i}.wav", seconds=1 + i / 10)
     separate(f"input={tmp_path / 'in'}")
-    separate(f"input={tmp_path / 'in'}", "jobs=3", f"output={tmp_path / 'other'}")
+    separate(f"input={tmp_path / 'in'}", *several, f"output={tmp_path / 'other'}")
     assert len(stems_below(tmp_path / "out")) == 8
     for name in stems_below(tmp_path / "out"):
         one, two = (read_audio(tmp_path / f / name).samples for f in ("out", "other"))
@@ -194,6 +195,8 @@ def test_templates(separate, tmp_path, output, expected):
         (["duration=0"], "duration=0.0: expected more than 0"),
         (["offset=99"], "holds no samples after offset=99.0 s"),
         (["jobs=0"], "jobs=0: expected more than 0"),
+        (["device=[]"], "device: an empty list; expected devices"),
+        (["device=[cpu,gpu]"], "device=gpu: not available here"),
         (["max_ram=lots"], "max_ram=lots: expected a size such as 1GB"),
         (["max_ram=1MB"], "max_ram=1MB: the program takes"),
         (["sample_rate=12345", "format=mp3"], "format=mp3: has no 2 channels at 12345 Hz"),

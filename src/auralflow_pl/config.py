@@ -294,7 +294,7 @@ class SeparateKeys:
     overwrite: bool = MISSING
     jobs: int = MISSING
     shard: str | None = None
-    device: str = MISSING
+    device: Any = MISSING
     max_ram: str | None = None
     engine: str = MISSING
     registries: Any = MISSING

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -30,6 +30,18 @@ def choose_device(name: str) -> torch.device:
             f"device={name}: not available here; use device=auto or device=cpu"
         ) from error
     return device
+
+
+def choose_devices(names: str | Sequence[str]) -> list[torch.device]:
+    """One device, or several: each of them as for `choose_device`.
+
+    Raises:
+        InputError: no such device here, or none at all.
+    """
+    devices = [choose_device(name) for name in ([names] if isinstance(names, str) else names)]
+    if not devices:
+        raise InputError("device: an empty list; expected devices, as in [cuda:0,cuda:1]")
+    return devices
 
 
 def device_count(devices: Any) -> int:

@@ -37,15 +37,16 @@ def fit_memory(separators: Sequence[Separator], size: str) -> None:
     """
     allowed = parse_size(size)
     for separator in separators:
-        gpu = separator.stft.window.is_cuda
-        while (need := memory_of_window(separator)) + in_use(gpu) > allowed:
+        device = separator.stft.window.device
+        while (need := memory_of_window(separator)) + in_use(device) > allowed:
             if not separator.shrink():
                 raise InputError(
-                    f"max_ram={size}: the program takes {in_use(gpu) / 1e6:.0f} MB and the "
+                    f"max_ram={size}: the program takes {in_use(device) / 1e6:.0f} MB and the "
                     f"shortest window {need / 1e6:.0f} MB; allow more"
                 )
-        if gpu:
-            separator.batch_size = max(1, min(LARGEST_BATCH, int((allowed - in_use(gpu)) / need)))
+        if device.type == "cuda":
+            most = int((allowed - in_use(device)) / need)
+            separator.batch_size = max(1, min(LARGEST_BATCH, most))
 
 
 def memory_of_window(separator: Separator) -> float:
@@ -55,27 +56,27 @@ def memory_of_window(separator: Separator) -> float:
     audio = window.new_zeros(separator.batch_size, separator.channels, length)
     with torch.inference_mode():
         separator.estimate_windows(audio[..., : separator.stft.n_fft])  # what is allocated once
-        before = in_use(window.is_cuda)
-        forget_peak(window.is_cuda)
+        before = in_use(window.device)
+        forget_peak(window.device)
         separator.estimate_windows(audio)
     waiting = 16 * audio.numel() * audio.element_size() * len(separator.targets)
-    return 4 * (max(0, peak(window.is_cuda) - before) + waiting)
+    return 4 * (max(0, peak(window.device) - before) + waiting)
 
 
-def in_use(gpu: bool) -> float:
+def in_use(device: torch.device) -> float:
     """Bytes that are taken now."""
-    return torch.cuda.memory_allocated() if gpu else status("VmRSS")
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else status("VmRSS")
 
 
-def peak(gpu: bool) -> float:
+def peak(device: torch.device) -> float:
     """Bytes at the highest moment since `forget_peak`."""
-    return torch.cuda.max_memory_allocated() if gpu else status("VmHWM")
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else status("VmHWM")
 
 
-def forget_peak(gpu: bool) -> None:
+def forget_peak(device: torch.device) -> None:
     """Begin a new search for the highest moment."""
-    if gpu:
-        torch.cuda.reset_peak_memory_stats()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     elif CLEAR_REFS.exists():
         CLEAR_REFS.write_text("5")
 

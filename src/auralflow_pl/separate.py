@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import torch
@@ -20,7 +21,7 @@ from auralflow_pl.audio.writing import choose_encoding
 from auralflow_pl.catalogue import Job, Template, choose_shard, find_jobs
 from auralflow_pl.checkpoint import BUNDLED, load_separator
 from auralflow_pl.config import SeparateKeys, plain, validated
-from auralflow_pl.device import choose_device
+from auralflow_pl.device import choose_devices
 from auralflow_pl.engine import choose_engine
 from auralflow_pl.errors import InputError
 from auralflow_pl.memory import fit_memory, is_shortage
@@ -47,13 +48,14 @@ def separate(config: DictConfig) -> None:
     options, template = build_options(config)
     jobs = choose_shard(find_jobs(plain(config)["input"], template), config.shard)
     check_writable(template.base)
-    device = choose_device(config.device)
-    models = load_models(config, device)
-    stem_job = StemJob(models, template, options, device, config.plot, config.overwrite)
-    if config.max_ram is not None:
-        fit_memory([model.separator for model in models], config.max_ram)
+    stem_jobs = []
+    for device in choose_devices(plain(config)["device"]):
+        models = load_models(config, device)
+        if config.max_ram is not None:
+            fit_memory([model.separator for model in models], config.max_ram)
+        stem_jobs.append(StemJob(models, template, options, device, config.plot, config.overwrite))
     with terminable():
-        run_jobs(stem_job, jobs, config.jobs)
+        run_jobs(stem_jobs, jobs, config.jobs)
 
 
 def build_options(config: DictConfig) -> tuple[Options, Template]:
@@ -143,8 +145,8 @@ class Outcome(NamedTuple):
     failure: str | None = None
 
 
-def run_jobs(stem_job: StemJob, jobs: Sequence[Job], workers: int) -> None:
-    """Work through the files, some at a time; one that fails does not stop the others.
+def run_jobs(stem_jobs: Sequence[StemJob], jobs: Sequence[Job], each: int) -> None:
+    """Work through the files, `each` at a time on every device; one may fail, the others go on.
 
     The work is done in threads of its own, so that a signal, which the main thread receives, never
     interrupts the moving of finished files; the threads stop at their next block.
@@ -153,11 +155,14 @@ def run_jobs(stem_job: StemJob, jobs: Sequence[Job], workers: int) -> None:
         InputError: some failed.
     """
     stop = threading.Event()
-    threads = torch.get_num_threads()
+    threads, workers = torch.get_num_threads(), each * len(stem_jobs)
     torch.set_num_threads(max(1, threads // workers))
+    idle: SimpleQueue[StemJob] = SimpleQueue()
+    for stem_job in [*stem_jobs] * each:
+        idle.put(stem_job)
     with Progress(jobs, stop) as progress, ThreadPoolExecutor(workers) as pool:
         try:
-            futures = [pool.submit(work, stem_job, job, progress) for job in jobs]
+            futures = [pool.submit(work, idle, job, progress) for job in jobs]
             outcomes = [future.result() for future in futures]
         except BaseException:
             stop.set()
@@ -176,14 +181,17 @@ def run_jobs(stem_job: StemJob, jobs: Sequence[Job], workers: int) -> None:
         raise InputError(f"{len(failures)} of {len(jobs)} files failed; first: {failures[0]}")
 
 
-def work(stem_job: StemJob, job: Job, progress: Progress) -> Outcome:
-    """Separate a file, and say what came of it."""
+def work(idle: SimpleQueue[StemJob], job: Job, progress: Progress) -> Outcome:
+    """Separate a file where nothing else is done, and say what came of it."""
+    stem_job = idle.get()
     try:
         made = persevere(stem_job, job, progress.follow(job))
     except (InputError, OSError) as error:
         failure = str(error) if isinstance(error, InputError) else f"{job.name}: {error.strerror}"
         progress.finish(job, f"failed: {failure}")
         return Outcome(failure=failure)
+    finally:
+        idle.put(stem_job)
     note = "" if made else " is there already"
     progress.finish(job, f"{stem_job.report(job).parent}{note}")
     return Outcome(made)

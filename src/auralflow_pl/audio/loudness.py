@@ -20,9 +20,9 @@ WEIGHTS = {5: (1, 1, 1, SURROUND, SURROUND), 6: (1, 1, 1, 0, SURROUND, SURROUND)
 class LoudnessMeter:
     """Integrated loudness of a sound that comes in blocks; keeps one number for every 100 ms.
 
-    The weighting is applied to spectra of 100 ms under windows whose sine fades of 20 ms overlap, so
-    that their squares add up to 1. That costs a fraction of filtering the samples, and differs from
-    it by some hundredths of a decibel.
+    The weighting is applied to spectra of 100 ms under windows whose sine fades of 20 ms overlap,
+    so that their squares add up to 1. That costs a fraction of filtering the samples, and differs
+    from it by some hundredths of a decibel.
 
     Args:
         sample_rate: in Hz.
