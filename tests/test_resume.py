@@ -153,19 +153,31 @@ def test_killed_before_its_first_checkpoint_it_logs_nothing_twice(whole, songs, 
     assert_same_run(whole, folder)
 
 
+def processes(first: int) -> list[int]:
+    """A process and all below it."""
+    listed = Path(f"/proc/{first}/task").glob("*/children")
+    children = [int(number) for path in listed for number in path.read_text().split()]
+    return [first, *(number for child in children for number in processes(child))]
+
+
 def test_sigterm_writes_a_checkpoint_and_ends_with_its_code(songs, tmp_path):
+    """Sent to the workers as well, as a cluster does it."""
     folder = tmp_path / "run"
     arguments = [*LONG, "silent=false", "callbacks.autosave.minutes=10", "trainer.max_epochs=1000"]
+    arguments += ["data.num_workers=2"]
     child = start([*arguments, f"data.root={songs}", f"paths.run_dir={folder}"])
     last = folder / "checkpoints" / "last.ckpt"
     wait_for(last)
     before = state(folder)["global_step"]
-    os.kill(child, signal.SIGUSR1)
+    assert len(processes(child)) >= 3
+    for process in reversed(processes(child)):
+        os.kill(process, signal.SIGUSR1)
     deadline = time.monotonic() + 30
     while "written at step" not in (folder / "train.log").read_text():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    os.kill(child, signal.SIGTERM)
+    for process in reversed(processes(child)):
+        os.kill(process, signal.SIGTERM)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 128 + signal.SIGTERM
     assert state(folder)["global_step"] > before
     assert "resume=auto goes on from it" in (folder / "train.log").read_text()

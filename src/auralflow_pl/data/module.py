@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 
 import pytorch_lightning as pl
@@ -13,6 +14,15 @@ from auralflow_pl.data.augment import Augmentation
 from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, Drawing, WholeTracks
 from auralflow_pl.data.pool import Pool
 from auralflow_pl.data.tracks import Track, TrackSource
+
+SIGNALS = ("SIGTERM", "SIGUSR1", "SIGUSR2")  # that ask a training for a checkpoint
+
+
+def leave_signals_to_training(worker: int) -> None:  # noqa: ARG001 - torch's signature
+    """A job of a cluster is signalled with all its processes; a worker must not die of that."""
+    for name in SIGNALS:
+        if number := getattr(signal, name, None):
+            signal.signal(number, signal.SIG_IGN)
 
 
 class ChunkLoader(DataLoader[dict[str, Tensor]]):
@@ -96,6 +106,7 @@ class StemDataModule(pl.LightningDataModule):
             "persistent_workers": persistent_workers and workers > 0,
             "pin_memory": pin_memory,
             "prefetch_factor": prefetch_factor if workers > 0 else None,
+            "worker_init_fn": leave_signals_to_training,
         }
 
     def prepare_data(self) -> None:
