@@ -4,13 +4,15 @@ import hashlib
 import json
 import subprocess
 import sys
+import zipfile
 
 import onnx
 import pytest
 import soundfile
 import torch
+from safetensors.torch import load_file
 
-from auralflow_pl.checkpoint import build_network, build_separator, load_separator
+from auralflow_pl.checkpoint import BUNDLED, build_network, build_separator, load_separator
 from auralflow_pl.config import plain
 from auralflow_pl.engine import KEPT, cache_dir, choose_engine
 from auralflow_pl.errors import InputError
@@ -174,8 +176,7 @@ def test_the_card_says_what_the_run_says(command, ckpt, tmp_path):
         "data set: synthetic, stems vocals, drums, bass, other",
         "3 optimizer steps",
         "about 0.000833 hours of sound heard",  # 3 steps of 2 chunks of 0.5 s
-        "On synthetic-test:",
-        "| vocals | 2 |",
+        "| si_sdr | vocals | synthetic-test | mean over tracks | ",
         "Le Roux et al., 2019",
         "CC0-1.0",
         digest,
@@ -193,6 +194,39 @@ def test_folders_of_this_machine_stay_here(ckpt, tmp_path):
     text = json.dumps(load_model(ckpt, [], None).description)
     assert str(tmp_path.parent.parent) not in text
     assert "/" not in text
+
+
+def test_scores_are_those_of_the_model_itself(command, ckpt, songs, tmp_path):
+    """Also where names have dots, and of other metrics than the usual ones."""
+    for name in ("my.v1", "my.v2"):
+        assert command("export", f"ckpt={ckpt}", f"output={tmp_path / name}").code == 0
+    data = ("data=stem_folder", f"data.root={songs}", "metrics=[snr]", "report=false")
+    done = command("evaluate", f"ckpt={tmp_path / 'my.v1'}", *data)
+    assert done.code == 0, done.err
+    cards = []
+    for name in ("my.v1", "my.v2"):
+        output = tmp_path / f"{name}.zip"
+        assert command("export", f"ckpt={tmp_path / name}", f"output={output}").code == 0
+        with zipfile.ZipFile(output) as archive:
+            cards.append(archive.read("README.md").decode())
+    assert "| snr | vocals | synthetic-test | mean over tracks |" in cards[0]
+    assert "- `snr`: target against" in cards[0]
+    assert "snr" not in cards[1]
+    assert "Nothing was found" in cards[1]
+
+
+def test_a_pretrained_model_keeps_licence_card_and_weights(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = command("export", "ckpt=pretrained:mixing-vocals", "output=copy")
+    assert "6.3 MB of weights, bit-identical" in done.out
+    card = (tmp_path / "copy" / "README.md").read_text()
+    assert "## Licence\n\nMIT" in card
+    assert "> 1. 33 rendered songs" in card
+    weights = [folder / "model.safetensors" for folder in (BUNDLED, tmp_path / "copy")]
+    one, two = map(load_file, weights)
+    assert one.keys() == two.keys()
+    assert all(one[name].dtype == two[name].dtype for name in one)
+    assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_an_export_can_be_exported_again(command, ckpt, tmp_path):

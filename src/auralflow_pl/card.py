@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from auralflow_pl import __version__
+from auralflow_pl.errors import InputError
+from auralflow_pl.pretrained import home_of, label_of
 
-DEFINITIONS = {  # of the columns of eval.csv
-    "si_sdr": "scale-invariant signal-to-distortion ratio of the estimate against the target over "
-    "the whole track (Le Roux et al., 2019), in dB, higher is better",
-    "si_sdr_mixture": "the same of the unprocessed mixture: the floor",
-    "si_sdr_oracle": "the same of the ideal ratio mask with this STFT: the ceiling",
-}
 OPTIONS = ("model", "stft", "audio", "loss", "loss_weights", "optimizer", "scheduler", "augment")
 
 
@@ -26,7 +20,7 @@ def model_card(
     description: Mapping[str, Any],
     targets: Sequence[str],
     parameters: int,
-    scores: Mapping[str, str],
+    scores: Sequence[Mapping[str, Any]],
     licence: str | None = None,
 ) -> str:
     """A README for a model, in Markdown.
@@ -35,7 +29,7 @@ def model_card(
         description: from `sharing.describe`.
         targets: what the model separates.
         parameters: of its network.
-        scores: name of a data set and split to its table, from `find_scores`.
+        scores: from `find_scores`.
         licence: of the weights.
     """
     config = description["config"]
@@ -95,39 +89,70 @@ def hours_heard(config: Mapping[str, Any], step: int) -> float | None:
     return chunks * config["chunk_seconds"] / 3600
 
 
-def measured(scores: Mapping[str, str]) -> str:
-    """Tables of all evaluations, and the definitions of their columns."""
+def measured(scores: Sequence[Mapping[str, Any]]) -> str:
+    """A table of all averages, and the definitions of the metrics."""
     if not scores:
         return "Nothing was found beside the checkpoint; `auralflow evaluate` measures."
-    tables = (f"On {name}:\n\n{table}" for name, table in scores.items())
-    definitions = "\n".join(f"- `{name}`: {text}" for name, text in DEFINITIONS.items())
-    return "\n\n".join([*tables, definitions])
+    lines = [
+        "| metric | target | data | average | estimate | mixture | ratio mask | tracks |",
+        "|---" * 8 + "|",
+    ]
+    for metric in scores:
+        for value in metric["values"]:
+            names = [metric["name"], *(value[key] for key in ("target", "data", "average"))]
+            numbers = [value.get(key) for key in ("value", "mixture", "oracle")]
+            cells = ["" if number is None else f"{number:.2f}" for number in numbers]
+            lines.append("| " + " | ".join([*names, *cells, str(value["tracks"])]) + " |")
+    definitions = (f"- `{metric['name']}`: {metric['definition']}" for metric in scores)
+    notes = "Mixture: the unprocessed mixture, the floor. Ratio mask: the ideal one, a ceiling."
+    return "\n\n".join(["\n".join(lines), "\n".join(definitions), notes])
 
 
-def find_scores(ckpt: Path) -> dict[str, str]:
-    """Tables of the evaluations of a checkpoint, by the name of data set and split."""
-    run_dir = ckpt.parent.parent if ckpt.parent.name == "checkpoints" else ckpt.parent
-    files = sorted((run_dir / "eval" / ckpt.stem).glob("*/eval.csv"))
-    return {path.parent.name: score_table(path) for path in files}
+def find_scores(ckpt: Path, targets: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """What the evaluations of a model measured, by metric: `name`, `definition` and `values`.
+
+    Raises:
+        InputError: a table of an evaluation cannot be read.
+    """
+    files = sorted((home_of(ckpt) / "eval" / label_of(ckpt)).glob("*/eval.json"))
+    read = {path.parent.name: read_evaluation(path) for path in files}
+    headings = {n: h for content in read.values() for n, h in content["headings"].items()}
+    for name, heading in headings.items():
+        values = [
+            average(one, data)
+            for data, content in read.items()
+            for one in content["aggregates"]
+            if one["heading"] == name and one["tracks"] and one["target"] in targets
+        ]
+        if values:
+            unit = f", in {heading['unit']}" if heading["unit"] else ""
+            better = "higher" if heading["higher_is_better"] else "lower"
+            definition = f"{heading['definition']}{unit}; {better} is better"
+            yield {"name": name, "definition": definition, "values": values}
 
 
-def score_table(path: Path) -> str:
-    """Mean and median of every number in an eval.csv for each target, as a Markdown table."""
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    columns = [name for name in (rows[0] if rows else {}) if name in DEFINITIONS]
-    lines = ["| target | tracks | " + " | ".join(f"{c}, mean / median" for c in columns) + " |"]
-    lines.append("|---|" + "---|" * (len(columns) + 1))
-    for target in dict.fromkeys(row["target"] for row in rows):
-        mine = [row for row in rows if row["target"] == target]
-        cells = [mean_and_median([row[column] for row in mine]) for column in columns]
-        lines.append(f"| {target} | {len(mine)} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """What `evaluate` has written."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable; evaluate again, or remove it") from error
 
 
-def mean_and_median(cells: Sequence[str]) -> str:
-    """Of the numbers among the cells; those of silent targets are empty."""
-    values = [float(cell) for cell in cells if cell]
-    if not values:
-        return "silent"
-    return f"{statistics.fmean(values):.2f} / {statistics.median(values):.2f}"
+def average(aggregate: Mapping[str, Any], data: str) -> dict[str, Any]:
+    """An average of eval.json, with those of floor and ceiling where they were measured."""
+    values = aggregate["values"]
+    found = {
+        "target": aggregate["target"],
+        "data": data,
+        "average": aggregate["name"],
+        "value": round(values["estimate"], 3),
+        "tracks": aggregate["tracks"],
+    }
+    bounds = {name: values.get(name) for name in ("mixture", "oracle")}
+    return found | {name: round(v, 3) for name, v in bounds.items() if v is not None}
+
+
+def quoted(text: str) -> str:
+    """A card inside another one."""
+    return "\n".join(f"> {line}".rstrip() for line in text.splitlines())

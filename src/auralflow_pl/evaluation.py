@@ -18,7 +18,7 @@ from auralflow_pl.engine import choose_engine
 from auralflow_pl.errors import InputError
 from auralflow_pl.estimates import FolderEstimates, ModelEstimates, digest
 from auralflow_pl.metrics.base import Heading, Score
-from auralflow_pl.pretrained import home_of
+from auralflow_pl.pretrained import home_of, label_of
 from auralflow_pl.report.excerpts import moments
 from auralflow_pl.report.tables import write_json
 from auralflow_pl.scoring import TrackScores, check_references, hear, score
@@ -154,5 +154,5 @@ def default_output(config: DictConfig, data: str) -> Path:
     """`eval/<ckpt>/<data set>-<split>` in the run folder, or beside a lone file or folder."""
     subject = Path(config.ckpt or config.estimates)
     run_dir = home_of(subject) if config.ckpt else subject.parent
-    name = subject.stem if config.ckpt else subject.name
+    name = label_of(subject) if config.ckpt else subject.name
     return run_dir / "eval" / name / f"{data}-{config.split}"

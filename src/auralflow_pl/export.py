@@ -10,16 +10,17 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
+from torch import Tensor
 
 from auralflow_pl.audio.staging import check_writable, staged
-from auralflow_pl.card import find_scores, model_card
+from auralflow_pl.card import find_scores, model_card, quoted
 from auralflow_pl.checkpoint import load_separator
 from auralflow_pl.config import ExportKeys, plain, validated
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.model_file import load_checkpoint
 from auralflow_pl.models.onnx import TOLERANCE, export_onnx
 from auralflow_pl.models.torchscript import export_torchscript
-from auralflow_pl.pretrained import home_of, located
+from auralflow_pl.pretrained import entry_of, home_of, label_of, located
 from auralflow_pl.separation import Separator
 from auralflow_pl.sharing import (
     CARD,
@@ -27,6 +28,7 @@ from auralflow_pl.sharing import (
     ENTRY,
     WEIGHTS,
     describe,
+    read_card,
     tensors_of,
     write_archive,
     write_weights,
@@ -41,6 +43,7 @@ class Model:
 
     separator: Separator  # as it was trained
     description: Mapping[str, Any]  # see sharing.describe
+    weights: Mapping[str, Tensor]  # as they were stored
     card: str
 
     def sizes(self) -> tuple[int, int]:
@@ -57,10 +60,13 @@ def export(config: DictConfig) -> Path:
     config = validated(config, ExportKeys)
     if config.format not in SUFFIXES:
         raise InputError(f"format={config.format}: {did_you_mean(config.format, SUFFIXES)}")
-    ckpt = located(config.ckpt, plain(config)["registries"])
+    registries = plain(config)["registries"]
+    entry = entry_of(config.ckpt, registries)
+    ckpt = located(config.ckpt, registries)
     output = Path(config.output or default_output(ckpt, config.format))
     check_output(output, config.format)
-    model = load_model(ckpt, list(config.trust), config.licence)
+    licence = config.licence or (entry.licence if entry else None)
+    model = load_model(ckpt, list(config.trust), licence)
     if config.format == "safetensors":
         note = export_weights(model, output, config.half)
     else:
@@ -71,8 +77,7 @@ def export(config: DictConfig) -> Path:
 
 def default_output(ckpt: Path, form: str) -> Path:
     """`export/<ckpt>` in the run folder of a checkpoint, or beside a lone file; see `home_of`."""
-    name = ckpt.name if ckpt.is_dir() else ckpt.stem
-    return home_of(ckpt) / "export" / f"{name}{SUFFIXES[form]}"
+    return home_of(ckpt) / "export" / f"{label_of(ckpt)}{SUFFIXES[form]}"
 
 
 def check_output(output: Path, form: str) -> None:
@@ -106,13 +111,16 @@ def load_model(ckpt: Path, trust: list[str], licence: str | None) -> Model:
         checkpoint.config, checkpoint.step, checkpoint.averaged, separator.network
     )
     parameters = sum(p.numel() for p in separator.network.parameters())
-    card = model_card(description, separator.targets, parameters, find_scores(ckpt), licence)
-    return Model(separator, description, card)
+    scores = list(find_scores(ckpt, separator.targets))
+    card = model_card(description, separator.targets, parameters, scores, licence)
+    if former := read_card(ckpt):
+        card += f"\n\n## The card of the model that this was made from\n\n{quoted(former)}"
+    return Model(separator, description, checkpoint.weights, card)
 
 
 def export_weights(model: Model, output: Path, half: bool) -> str:
     """Write a folder or an archive with weights, configuration and card."""
-    weights = model.separator.network.state_dict()
+    weights = {name: value.contiguous() for name, value in model.weights.items()}
     if half:
         weights = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
     archive = output.suffix == ".zip"

@@ -87,6 +87,16 @@ def home_of(ckpt: Path) -> Path:
     return ckpt.parent.parent if ckpt.parent.name == "checkpoints" else ckpt.parent
 
 
+def label_of(ckpt: Path) -> str:
+    """How folders and files are called that are made from a checkpoint or an exported model."""
+    return ckpt.name if ckpt.is_dir() else ckpt.stem
+
+
+def entry_of(ckpt: str, registries: str | Sequence[str] = ()) -> Entry | None:
+    """What a registry says of `pretrained:<name>`; None for a path."""
+    return find(read_registries(registries), ckpt, None) if ckpt.startswith(PREFIX) else None
+
+
 def obtain(entry: Entry) -> Path:
     """The file, or folder, of an entry, fetched if it must be, and verified.
 

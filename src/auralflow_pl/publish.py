@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,12 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from auralflow_pl.audio.staging import check_writable, staged
-from auralflow_pl.card import hours_heard
+from auralflow_pl.card import find_scores, hours_heard
 from auralflow_pl.config import PublishKeys, config_dir, flat_keys, plain, validated
 from auralflow_pl.errors import InputError
 from auralflow_pl.export import Model, export_weights, load_model
 from auralflow_pl.fetch import digest_of
-from auralflow_pl.pretrained import home_of, located
+from auralflow_pl.pretrained import located
 from auralflow_pl.registry import FORMAT, NAME, VARIABLE, Entry, read_registry
 from auralflow_pl.strict_yaml import plainly
 
@@ -90,7 +89,7 @@ def described(config: Mapping[str, Any], model: Model, ckpt: Path, archive: Path
     sources = config["sources"]
     optional = {
         "description": config["description"],
-        "metrics": list(metrics_of(ckpt, model.separator.targets)),
+        "metrics": metrics_of(ckpt, model.separator.targets),
     }
     return {
         "targets": list(model.separator.targets),
@@ -149,36 +148,13 @@ def classes(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key.endswith("_target_")}
 
 
-def metrics_of(ckpt: Path, targets: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """What the evaluations of a checkpoint measured, by metric, with definitions."""
-    files = sorted((home_of(ckpt) / "eval" / ckpt.stem).glob("*/eval.json"))
-    read = {path.parent.name: json.loads(path.read_text()) for path in files}
-    headings = {n: h for content in read.values() for n, h in content["headings"].items()}
-    for name, heading in headings.items():
-        values = [
-            value_of(one, data)
-            for data, content in read.items()
-            for one in content["aggregates"]
-            if one["heading"] == name and one["tracks"] and one["target"] in targets
-        ]
-        if values:
-            unit = f", in {heading['unit']}" if heading["unit"] else ""
-            better = "higher" if heading["higher_is_better"] else "lower"
-            definition = f"{heading['definition']}{unit}; {better} is better"
-            yield {"name": name, "definition": definition, "values": values}
-
-
-def value_of(aggregate: Mapping[str, Any], data: str) -> dict[str, Any]:
-    """An average of eval.json as a value of a registry."""
-    mixture = aggregate["values"].get("mixture")
-    value = {
-        "target": aggregate["target"],
-        "data": data,
-        "average": aggregate["name"],
-        "value": round(aggregate["values"]["estimate"], 3),
-        "tracks": aggregate["tracks"],
-    }
-    return value if mixture is None else value | {"mixture": round(mixture, 3)}
+def metrics_of(ckpt: Path, targets: Sequence[str]) -> list[dict[str, Any]]:
+    """What the evaluations of a model measured, as far as a registry has it: without ceilings."""
+    return [
+        metric
+        | {"values": [{k: v for k, v in one.items() if k != "oracle"} for one in metric["values"]]}
+        for metric in find_scores(ckpt, targets)
+    ]
 
 
 def next_steps(entry: Entry, archive: Path, registry: Path, placed: bool) -> str:

@@ -24,6 +24,7 @@ from auralflow_pl.models.onnx import read_graph
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 ENTRY = "auralflow_pl"  # of the metadata of an ONNX file
+LARGEST_CARD = 2**17
 LARGEST_CONFIG = 2**20  # bytes
 LARGEST_MODEL = 2**32
 LARGEST_GRAPH = 2**31 - 1  # what protobuf can hold
@@ -184,6 +185,20 @@ def read_archive(path: Path) -> Checkpoint:
     except (*DAMAGED, SafetensorError) as error:
         cause = " ".join(str(error).split())[:200]
         raise InputError(f"damaged archive: {cause}; copy or export it again") from error
+
+
+def read_card(path: Path) -> str | None:
+    """The model card in an exported folder or archive, if it has one of a usual length."""
+    try:
+        if (path / CARD).is_file():
+            with (path / CARD).open("rb") as file:
+                content = read_at_most(file, LARGEST_CARD, CARD)
+        else:
+            with zipfile.ZipFile(path) as archive, archive.open(CARD) as file:
+                content = read_at_most(file, LARGEST_CARD, CARD)
+        return content.decode()
+    except (InputError, ValueError, *DAMAGED):
+        return None
 
 
 def read_onnx(path: Path) -> Checkpoint:
