@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from auralflow_pl import cli
 from support import REPOSITORY, TINY, TINY_SET, python, script
 
 PROBE = """
@@ -19,6 +20,16 @@ except SystemExit as end:
 heavy = [m for m in ("torch", "torchaudio", "pytorch_lightning", "scipy", "av") if m in sys.modules]
 assert not heavy, heavy
 """
+
+
+@pytest.mark.parametrize("arguments", [["config", "--help"], ["completion", "-h"], ["--version"]])
+def test_tools_have_a_usage_and_the_program_a_version(capsys, monkeypatch, arguments):
+    monkeypatch.setattr("sys.argv", ["auralflow", *arguments])
+    cli.main()
+    out = capsys.readouterr().out
+    usage = arguments[0] in cli.TOOLS
+    assert out.startswith(f"usage: auralflow {arguments[0]}" if usage else "auralflow_pl 0.")
+    assert max(map(len, out.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("name", ["train", "evaluate", "separate"])

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from auralflow_pl import cli
+from support import REPOSITORY
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +44,20 @@ def bash(environment, cwd, *lines):
 def test_bash_completes_commands_options_and_files(environment, tmp_path):
     (tmp_path / "run one").mkdir()
     (tmp_path / "runs.ckpt").touch()
-    commands, options, listed, files = bash(
+    commands, options, listed, files, pretrained = bash(
         environment,
         tmp_path,
         "auralflow ",
         "auralflow train model=",
         "auralflow train 'loss=[l1,s",
         "auralflow separate ckpt=ru",
+        "auralflow separate ckpt=pretrained:mix",
     )
     assert {"train ", "separate ", "config ", "completion "} <= {*commands}
     assert options == ["lstm ", "mixing ", "simple ", "vae "]
     assert listed == ["loss=[l1,si_sdr", "loss=[l1,snr"]
     assert files == ["run\\ one/", "runs.ckpt "]
+    assert pretrained == ["mixing-vocals "]
 
 
 @pytest.mark.parametrize(
@@ -69,10 +72,15 @@ def test_bash_completes_commands_options_and_files(environment, tmp_path):
         ("evaluate --c", ["--cfg"]),
         ("config sepa", ["separate", "separation.", "separation="]),
         ("completion z", ["zsh"]),
+        ("separate ckpt=pretrained:m", ["ckpt=pretrained:mixing-vocals"]),
+        ("download mix", ["mixing-vocals"]),
+        ("models remove=mix", ["remove=mixing-vocals"]),
+        ("publish pypro", ["pyproject.toml"]),
         ("nonsense a", []),
     ],
 )
-def test_candidates(capsys, line, offered):
+def test_candidates(capsys, monkeypatch, line, offered):
+    monkeypatch.chdir(REPOSITORY)
     cli.show("completion", ["line", f"auralflow {line}"])
     assert capsys.readouterr().out.split() == offered
 

@@ -226,7 +226,7 @@ def test_what_is_neither_a_file_nor_a_model(tmp_path):
         auralflow_pl.load("mixin")
     with pytest.raises(InputError, match=r"ckpt=best\.ckpt: no such file; expected a checkpoint"):
         auralflow_pl.load("best.ckpt")
-    with pytest.raises(InputError, match="mixin: no such model in the package, did you mean"):
+    with pytest.raises(InputError, match="mixin: no such model in the package; more"):
         auralflow_pl.load("mixin", target="vocals")
     model = named(tmp_path / "r.yaml", "~nobody-of-that-name/x")
     with pytest.raises(InputError, match="nobody-of-that-name/x: no such file"):
@@ -454,7 +454,11 @@ def test_mistakes_in_publishing(command, tmp_path):
     assert (
         "is there already; pass another name or overwrite=true" in command("publish", *good).error
     )
-    assert command("publish", *good, "overwrite=true", "half=true").code == 0
+    text = "Für alle: it's (mostly) vocals, 3 hours"
+    named = (f"description={text}", f"trained_on={text}", f"licence={text}")
+    assert command("publish", *good, *named, "overwrite=true", "half=true").code == 0
+    entry = read_registry(tmp_path / "published" / "tiny.yaml")[0]
+    assert (entry.description, entry.data, entry.licence) == (text, text, text)
     assert sorted(path.name for path in (tmp_path / "published").iterdir()) == [
         "tiny.yaml",
         "tiny.zip",

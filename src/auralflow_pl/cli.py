@@ -9,7 +9,7 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import hydra
@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from auralflow_pl import options
+from auralflow_pl import __version__, options
 from auralflow_pl.completion import Grammar, completion
 from auralflow_pl.config import config_dir
 from auralflow_pl.errors import InputError, did_you_mean
@@ -61,13 +61,31 @@ LISTS = (
     "metrics",
 )  # groups of which several options may be chosen
 PATH_KEYS = ("ckpt", "estimates", "input", "output", "registries", "resume", "save", "data.root")
-USAGE = """usage: auralflow <command> [key=value ...] [--help] [--cfg job]
+TEXT_KEYS = {  # of commands: keys whose value is a text
+    "export": ("licence",),
+    "publish": ("licence", "description", "trained_on"),
+}
+USAGE = """usage: auralflow <command> [key=value ...] [--help] [--cfg job] | --version
 
 commands:
 {commands}
 
 `auralflow <command> --help` shows the keys and groups of a command.
 """
+TOOL_USAGE = {
+    "config": """usage: auralflow config [command] [part] [key=value ...]
+
+  auralflow config model=vae    what train is composed of, and every option
+  auralflow config separate     the same of another command
+  auralflow config loss         only the options of a part
+""",
+    "completion": """usage: auralflow completion <bash|zsh|fish>
+
+  eval "$(auralflow completion bash)"          in ~/.bashrc
+  source <(auralflow completion zsh)           in ~/.zshrc, after compinit
+  auralflow completion fish | source           in ~/.config/fish/config.fish
+""",
+}
 
 
 def main() -> None:
@@ -79,8 +97,14 @@ def main() -> None:
         print(USAGE.format(commands="\n".join(lines)))
         sys.exit(0 if arguments else 2)
     command = arguments[0]
+    if command == "--version":
+        print(f"auralflow_pl {__version__}")
+        return
     if command in TOOLS:
-        show(command, arguments[1:])
+        if {"-h", "--help"} & {*arguments}:
+            print(TOOL_USAGE[command], end="")
+        else:
+            show(command, arguments[1:])
         return
     if command not in COMMANDS:
         fail(f"no such command: {command}, {did_you_mean(command, [*COMMANDS, *TOOLS])}")
@@ -155,7 +179,8 @@ def show(name: str, arguments: list[str]) -> None:
     try:
         if name == "completion":
             paths = (*PATH_KEYS, "runs")
-            completion(arguments, Grammar([*COMMANDS], [*TOOLS], LISTS, paths))
+            words = {name: command.word for name, command in COMMANDS.items()}
+            completion(arguments, Grammar(words, [*TOOLS], LISTS, paths))
         elif name == "config":
             options.config(command, overrides, words)
         else:
@@ -187,7 +212,8 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
             fail(f"{argument}: expected one of {', '.join(options)}")
         if value.startswith("[") and (config_dir() / key).is_dir() and key not in LISTS:
             fail(f"{argument}: {key} takes one option; to compare several, -m {key}={value[1:-1]}")
-    return sweep[:1] + [quote_path(argument, bool(sweep)) for argument in rest]
+    texts = TEXT_KEYS.get(command, ())
+    return sweep[:1] + [quote(argument, texts, bool(sweep)) for argument in rest]
 
 
 def gather_runs(arguments: list[str]) -> list[str]:
@@ -201,12 +227,14 @@ def gather_runs(arguments: list[str]) -> list[str]:
     return [*rest, f"runs=[{','.join(map(quoted, runs))}]"] if runs else rest
 
 
-def quote_path(argument: str, sweep: bool) -> str:
-    """Quote `key=value` if the key holds a path, so that any file name can be given as it is.
+def quote(argument: str, texts: Sequence[str], sweep: bool) -> str:
+    """Quote `key=value` if the key holds a text or a path, so that any can be given as it is.
 
     In a sweep commas separate values, so only a path that exists is quoted there.
     """
     key, _, value = argument.partition("=")
+    if key in texts and not sweep and value != "null" and value[0:1] not in ("'", '"', ""):
+        return f"{key}={quoted(value)}"
     if not (key in PATH_KEYS or key.startswith("paths.")) or value in ("", "null", "???"):
         return argument
     if value[0] in "'\"[" or "${" in value or (sweep and not os.path.lexists(value)):

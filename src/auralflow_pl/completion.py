@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from hydra.errors import HydraException
 from auralflow_pl.config import config_dir
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.options import composed, options
+from auralflow_pl.registry import PREFIX, read_registries
 
 FLAGS = ("--help", "--cfg", "--multirun")
 DOORS = ("train", "evaluate", "separate", "export")  # scripts at the top of the repository
@@ -26,7 +27,7 @@ DOORS = ("train", "evaluate", "separate", "export")  # scripts at the top of the
 class Grammar:
     """What the command line knows."""
 
-    commands: Sequence[str]
+    commands: Mapping[str, str]  # and the key of a word that stands alone, or ""
     tools: Sequence[str]
     lists: Sequence[str]  # groups of which several options may be chosen
     paths: Sequence[str]  # keys that hold paths
@@ -82,14 +83,31 @@ def candidates(words: Sequence[str], grammar: Grammar) -> list[str]:
         extra = [name for name in grammar.commands if not chosen]
     if command not in grammar.commands:
         return []
-    if command == "compare" and "=" not in word:
-        extra = [*files(word, "")]
+    if "=" not in word and not word.startswith("-"):
+        extra += alone(command, word, chosen, grammar)
     key, equals, value = word.partition("=")
     if equals:
         return sorted(set(values(command, key, value, chosen, grammar)))
     if word.startswith("-"):
         return matching(word, FLAGS)
     return matching(word, [*extra, *keys(command, word, chosen)])
+
+
+def alone(command: str, word: str, chosen: Sequence[str], grammar: Grammar) -> Iterator[str]:
+    """What a word without a key can become."""
+    key = grammar.commands[command]
+    if command == "compare" or (key in grammar.paths and not chosen):
+        yield from files(word, "")
+    elif key == "name" and not chosen:
+        yield from models()
+
+
+def models() -> list[str]:
+    """Names of the models in registries; none if one of them is wrong."""
+    try:
+        return [*read_registries()]
+    except InputError:
+        return []
 
 
 def matching(word: str, names: Iterable[str]) -> list[str]:
@@ -118,6 +136,10 @@ def values(
     command: str, key: str, value: str, chosen: Sequence[str], grammar: Grammar
 ) -> Iterator[str]:
     """What can stand behind `key=`."""
+    if key == "remove" or (key == "ckpt" and value.startswith(PREFIX)):
+        start = PREFIX if key == "ckpt" else ""
+        yield from (f"{key}={n}" for n in matching(value, [f"{start}{m}" for m in models()]))
+        return
     if key in grammar.paths or key.startswith("paths."):
         yield from files(value, f"{key}=")
         return
@@ -160,7 +182,7 @@ def files(word: str, prefix: str) -> Iterator[str]:
 
 BASH = r"""# bash: eval "$(auralflow completion bash)"
 _auralflow() {
-    local line=${COMP_LINE:0:COMP_POINT} ask=("$1") word candidate
+    local line=${COMP_LINE:0:COMP_POINT} ask=("$1") word start candidate
     COMPREPLY=()
     if [[ ${1##*/} == python* ]]; then
         [[ $line =~ ^[^\ ]+\ +([^\ ]*/)?(DOORS)\.py\  ]] || return
@@ -178,6 +200,10 @@ _auralflow() {
         candidate=${candidate/#\\~/\~} candidate=${candidate/=\\~/=\~}
         if [[ $word == *=* && $COMP_WORDBREAKS == *=* ]]; then
             candidate=${candidate#*=}
+            if [[ $COMP_WORDBREAKS == *:* ]]; then
+                start=${word#*=} start=${start%"${start##*:}"}
+                candidate=${candidate#"$start"}
+            fi
         fi
         [[ $candidate == *[=./] ]] || candidate+=' '
         COMPREPLY+=("$candidate")

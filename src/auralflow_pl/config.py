@@ -257,7 +257,7 @@ class PublishKeys:
     output: str = MISSING
     sources: Any = MISSING
     architecture: str | None = None
-    data: str | None = None
+    trained_on: str | None = None
     description: str | None = None
     half: bool = MISSING
     overwrite: bool = MISSING

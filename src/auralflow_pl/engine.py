@@ -72,6 +72,8 @@ def start(plan: Plan, engine: str) -> MaskEstimator:
     Raises:
         InputError: `onnx`, and it is not possible.
     """
+    if engine not in ENGINES:
+        raise InputError(f"engine={engine}: no such engine, {did_you_mean(engine, ENGINES)}")
     if engine == "torch" or (engine == "auto" and not installed()):
         return plan.build()
     try:

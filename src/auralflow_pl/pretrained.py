@@ -45,6 +45,8 @@ def chosen(
     named = isinstance(model, str) and NAME.fullmatch(model) and not Path(model).exists()
     if target is None and not named:
         return located(model, registries)
+    if not NAME.fullmatch(str(model)) and Path(model).exists():
+        raise InputError(f"target={target}: chooses among models of registries; {model} is a path")
     entries = read_registries(registries)
     try:
         return obtain(find(entries, str(model), target))

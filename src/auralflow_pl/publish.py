@@ -95,7 +95,7 @@ def described(config: Mapping[str, Any], model: Model, ckpt: Path, archive: Path
         "targets": list(model.separator.targets),
         "architecture": config["architecture"]
         or architecture_of(model.description["config"]["model"]),
-        "data": config["data"] or data_of(model.description),
+        "data": config["trained_on"] or data_of(model.description),
         "licence": config["licence"],
         "size": archive.stat().st_size,
         "sha256": digest_of(archive),

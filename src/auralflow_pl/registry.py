@@ -200,8 +200,8 @@ def find(entries: Mapping[str, Entry], name: str, target: str | Sequence[str] | 
     if not found:
         hint = did_you_mean(name, known(entries))
         raise InputError(
-            f"{plainly(name)}: no such model in {places_of(entries)}, {hint}; more registries can "
-            f"be named with registries=... or {VARIABLE}"
+            f"{plainly(name)}: no such model in {places_of(entries)}; more registries can be named "
+            f"with registries=... or {VARIABLE}; {hint}"
         )
     fitting = [entry for entry in found if asked is None or asked <= set(entry.targets)]
     exact = [entry for entry in fitting if asked == set(entry.targets)]
