@@ -8,6 +8,8 @@ import sys
 import tempfile
 import time
 import warnings
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -67,39 +69,55 @@ def kept(tmp_path_factory):
     return tmp_path_factory.mktemp("kept")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, kept):
-    """The address of the page; the server ends by Ctrl-C, leaves no file and has asked nobody."""
+@contextmanager
+def serving(kept, *keys, number=signal.SIGINT, **environment):
+    """A server with `url` and, once a signal has ended it, the `text` it printed; leaves no file.
+
+    Args:
+        kept: where it keeps its temporary files.
+        keys: of the command.
+        number: of the signal.
+        environment: that it has.
+    """
     if importlib.util.find_spec("gradio") is None:
         pytest.skip("no Gradio here; pip install 'auralflow-pl[demo]'")
-    ckpt = untrained(tmp_path_factory.mktemp("model") / "two.ckpt", "target=[vocals,drums]")
-    keys = ["port=0", "max_minutes=10", "max_mb=10", f"ckpt={ckpt}", "engine=torch"]
-    proxy = socket.create_server(("127.0.0.1", 0))
-    internet = f"http://127.0.0.1:{proxy.getsockname()[1]}"
-    names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
 
     def work():
         warnings.simplefilter("default")
-        os.environ.update({"no_proxy": "", **dict.fromkeys(names, internet)})
+        os.environ.update(environment)
         tempfile.tempdir = str(kept)
-        sys.argv = ["auralflow", "demo", *keys]
+        sys.argv = ["auralflow", "demo", "port=0", *keys]
         cli.main()
 
     child, read = forked(work)
+    served = SimpleNamespace()
     try:
         first = first_line(read)
         assert first.startswith("http://127.0.0.1:"), first
-        yield first.split()[0]
+        served.url = first.split()[0]
+        yield served
     finally:
-        os.kill(child, signal.SIGINT)
-        code, text = ended(child, read)
-        proxy.setblocking(False)
-        with proxy, pytest.raises(BlockingIOError):
-            proxy.accept()
-    assert code == 0, text
-    assert text.endswith("ended; uploads and stems are deleted\n")
-    assert "Traceback" not in text
+        os.kill(child, number)
+        code, served.text = ended(child, read)
+    assert code == 0, served.text
+    assert "ended; uploads and stems are deleted\n" in served.text
     assert list(kept.glob("auralflow-demo-*")) == []
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, kept):
+    """The address of the page; the server ends by Ctrl-C, leaves no file and has asked nobody."""
+    ckpt = untrained(tmp_path_factory.mktemp("model") / "two.ckpt", "target=[vocals,drums]")
+    keys = ["max_minutes=10", "max_mb=10", f"ckpt={ckpt}", "engine=torch"]
+    proxy = socket.create_server(("127.0.0.1", 0))
+    internet = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+    names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+    with serving(kept, *keys, no_proxy="", **dict.fromkeys(names, internet)) as served:
+        yield served.url
+    proxy.setblocking(False)
+    with proxy, pytest.raises(BlockingIOError):
+        proxy.accept()
+    assert "Traceback" not in served.text
 
 
 def first_line(read):
@@ -238,3 +256,9 @@ def test_a_queue_and_a_cancelled_job(visitor, chrome, kept, tmp_path):
     chrome.close()
     chrome.switch_to.window(first)
     assert not any((kept / path).exists() for path in kept.glob("*/results/*/stems/.partial-*"))
+
+
+def test_sigterm_ends_the_server_as_ctrl_c_does(tmp_path):
+    with serving(tmp_path, number=signal.SIGTERM) as served:
+        pass
+    assert "error" not in served.text
