@@ -1,6 +1,7 @@
 """The demo as a visitor meets it: a real server, a real browser."""
 
 import importlib.util
+import json
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ import pytest
 import soundfile
 
 from auralflow_pl import cli
+from auralflow_pl.demo import BUNDLED_NAME
 from browser import browser, requests
 from support import ended, forked, untrained
 
@@ -256,6 +258,41 @@ def test_a_queue_and_a_cancelled_job(visitor, chrome, kept, tmp_path):
     chrome.close()
     chrome.switch_to.window(first)
     assert not any((kept / path).exists() for path in kept.glob("*/results/*/stems/.partial-*"))
+
+
+def asked_for(url, path):
+    """What the server answers to a request to separate a file that is already there."""
+    import httpx
+
+    parts = httpx.get(f"{url}config").json()["dependencies"]
+    number = next(part["id"] for part in parts if len(part["inputs"]) == 3)
+    song = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+    asked = {"data": [song, BUNDLED_NAME, ["vocals"]], "fn_index": number, "session_hash": "me"}
+    answer = httpx.post(f"{url}gradio_api/queue/join", json=asked)
+    if answer.status_code != 200:
+        return answer.text
+    address = f"{url}gradio_api/queue/data?session_hash=me"
+    with httpx.stream("GET", address, timeout=60) as stream:
+        said = (json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: "))
+        return next(line for line in said if line["msg"] == "process_completed")
+
+
+def test_only_uploads_are_read_no_other_files_of_the_server_and_no_addresses(tmp_path, caplog):
+    import httpx
+
+    caplog.set_level("WARNING", "httpx")
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    foreign = song(tmp_path / "foreign.wav", 1)
+    with serving(kept) as served:
+        others = (foreign, tmp_path / "missing.wav", "http://192.0.2.1/song.wav")
+        answers = {str(asked_for(served.url, path)) for path in others}
+        assert list(kept.rglob("foreign*")) == list(kept.glob("*/results/*")) == []
+        files = {"files": ("song.wav", foreign.read_bytes())}
+        uploaded = httpx.post(f"{served.url}gradio_api/upload", files=files).json()[0]
+        assert "Done." in str(asked_for(served.url, uploaded))
+    assert answers == {'{"detail":"a file that was not uploaded; upload it first"}'}
+    assert "Traceback" not in served.text
 
 
 def test_sigterm_ends_the_server_as_ctrl_c_does(tmp_path):

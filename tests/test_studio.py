@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,6 +108,24 @@ def test_only_files_of_a_result_can_be_fetched(studio):
     names = ["..", "../../uploads/token/song.wav", "/etc/passwd", "stems", "", "missing.wav"]
     assert [studio.find(token, name) for name in names] == [None] * 6
     assert [studio.find(t, "token/song.wav") for t in ("..", "../uploads", ".", "")] == [None] * 4
+
+
+def test_files_that_nobody_uploaded_are_refused_whether_they_exist_or_not(studio, tmp_path):
+    foreign = tmp_path / "song.wav"
+    upload(studio).rename(foreign)
+    link = studio.uploads / "song.wav"
+    link.symlink_to(foreign)
+    around = studio.uploads / ".." / "song.wav"
+    for path in (foreign, tmp_path / "no" / "song.wav", around, link, Path("song.wav\0")):
+        with pytest.raises(InputError, match=r"^song\.wav.*: was not uploaded; drop the file"):
+            separate(studio, path)
+    assert list(studio.results.iterdir()) == []
+
+
+def test_results_do_not_say_where_files_are_on_the_server(studio):
+    folder = studio.results / separate(studio, upload(studio))
+    assert [path.suffix for path in (folder / "stems").iterdir()] == [".wav"] * 3
+    assert str(studio.uploads) not in (folder / "index.html").read_text()
 
 
 def grow_old(*folders):

@@ -58,6 +58,7 @@ class Studio:
         run: Run,
     ) -> None:
         self.models, self.device, self.limits, self.run = models, device, limits, run
+        folder = folder.resolve()
         self.uploads, self.results = folder / "uploads", folder / "results"
         self.examples = folder / "examples"
         self.stops: dict[str, threading.Event] = {}
@@ -109,7 +110,7 @@ class Studio:
 
         Args:
             visitor: by whom `cancel` knows the job.
-            path: of the file.
+            path: of the file, in `uploads`.
             model: one of the names.
             targets: of the model.
             progress: is told seconds, see `StemJob.run`.
@@ -118,11 +119,11 @@ class Studio:
             the name of the folder in `results` that holds `index.html`; nobody can guess it.
 
         Raises:
-            InputError: the file is gone, cannot be read or is too long, or no target is chosen.
+            InputError: the file is no upload or gone, cannot be read or is too long, or no target
+                is chosen.
             Cancelled: by the visitor, or because the studio closes.
         """
-        if not path.is_file():
-            raise InputError(f"{path.name}: is no longer kept; drop it once more")
+        self.check_upload(path)
         stop = self.stops[visitor] = threading.Event()
         token = secrets.token_urlsafe(16)
         folder = self.results / token
@@ -142,6 +143,20 @@ class Studio:
                 del self.stops[visitor]
         return token
 
+    def check_upload(self, path: Path) -> None:
+        """Raise InputError for a file that was not uploaded, or is no longer there."""
+        if not self.is_upload(path):  # nothing is said of other files, not even whether they exist
+            raise InputError(f"{path.name}: was not uploaded; drop the file, or take the example")
+        if not path.is_file():
+            raise InputError(f"{path.name}: is no longer kept; drop it once more")
+
+    def is_upload(self, path: Path) -> bool:
+        """Whether a path, links followed, lies where visitors leave files."""
+        try:
+            return path.resolve().is_relative_to(self.uploads)
+        except (OSError, ValueError, RuntimeError):  # no name of a file, or links that go round
+            return False
+
     def make(
         self, folder: Path, path: Path, model: str, targets: Sequence[str], progress: Progress
     ) -> None:
@@ -154,7 +169,9 @@ class Studio:
         with open_source(path) as source:
             if source.frames is not None:
                 self.check_length(source.frames / source.sample_rate)
-        self.run(job, Job(path, "stems"), progress)
+        work = Job(path, "stems")
+        self.run(job, work, progress)
+        job.report(work).unlink()  # it says where song and model are on the server
         sounds = [prepare_sound("mixture", path, folder / "mixture.flac")]
         for number, name in enumerate([*job.targets, RESIDUAL]):
             progress(sounds[0].seconds, sounds[0].seconds)
