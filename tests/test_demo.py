@@ -295,6 +295,38 @@ def test_only_uploads_are_read_no_other_files_of_the_server_and_no_addresses(tmp
     assert "Traceback" not in served.text
 
 
+def test_a_song_that_waits_is_not_deleted_however_long_that_takes(chrome, tmp_path, caplog):
+    import httpx
+
+    caplog.set_level("WARNING", "httpx")
+    long, short = song(tmp_path / "long.wav", 1700), song(tmp_path / "short.wav", 1)
+    keys = ("keep_minutes=0.05", "max_minutes=30", "engine=torch")
+    with serving(tmp_path, *keys) as served:
+        first, other = Visitor(chrome, served.url), Visitor(chrome, served.url)
+        tabs = {}
+        for visitor, path, status in ((first, long, "are done"), (other, short, "queue")):
+            chrome.switch_to.new_window("tab")
+            tabs[visitor] = chrome.current_window_handle
+            visitor.visit()
+            visitor.upload(path)
+            visitor.start()
+            visitor.status(status)
+        sent = httpx.post(f"{served.url}gradio_api/upload", files={"files": b"nobody's"})
+        wait_for(lambda: not os.path.exists(sent.json()[0]))  # noqa: PTH110 - younger than both
+        assert other.status("queue")
+        chrome.switch_to.window(tabs[first])
+        first.find("#cancel").click()
+        first.status("Cancelled.")
+        chrome.switch_to.window(tabs[other])
+        other.status("Done.")
+        for tab in tabs.values():
+            chrome.switch_to.window(tab)
+            chrome.close()
+    chrome.switch_to.window(chrome.window_handles[0])
+    errors(chrome), requests(chrome)
+    assert "Traceback" not in served.text
+
+
 def test_sigterm_ends_the_server_as_ctrl_c_does(tmp_path):
     with serving(tmp_path, number=signal.SIGTERM) as served:
         pass

@@ -136,6 +136,32 @@ def grow_old(*folders):
             os.utime(entry, (past, past))
 
 
+def test_a_song_being_separated_and_its_result_are_not_deleted(studio):
+    path = upload(studio)
+
+    def progress(done, total):
+        grow_old(studio.uploads, studio.results)
+        studio.sweep()
+
+    assert studio.find(separate(studio, path, progress=progress), "index.html")
+    grow_old(studio.uploads, studio.results)
+    studio.sweep()
+    assert list(studio.uploads.iterdir()) == list(studio.results.iterdir()) == []
+
+
+def test_a_song_that_waits_is_kept_until_its_visitor_cancels(studio):
+    path = upload(studio)
+    for end in (lambda: separate(studio, path), lambda: studio.cancel("me")):
+        upload(studio)
+        studio.keep("me", path)
+        grow_old(studio.uploads)
+        studio.sweep()
+        assert path.is_file()
+        end()
+        studio.sweep()
+        assert not path.exists()
+
+
 def test_old_files_are_deleted_and_fresh_ones_kept(studio):
     example, path = studio.example(), upload(studio)
     old, fresh = separate(studio, path), separate(studio, path)

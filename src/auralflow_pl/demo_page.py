@@ -92,8 +92,8 @@ def build_blocks(studio: Studio, queue: int) -> gr.Blocks:
         status, result = gr.HTML(elem_id="status"), gr.HTML(elem_id="result")
         model.change(lambda name: gr.update(**target_choice(studio, name)), model, target)
         example.click(lambda: str(studio.example()), None, upload)
-        emptied = start.click(lambda: ("", ""), None, [status, result], queue=False)
-        job = emptied.then(
+        kept = start.click(keeper(studio), upload, [status, result], queue=False)
+        job = kept.then(
             worker(studio),
             [upload, model, target],
             [status, result],
@@ -110,6 +110,17 @@ def target_choice(studio: Studio, model: str) -> dict[str, Any]:
     """The targets of a model, all of them chosen."""
     targets = list(studio.models[model].separator.targets)
     return {"choices": targets, "value": targets}
+
+
+def keeper(studio: Studio) -> Callable[..., tuple[str, str]]:
+    """What happens to a song before it waits; it clears the page."""
+
+    def keep(path: str | None, request: gr.Request) -> tuple[str, str]:
+        if path:
+            studio.keep(str(request.session_hash), Path(path))
+        return "", ""
+
+    return keep
 
 
 def worker(studio: Studio) -> Callable[..., tuple[str, str]]:

@@ -64,6 +64,7 @@ class Studio:
         self.stops: dict[str, threading.Event] = {}
         self.working, self.closed = threading.Lock(), threading.Event()
         self.rendering = threading.Lock()
+        self.spared: dict[str, set[Path]] = {}  # what is in use, by a visitor or the name of a job
         self.sweeper = threading.Thread(target=self.keep_sweeping, daemon=True)
 
     def __enter__(self) -> Studio:
@@ -89,8 +90,13 @@ class Studio:
         for stop in list(self.stops.values()):
             stop.set()
 
+    def keep(self, visitor: str, path: Path) -> None:
+        """Keep a file that waits to be separated, until it is, or its visitor cancels."""
+        self.spared.setdefault(visitor, set()).add(path)
+
     def cancel(self, visitor: str) -> None:
-        """Stop the job of a visitor, if there is one."""
+        """Stop the job of a visitor, if there is one, and let go of what waits."""
+        self.spared.pop(visitor, None)
         if stop := self.stops.get(visitor):
             stop.set()
 
@@ -127,6 +133,8 @@ class Studio:
         stop = self.stops[visitor] = threading.Event()
         token = secrets.token_urlsafe(16)
         folder = self.results / token
+        self.spared[token] = {path, folder}
+        self.spared.get(visitor, set()).discard(path)
         try:
             with self.working:
                 if self.closed.is_set():
@@ -139,6 +147,7 @@ class Studio:
                 raise InputError(str(error).replace(str(path), path.name)) from error
             raise
         finally:
+            del self.spared[token]
             if self.stops.get(visitor) is stop:
                 del self.stops[visitor]
         return token
@@ -210,10 +219,17 @@ class Studio:
         while not self.closed.wait(min(30.0, 30 * self.limits.keep_minutes)):
             self.sweep()
 
+    def in_use(self, entry: Path) -> bool:
+        """Whether a job that waits or runs needs an entry of `uploads` or `results`."""
+        spared = [path for paths in self.spared.copy().values() for path in paths.copy()]
+        return any(path.is_relative_to(entry) for path in spared)
+
     def sweep(self) -> None:
-        """Delete uploads and results that nothing was written to for `keep_minutes`."""
+        """Delete what is not in use and was not written to for `keep_minutes`."""
         oldest = time.time() - 60 * self.limits.keep_minutes
         for entry in (*self.uploads.iterdir(), *self.results.iterdir()):
+            if self.in_use(entry):
+                continue
             with contextlib.suppress(FileNotFoundError):
                 if max(path.stat().st_mtime for path in (entry, *entry.rglob("*"))) >= oldest:
                     continue
