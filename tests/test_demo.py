@@ -1,6 +1,7 @@
 """The demo as a visitor meets it: a real server, a real browser."""
 
 import importlib.util
+import json
 import os
 import signal
 import socket
@@ -8,12 +9,15 @@ import sys
 import tempfile
 import time
 import warnings
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
 from auralflow_pl import cli
+from auralflow_pl.demo import BUNDLED_NAME
 from browser import browser, requests
 from support import ended, forked, untrained
 
@@ -67,39 +71,55 @@ def kept(tmp_path_factory):
     return tmp_path_factory.mktemp("kept")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, kept):
-    """The address of the page; the server ends by Ctrl-C, leaves no file and has asked nobody."""
+@contextmanager
+def serving(kept, *keys, number=signal.SIGINT, **environment):
+    """A server with `url` and, once a signal has ended it, the `text` it printed; leaves no file.
+
+    Args:
+        kept: where it keeps its temporary files.
+        keys: of the command.
+        number: of the signal.
+        environment: that it has.
+    """
     if importlib.util.find_spec("gradio") is None:
         pytest.skip("no Gradio here; pip install 'auralflow-pl[demo]'")
-    ckpt = untrained(tmp_path_factory.mktemp("model") / "two.ckpt", "target=[vocals,drums]")
-    keys = ["port=0", "max_minutes=10", "max_mb=10", f"ckpt={ckpt}", "engine=torch"]
-    proxy = socket.create_server(("127.0.0.1", 0))
-    internet = f"http://127.0.0.1:{proxy.getsockname()[1]}"
-    names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
 
     def work():
         warnings.simplefilter("default")
-        os.environ.update({"no_proxy": "", **dict.fromkeys(names, internet)})
+        os.environ.update(environment)
         tempfile.tempdir = str(kept)
-        sys.argv = ["auralflow", "demo", *keys]
+        sys.argv = ["auralflow", "demo", "port=0", *keys]
         cli.main()
 
     child, read = forked(work)
+    served = SimpleNamespace()
     try:
         first = first_line(read)
         assert first.startswith("http://127.0.0.1:"), first
-        yield first.split()[0]
+        served.url = first.split()[0]
+        yield served
     finally:
-        os.kill(child, signal.SIGINT)
-        code, text = ended(child, read)
-        proxy.setblocking(False)
-        with proxy, pytest.raises(BlockingIOError):
-            proxy.accept()
-    assert code == 0, text
-    assert text.endswith("ended; uploads and stems are deleted\n")
-    assert "Traceback" not in text
+        os.kill(child, number)
+        code, served.text = ended(child, read)
+    assert code == 0, served.text
+    assert "ended; uploads and stems are deleted\n" in served.text
     assert list(kept.glob("auralflow-demo-*")) == []
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, kept):
+    """The address of the page; the server ends by Ctrl-C, leaves no file and has asked nobody."""
+    ckpt = untrained(tmp_path_factory.mktemp("model") / "two.ckpt", "target=[vocals,drums]")
+    keys = ["max_minutes=10", "max_mb=10", f"ckpt={ckpt}", "engine=torch"]
+    proxy = socket.create_server(("127.0.0.1", 0))
+    internet = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+    names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+    with serving(kept, *keys, no_proxy="", **dict.fromkeys(names, internet)) as served:
+        yield served.url
+    proxy.setblocking(False)
+    with proxy, pytest.raises(BlockingIOError):
+        proxy.accept()
+    assert "Traceback" not in served.text
 
 
 def first_line(read):
@@ -238,3 +258,76 @@ def test_a_queue_and_a_cancelled_job(visitor, chrome, kept, tmp_path):
     chrome.close()
     chrome.switch_to.window(first)
     assert not any((kept / path).exists() for path in kept.glob("*/results/*/stems/.partial-*"))
+
+
+def asked_for(url, path):
+    """What the server answers to a request to separate a file that is already there."""
+    import httpx
+
+    parts = httpx.get(f"{url}config").json()["dependencies"]
+    number = next(part["id"] for part in parts if len(part["inputs"]) == 3)
+    song = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+    asked = {"data": [song, BUNDLED_NAME, ["vocals"]], "fn_index": number, "session_hash": "me"}
+    answer = httpx.post(f"{url}gradio_api/queue/join", json=asked)
+    if answer.status_code != 200:
+        return answer.text
+    address = f"{url}gradio_api/queue/data?session_hash=me"
+    with httpx.stream("GET", address, timeout=60) as stream:
+        said = (json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: "))
+        return next(line for line in said if line["msg"] == "process_completed")
+
+
+def test_only_uploads_are_read_no_other_files_of_the_server_and_no_addresses(tmp_path, caplog):
+    import httpx
+
+    caplog.set_level("WARNING", "httpx")
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    foreign = song(tmp_path / "foreign.wav", 1)
+    with serving(kept) as served:
+        others = (foreign, tmp_path / "missing.wav", "http://192.0.2.1/song.wav")
+        answers = {str(asked_for(served.url, path)) for path in others}
+        assert list(kept.rglob("foreign*")) == list(kept.glob("*/results/*")) == []
+        files = {"files": ("song.wav", foreign.read_bytes())}
+        uploaded = httpx.post(f"{served.url}gradio_api/upload", files=files).json()[0]
+        assert "Done." in str(asked_for(served.url, uploaded))
+    assert answers == {'{"detail":"a file that was not uploaded; upload it first"}'}
+    assert "Traceback" not in served.text
+
+
+def test_a_song_that_waits_is_not_deleted_however_long_that_takes(chrome, tmp_path, caplog):
+    import httpx
+
+    caplog.set_level("WARNING", "httpx")
+    long, short = song(tmp_path / "long.wav", 1700), song(tmp_path / "short.wav", 1)
+    keys = ("keep_minutes=0.05", "max_minutes=30", "engine=torch")
+    with serving(tmp_path, *keys) as served:
+        first, other = Visitor(chrome, served.url), Visitor(chrome, served.url)
+        tabs = {}
+        for visitor, path, status in ((first, long, "are done"), (other, short, "queue")):
+            chrome.switch_to.new_window("tab")
+            tabs[visitor] = chrome.current_window_handle
+            visitor.visit()
+            visitor.upload(path)
+            visitor.start()
+            visitor.status(status)
+        sent = httpx.post(f"{served.url}gradio_api/upload", files={"files": b"nobody's"})
+        wait_for(lambda: not os.path.exists(sent.json()[0]))  # noqa: PTH110 - younger than both
+        assert other.status("queue")
+        chrome.switch_to.window(tabs[first])
+        first.find("#cancel").click()
+        first.status("Cancelled.")
+        chrome.switch_to.window(tabs[other])
+        other.status("Done.")
+        for tab in tabs.values():
+            chrome.switch_to.window(tab)
+            chrome.close()
+    chrome.switch_to.window(chrome.window_handles[0])
+    errors(chrome), requests(chrome)
+    assert "Traceback" not in served.text
+
+
+def test_sigterm_ends_the_server_as_ctrl_c_does(tmp_path):
+    with serving(tmp_path, number=signal.SIGTERM) as served:
+        pass
+    assert "error" not in served.text

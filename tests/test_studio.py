@@ -1,7 +1,10 @@
 """What the demo does with files: limits, secrets, and forgetting."""
 
 import os
+import shutil
+import socket
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ import torch
 
 from auralflow_pl.audio.reading import read_audio
 from auralflow_pl.config import DemoKeys, validated
-from auralflow_pl.demo import BUNDLED_NAME, named_models
+from auralflow_pl.demo import BUNDLED_NAME, address, listening, named_models
 from auralflow_pl.errors import Cancelled, InputError
 from auralflow_pl.separate import persevere
 from auralflow_pl.studio import Limits, Studio
@@ -26,8 +29,8 @@ def models(tmp_path_factory):
     ckpt = untrained(tmp_path_factory.mktemp("model") / "two.ckpt", "target=[vocals,drums]")
     config = validated(composed("demo", f"ckpt={ckpt}", "engine=torch"), DemoKeys)
     found = named_models(config, CPU)
-    assert list(found) == [BUNDLED_NAME, str(ckpt)]
-    return {"two": found[str(ckpt)]}
+    assert list(found) == [BUNDLED_NAME, "two.ckpt"]
+    return {"two": found["two.ckpt"]}
 
 
 @pytest.fixture
@@ -107,15 +110,64 @@ def test_only_files_of_a_result_can_be_fetched(studio):
     assert [studio.find(t, "token/song.wav") for t in ("..", "../uploads", ".", "")] == [None] * 4
 
 
+def test_files_that_nobody_uploaded_are_refused_whether_they_exist_or_not(studio, tmp_path):
+    foreign = tmp_path / "song.wav"
+    upload(studio).rename(foreign)
+    link = studio.uploads / "song.wav"
+    link.symlink_to(foreign)
+    around = studio.uploads / ".." / "song.wav"
+    for path in (foreign, tmp_path / "no" / "song.wav", around, link, Path("song.wav\0")):
+        with pytest.raises(InputError, match=r"^song\.wav.*: was not uploaded; drop the file"):
+            separate(studio, path)
+    assert list(studio.results.iterdir()) == []
+
+
+def test_results_do_not_say_where_files_are_on_the_server(studio):
+    folder = studio.results / separate(studio, upload(studio))
+    assert [path.suffix for path in (folder / "stems").iterdir()] == [".wav"] * 3
+    assert str(studio.uploads) not in (folder / "index.html").read_text()
+
+
+def grow_old(*folders):
+    """Let all that is in folders be older than anything is kept."""
+    past = time.time() - 11 * 60
+    for folder in folders:
+        for entry in (folder, *folder.rglob("*")):
+            os.utime(entry, (past, past))
+
+
+def test_a_song_being_separated_and_its_result_are_not_deleted(studio):
+    path = upload(studio)
+
+    def progress(done, total):
+        grow_old(studio.uploads, studio.results)
+        studio.sweep()
+
+    assert studio.find(separate(studio, path, progress=progress), "index.html")
+    grow_old(studio.uploads, studio.results)
+    studio.sweep()
+    assert list(studio.uploads.iterdir()) == list(studio.results.iterdir()) == []
+
+
+def test_a_song_that_waits_is_kept_until_its_visitor_cancels(studio):
+    path = upload(studio)
+    for end in (lambda: separate(studio, path), lambda: studio.cancel("me")):
+        upload(studio)
+        studio.keep("me", path)
+        grow_old(studio.uploads)
+        studio.sweep()
+        assert path.is_file()
+        end()
+        studio.sweep()
+        assert not path.exists()
+
+
 def test_old_files_are_deleted_and_fresh_ones_kept(studio):
     example, path = studio.example(), upload(studio)
     old, fresh = separate(studio, path), separate(studio, path)
     left = studio.uploads / "file"
     left.touch()
-    past = time.time() - 11 * 60
-    for folder in (studio.results / old, path.parent, left):
-        for entry in (folder, *folder.rglob("*")):
-            os.utime(entry, (past, past))
+    grow_old(studio.results / old, path.parent, left)
     studio.sweep()
     assert [entry.name for entry in studio.results.iterdir()] == [fresh]
     assert list(studio.uploads.iterdir()) == []
@@ -130,12 +182,40 @@ def test_a_closed_studio_begins_nothing(models, tmp_path):
     assert list(studio.results.iterdir()) == []
 
 
+def test_models_are_shown_by_names_without_folders_of_the_server(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AURALFLOW_CACHE", str(tmp_path / "cache"))
+    ckpt = untrained(tmp_path / "two.ckpt")
+    assert command("publish", f"ckpt={ckpt}", "name=my-one", "licence=MIT").code == 0
+    (tmp_path / "more").mkdir()
+    shutil.copy(ckpt, tmp_path / "more" / "two.ckpt")
+    given = f"ckpt=[pretrained:my-one,{ckpt},{tmp_path}/more]"
+    keys = composed("demo", given, f"registries={tmp_path}/published", "engine=torch")
+    found = named_models(validated(keys, DemoKeys), CPU)
+    assert list(found) == [BUNDLED_NAME, "my-one", "two.ckpt", "two.ckpt (2)"]
+    assert found["my-one"].path.startswith(str(tmp_path / "cache"))
+    assert found["two.ckpt (2)"].path == f"{tmp_path}/more/two.ckpt"
+
+
+def test_the_server_listens_at_addresses_of_ipv6():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with listening("::1", 0) as listener:
+        port = listener.getsockname()[1]
+        assert address(listener) == f"http://[::1]:{port}/"
+        socket.create_connection(("::1", port)).close()
+
+
 @pytest.mark.parametrize(
     "key, message",
     [
         ("port=1e9", "port"),
         ("port=99999", "host=127.0.0.1 port=99999: cannot listen there"),
         ("host=192.0.2.1", "cannot listen there"),
+        ("host='2001:db8::1'", "host=2001:db8::1 port=0: cannot listen there"),
+        ("ckpt=[]", "ckpt: an empty list; expected checkpoints"),
         ("max_minutes=0", "max_minutes=0.0: expected more than 0"),
         ("qeue=3", "qeue: no such key, did you mean 'queue'?"),
         ("ckpt=missing.ckpt", "missing.ckpt"),

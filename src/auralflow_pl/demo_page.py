@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import json
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, JSONResponse
 
 from auralflow_pl.errors import Cancelled, InputError
 from auralflow_pl.studio import Studio
@@ -91,8 +92,8 @@ def build_blocks(studio: Studio, queue: int) -> gr.Blocks:
         status, result = gr.HTML(elem_id="status"), gr.HTML(elem_id="result")
         model.change(lambda name: gr.update(**target_choice(studio, name)), model, target)
         example.click(lambda: str(studio.example()), None, upload)
-        emptied = start.click(lambda: ("", ""), None, [status, result], queue=False)
-        job = emptied.then(
+        kept = start.click(keeper(studio), upload, [status, result], queue=False)
+        job = kept.then(
             worker(studio),
             [upload, model, target],
             [status, result],
@@ -101,6 +102,7 @@ def build_blocks(studio: Studio, queue: int) -> gr.Blocks:
         )
         cancel.click(canceller(studio), None, status, cancels=[job], queue=False)
         blocks.unload(leaver(studio))
+    blocks.has_launched = True  # else Gradio takes files that nobody uploaded
     return blocks.queue(max_size=queue)
 
 
@@ -108,6 +110,17 @@ def target_choice(studio: Studio, model: str) -> dict[str, Any]:
     """The targets of a model, all of them chosen."""
     targets = list(studio.models[model].separator.targets)
     return {"choices": targets, "value": targets}
+
+
+def keeper(studio: Studio) -> Callable[..., tuple[str, str]]:
+    """What happens to a song before it waits; it clears the page."""
+
+    def keep(path: str | None, request: gr.Request) -> tuple[str, str]:
+        if path:
+            studio.keep(str(request.session_hash), Path(path))
+        return "", ""
+
+    return keep
 
 
 def worker(studio: Studio) -> Callable[..., tuple[str, str]]:
@@ -163,13 +176,31 @@ def message(text: str, kind: str = "note") -> str:
     return f'<p class="{kind}" role="status">{html.escape(text)}</p>'
 
 
+async def names_foreign_file(request: Request, studio: Studio) -> bool:
+    """Whether somebody asks for what was not uploaded, which Gradio would copy, or fetch."""
+    form = request.headers.get("content-type", "").startswith("multipart/")
+    if request.method != "POST" or form:
+        return False
+    paths: list[Any] = []
+    try:
+        body = await request.body()
+        json.loads(body, object_hook=lambda part: paths.append(part.get("path")))
+    except (ValueError, RecursionError):  # Gradio tells what is wrong
+        return False
+    return not all(studio.is_upload(Path(path)) for path in paths if isinstance(path, str))
+
+
 def build_app(studio: Studio, queue: int) -> FastAPI:
     """Page and results."""
     app = FastAPI(openapi_url=None)
 
     @app.middleware("http")
     async def guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await answer(request)
+        if await names_foreign_file(request, studio):
+            detail = "a file that was not uploaded; upload it first"
+            response: Response = JSONResponse({"detail": detail}, 400)
+        else:
+            response = await answer(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
         return response
 

@@ -58,11 +58,13 @@ class Studio:
         run: Run,
     ) -> None:
         self.models, self.device, self.limits, self.run = models, device, limits, run
+        folder = folder.resolve()
         self.uploads, self.results = folder / "uploads", folder / "results"
         self.examples = folder / "examples"
         self.stops: dict[str, threading.Event] = {}
         self.working, self.closed = threading.Lock(), threading.Event()
         self.rendering = threading.Lock()
+        self.spared: dict[str, set[Path]] = {}  # what is in use, by a visitor or the name of a job
         self.sweeper = threading.Thread(target=self.keep_sweeping, daemon=True)
 
     def __enter__(self) -> Studio:
@@ -88,8 +90,13 @@ class Studio:
         for stop in list(self.stops.values()):
             stop.set()
 
+    def keep(self, visitor: str, path: Path) -> None:
+        """Keep a file that waits to be separated, until it is, or its visitor cancels."""
+        self.spared.setdefault(visitor, set()).add(path)
+
     def cancel(self, visitor: str) -> None:
-        """Stop the job of a visitor, if there is one."""
+        """Stop the job of a visitor, if there is one, and let go of what waits."""
+        self.spared.pop(visitor, None)
         if stop := self.stops.get(visitor):
             stop.set()
 
@@ -109,7 +116,7 @@ class Studio:
 
         Args:
             visitor: by whom `cancel` knows the job.
-            path: of the file.
+            path: of the file, in `uploads`.
             model: one of the names.
             targets: of the model.
             progress: is told seconds, see `StemJob.run`.
@@ -118,14 +125,16 @@ class Studio:
             the name of the folder in `results` that holds `index.html`; nobody can guess it.
 
         Raises:
-            InputError: the file is gone, cannot be read or is too long, or no target is chosen.
+            InputError: the file is no upload or gone, cannot be read or is too long, or no target
+                is chosen.
             Cancelled: by the visitor, or because the studio closes.
         """
-        if not path.is_file():
-            raise InputError(f"{path.name}: is no longer kept; drop it once more")
+        self.check_upload(path)
         stop = self.stops[visitor] = threading.Event()
         token = secrets.token_urlsafe(16)
         folder = self.results / token
+        self.spared[token] = {path, folder}
+        self.spared.get(visitor, set()).discard(path)
         try:
             with self.working:
                 if self.closed.is_set():
@@ -138,9 +147,24 @@ class Studio:
                 raise InputError(str(error).replace(str(path), path.name)) from error
             raise
         finally:
+            del self.spared[token]
             if self.stops.get(visitor) is stop:
                 del self.stops[visitor]
         return token
+
+    def check_upload(self, path: Path) -> None:
+        """Raise InputError for a file that was not uploaded, or is no longer there."""
+        if not self.is_upload(path):  # nothing is said of other files, not even whether they exist
+            raise InputError(f"{path.name}: was not uploaded; drop the file, or take the example")
+        if not path.is_file():
+            raise InputError(f"{path.name}: is no longer kept; drop it once more")
+
+    def is_upload(self, path: Path) -> bool:
+        """Whether a path, links followed, lies where visitors leave files."""
+        try:
+            return path.resolve().is_relative_to(self.uploads)
+        except (OSError, ValueError, RuntimeError):  # no name of a file, or links that go round
+            return False
 
     def make(
         self, folder: Path, path: Path, model: str, targets: Sequence[str], progress: Progress
@@ -154,7 +178,9 @@ class Studio:
         with open_source(path) as source:
             if source.frames is not None:
                 self.check_length(source.frames / source.sample_rate)
-        self.run(job, Job(path, "stems"), progress)
+        work = Job(path, "stems")
+        self.run(job, work, progress)
+        job.report(work).unlink()  # it says where song and model are on the server
         sounds = [prepare_sound("mixture", path, folder / "mixture.flac")]
         for number, name in enumerate([*job.targets, RESIDUAL]):
             progress(sounds[0].seconds, sounds[0].seconds)
@@ -193,10 +219,17 @@ class Studio:
         while not self.closed.wait(min(30.0, 30 * self.limits.keep_minutes)):
             self.sweep()
 
+    def in_use(self, entry: Path) -> bool:
+        """Whether a job that waits or runs needs an entry of `uploads` or `results`."""
+        spared = [path for paths in self.spared.copy().values() for path in paths.copy()]
+        return any(path.is_relative_to(entry) for path in spared)
+
     def sweep(self) -> None:
-        """Delete uploads and results that nothing was written to for `keep_minutes`."""
+        """Delete what is not in use and was not written to for `keep_minutes`."""
         oldest = time.time() - 60 * self.limits.keep_minutes
         for entry in (*self.uploads.iterdir(), *self.results.iterdir()):
+            if self.in_use(entry):
+                continue
             with contextlib.suppress(FileNotFoundError):
                 if max(path.stat().st_mtime for path in (entry, *entry.rglob("*"))) >= oldest:
                     continue
