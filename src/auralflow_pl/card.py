@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 
 from auralflow_pl import __version__
+from auralflow_pl.errors import printable
 
 DEFINITIONS = {  # of the columns of eval.csv
     "si_sdr": "scale-invariant signal-to-distortion ratio of the estimate against the target over "
@@ -19,6 +21,7 @@ DEFINITIONS = {  # of the columns of eval.csv
     "si_sdr_mixture": "the same of the unprocessed mixture: the floor",
     "si_sdr_oracle": "the same of the ideal ratio mask with this STFT: the ceiling",
 }
+LONGEST_TEXT = 300  # characters
 OPTIONS = ("model", "stft", "audio", "loss", "loss_weights", "optimizer", "scheduler", "augment")
 
 
@@ -69,7 +72,8 @@ def training_facts(description: Mapping[str, Any]) -> str:
     config, step = description["config"], description["step"]
     data, trainer = config["data"], config.get("trainer") or {}
     lines = [
-        f"data set: {data.get('name') or 'not known'}, stems {', '.join(data['stems'])}"
+        f"data set: {inline(data.get('name') or 'not known')}, "
+        f"stems {', '.join(map(inline, data['stems']))}"
         + (f", at most {data['max_tracks']} tracks" if data.get("max_tracks") else ""),
         f"{step} optimizer steps" + (", weights averaged over them" * description["averaged"]),
     ]
@@ -82,8 +86,14 @@ def training_facts(description: Mapping[str, Any]) -> str:
     for key in ("seed", "precision"):
         if config.get(key) is not None:
             value = config[key]
-            lines.append(f"{key}: {value.get('precision') if isinstance(value, dict) else value}")
+            value = value.get("precision") if isinstance(value, dict) else value
+            lines.append(f"{key}: {inline(value)}")
     return "\n".join(f"- {line}" for line in lines)
+
+
+def inline(value: Any) -> str:
+    """A text of others as it is, short and on one line, without a meaning in Markdown."""
+    return re.sub(r"[\\`*_\[\]<>&|~]", r"\\\g<0>", printable(str(value))[:LONGEST_TEXT])
 
 
 def hours_heard(config: Mapping[str, Any], step: int) -> float | None:
