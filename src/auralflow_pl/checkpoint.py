@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from auralflow_pl.arguments import check_arguments
 from auralflow_pl.data.tracks import TrackSource, resolve_targets
 from auralflow_pl.engine import Plan, start
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, printable
 from auralflow_pl.model_file import load_checkpoint
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.models.onnx import OnnxNetwork
@@ -24,6 +24,7 @@ from auralflow_pl.pretrained import chosen
 from auralflow_pl.separation import Separator
 from auralflow_pl.sharing import Checkpoint
 from auralflow_pl.signal.stft import STFT
+from auralflow_pl.strict_yaml import plainly
 
 BUNDLED = Path(__file__).parent / "bundled" / "vocals"  # the model that ships with the package
 SAFE_NAME = re.compile(r"[^\W_][\w \-]{0,99}")  # of targets, which become file names
@@ -76,7 +77,7 @@ def load_separator(
             network = start(plan, engine)
         separator = assemble(config, network, targets, **settings)
     except InputError as error:
-        raise InputError(f"ckpt={path}: {error}") from error
+        raise InputError(f"ckpt={path}: {printable(str(error))}") from error
     except (KeyError, TypeError, RuntimeError, AttributeError) as error:
         cause = " ".join(str(error).split())[:200]
         raise InputError(f"ckpt={path}: configuration and weights do not fit: {cause}") from error
@@ -117,8 +118,12 @@ def plan_network(
         shapes = [tuple(part[name].shape) if name in part else None for part in (expected, weights)]
         if shapes[0] != shapes[1]:
             raise InputError(
-                f"configuration and weights do not fit: {name} is {shapes[1]}, expected {shapes[0]}"
+                f"configuration and weights do not fit: {plainly(name)} is {shapes[1]}, expected "
+                f"{shapes[0]}"
             )
+    parameters = {name for name, _ in outline.named_parameters(remove_duplicate=False)}
+    for name, value in weights.items():
+        check_values(name, value, expected[name].dtype, name in parameters)
 
     def build() -> MaskEstimator:
         network = build_network(model, targets, trust)
@@ -126,6 +131,25 @@ def plan_network(
         return network.eval()
 
     return Plan(model, weights, outline, targets, channels, freq, build)
+
+
+def check_values(name: str, value: Tensor, expected: torch.dtype, learned: bool) -> None:
+    """Raise InputError unless a tensor holds all that it claims, in numbers of the expected kind.
+
+    What is not learned, as a mask in a network of others, may be infinite, but is always a number.
+    """
+    if value.untyped_storage().nbytes() < value.nbytes:
+        raise InputError(f"{name} holds less than its shape {tuple(value.shape)}; copy it again")
+    kinds = [(kind.is_floating_point, kind.is_complex) for kind in (value.dtype, expected)]
+    if kinds[0] != kinds[1]:
+        found, wanted = (str(kind).removeprefix("torch.") for kind in (value.dtype, expected))
+        raise InputError(f"{name} holds {found}, expected {wanted}; train or export it again")
+    if value.is_floating_point():
+        total = value.sum(dtype=torch.float64)
+        if total.isnan() or (learned and total.isinf()):
+            raise InputError(
+                f"{name} has NaN or infinite values: the training failed; use another checkpoint"
+            )
 
 
 def build_separator(
