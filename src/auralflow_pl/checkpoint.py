@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from auralflow_pl.arguments import check_arguments
 from auralflow_pl.data.tracks import TrackSource, resolve_targets
 from auralflow_pl.engine import Plan, start
 from auralflow_pl.errors import InputError, printable
-from auralflow_pl.model_file import load_checkpoint
+from auralflow_pl.model_file import check_values, load_checkpoint
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.models.onnx import OnnxNetwork
 from auralflow_pl.pretrained import chosen
@@ -131,25 +131,6 @@ def plan_network(
         return network.eval()
 
     return Plan(model, weights, outline, targets, channels, freq, build)
-
-
-def check_values(name: str, value: Tensor, expected: torch.dtype, learned: bool) -> None:
-    """Raise InputError unless a tensor holds all that it claims, in numbers of the expected kind.
-
-    What is not learned, as a mask in a network of others, may be infinite, but is always a number.
-    """
-    if value.untyped_storage().nbytes() < value.nbytes:
-        raise InputError(f"{name} holds less than its shape {tuple(value.shape)}; copy it again")
-    kinds = [(kind.is_floating_point, kind.is_complex) for kind in (value.dtype, expected)]
-    if kinds[0] != kinds[1]:
-        found, wanted = (str(kind).removeprefix("torch.") for kind in (value.dtype, expected))
-        raise InputError(f"{name} holds {found}, expected {wanted}; train or export it again")
-    if value.is_floating_point():
-        total = value.sum(dtype=torch.float64)
-        if total.isnan() or (learned and total.isinf()):
-            raise InputError(
-                f"{name} has NaN or infinite values: the training failed; use another checkpoint"
-            )
 
 
 def build_separator(

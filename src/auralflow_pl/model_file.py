@@ -82,3 +82,22 @@ def network_weights(state: Mapping[Any, Any]) -> dict[str, Tensor]:
                 raise InputError(f"state_dict: {plainly(name)} is no tensor; train it again")
             weights[name.removeprefix(WEIGHTS)] = value
     return weights
+
+
+def check_values(name: str, value: Tensor, expected: torch.dtype, learned: bool) -> None:
+    """Raise InputError unless a tensor holds all that it claims, in numbers of the expected kind.
+
+    What is not learned, as a mask in a network of others, may be infinite, but is always a number.
+    """
+    if value.untyped_storage().nbytes() < value.nbytes:
+        raise InputError(f"{name} holds less than its shape {tuple(value.shape)}; copy it again")
+    kinds = [(kind.is_floating_point, kind.is_complex) for kind in (value.dtype, expected)]
+    if kinds[0] != kinds[1]:
+        found, wanted = (str(kind).removeprefix("torch.") for kind in (value.dtype, expected))
+        raise InputError(f"{name} holds {found}, expected {wanted}; train or export it again")
+    if value.is_floating_point():
+        total = value.sum(dtype=torch.float64)
+        if total.isnan() or (learned and total.isinf()):
+            raise InputError(
+                f"{name} has NaN or infinite values: the training failed; use another checkpoint"
+            )
