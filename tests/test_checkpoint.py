@@ -116,6 +116,20 @@ def altered(ckpt, path, change):
             "not a name for a file",
         ),
         (lambda c: c["state_dict"].clear(), "do not fit"),
+        (lambda c: c["state_dict"].update({5: torch.zeros(1)}), "state_dict: 5 is no name"),
+        (
+            lambda c: c["state_dict"].update({"separator.network.x": "y"}),
+            "separator.network.x is no tensor",
+        ),
+        (lambda c: c["auralflow_pl"].pop("config"), "holds no configuration"),
+        (lambda c: c["auralflow_pl"].update(config=[1]), "holds no configuration"),
+        (lambda c: c["auralflow_pl"]["config"].pop("data"), "data is missing"),
+        (lambda c: c["auralflow_pl"]["config"].update({(1, 2): 3}), "expected names as keys"),
+        (lambda c: c["auralflow_pl"]["config"].update(seed=torch.zeros(1)), "expected plain"),
+        (lambda c: c["auralflow_pl"]["config"].update(seed=10**500), "huge number"),
+        (lambda c: c["auralflow_pl"].update(format="9\n" * 500), "this version reads format 1"),
+        (lambda c: c.update(global_step="x"), "step=x: expected"),
+        (lambda c: c.update(global_step=True), "step=True: expected"),
     ],
 )
 def test_contents_that_do_not_fit(ckpt, tmp_path, change, message):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import struct
 import zipfile
 
@@ -12,9 +13,9 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from safetensors.torch import save
+from safetensors.torch import load, save
 
-from auralflow_pl.checkpoint import load_separator
+from auralflow_pl.checkpoint import build_network, load_separator
 from auralflow_pl.errors import InputError
 from auralflow_pl.export import load_model
 from auralflow_pl.models.onnx import export_onnx
@@ -121,11 +122,60 @@ CONFIGURATIONS = {
 }
 
 
-@pytest.mark.parametrize("name", CONFIGURATIONS)
+FACTS = {  # of the training, which a card tells
+    "trainer is a list": (("config", "trainer"), [1], "trainer=a list: expected keys and values"),
+    "trainer is a text": (("config", "trainer"), "x", "trainer=x: expected keys and values"),
+    "batch as text": (("config", "data", "batch_size"), "x", "data.batch_size=x: expected a whole"),
+    "negative batch": (("config", "data", "batch_size"), -1, "data.batch_size=-1: expected a"),
+    "huge batch": (("config", "data", "batch_size"), 10**400, "huge number"),
+    "accumulation": (("config", "trainer", "accumulate_grad_batches"), "x", "batches=x: expected"),
+    "chunks as list": (("config", "chunk_seconds"), [1], "chunk_seconds=a list: expected"),
+    "chunks as text": (("config", "chunk_seconds"), "x", "chunk_seconds=x: expected"),
+    "endless chunks": (("config", "chunk_seconds"), float("inf"), "chunk_seconds=inf: expected"),
+    "stem that is a number": (("config", "data", "stems"), ["vocals", 5], "stem 5: expected names"),
+    "roots": (("config", "data", "roots"), 5, "data.roots=5: expected a list of names"),
+    "name": (("config", "data", "name"), {"a": 1}, "data.name=a mapping: expected a name"),
+    "data": (("config", "data"), ["vocals"], "data=a list: expected keys and values"),
+    "tracks": (("config", "data", "max_tracks"), [], "data.max_tracks=a list: expected a whole"),
+    "step of minus five": (("step",), -5, "step=-5: expected"),
+    "huge step": (("step",), 10**400, "step=a huge number: expected"),
+    "huge number anywhere": (("config", "seed"), 10**4000, "huge number"),
+    "deep": (("config", "loss"), json.loads("[" * 99 + "]" * 99), "nested"),
+    "reference": (("config", "model", "normalize_input"), "${", "holds .{"),
+}
+BROKEN = {**CONFIGURATIONS, **{f"fact: {name}": case for name, case in FACTS.items()}}
+
+
+@pytest.mark.parametrize("name", BROKEN)
 def test_configurations(folder, name):
-    keys, value, message = CONFIGURATIONS[name]
+    keys, value, message = BROKEN[name]
     edited(folder, *keys, value=value)
     load_refused(folder, message)
+
+
+def test_messages_have_one_line_whatever_the_names_are(folder):
+    edited(folder, "config", "target", value=["vocals\n"])
+    load_refused(folder, "no such stem")
+    edited(folder, "config", "target", value="x" * 10**5)
+    load_refused(folder, "no such stem")
+    edited(folder, "config", "target", value="vocals")
+    edited(folder, "config", "data", "groups", value={"a\n\x1b[31m": ["b\n"]})
+    load_refused(folder, "is no stem")
+    edited(folder, "config", "data", "groups", value={"a\n\ud800": []})
+    load_refused(folder, "expected different stems")
+
+
+def test_the_card_shows_texts_of_others_as_they_are(folder):
+    name = "x\n# fake heading\n\x1b[31m \ud800 [here](x) `b` <i>"
+    edited(folder, "config", "data", "name", value=name)
+    edited(folder, "config", "data", "stems", value=["vocals", "a\n# fake"])
+    edited(folder, "config", "precision", value={"precision": "16\n# fake"})
+    edited(folder, "config", "seed", value="0\n# fake")
+    model = load_model(folder, [], None)
+    assert model.card.replace("\n", "").isprintable()
+    assert not any(line.startswith("# fake") for line in model.card.splitlines())
+    assert "\\[here\\](x) \\`b\\` \\<i\\>" in model.card
+    assert model.description["config"]["data"]["name"].isprintable()
 
 
 @pytest.mark.parametrize("name", ["../../x", "..", "a/b", "-rf", "", "x" * 200, "a\nb", "a\0b"])
@@ -180,6 +230,46 @@ def test_what_is_no_regular_file(folder):
     (folder / "model.safetensors").unlink()
     os.mkfifo(folder / "model.safetensors")
     load_refused(folder, "no such file")
+
+
+def test_pipes_and_devices_are_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for suffix in ("ckpt", "zip", "onnx", "safetensors"):
+        for target in (tmp_path / "pipe", "/dev/zero"):
+            path = tmp_path / f"evil.{suffix}"
+            path.symlink_to(target)
+            load_refused(path, "no regular file")
+            path.unlink()
+    load_refused(tmp_path / "pipe", "no regular file")
+
+
+def with_weight(folder, change):
+    """Change the first convolution of a folder, whose digest is right."""
+    path = folder / "model.safetensors"
+    weights = load(path.read_bytes())
+    name = next(name for name in weights if name.endswith("conv.weight"))
+    weights[name] = change(weights[name])
+    path.write_bytes(save(weights))
+    edited(folder, "sha256", value=hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda w: w * float("nan"), "conv.weight has NaN or infinite values"),
+        (lambda w: w.index_fill(0, torch.tensor(0), float("-inf")), "has NaN or infinite values"),
+        (lambda w: w.to(torch.complex64), "conv.weight holds complex64, expected float32"),
+        (lambda w: w.to(torch.int32), "conv.weight holds int32, expected float32"),
+    ],
+)
+def test_weights_that_are_no_finite_numbers(folder, change, message):
+    with_weight(folder, change)
+    load_refused(folder, message)
+
+
+def test_weights_of_fewer_bits_are_fine(folder):
+    with_weight(folder, lambda weight: weight.to(torch.bfloat16))
+    load_separator(folder)
 
 
 def archive(path, entries, compression=zipfile.ZIP_STORED):
@@ -238,6 +328,42 @@ def test_a_checkpoint_whose_tensors_claim_terabytes(ckpt, tmp_path):
     load_refused(tmp_path / "evil.ckpt", "do not fit")
 
 
+def test_a_checkpoint_whose_configuration_and_tensors_claim_terabytes(ckpt, tmp_path):
+    content = torch.load(ckpt, weights_only=True)
+    content["auralflow_pl"]["config"]["model"]["width"] = 2**14
+    network = outline(content["auralflow_pl"]["config"])
+    content["state_dict"] = {
+        f"separator.network.{name}": torch.zeros((), dtype=value.dtype).expand(value.shape)
+        for name, value in network.state_dict().items()
+    }
+    torch.save(content, tmp_path / "evil.ckpt")
+    load_refused(tmp_path / "evil.ckpt", "holds less than")
+
+
+def outline(config):
+    with torch.device("meta"):
+        return build_network(config["model"], 1)
+
+
+def test_a_checkpoint_with_endless_references(ckpt, tmp_path):
+    content = torch.load(ckpt, weights_only=True)
+    node = ["x"]
+    for _ in range(30):
+        node = [node, node]
+    content["auralflow_pl"]["config"]["loss"] = node
+    torch.save(content, tmp_path / "evil.ckpt")
+    load_refused(tmp_path / "evil.ckpt", "more than")
+
+
+def test_pickles_that_are_cut_or_confused(ckpt, tmp_path):
+    with zipfile.ZipFile(ckpt) as source:
+        entries = {name: source.read(name) for name in source.namelist()}
+    pickled = next(name for name in entries if name.endswith("data.pkl"))
+    for content in (b"\x80\x02.", b"\x80\x02a.", b"\x80\x02h\x05.", b"\x80\x02K\x01K\x02\x86s."):
+        entries[pickled] = content
+        load_refused(archive(tmp_path / "evil.ckpt", entries), "damaged|not loaded|another project")
+
+
 def test_a_checkpoint_that_is_a_zip_bomb(ckpt, tmp_path):
     with zipfile.ZipFile(ckpt) as source:
         entries = {name: source.read(name) for name in source.namelist()}
@@ -252,7 +378,7 @@ def test_a_checkpoint_that_holds_itself(ckpt, tmp_path):
     config = content["auralflow_pl"]["config"]
     config["model"]["bottleneck"] = config
     torch.save(content, tmp_path / "evil.ckpt")
-    load_refused(tmp_path / "evil.ckpt", "not of auralflow_pl")
+    load_refused(tmp_path / "evil.ckpt", "nested")
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model.ckpt", "model.zip"])
@@ -320,6 +446,11 @@ def second_input(model):
     model.graph.input.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, [1]))
 
 
+def not_a_number(model):
+    tensor = next(t for t in model.graph.initializer if t.data_type == TensorProto.FLOAT)
+    tensor.raw_data = np.full(len(tensor.raw_data) // 4, np.nan, np.float32).tobytes()
+
+
 def no_metadata(model):
     del model.metadata_props[:]
 
@@ -344,6 +475,7 @@ GRAPHS = {
     "allocates terabytes": (allocation, "ONNX Runtime"),
     "another shape": (other_shape, "ONNX Runtime|masks"),
     "values that are no masks": (other_values, "ONNX Runtime|no masks"),
+    "weights that are no numbers": (not_a_number, "no masks"),
     "second input": (second_input, "one input"),
     "no metadata": (no_metadata, "metadata"),
     "target is a path": (
@@ -386,7 +518,27 @@ def test_commands_give_one_line(command, folder, songs):
     for name, *arguments in (
         ("separate", f"input={source}", f"output={folder.parent / 'out'}"),
         ("evaluate", "data=stem_folder", f"data.root={songs}"),
-        ("export", "format=onnx"),
     ):
         assert "not of auralflow_pl" in command(name, f"ckpt={folder}", *arguments).error
     assert sorted(folder.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_export_and_publish_give_one_line(command, folder, name):
+    keys, value, message = BROKEN[name]
+    edited(folder, *keys, value=value)
+    before = sorted(folder.parent.rglob("*"))
+    for done in (
+        command("export", f"ckpt={folder}", "format=onnx"),
+        command("publish", f"ckpt={folder}", "name=x", "licence=CC0", f"output={folder.parent}"),
+    ):
+        assert re.search(message, done.error)
+    assert sorted(folder.parent.rglob("*")) == before
+
+
+def test_a_model_with_texts_of_others_can_be_published(command, folder):
+    edited(folder, "config", "data", "name", value="x\n# fake heading\n\x1b[31m \ud800")
+    output = folder.parent / "out"
+    done = command("publish", f"ckpt={folder}", "name=x", "licence=CC0", f"output={output}")
+    assert done.code == 0, done.err
+    assert (output / "x.yaml").read_text(encoding="utf-8").replace("\n", "").isprintable()

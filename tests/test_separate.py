@@ -278,6 +278,16 @@ def test_several_checkpoints_give_all_stems(separate, ckpt, tmp_path):
     assert "several separate vocals" in done.error
 
 
+def test_a_target_that_is_called_residual_is_not_lost(separate, tmp_path):
+    groups = ["data.groups={residual:[vocals]}", "target=residual"]
+    model = untrained(tmp_path / "model.ckpt", *groups)
+    source = write(tmp_path / "a.wav", seconds=1)
+    done = separate(f"input={source}", f"ckpt={model}", "residual=true", code=1)
+    assert "residual=true: a model separates a target of this name" in done.error
+    separate(f"input={source}", f"ckpt={model}")
+    assert stems_below(tmp_path / "out") == ["a/residual.wav"]
+
+
 def start(arguments, before=lambda: None):
     """Begin the command in a copy of this process."""
 

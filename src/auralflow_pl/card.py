@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import torch
 
 from auralflow_pl import __version__
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, printable
 from auralflow_pl.pretrained import home_of, label_of
 
+LONGEST_TEXT = 300  # characters
 OPTIONS = ("model", "stft", "audio", "loss", "loss_weights", "optimizer", "scheduler", "augment")
 
 
@@ -63,7 +65,8 @@ def training_facts(description: Mapping[str, Any]) -> str:
     config, step = description["config"], description["step"]
     data, trainer = config["data"], config.get("trainer") or {}
     lines = [
-        f"data set: {data.get('name') or 'not known'}, stems {', '.join(data['stems'])}"
+        f"data set: {inline(data.get('name') or 'not known')}, "
+        f"stems {', '.join(map(inline, data['stems']))}"
         + (f", at most {data['max_tracks']} tracks" if data.get("max_tracks") else ""),
         f"{step} optimizer steps" + (", weights averaged over them" * description["averaged"]),
     ]
@@ -76,8 +79,14 @@ def training_facts(description: Mapping[str, Any]) -> str:
     for key in ("seed", "precision"):
         if config.get(key) is not None:
             value = config[key]
-            lines.append(f"{key}: {value.get('precision') if isinstance(value, dict) else value}")
+            value = value.get("precision") if isinstance(value, dict) else value
+            lines.append(f"{key}: {inline(value)}")
     return "\n".join(f"- {line}" for line in lines)
+
+
+def inline(value: Any) -> str:
+    """A text of others as it is, short and on one line, without a meaning in Markdown."""
+    return re.sub(r"[\\`*_\[\]<>&|~]", r"\\\g<0>", printable(str(value))[:LONGEST_TEXT])
 
 
 def hours_heard(config: Mapping[str, Any], step: int) -> float | None:

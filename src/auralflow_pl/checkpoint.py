@@ -16,14 +16,15 @@ from torch import nn
 from auralflow_pl.arguments import check_arguments
 from auralflow_pl.data.tracks import TrackSource, resolve_targets
 from auralflow_pl.engine import Plan, start
-from auralflow_pl.errors import InputError
-from auralflow_pl.model_file import load_checkpoint
+from auralflow_pl.errors import InputError, printable
+from auralflow_pl.model_file import check_values, load_checkpoint
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.models.onnx import OnnxNetwork
 from auralflow_pl.pretrained import chosen
 from auralflow_pl.separation import Separator
 from auralflow_pl.sharing import Checkpoint
 from auralflow_pl.signal.stft import STFT
+from auralflow_pl.strict_yaml import plainly
 
 BUNDLED = Path(__file__).parent / "bundled" / "vocals"  # the model that ships with the package
 SAFE_NAME = re.compile(r"[^\W_][\w \-]{0,99}")  # of targets, which become file names
@@ -76,7 +77,7 @@ def load_separator(
             network = start(plan, engine)
         separator = assemble(config, network, targets, **settings)
     except InputError as error:
-        raise InputError(f"ckpt={path}: {error}") from error
+        raise InputError(f"ckpt={path}: {printable(str(error))}") from error
     except (KeyError, TypeError, RuntimeError, AttributeError) as error:
         cause = " ".join(str(error).split())[:200]
         raise InputError(f"ckpt={path}: configuration and weights do not fit: {cause}") from error
@@ -117,8 +118,12 @@ def plan_network(
         shapes = [tuple(part[name].shape) if name in part else None for part in (expected, weights)]
         if shapes[0] != shapes[1]:
             raise InputError(
-                f"configuration and weights do not fit: {name} is {shapes[1]}, expected {shapes[0]}"
+                f"configuration and weights do not fit: {plainly(name)} is {shapes[1]}, expected "
+                f"{shapes[0]}"
             )
+    parameters = {name for name, _ in outline.named_parameters(remove_duplicate=False)}
+    for name, value in weights.items():
+        check_values(name, value, expected[name].dtype, name in parameters)
 
     def build() -> MaskEstimator:
         network = build_network(model, targets, trust)

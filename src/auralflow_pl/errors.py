@@ -17,6 +17,14 @@ class Cancelled(Exception):  # noqa: N818 - it is no error
     """A progress callback asked to stop."""
 
 
+def printable(text: str) -> str:
+    """A text on one line, with escapes for what a terminal or a file could not take."""
+    if text.isprintable():
+        return text
+    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(escaped)
+
+
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
     """A hint for an unknown `name`: the nearest valid one, or else all of them."""
     valid = list(dict.fromkeys(valid))

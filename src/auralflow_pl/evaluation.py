@@ -15,7 +15,7 @@ from auralflow_pl.config import build, plain
 from auralflow_pl.data.tracks import Track, TrackSource, check_members
 from auralflow_pl.device import choose_device
 from auralflow_pl.engine import choose_engine
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, printable
 from auralflow_pl.estimates import FolderEstimates, ModelEstimates, digest
 from auralflow_pl.metrics.base import Heading, Score
 from auralflow_pl.pretrained import home_of, label_of
@@ -137,7 +137,7 @@ def find_source(config: DictConfig) -> tuple[str, TrackSource]:
     data = load_checkpoint(config.ckpt).config["data"]
     for root in data.get("roots") or [data.get("root")]:
         if root is None or not Path(root).is_dir():
-            missing = f"was trained on data.root={root}, which is not here"
+            missing = f"was trained on data.root={printable(str(root))}, which is not here"
             raise InputError(
                 f"the checkpoint {missing if root else 'names no data set'}; "
                 "pass data=<set> data.root=<folder>"

@@ -17,7 +17,7 @@ from typing import IO, Any, NamedTuple
 from torch import Tensor
 
 from auralflow_pl import __version__
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, printable
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.models.onnx import read_graph
 
@@ -64,7 +64,7 @@ def describe(
     roots = data.get("roots") or [data.get("root")]
     public = {key: config[key] for key in SHARED if key in config}
     public["data"] = {key: data[key] for key in SHARED_DATA if key in data} | {
-        "name": data.get("name") or "+".join(Path(str(r)).name for r in roots if r)
+        "name": printable(data.get("name") or "+".join(Path(str(r)).name for r in roots if r))
     }
     return {
         "format": FORMAT,
@@ -134,6 +134,8 @@ def archive_names(path: Path) -> list[str]:
             archive, as those of no checkpoint and no export are.
     """
     try:
+        if not path.is_file():
+            return []
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):

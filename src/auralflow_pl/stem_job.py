@@ -75,7 +75,8 @@ class StemJob:
         targets: which of the models' targets to write; None: all.
 
     Raises:
-        InputError: two models have a target in common, or none has one of `targets`.
+        InputError: two models have a target in common, none has one of `targets`, or one has a
+            target that is called as the residual.
     """
 
     def __init__(
@@ -98,6 +99,11 @@ class StemJob:
             if name not in known:
                 raise InputError(f"target={name}: no model has it, {did_you_mean(name, known)}")
         self.targets = [name for name in known if targets is None or name in targets]
+        if options.residual and RESIDUAL in self.targets:
+            raise InputError(
+                "residual=true: a model separates a target of this name, and both would go to one "
+                "file; pass residual=false"
+            )
         self.chosen = [known.index(name) for name in self.targets]
 
     def run(self, job: Job, pipe: Pipe, progress: Progress) -> bool:

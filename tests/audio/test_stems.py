@@ -56,6 +56,16 @@ def test_files_null_within_one_step(tmp_path, subtype, form, channels):
         assert writer.files.peaks[name] == pytest.approx(float(samples.abs().max()), abs=1e-6)
 
 
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_estimates_that_are_no_numbers_are_not_written_as_silence(tmp_path, subtype, value):
+    encoding = Encoding("wav", subtype)
+    mixture, estimates = signals(encoding)
+    estimates[1, 0, 5000] = value
+    with pytest.raises(InputError, match="gives NaN or infinite samples"):
+        write(tmp_path / "a", mixture, estimates, encoding)
+
+
 def loud(encoding, at):
     """A mixture whose residual exceeds full scale at a sample."""
     mixture, estimates = signals(encoding)

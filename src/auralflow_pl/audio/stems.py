@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -83,7 +84,13 @@ class StemFiles:
         for name, samples in stems.items():
             self.writers[name].write(samples)
             self.meters[name].push(samples)
-            self.peaks[name] = max(self.peaks[name], peak(samples))
+            highest = peak(samples)
+            if not math.isfinite(highest):
+                raise InputError(
+                    f"{name}: the model gives NaN or infinite samples; use precision=fp32 or "
+                    "another checkpoint"
+                )
+            self.peaks[name] = max(self.peaks[name], highest)
         if mixture is not None:
             self.null_error = max(self.null_error, peak(mixture - sum(stems.values())))
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from auralflow_pl.audio.reading import read_audio, read_span
 from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.strict_yaml import plainly
 
 SPLITS = ("train", "valid", "test")
 
@@ -114,23 +115,29 @@ def resolve_targets(
     Raises:
         InputError: unknown, repeated, or none at all; a group of something that is no stem.
     """
+    names = (target,) if isinstance(target, str) else tuple(target or ())
+    for name in (*stems, *names):
+        if not isinstance(name, str):
+            raise InputError(f"target or stem {plainly(name)}: expected names, as in vocals")
     sums = {"accompaniment": tuple(stem for stem in stems if stem != "vocals")}
     for name, members in (groups or {}).items():
         for member in members:
             if member not in stems:
                 raise InputError(
-                    f"data.groups.{name}: {member} is no stem, {did_you_mean(member, stems)}"
+                    f"data.groups.{plainly(name)}: {plainly(member)} is no stem, "
+                    f"{did_you_mean(str(member), stems)}"
                 )
         if not members or len(set(members)) != len(members):
-            raise InputError(f"data.groups.{name}={list(members)}: expected different stems")
+            raise InputError(
+                f"data.groups.{plainly(name)}={list(members)!s:.200}: expected different stems"
+            )
         sums[name] = tuple(members)
     sums |= {stem: (stem,) for stem in stems}
-    names = (target,) if isinstance(target, str) else tuple(target or ())
     if not names or len(set(names)) != len(names):
-        raise InputError(f"target={list(names)}: expected one or several different stems")
+        raise InputError(f"target={list(names)!s:.200}: expected one or several different stems")
     for name in names:
         if name not in sums:
-            raise InputError(f"target={name}: no such stem, {did_you_mean(name, sums)}")
+            raise InputError(f"target={plainly(name)}: no such stem, {did_you_mean(name, sums)}")
     return {name: sums[name] for name in names}
 
 
