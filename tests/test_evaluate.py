@@ -16,6 +16,7 @@ import torch
 from filelock import FileLock
 from torchmetrics.functional.audio import signal_noise_ratio
 
+from auralflow_pl import __version__
 from auralflow_pl.audio.reading import read_audio
 from museval_code import museval_bss_eval
 from support import REPOSITORY, python
@@ -209,6 +210,62 @@ def test_silence_is_null_and_counted(evaluate, songs, estimates, tmp_path, comma
     assert (one["target"], one["heading"], one["name"]) == ("vocals", "si_sdr", "mean over tracks")
     assert (one["tracks"], one["undefined"]) == (1, 1)
     assert rows(folder)[0]["si_sdr"] == ""
+
+
+def test_the_tables_say_what_was_measured(evaluate, estimates, songs):
+    folder = evaluate("metrics=[snr]", "references=[mixture]", "metrics.snr.window_seconds=2")
+    content = json.loads((folder / "eval.json").read_text())
+    assert content["settings"] == {
+        "version": __version__,
+        "subject": estimates.name,
+        "checkpoint": None,
+        "separation": None,
+        "data": songs.name,
+        "split": "test",
+        "targets": {stem: [stem] for stem in STEMS},
+        "rest": False,
+        "references": ["mixture"],
+        "metrics": {"snr": {"_target_": "auralflow_pl.metrics.scores.SNR", "window_seconds": 2.0}},
+    }
+    assert len({track["sound"] for track in content["tracks"]}) == 2
+
+
+def test_the_digest_of_a_checkpoint_follows_its_content(command, ckpt, tmp_path):
+    found = []
+    for number, name in enumerate(("one", "two")):
+        (tmp_path / name).mkdir()
+        copied = shutil.copy(ckpt, tmp_path / name / "best.ckpt")
+        few = ["metrics=[snr]", "references=[]", "report=false", f"separation.overlap=0.{number}"]
+        done = command("evaluate", f"ckpt={copied}", f"output={tmp_path / name}", *few)
+        assert done.code == 0, done.err
+        found.append(json.loads((tmp_path / name / "eval.json").read_text())["settings"])
+    assert found[0]["subject"] == "best.ckpt"
+    assert found[0]["checkpoint"] == found[1]["checkpoint"]
+    assert [settings["separation"]["overlap"] for settings in found] == [0.0, 0.1]
+
+
+def test_evaluations_of_other_sound_or_settings_are_not_compared(
+    evaluate, command, songs, tmp_path
+):
+    louder = tmp_path / "louder"
+    shutil.copytree(songs / "test", louder / "test")
+    for path in (louder / "test").rglob("*.wav"):
+        sound, rate = soundfile.read(path)
+        soundfile.write(path, 0.5 * sound, rate)
+    few = ["metrics=[snr]", "references=[]"]
+    one = evaluate(*few, output="one")
+    other = evaluate(*few, f"data.root={louder}", output="other")
+    windows = evaluate(*few, "metrics.snr.window_seconds=2.5", output="windows")
+    assert "song000, song001: not the same sound" in command("compare", one, other).error
+    message = "metrics.snr.window_seconds=1.0 in one and 2.5 in windows"
+    assert message in command("compare", one, windows).error
+
+
+def test_the_report_names_settings_and_no_private_folder(evaluate, tmp_path):
+    folder = evaluate("metrics=[snr]", "references=[mixture]", "report=true")
+    text = (folder / "report.html").read_text()
+    assert "window_seconds=1.0" in text
+    assert str(tmp_path) not in text
 
 
 def test_aggregates_and_share_of_the_gap(evaluate):

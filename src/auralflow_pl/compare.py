@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +13,29 @@ from auralflow_pl.audio.staging import check_writable, staged
 from auralflow_pl.config import CompareKeys, validated
 from auralflow_pl.errors import InputError
 from auralflow_pl.metrics.base import Heading
-from auralflow_pl.report.comparison import Comparison, compare_runs
+from auralflow_pl.report.comparison import (
+    Comparison,
+    compare_runs,
+    listed,
+    only_in_some,
+    target_names,
+)
 from auralflow_pl.report.page import comparison_page
 from auralflow_pl.scoring import TrackScores
+
+FEWEST_RESAMPLES = 100
+NEAR_SECONDS = 0.01  # of two lengths of the same track
 
 
 def compare(config: DictConfig) -> list[Comparison]:
     """Compare evaluations, print a verdict for each metric and target, and write a page.
 
     Raises:
-        InputError: fewer than two evaluations, one that cannot be read, or nothing in common.
+        InputError: fewer than two evaluations, one that cannot be read, nothing in common, or
+            something that was measured differently.
     """
     config = validated(config, CompareKeys)
-    if not 0 < config.confidence < 1:
-        raise InputError(f"confidence={config.confidence}: expected more than 0 and less than 1")
-    if len(config.runs) < 2:
-        raise InputError(f"runs={list(config.runs)}: expected two or more evaluations")
+    check_options(config)
     paths = [find_evaluation(Path(run)) for run in config.runs]
     contents = [read_evaluation(path) for path in paths]
     headings = common_headings(contents)
@@ -37,18 +44,94 @@ def compare(config: DictConfig) -> list[Comparison]:
         name: [TrackScores.from_plain(track) for track in content["tracks"]]
         for name, content in zip(names, contents, strict=True)
     }
+    for name, content in list(zip(names, contents, strict=True))[1:]:
+        check_settings(names[0], contents[0], name, content)
+        check_sound(names[0], runs[names[0]], name, runs[name])
+    page = page_path(config.output, paths[-1])
     found = compare_runs(runs, headings, config.confidence, config.resamples, config.seed)
-    if not found:
+    if not any(one.tracks for one in found):
         raise InputError("runs: no track and target in common; expected the same data set")
-    page = Path(config.output or paths[-1].parent / "comparison.html")
-    check_writable(page.parent)
+    notes = only_in_some("target", {name: target_names(tracks) for name, tracks in runs.items()})
+    having = {name: c["headings"] for name, c in zip(names, contents, strict=True)}
+    notes += only_in_some("metric", having)
     with staged(page.parent) as folder:
-        text = comparison_page(names, found, config.confidence)
+        text = comparison_page(names, found, config.confidence, notes)
         (folder / page.name).write_text(text, encoding="utf-8")
-    for one in found:
-        print(one.verdict(config.confidence))
-    print(page)
+    print(*(one.verdict(config.confidence) for one in found), *notes, page, sep="\n")
     return found
+
+
+def check_options(config: DictConfig) -> None:
+    """Raise InputError for numbers that make no sense, and for a single run."""
+    if not 0 < config.confidence < 1:
+        raise InputError(f"confidence={config.confidence}: expected more than 0 and less than 1")
+    if config.resamples < FEWEST_RESAMPLES:
+        raise InputError(f"resamples={config.resamples}: expected {FEWEST_RESAMPLES} or more")
+    if len(config.runs) < 2:
+        raise InputError(f"runs={list(config.runs)}: expected two or more evaluations")
+
+
+def page_path(output: str | None, last: Path) -> Path:
+    """Where the page is written: as told, or beside the tables of the last run.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    page = Path(output or last.parent / "comparison.html")
+    if page.is_dir():
+        raise InputError(
+            f"output={page}: is a folder; expected a file, as in output={page}/comparison.html"
+        )
+    check_writable(page.parent)
+    return page
+
+
+def check_settings(
+    first: str, before: Mapping[str, Any], name: str, after: Mapping[str, Any]
+) -> None:
+    """Raise InputError if two evaluations measured something they share with other settings."""
+    old, new = (dict(measured_with(content)) for content in (before, after))
+    different = [
+        f"{key}={json.dumps(old[key])} in {first} and {json.dumps(new[key])} in {name}"
+        for key in old
+        if key in new and old[key] != new[key]
+    ]
+    if different:
+        raise InputError(
+            f"runs: {', '.join(different)}; evaluate both with the same settings, then compare"
+        )
+
+
+def measured_with(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What numbers depend on, by name; nothing for tables that were written without settings."""
+    settings = content.get("settings") or {}
+    targets = settings.get("targets", {})
+    for name, members in targets.items():
+        yield f"targets.{name}", sorted(members)
+    if settings.get("rest") and list(targets) != ["vocals"]:
+        yield "targets.rest", ["mixture", *(f"-{name}" for name in sorted(targets))]
+    for name, options in settings.get("metrics", {}).items():
+        for key, value in options.items():
+            yield f"metrics.{name}.{key}", value
+
+
+def check_sound(
+    first: str, before: Sequence[TrackScores], name: str, after: Sequence[TrackScores]
+) -> None:
+    """Raise InputError if tracks of the same name are not the same sound, as far as is known."""
+    old = {track.track: track for track in before}
+    different = [new.track for new in after if new.track in old and unlike(old[new.track], new)]
+    if different:
+        raise InputError(
+            f"runs: {listed(different)}: not the same sound in {first} and {name}; evaluate both "
+            "on the same data set, then compare"
+        )
+
+
+def unlike(one: TrackScores, other: TrackScores) -> bool:
+    """Whether they cannot have been measured against the same sound."""
+    known = None not in (one.sound, other.sound)
+    return abs(one.seconds - other.seconds) > NEAR_SECONDS or (known and one.sound != other.sound)
 
 
 def find_evaluation(path: Path) -> Path:

@@ -178,7 +178,7 @@ def write(work: Evaluation, results: Sequence[TrackScores]) -> list[Aggregate]:
     found = list(aggregates(results, work.headings, framewise))
     with staged(work.output) as folder:
         write_csv(results, folder / "eval.csv")
-        write_json(evaluation(results, found, work.headings), folder / "eval.json")
+        write_json(evaluation(results, found, work.headings, work.settings), folder / "eval.json")
     bss_eval = work.config.metrics.get("bss_eval")
     for result in results if bss_eval else ():
         layout = museval_layout(result, bss_eval.window_seconds, bss_eval.hop_seconds)
@@ -199,14 +199,15 @@ def write_report(
     cut.sort(key=lambda moment: sign * moment["value"])
     worst = [moment for moment in cut if moment["kind"] == "worst"][:MOMENTS]
     best = [moment for moment in reversed(cut) if moment["kind"] == "best"][:MOMENTS]
-    subject = Path(work.config.ckpt or work.config.estimates)
     seconds = sum(result.seconds for result in results)
     subtitle = (
-        f"{subject}, on {len(results)} tracks ({seconds / 60:.1f} minutes) of {work.data}, "
-        f"split {work.config.split}"
+        f"{work.subject}, on {len(results)} tracks ({seconds / 60:.1f} minutes) of "
+        f"{work.data}, split {work.config.split}"
     )
     title = f"Evaluation: {', '.join(work.estimates.sums)}"
     shown = [Moment(**moment).shown() for moment in (*worst, *best)]
-    text = evaluation_page(title, subtitle, results, found, work.headings, work.hops, shown)
+    text = evaluation_page(
+        title, subtitle, results, found, work.headings, work.hops, shown, work.settings
+    )
     with staged(work.output) as folder:
         (folder / "report.html").write_text(text, encoding="utf-8")

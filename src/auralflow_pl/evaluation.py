@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from auralflow_pl import __version__
 from auralflow_pl.checkpoint import build_source, load_checkpoint, load_separator
 from auralflow_pl.config import build, plain
 from auralflow_pl.data.tracks import Track, TrackSource, check_members
@@ -62,8 +63,34 @@ class Evaluation:
         """Seconds from one window to the next, by heading."""
         return {h.name: m.hop_seconds for m in self.metrics.values() for h in m.headings}
 
-    def cached(self, track: Track) -> Path:
-        """Where the result of a track is, or will be."""
+    @property
+    def subject(self) -> str:
+        """Name of the checkpoint, or of the folder of estimates."""
+        return Path(self.config.ckpt or self.config.estimates).absolute().name
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What is measured, and how; without folders, so that tables can be passed on."""
+        model = self.config.ckpt is not None
+        return {
+            "version": __version__,
+            "subject": self.subject,
+            "checkpoint": digest(self.estimates.files(self.tracks[0]), "") if model else None,
+            "separation": plain(self.config.separation) if model else None,
+            "data": self.data,
+            "split": self.config.split,
+            "targets": {name: list(stems) for name, stems in self.estimates.sums.items()},
+            "rest": self.config.rest,
+            "references": list(self.config.references),
+            "metrics": plain(self.config.metrics),
+        }
+
+    def sound(self, track: Track) -> str:
+        """Digest of the files that the stems and the mixture of a track are read from."""
+        return digest(track.files, "")
+
+    def cached(self, track: Track, sound: str | None = None) -> Path:
+        """Where the result of a track is, or will be; `sound` if its digest is known."""
         keys = ("metrics", "references", "rest", "report", "separation", "engine")
         options = {
             key: plain(self.config[key])
@@ -73,17 +100,19 @@ class Evaluation:
         }
         options |= {"targets": {k: list(v) for k, v in self.estimates.sums.items()}}
         options |= {"format": FORMAT, "track": track.name, "stems": list(self.stems)}
-        files = [*track.files, *self.estimates.files(track)]
-        name = digest(files, json.dumps(options, sort_keys=True))
+        options |= {"sound": sound or self.sound(track)}
+        name = digest(self.estimates.files(track), json.dumps(options, sort_keys=True))
         return self.output / "tracks" / f"{name}.json"
 
     def compute(self, track: Track) -> None:
         """Measure a track and keep the result; it appears complete or not at all."""
-        path = self.cached(track)
+        sound = self.sound(track)
+        path = self.cached(track, sound)
         heard = hear(self.estimates, self.stems, track, self.config.rest)
         metrics = list(self.metrics.values())
         found = score(heard, self.estimates.stft, metrics, list(self.config.references))
-        result = TrackScores(track.name, track.frames / track.sample_rate, found)
+        seconds = track.frames / track.sample_rate
+        result = TrackScores(track.name, seconds, found, sound)
         if self.config.report:
             heading = self.headings[0]
             cut = moments(track.name, heard, found, heading, self.hops[heading.name])

@@ -50,6 +50,7 @@ class TrackScores:
     track: str
     seconds: float
     targets: list[TargetScores]
+    sound: str | None = None  # digest of the files of the track; None: not known
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
@@ -59,7 +60,7 @@ class TrackScores:
     def from_plain(cls, content: Mapping[str, Any]) -> TrackScores:
         """From JSON."""
         targets = [TargetScores(**target) for target in content["targets"]]
-        return cls(content["track"], content["seconds"], targets)
+        return cls(content["track"], content["seconds"], targets, content.get("sound"))
 
 
 class Heard(NamedTuple):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from auralflow_pl.metrics.scores import SISDR, Leak
-from auralflow_pl.report.comparison import bootstrap_interval, compare_runs
+from auralflow_pl.report.comparison import bootstrap_interval, compare_runs, only_in_some
 from auralflow_pl.scoring import TargetScores, TrackScores
 
 SI_SDR, LEAK = SISDR.headings[0], Leak.headings[0]
@@ -85,3 +85,62 @@ def test_only_tracks_that_both_have_are_compared():
     one = compared([1.0, None, 2.0, 3.0, 4.0, 5.0, 6.0], [1.5, 2.0, None, 3.5, 4.5, 5.5, 7.0, 9.0])
     assert one.tracks == ["song0", "song3", "song4", "song5", "song6"]
     assert one.differences == [0.5, 0.5, 0.5, 0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    "after", [[1.0, 2.0, 3.0, 4.0, 5.0, None, None], [1.0, 2.0, 3.0, 4.0, 5.0]]
+)
+def test_runs_are_not_equal_if_one_lacks_tracks(after):
+    one = compared([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], after)
+    assert one.outcome == "open"
+    assert (one.only_before, one.only_after) == (["song5", "song6"], [])
+    assert one.verdict(0.95).endswith("; 2 tracks only in old: song5, song6")
+
+
+def test_tracks_that_only_the_later_run_scores_are_named():
+    one = compared([1.0, 2.0, None], [1.0, 2.0, 3.0])
+    assert one.outcome == "few"
+    assert one.verdict(0.95).endswith("too few to tell; 1 track only in new: song2")
+
+
+def test_many_tracks_are_counted_and_the_first_ones_named():
+    one = compared([1.0] * 60, [None] * 50 + [1.0] * 10)
+    assert one.verdict(0.95).endswith("50 tracks only in old: song0, song1, song2 and 47 more")
+    assert len(one.only_before) == 50
+
+
+def test_nothing_in_common_is_said():
+    one = compared([1.0, 2.0], [None, None])
+    assert one.verdict(0.95) == (
+        "vocals, SI-SDR: new and old share 0 tracks, too few to tell; 2 tracks only in old: "
+        "song0, song1"
+    )
+
+
+def test_a_track_that_neither_run_scores_is_not_counted():
+    one = compared([1.0, 2.0, 3.0, None], [1.0, 2.0, 3.0, None])
+    assert one.outcome == "equal"
+
+
+def test_what_only_some_runs_have_is_named():
+    having = {"a": ["vocals", "drums", "bass"], "b": ["vocals"], "c": ["vocals", "other", "drums"]}
+    assert only_in_some("target", having) == [
+        "only a and c have the target drums",
+        "only a has the target bass",
+        "only c has the target other",
+    ]
+    assert only_in_some("target", {"a": ["x"], "b": ["x"]}) == []
+
+
+def test_rounding_is_no_difference():
+    values = list(np.random.default_rng(0).normal(size=9))
+    one = compared(values, [v + 1e-9 for v in values])
+    assert (one.outcome, one.wins) == ("equal", 0)
+    assert compared(values, [v + 1e-9 for v in values[:-1]] + [values[-1] + 1]).wins == 1
+
+
+def test_a_small_difference_is_printed_with_enough_digits():
+    values = list(np.random.default_rng(0).normal(size=9))
+    one = compared(values, [v + 0.0003 for v in values])
+    assert one.outcome == "better"
+    assert "+0.0003 dB (95% interval +0.0003 to +0.0003" in one.verdict(0.95)

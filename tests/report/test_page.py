@@ -171,6 +171,51 @@ def test_the_comparison_shows_verdicts(chrome, tmp_path):
     assert requests(chrome) == []
 
 
+def test_the_comparison_shows_what_could_not_be_compared(chrome, tmp_path):
+    rng = np.random.default_rng(1)
+    base = scored(rng, [f"song{n}" for n in range(9)])
+    runs = {"a": base, "b": [*base[:7], *scored(rng, ["song </script>9"])]}
+    runs["c"] = scored(rng, ["elsewhere"])
+    found = compare_runs(runs, HEADINGS[:1])
+    path = tmp_path / "comparison.html"
+    path.write_text(comparison_page(list(runs), found, 0.95, ["only a has the target <b>bass"]))
+    chrome.get(path.as_uri())
+    assert chrome.find_element("id", "notes").text == "only a has the target <b>bass"
+    dropped = chrome.find_elements("css selector", "#dropped details")
+    assert "2 tracks only in a" in dropped[0].text
+    texts = [node.get_attribute("textContent") for node in dropped]
+    assert "song7, song8" in texts[0]
+    assert "song </script>9" in texts[1]
+    assert len(chrome.find_elements("css selector", "#plots svg")) == 2
+    assert "NaN" not in chrome.find_element("css selector", "body").text
+    assert messages(chrome) == []
+
+
+def test_the_report_shows_its_settings(chrome, tmp_path):
+    tracks = scored(np.random.default_rng(0))
+    found = list(aggregates(tracks, HEADINGS, []))
+    settings = {
+        "subject": "best.ckpt",
+        "checkpoint": None,
+        "targets": {"vocals": ["vocals"], "rest": ["drums", "bass"]},
+        "references": [],
+        "rest": False,
+        "metrics": {"bss_eval": {"_target_": "x.BSSEval", "taps": 512, "all_audible": False}},
+    }
+    hops = {h.name: 1.0 for h in HEADINGS}
+    path = tmp_path / "report.html"
+    path.write_text(evaluation_page("t", "x", tracks, found, HEADINGS, hops, [], settings))
+    chrome.get(path.as_uri())
+    shown = chrome.find_element("id", "settings").get_attribute("innerHTML")
+    assert shown == (
+        "<dt>subject</dt><dd>best.ckpt</dd>"
+        "<dt>targets</dt><dd>vocals=vocals, rest=drums+bass</dd>"
+        "<dt>rest</dt><dd>false</dd>"
+        "<dt>metric bss_eval</dt><dd>taps=512, all_audible=false</dd>"
+    )
+    assert messages(chrome) == []
+
+
 def test_excerpts_are_what_they_were():
     sound = 0.1 * torch.randn(2, RATE)
     torch.testing.assert_close(decoded(encoded(sound, RATE, "FLAC")), sound, atol=1e-4, rtol=0)

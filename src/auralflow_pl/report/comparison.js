@@ -1,4 +1,4 @@
-const signed = (v) => (v > 0 ? "+" : "") + v.toFixed(2);
+const signed = (v) => (v === null ? "–" : (v > 0 ? "+" : "") + v.toFixed(v !== 0 && Math.abs(v) < 0.01 ? 4 : 2));
 
 function verdicts() {
   by("verdicts").replaceChildren(...data.comparisons.map((c) => {
@@ -15,10 +15,19 @@ function verdicts() {
     { label: "difference", show: (c) => signed(mean(c.differences)) },
     { label: `${Math.round(100 * data.confidence)} % interval`, show: (c) => (c.interval ? `${signed(c.interval.low)} to ${signed(c.interval.high)}` : "–") },
     { label: "better in", show: (c) => `${c.wins} of ${c.tracks.length}` },
+    { label: "only before", title: "tracks that only the run before scores", show: (c) => String(c.only_before.length) },
+    { label: "only after", title: "tracks that only the run after scores", show: (c) => String(c.only_after.length) },
   ], data.comparisons);
+  by("notes").replaceChildren(...data.notes.map((note) => make("p", { class: "quiet" }, note)));
+  by("dropped").replaceChildren(...data.comparisons.flatMap(dropped));
 }
 
-const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
+const mean = (values) => (values.length ? values.reduce((a, b) => a + b, 0) / values.length : null);
+
+function dropped(c) {
+  return [[c.against, c.only_before], [c.run, c.only_after]].filter(([, tracks]) => tracks.length).map(([name, tracks]) =>
+    make("details", {}, make("summary", {}, `${c.target}, ${c.heading.label}: ${tracks.length} tracks only in ${name}`), make("p", {}, tracks.join(", "))));
+}
 
 function plot(c) {
   const order = c.differences.map((d, n) => [d, c.tracks[n], c.before[n], c.after[n]]).sort((a, b) => a[0] - b[0]);
@@ -30,7 +39,7 @@ function plot(c) {
   if (c.interval) svg.append(draw("rect", { x: left, width: width - left, y: y(c.interval.high), height: Math.max(1, y(c.interval.low) - y(c.interval.high)), fill: "var(--accent)", opacity: 0.18 }));
   order.forEach(([d, track, before, after], n) => {
     const better = d > 0 === c.heading.higher_is_better;
-    const bar = draw("rect", { x: left + n * step + 0.1 * step, width: Math.min(28, 0.8 * step), y: Math.min(y(d), y(0)), height: Math.max(1, Math.abs(y(d) - y(0))), fill: better ? "var(--good)" : "var(--bad)" });
+    const bar = draw("rect", { x: left + n * step + 0.1 * step, width: Math.min(28, 0.8 * step), y: Math.min(y(d), y(0)), height: Math.max(1, Math.abs(y(d) - y(0))), fill: d === 0 ? "var(--quiet)" : better ? "var(--good)" : "var(--bad)" });
     bar.append(draw("title", {}, `${track}: ${number(before)} to ${number(after)} (${signed(d)})`));
     svg.append(bar);
   });
@@ -39,4 +48,4 @@ function plot(c) {
 }
 
 verdicts();
-by("plots").replaceChildren(...data.comparisons.map(plot));
+by("plots").replaceChildren(...data.comparisons.filter((c) => c.tracks.length).map(plot));

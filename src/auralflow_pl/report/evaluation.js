@@ -144,6 +144,7 @@ function showAll() {
   ], data.aggregates.filter((a) => a.tracks));
   by("distributions").replaceChildren(...data.headings.map(distribution));
   by("definitions").replaceChildren(...data.headings.flatMap((h) => [make("dt", {}, titled(h)), make("dd", {}, `${h.definition}; ${h.higher_is_better ? "higher" : "lower"} is better`)]));
+  by("settings").replaceChildren(...data.settings.flatMap(([name, text]) => [make("dt", {}, name), make("dd", {}, text)]));
   by("metric").replaceChildren(...data.headings.map((h) => make("option", { value: h.name }, titled(h))));
   by("target").append(...targets.map((t) => make("option", { value: t }, t)));
   by("metric").addEventListener("change", (e) => { state.heading = e.target.value; showTracks(); if (state.track) showTrack(state.track); });

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.resources import files
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # a page of stems needs no metrics
@@ -76,6 +77,7 @@ def evaluation_page(
     headings: Sequence[Heading],
     hops: Mapping[str, float],
     moments: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> str:
     """The report of an evaluation.
 
@@ -87,6 +89,7 @@ def evaluation_page(
         headings: of the metrics; the first one is shown first.
         hops: seconds from one window to the next, by heading.
         moments: excerpts to listen to, see `excerpts.Moment`.
+        settings: what was measured and how, see `evaluation.Evaluation`.
     """
     rows = [
         {"track": t.track, "target": s.target, "values": s.values, "frames": s.frames}
@@ -101,17 +104,43 @@ def evaluation_page(
         "rows": rows,
         "hops": dict(hops),
         "moments": list(moments),
+        "settings": list(setting_rows(settings)),
     }
     return page("evaluation", title, subtitle, data)
 
 
-def comparison_page(names: Sequence[str], found: Sequence[Comparison], confidence: float) -> str:
+def setting_rows(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Name and text of each setting, and of each metric; nothing for what is not set."""
+    for key, value in settings.items():
+        if key == "metrics":
+            yield from ((f"metric {name}", in_words(options)) for name, options in value.items())
+        elif value not in (None, [], {}):
+            yield key, in_words(value)
+
+
+def in_words(value: Any) -> str:
+    """A setting in one line, without classes."""
+    if isinstance(value, Mapping):
+        parts = (f"{k}={in_words(v)}" for k, v in value.items() if k != "_target_")
+        return ", ".join(parts) or "no options"
+    if isinstance(value, str):
+        return value
+    return "+".join(value) if isinstance(value, list) else json.dumps(value)
+
+
+def comparison_page(
+    names: Sequence[str],
+    found: Sequence[Comparison],
+    confidence: float,
+    notes: Sequence[str] = (),
+) -> str:
     """The report of a comparison.
 
     Args:
         names: of the runs, the first of which the others are compared with.
         found: differences.
         confidence: of their intervals.
+        notes: what could not be compared.
     """
     comparisons = [
         asdict(one)
@@ -125,5 +154,5 @@ def comparison_page(names: Sequence[str], found: Sequence[Comparison], confidenc
         for one in found
     ]
     subtitle = f"{', '.join(names[1:])} against {names[0]}, track by track"
-    data = {"confidence": confidence, "comparisons": comparisons}
+    data = {"confidence": confidence, "comparisons": comparisons, "notes": list(notes)}
     return page("comparison", "Comparison", subtitle, data)

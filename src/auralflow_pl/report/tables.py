@@ -163,10 +163,14 @@ def museval_layout(
 
 
 def evaluation(
-    tracks: Sequence[TrackScores], found: Sequence[Aggregate], headings: Sequence[Heading]
+    tracks: Sequence[TrackScores],
+    found: Sequence[Aggregate],
+    headings: Sequence[Heading],
+    settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """All that eval.json holds."""
+    """All that eval.json holds; `settings` say what was measured, and how."""
     return {
+        "settings": dict(settings),
         "headings": {h.name: h._asdict() for h in headings},
         "aggregates": [one._asdict() | {"heading": one.heading.name} for one in found],
         "tracks": [track.plain() for track in tracks],
