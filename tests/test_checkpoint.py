@@ -7,6 +7,7 @@ import torch
 
 from auralflow_pl.checkpoint import load_checkpoint, load_separator
 from auralflow_pl.errors import InputError
+from support import option_names, python, untrained
 
 
 class Bomb:
@@ -180,3 +181,19 @@ def test_the_data_set_of_a_checkpoint_runs_and_writes_nothing(command, ckpt, tmp
     done = command("evaluate", f"ckpt={path}")
     assert done.error
     assert [p.name for p in tmp_path.iterdir()] == ["evil.ckpt"]
+
+
+LOADED = """
+import sys
+import auralflow_pl
+for path in sys.argv[1:]:
+    auralflow_pl.load(path)
+print([name for name in ("torch._dynamo", "sympy", "pytorch_lightning") if name in sys.modules])
+"""
+
+
+def test_networks_are_loaded_without_the_compiler_of_torch(tmp_path):
+    """Which takes a second and 150 MB."""
+    paths = [untrained(tmp_path / f"{o}.ckpt", f"model={o}") for o in option_names("model")]
+    done = python("-c", LOADED, *paths)
+    assert (done.out, done.err) == ("[]\n", "")

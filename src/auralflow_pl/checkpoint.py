@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from auralflow_pl.arguments import check_arguments
@@ -20,6 +19,7 @@ from auralflow_pl.errors import InputError, printable
 from auralflow_pl.model_file import check_values, load_checkpoint
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.models.onnx import OnnxNetwork
+from auralflow_pl.models.outline import without_memory
 from auralflow_pl.pretrained import chosen
 from auralflow_pl.separation import Separator
 from auralflow_pl.sharing import Checkpoint
@@ -111,7 +111,7 @@ def plan_network(
         InputError: the weights are not those of the network.
     """
     model, weights = checkpoint.config["model"], checkpoint.weights
-    with nullcontext() if trust else torch.device("meta"):  # others may need real numbers
+    with nullcontext() if trust else without_memory():  # others may need real numbers
         outline = build_network(model, targets, trust)
     expected = outline.state_dict()
     for name in (*expected, *weights):
