@@ -77,8 +77,11 @@ def test_stems_of_another_tool_agree_with_museval_and_torchmetrics(evaluate, est
         assert float(row["snr"]) == pytest.approx(float(snr), abs=1e-3)
 
 
-def test_museval_reads_its_layout(evaluate, tmp_path):
+def test_museval_reads_its_layout(evaluate, estimates, tmp_path):
     """In a process of its own, and with an `ffmpeg` that museval only looks for."""
+    sound, rate = soundfile.read(estimates / "song000" / "vocals.wav")
+    sound[rate : 2 * rate] = 0
+    soundfile.write(estimates / "song000" / "vocals.wav", sound, rate, "FLOAT")
     folder = evaluate("metrics=[bss_eval]", "references=[]", "metrics.bss_eval.taps=16")
     tools = tmp_path / "bin"
     tools.mkdir()
@@ -86,7 +89,12 @@ def test_museval_reads_its_layout(evaluate, tmp_path):
         (tools / name).write_text("#!/bin/sh\nexit 0\n")
         (tools / name).chmod(0o755)
     code = (
-        "import sys, museval\n"
+        "import json, pathlib, sys, museval\n"
+        "for path in pathlib.Path(sys.argv[1]).glob('test/*.json'):\n"
+        "    track = museval.TrackStore(path.stem)\n"
+        "    track.scores = json.loads(path.read_text())\n"
+        "    track.validate()\n"
+        "    repr(track)\n"
         "store = museval.EvalStore()\n"
         "store.add_eval_dir(sys.argv[1])\n"
         "scores = store.agg_frames_scores()\n"
@@ -101,6 +109,35 @@ def test_museval_reads_its_layout(evaluate, tmp_path):
         key = f"('{row['track']}', '{row['target']}', 'SDR')"
         assert theirs[key] == pytest.approx(float(row["bss_sdr"]), abs=1e-3)
     assert "median over tracks" in done.out
+    assert "NaN" in (folder / "museval" / "test" / "song000.json").read_text()
+    assert "NaN" not in (folder / "eval.json").read_text()
+
+
+def test_nothing_of_an_earlier_evaluation_stays(evaluate, estimates, songs, tmp_path):
+    fast = ["references=[]", "metrics.bss_eval.taps=16"]
+    folder = evaluate("metrics=[bss_eval]", *fast, "report=true")
+    theirs = [folder / "museval" / "test" / name for name in ("notes.json", "list.json", "a.txt")]
+    for path, text in zip(theirs, ('{"targets": []}', "[", "x"), strict=True):
+        path.write_text(text)
+    evaluate("metrics=[bss_eval]", *fast, f"data.root={without(songs, 'song001', tmp_path)}")
+    assert not (folder / "report.html").exists()
+    files = {path.name for path in folder.glob("museval/*/*")}
+    assert files == {"song000.json", *(path.name for path in theirs)}
+    evaluate("metrics=[snr]")
+    assert {path.name for path in folder.glob("museval/*/*")} == {path.name for path in theirs}
+    for path in theirs:
+        path.unlink()
+    evaluate("metrics=[bss_eval]", *fast)
+    assert len(list(folder.glob("museval/*/*"))) == 2
+    evaluate("metrics=[snr]")
+    assert not (folder / "museval").exists()
+
+
+def without(songs, name, tmp_path):
+    """A data set that has lost a song."""
+    shutil.copytree(songs / "test", tmp_path / "fewer" / "test")
+    shutil.rmtree(tmp_path / "fewer" / "test" / name)
+    return tmp_path / "fewer"
 
 
 def test_a_second_run_computes_nothing_and_a_changed_file_one_track(evaluate, estimates):

@@ -31,6 +31,7 @@ from auralflow_pl.report.tables import (
     Aggregate,
     aggregates,
     evaluation,
+    is_museval,
     museval_layout,
     summary,
     write_csv,
@@ -179,12 +180,26 @@ def write(work: Evaluation, results: Sequence[TrackScores]) -> list[Aggregate]:
     with staged(work.output) as folder:
         write_csv(results, folder / "eval.csv")
         write_json(evaluation(results, found, work.headings), folder / "eval.json")
-    bss_eval = work.config.metrics.get("bss_eval")
-    for result in results if bss_eval else ():
-        layout = museval_layout(result, bss_eval.window_seconds, bss_eval.hop_seconds)
-        with staged(work.output / "museval" / work.config.split) as folder:
-            write_json(layout, folder / f"{result.track}.json")
+    write_museval(work, results)
+    if not work.config.report:
+        (work.output / "report.html").unlink(missing_ok=True)
     return found
+
+
+def write_museval(work: Evaluation, results: Sequence[TrackScores]) -> None:
+    """Files for museval's tools, in place of those of an earlier evaluation."""
+    root, bss_eval = work.output / "museval", work.config.metrics.get("bss_eval")
+    for path in root.glob("*/*.json"):
+        if is_museval(path):
+            path.unlink()
+    if bss_eval:
+        with staged(root / work.config.split) as folder:
+            for result in results:
+                layout = museval_layout(result, bss_eval.window_seconds, bss_eval.hop_seconds)
+                write_json(layout, folder / f"{result.track}.json", nan=True)
+    for folder in (*root.glob("*"), root):
+        with suppress(OSError):  # there is none, or it holds something
+            folder.rmdir()
 
 
 def write_report(

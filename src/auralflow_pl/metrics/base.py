@@ -48,6 +48,7 @@ class Heading(NamedTuple):
     unit: str
     definition: str
     higher_is_better: bool = True
+    bounded: bool = True  # by the mixture and the ideal mask, so that a share of the gap means much
 
 
 class Measured(NamedTuple):

@@ -113,6 +113,7 @@ class Leak(Score):
             "dB",
             "estimate against the mixture, over the windows in which the target is silent",
             higher_is_better=False,
+            bounded=False,
         ),
     )
 
@@ -142,9 +143,21 @@ class BSSEval(Score):
 
     headings = (
         Heading("bss_sdr", "BSS SDR", "dB", "BSS Eval: target against all distortion"),
-        Heading("bss_isr", "BSS ISR", "dB", "BSS Eval: target against its spatial distortion"),
+        Heading(
+            "bss_isr",
+            "BSS ISR",
+            "dB",
+            "BSS Eval: target against its spatial distortion",
+            bounded=False,
+        ),
         Heading("bss_sir", "BSS SIR", "dB", "BSS Eval: target, filtered, against interference"),
-        Heading("bss_sar", "BSS SAR", "dB", "BSS Eval: what filters explain against artifacts"),
+        Heading(
+            "bss_sar",
+            "BSS SAR",
+            "dB",
+            "BSS Eval: what filters explain against artifacts",
+            bounded=False,
+        ),
     )
 
     def __init__(
