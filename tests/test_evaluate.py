@@ -297,6 +297,19 @@ def test_the_accompaniment_of_a_single_target(command, ckpt, songs, tmp_path):
     assert float(table[1]["si_sdr_mixture"]) == pytest.approx(expected, abs=1e-3)
 
 
+def test_nothing_is_no_target(evaluate, songs, tmp_path):
+    """All four stems are the whole mixture, unless that holds more than the stems."""
+    few = ["metrics=[sdr]", "references=[]", "rest=true"]
+    assert [row["target"] for row in rows(evaluate(*few))] == [*STEMS, *STEMS]
+    more = tmp_path / "more"
+    shutil.copytree(songs / "test", more / "test")
+    mixture, rate = soundfile.read(more / "test" / "song000" / "mixture.wav")
+    mixture += 0.01 * np.random.default_rng(0).standard_normal(mixture.shape)
+    soundfile.write(more / "test" / "song000" / "mixture.wav", mixture, rate, "FLOAT")
+    shown = [row["target"] for row in rows(evaluate(*few, f"data.root={more}"))]
+    assert shown == [*STEMS, "rest", *STEMS]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -316,7 +329,9 @@ def test_mistakes_are_named(command, arguments, message):
     "spoil, message",
     [
         (lambda p: shutil.rmtree(p / "song001"), "no folder song001 for this track"),
-        (lambda p: (p / "song001" / "bass.wav").unlink(), "no file for bass"),
+        (lambda p: (p / "song000" / "bass.wav").unlink(), "song000: no file for bass"),
+        (lambda p: (p / "song001" / "bass.wav").unlink(), "song001: no file for bass"),
+        (lambda p: [f.unlink() for f in p.glob("*/*.wav")], "holds no estimates; expected"),
         (lambda p: soundfile.write(p / "song001" / "bass.wav", [[0.0, 0.0]] * 9, 8000), "8000 Hz"),
         (lambda p: soundfile.write(p / "song001" / "bass.wav", [[0.0, 0.0]] * 9, 44100), "samples"),
         (lambda p: (p / "song000" / "basss.wav").write_text("x"), "target=basss: no such stem"),
