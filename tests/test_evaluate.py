@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import active_children
 
 import numpy as np
 import pytest
@@ -165,6 +166,42 @@ def test_two_processes_give_the_same_files(evaluate):
     for name in ("eval.csv", "eval.json"):
         assert (one / name).read_bytes() == (two / name).read_bytes() == (ddp / name).read_bytes()
     assert times(one).keys() == times(two).keys() == times(ddp).keys()
+
+
+@pytest.fixture
+def many(songs, estimates, tmp_path):
+    """Ten times the same song and its estimates, and the arguments that evaluate them."""
+    for number in range(10):
+        shutil.copytree(songs / "test" / "song000", tmp_path / "many" / "test" / f"{number}")
+        shutil.copytree(estimates / "song000", tmp_path / "stems" / f"{number}")
+    given = [f"estimates={tmp_path / 'stems'}", "data=stem_folder", f"data.root={tmp_path}/many"]
+    return [*given, f"output={tmp_path / 'eval'}", "report=false", "metrics=[bss_eval]", "jobs=2"]
+
+
+def test_an_error_in_one_process_stops_the_others(command, many, tmp_path):
+    broken = tmp_path / "stems" / "1" / "bass.wav"
+    sound, rate = soundfile.read(broken)
+    soundfile.write(broken, np.full_like(sound, np.nan), rate, "FLOAT")
+    before = set(active_children())
+    done = command("evaluate", *many)
+    assert str(broken) in done.error
+    assert len(list((tmp_path / "eval").glob("tracks/*.json"))) < 4
+    assert set(active_children()) <= before
+
+
+def test_a_killed_evaluation_leaves_no_processes(many, tmp_path):
+    """Its processes share its output, which ends with the last of them."""
+    running = subprocess.Popen(
+        [sys.executable, "evaluate.py", *many],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    while running.poll() is None and not list((tmp_path / "eval").glob("tracks/*.json")):
+        time.sleep(0.005)
+    running.kill()
+    running.communicate(timeout=60)
+    assert 0 < len(list((tmp_path / "eval").glob("tracks/*.json"))) < 10
 
 
 def test_a_process_of_ddp_takes_what_nobody_has_begun(evaluate, monkeypatch):

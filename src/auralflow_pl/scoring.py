@@ -82,7 +82,8 @@ def hear(estimates: Estimates, stems: Sequence[str], track: Track, rest: bool = 
         stems: of the data set.
         track: with these stems.
         rest: whether what is left of the mixture is one more target, called `accompaniment` where
-            the target is `vocals`, else `rest`; none where all stems are targets and nothing is left.
+            the target is `vocals`, else `rest`. There is none where all stems are targets and
+            nothing is left.
 
     Raises:
         InputError: the rest of targets that share stems.
