@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import active_children
 
 import numpy as np
 import pytest
@@ -78,8 +79,11 @@ def test_stems_of_another_tool_agree_with_museval_and_torchmetrics(evaluate, est
         assert float(row["snr"]) == pytest.approx(float(snr), abs=1e-3)
 
 
-def test_museval_reads_its_layout(evaluate, tmp_path):
+def test_museval_reads_its_layout(evaluate, estimates, tmp_path):
     """In a process of its own, and with an `ffmpeg` that museval only looks for."""
+    sound, rate = soundfile.read(estimates / "song000" / "vocals.wav")
+    sound[rate : 2 * rate] = 0
+    soundfile.write(estimates / "song000" / "vocals.wav", sound, rate, "FLOAT")
     folder = evaluate("metrics=[bss_eval]", "references=[]", "metrics.bss_eval.taps=16")
     tools = tmp_path / "bin"
     tools.mkdir()
@@ -87,7 +91,12 @@ def test_museval_reads_its_layout(evaluate, tmp_path):
         (tools / name).write_text("#!/bin/sh\nexit 0\n")
         (tools / name).chmod(0o755)
     code = (
-        "import sys, museval\n"
+        "import json, pathlib, sys, museval\n"
+        "for path in pathlib.Path(sys.argv[1]).glob('test/*.json'):\n"
+        "    track = museval.TrackStore(path.stem)\n"
+        "    track.scores = json.loads(path.read_text())\n"
+        "    track.validate()\n"
+        "    repr(track)\n"
         "store = museval.EvalStore()\n"
         "store.add_eval_dir(sys.argv[1])\n"
         "scores = store.agg_frames_scores()\n"
@@ -102,6 +111,35 @@ def test_museval_reads_its_layout(evaluate, tmp_path):
         key = f"('{row['track']}', '{row['target']}', 'SDR')"
         assert theirs[key] == pytest.approx(float(row["bss_sdr"]), abs=1e-3)
     assert "median over tracks" in done.out
+    assert "NaN" in (folder / "museval" / "test" / "song000.json").read_text()
+    assert "NaN" not in (folder / "eval.json").read_text()
+
+
+def test_nothing_of_an_earlier_evaluation_stays(evaluate, estimates, songs, tmp_path):
+    fast = ["references=[]", "metrics.bss_eval.taps=16"]
+    folder = evaluate("metrics=[bss_eval]", *fast, "report=true")
+    theirs = [folder / "museval" / "test" / name for name in ("notes.json", "list.json", "a.txt")]
+    for path, text in zip(theirs, ('{"targets": []}', "[", "x"), strict=True):
+        path.write_text(text)
+    evaluate("metrics=[bss_eval]", *fast, f"data.root={without(songs, 'song001', tmp_path)}")
+    assert not (folder / "report.html").exists()
+    files = {path.name for path in folder.glob("museval/*/*")}
+    assert files == {"song000.json", *(path.name for path in theirs)}
+    evaluate("metrics=[snr]")
+    assert {path.name for path in folder.glob("museval/*/*")} == {path.name for path in theirs}
+    for path in theirs:
+        path.unlink()
+    evaluate("metrics=[bss_eval]", *fast)
+    assert len(list(folder.glob("museval/*/*"))) == 2
+    evaluate("metrics=[snr]")
+    assert not (folder / "museval").exists()
+
+
+def without(songs, name, tmp_path):
+    """A data set that has lost a song."""
+    shutil.copytree(songs / "test", tmp_path / "fewer" / "test")
+    shutil.rmtree(tmp_path / "fewer" / "test" / name)
+    return tmp_path / "fewer"
 
 
 def test_a_second_run_computes_nothing_and_a_changed_file_one_track(evaluate, estimates):
@@ -129,6 +167,42 @@ def test_two_processes_give_the_same_files(evaluate):
     for name in ("eval.csv", "eval.json"):
         assert (one / name).read_bytes() == (two / name).read_bytes() == (ddp / name).read_bytes()
     assert times(one).keys() == times(two).keys() == times(ddp).keys()
+
+
+@pytest.fixture
+def many(songs, estimates, tmp_path):
+    """Ten times the same song and its estimates, and the arguments that evaluate them."""
+    for number in range(10):
+        shutil.copytree(songs / "test" / "song000", tmp_path / "many" / "test" / f"{number}")
+        shutil.copytree(estimates / "song000", tmp_path / "stems" / f"{number}")
+    given = [f"estimates={tmp_path / 'stems'}", "data=stem_folder", f"data.root={tmp_path}/many"]
+    return [*given, f"output={tmp_path / 'eval'}", "report=false", "metrics=[bss_eval]", "jobs=2"]
+
+
+def test_an_error_in_one_process_stops_the_others(command, many, tmp_path):
+    broken = tmp_path / "stems" / "1" / "bass.wav"
+    sound, rate = soundfile.read(broken)
+    soundfile.write(broken, np.full_like(sound, np.nan), rate, "FLOAT")
+    before = set(active_children())
+    done = command("evaluate", *many)
+    assert str(broken) in done.error
+    assert len(list((tmp_path / "eval").glob("tracks/*.json"))) < 4
+    assert set(active_children()) <= before
+
+
+def test_a_killed_evaluation_leaves_no_processes(many, tmp_path):
+    """Its processes share its output, which ends with the last of them."""
+    running = subprocess.Popen(
+        [sys.executable, "evaluate.py", *many],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    while running.poll() is None and not list((tmp_path / "eval").glob("tracks/*.json")):
+        time.sleep(0.005)
+    running.kill()
+    running.communicate(timeout=60)
+    assert 0 < len(list((tmp_path / "eval").glob("tracks/*.json"))) < 10
 
 
 def test_a_process_of_ddp_takes_what_nobody_has_begun(evaluate, monkeypatch):
@@ -317,6 +391,19 @@ def test_the_accompaniment_of_a_single_target(command, ckpt, songs, tmp_path):
     assert float(table[1]["si_sdr_mixture"]) == pytest.approx(expected, abs=1e-3)
 
 
+def test_nothing_is_no_target(evaluate, songs, tmp_path):
+    """All four stems are the whole mixture, unless that holds more than the stems."""
+    few = ["metrics=[sdr]", "references=[]", "rest=true"]
+    assert [row["target"] for row in rows(evaluate(*few))] == [*STEMS, *STEMS]
+    more = tmp_path / "more"
+    shutil.copytree(songs / "test", more / "test")
+    mixture, rate = soundfile.read(more / "test" / "song000" / "mixture.wav")
+    mixture += 0.01 * np.random.default_rng(0).standard_normal(mixture.shape)
+    soundfile.write(more / "test" / "song000" / "mixture.wav", mixture, rate, "FLOAT")
+    shown = [row["target"] for row in rows(evaluate(*few, f"data.root={more}"))]
+    assert shown == [*STEMS, "rest", *STEMS]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -336,7 +423,9 @@ def test_mistakes_are_named(command, arguments, message):
     "spoil, message",
     [
         (lambda p: shutil.rmtree(p / "song001"), "no folder song001 for this track"),
-        (lambda p: (p / "song001" / "bass.wav").unlink(), "no file for bass"),
+        (lambda p: (p / "song000" / "bass.wav").unlink(), "song000: no file for bass"),
+        (lambda p: (p / "song001" / "bass.wav").unlink(), "song001: no file for bass"),
+        (lambda p: [f.unlink() for f in p.glob("*/*.wav")], "holds no estimates; expected"),
         (lambda p: soundfile.write(p / "song001" / "bass.wav", [[0.0, 0.0]] * 9, 8000), "8000 Hz"),
         (lambda p: soundfile.write(p / "song001" / "bass.wav", [[0.0, 0.0]] * 9, 44100), "samples"),
         (lambda p: (p / "song000" / "basss.wav").write_text("x"), "target=basss: no such stem"),

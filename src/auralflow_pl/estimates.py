@@ -45,7 +45,8 @@ class ModelEstimates:
 class FolderEstimates:
     """Estimates in `<root>/[<split>/]<track>/<target>.<wav|flac|...>`.
 
-    Targets are what the folder of the first track holds, but for `mixture` and `residual`.
+    Targets are what the folders of the tracks hold, but for `mixture` and `residual`. A folder that
+    lacks one of them is a mistake, see `files`.
 
     Args:
         root: of the folders.
@@ -55,7 +56,7 @@ class FolderEstimates:
         device: of the oracles.
 
     Raises:
-        InputError: no folder for the first track, no targets in it, or targets of no meaning.
+        InputError: no folder for a track, no targets in any, or targets of no meaning.
     """
 
     def __init__(
@@ -69,13 +70,13 @@ class FolderEstimates:
         self.root = root
         if not root.is_dir():
             raise InputError(f"estimates={root}: no such folder")
-        names = [name for name in self.found(tracks[0]) if name not in NO_TARGETS]
+        names = {name for track in tracks for name in self.found(track)} - {*NO_TARGETS}
         if not names:
             raise InputError(
                 f"{self.folder(tracks[0])}: holds no estimates; expected <target>.wav, with "
                 f"targets like {', '.join(stems)}"
             )
-        in_order = sorted(names, key=lambda n: stems.index(n) if n in stems else len(stems))
+        in_order = sorted(names, key=lambda n: (stems.index(n) if n in stems else len(stems), n))
         self.sums = resolve_targets(in_order, stems, groups)
         self.stft = STFT(4096, 4096, 1024).to(device)
 
@@ -93,11 +94,18 @@ class FolderEstimates:
         return {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in AUDIO_SUFFIXES}
 
     def files(self, track: Track) -> list[Path]:
-        """Of the targets, in their order."""
+        """Of the targets, in their order.
+
+        Raises:
+            InputError: one is missing.
+        """
         found = self.found(track)
         for name in self.sums:
             if name not in found:
-                raise InputError(f"{self.folder(track)}: no file for {name}")
+                raise InputError(
+                    f"{self.folder(track)}: no file for {name}, which other tracks have; expected "
+                    "the same targets in all"
+                )
         return [found[name] for name in self.sums]
 
     def __call__(self, track: Track, mixture: Tensor) -> Tensor:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from concurrent.futures import as_completed
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -24,13 +23,14 @@ from auralflow_pl.device import device_count, device_of_process
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.evaluation import Evaluation, excerpts_of
 from auralflow_pl.pretrained import located
-from auralflow_pl.processes import local_rank, process_group, rank, world_size
+from auralflow_pl.processes import local_rank, process_group, rank, workers, world_size
 from auralflow_pl.report.excerpts import Moment
 from auralflow_pl.report.page import evaluation_page
 from auralflow_pl.report.tables import (
     Aggregate,
     aggregates,
     evaluation,
+    is_museval,
     museval_layout,
     summary,
     write_csv,
@@ -66,7 +66,7 @@ def evaluate(config: DictConfig) -> list[TrackScores]:
     missing = [n for n, track in enumerate(work.tracks) if not paths[track.name].is_file()]
     with all_processes(config):
         if config.trainer is None:
-            compute_all(work, missing, paths)
+            compute_all(work, missing)
         else:
             compute_together(work, missing, paths)
             if rank() > 0:
@@ -127,8 +127,12 @@ def compute_together(work: Evaluation, missing: Sequence[int], paths: Mapping[st
             path.with_suffix(".lock").unlink(missing_ok=True)
 
 
-def compute_all(work: Evaluation, missing: Sequence[int], paths: Mapping[str, Path]) -> None:
-    """Compute the tracks with these numbers, in processes if there is much to do."""
+def compute_all(work: Evaluation, missing: Sequence[int]) -> None:
+    """Compute the tracks with these numbers, in processes if there is much to do.
+
+    Raises:
+        InputError: of the first track that cannot be read; the processes end at once.
+    """
     seconds = sum(work.tracks[n].frames / work.tracks[n].sample_rate for n in missing)
     jobs = work.config.jobs
     if jobs is None:
@@ -142,23 +146,24 @@ def compute_all(work: Evaluation, missing: Sequence[int], paths: Mapping[str, Pa
                 work.compute(work.tracks[number])
                 bar.update()
             return
-        shares = [list(missing[start::jobs]) for start in range(jobs)]
-        with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-            running = {pool.submit(compute_share, plain(work.config), s) for s in shares}
-            waiting = [paths[work.tracks[n].name] for n in missing]
-            while running:
-                done, running = wait(running, 0.5, FIRST_EXCEPTION)
-                for job in done:
-                    job.result()
-                bar.update(sum(path.is_file() for path in waiting) - bar.n)
+        config = json.dumps(plain(work.config))
+        with workers(jobs) as pool:
+            for job in as_completed([pool.submit(compute_one, config, n) for n in missing]):
+                job.result()
+                bar.update()
 
 
-def compute_share(config: dict[str, Any], numbers: Sequence[int]) -> None:
-    """The part of one process."""
-    work = Evaluation(validated(OmegaConf.create(config), EvaluateKeys))
+def compute_one(config: str, number: int) -> None:
+    """One track, in a process of its own, from a configuration in JSON."""
+    work = evaluation_of(config)
     with one_thread():
-        for number in numbers:
-            work.compute(work.tracks[number])
+        work.compute(work.tracks[number])
+
+
+@functools.cache
+def evaluation_of(config: str) -> Evaluation:
+    """Made once in a process, for all the tracks that it takes."""
+    return Evaluation(validated(OmegaConf.create(json.loads(config)), EvaluateKeys))
 
 
 @contextmanager
@@ -179,12 +184,26 @@ def write(work: Evaluation, results: Sequence[TrackScores]) -> list[Aggregate]:
     with staged(work.output) as folder:
         write_csv(results, folder / "eval.csv")
         write_json(evaluation(results, found, work.headings, work.settings), folder / "eval.json")
-    bss_eval = work.config.metrics.get("bss_eval")
-    for result in results if bss_eval else ():
-        layout = museval_layout(result, bss_eval.window_seconds, bss_eval.hop_seconds)
-        with staged(work.output / "museval" / work.config.split) as folder:
-            write_json(layout, folder / f"{result.track}.json")
+    write_museval(work, results)
+    if not work.config.report:
+        (work.output / "report.html").unlink(missing_ok=True)
     return found
+
+
+def write_museval(work: Evaluation, results: Sequence[TrackScores]) -> None:
+    """Files for museval's tools, in place of those of an earlier evaluation."""
+    root, bss_eval = work.output / "museval", work.config.metrics.get("bss_eval")
+    for path in root.glob("*/*.json"):
+        if is_museval(path):
+            path.unlink()
+    if bss_eval:
+        with staged(root / work.config.split) as folder:
+            for result in results:
+                layout = museval_layout(result, bss_eval.window_seconds, bss_eval.hop_seconds)
+                write_json(layout, folder / f"{result.track}.json", nan=True)
+    for folder in (*root.glob("*"), root):
+        with suppress(OSError):  # there is none, or it holds something
+            folder.rmdir()
 
 
 def write_report(

@@ -24,7 +24,7 @@ from auralflow_pl.report.excerpts import moments
 from auralflow_pl.report.tables import write_json
 from auralflow_pl.scoring import TrackScores, check_references, hear, score
 
-FORMAT = 1  # of results in the cache; to be raised when a metric changes
+FORMAT = 2  # of results in the cache; to be raised when a metric changes
 
 
 class Evaluation:

@@ -83,7 +83,8 @@ def hear(estimates: Estimates, stems: Sequence[str], track: Track, rest: bool = 
         stems: of the data set.
         track: with these stems.
         rest: whether what is left of the mixture is one more target, called `accompaniment` where
-            the target is `vocals`, else `rest`.
+            the target is `vocals`, else `rest`. There is none where all stems are targets and
+            nothing is left.
 
     Raises:
         InputError: the rest of targets that share stems.
@@ -96,7 +97,8 @@ def hear(estimates: Estimates, stems: Sequence[str], track: Track, rest: bool = 
     apart = len(set(members)) == len(members)
     if rest and not apart:
         raise InputError(f"rest=true: targets {', '.join(names)} share stems; pass rest=false")
-    if rest:
+    nothing = set(members) == set(stems) and is_silent(left(mixture, target).flatten())
+    if rest and not nothing:
         names = (*names, "accompaniment" if names == ("vocals",) else "rest")
         numbers = (*numbers, len(numbers))
         estimate, target = (torch.cat([x, left(mixture, x)]) for x in (estimate, target))

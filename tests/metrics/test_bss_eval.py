@@ -195,3 +195,57 @@ def test_correlations_do_not_depend_on_blocks(monkeypatch):
 def test_shapes_must_agree():
     with pytest.raises(ValueError, match="expected the same shape"):
         bss_eval(torch.zeros(1, 2, 10), torch.zeros(2, 2, 10))
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"taps": 0}, "taps=0: expected 1 to 2048"),
+        ({"taps": 2049}, "taps=2049: expected 1 to 2048"),
+        ({"window": 0}, "window=0: expected at least one sample"),
+        ({"window": 5, "hop": 0}, "hop=0: expected at least one sample"),
+        ({"hop": -1}, "hop=-1: expected at least one sample"),
+    ],
+)
+def test_options_without_meaning_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        bss_eval(*random(2, 1, 100), **options)
+
+
+def test_the_longest_filters_agree_with_museval():
+    check(*random(1, 1), taps=2048)
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 0), (0, 2, 10), (3, 2, 0, 10)])
+def test_nothing_to_measure_is_named(shape):
+    with pytest.raises(ValueError, match="holds no samples"):
+        bss_eval(torch.zeros(shape), torch.zeros(shape))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("targets", [2, 4])
+def test_the_mixture_of_the_targets_has_no_artifacts_but_rounding(targets, dtype):
+    target = random(targets, 2)[1].to(dtype)
+    target += 1e-3 * torch.rand_like(target)
+    mixture = target.sum(0).expand_as(target)
+    assert bss_eval(mixture, target, window=3000, taps=32).sar.isnan().all()
+    assert bss_eval(mixture, target.double(), window=3000, taps=32).sar.isnan().all()
+
+
+def test_music_that_nearly_lacks_the_highest_frequencies_has_no_artifacts_either():
+    """Its equations are so nearly singular that rounding is 170 dB below, even in float64."""
+    spectra = torch.fft.rfft(random(4, 2)[1].double())
+    spectra *= torch.logspace(0, -6, spectra.shape[-1])
+    target = torch.fft.irfft(spectra, TIME)
+    sar = bss_eval(target.sum(0).expand_as(target), target, window=3000, taps=64).sar
+    assert sar.isnan().all()
+
+
+def test_noise_of_24_bits_is_measured():
+    target = random(2, 1)[1]
+    noise = torch.randn_like(target)
+    noise *= (
+        10 ** (-110 / 20) * target.norm(dim=-1, keepdim=True) / noise.norm(dim=-1, keepdim=True)
+    )
+    sdr = bss_eval(target.double() + noise, target.double(), taps=32).sdr
+    torch.testing.assert_close(sdr, torch.full_like(sdr, 110), atol=1e-3, rtol=0)

@@ -6,6 +6,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from auralflow_pl.config import config_dir
+from auralflow_pl.errors import InputError
 from auralflow_pl.metrics.base import Sounds
 from auralflow_pl.metrics.bss_eval import bss_eval
 from auralflow_pl.metrics.scores import BSSEval
@@ -76,3 +77,30 @@ def test_bss_eval_is_the_median_over_windows():
     heard = frames.sir[0][frames.sir[0].isfinite()].sort().values
     middle = heard[(len(heard) - 1) // 2 : len(heard) // 2 + 1].mean()
     torch.testing.assert_close(measured["bss_sir"].value[0], middle)
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0, float("nan"), float("inf"), "long"])
+def test_a_window_has_a_length(score, seconds):
+    with pytest.raises(InputError, match=r"window_seconds=.*: expected seconds, more than 0"):
+        type(score)(window_seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"hop_seconds": -1}, "hop_seconds=-1: expected seconds, more than 0"),
+        ({"taps": 0}, "taps=0: expected 1 to 2048"),
+        ({"taps": 5000}, "taps=5000: expected 1 to 2048"),
+        ({"taps": 0.5}, "taps=0.5: expected 1 to 2048"),
+    ],
+)
+def test_options_of_bss_eval_are_checked(options, message):
+    with pytest.raises(InputError, match=message):
+        BSSEval(**options)
+
+
+def test_the_shortest_window_is_a_sample(score):
+    measured = type(score)(window_seconds=1e-9).measure(
+        Sounds(*(part[..., :40] for part in sounds()[:3]), RATE)
+    )
+    assert measured[score.headings[0].name].frames.shape[0] == 3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from auralflow_pl.metrics.scores import SDR, SISDR, Leak
+from auralflow_pl.metrics.scores import SDR, SISDR, BSSEval, Leak
 from auralflow_pl.report.comparison import compare_runs
 from auralflow_pl.report.excerpts import decoded, encoded, moments
 from auralflow_pl.report.page import comparison_page, evaluation_page
@@ -24,16 +24,16 @@ def values(rng):
     return {"estimate": estimate, "mixture": estimate - 5, "oracle": estimate + 4}
 
 
-def scored(rng, names=NAMES):
+def scored(rng, names=NAMES, headings=HEADINGS):
     """Tracks with two targets; one value and one window are undefined."""
     tracks = []
     for name in names:
         targets = []
         for target in ("vocals", "drums"):
-            frames = {h.name: numbers(torch.from_numpy(rng.normal(5, 2, 12))) for h in HEADINGS}
-            frames["si_sdr"][3] = None
-            targets.append(TargetScores(target, {h.name: values(rng) for h in HEADINGS}, frames))
-        targets[0].values["leak"] = dict.fromkeys(("estimate", "mixture", "oracle"))
+            frames = {h.name: numbers(torch.from_numpy(rng.normal(5, 2, 12))) for h in headings}
+            frames[headings[0].name][3] = None
+            targets.append(TargetScores(target, {h.name: values(rng) for h in headings}, frames))
+        targets[0].values[headings[-1].name] = dict.fromkeys(("estimate", "mixture", "oracle"))
         tracks.append(TrackScores(name, 12.0, targets))
     return tracks
 
@@ -106,6 +106,19 @@ def test_the_table_sorts_and_filters(chrome, report):
     chrome.find_element("css selector", "#metric option[value=leak]").click()
     chrome.find_element("css selector", "#tracks tbody button").click()
     assert f"{NAMES[2]}: leak [dB]" in chrome.find_element("id", "curve").text
+
+
+def test_no_share_of_a_gap_where_nothing_bounds_it(chrome, tmp_path):
+    headings = [SISDR.headings[0], BSSEval.headings[1]]
+    tracks = scored(np.random.default_rng(0), headings=headings)
+    found, hops = list(aggregates(tracks, headings, [])), {h.name: 1.0 for h in headings}
+    path = tmp_path / "report.html"
+    path.write_text(evaluation_page("x", "x", tracks, found, headings, hops, []))
+    chrome.get(path.as_uri())
+    assert set(column(chrome, "gap")) == {"56 %"}
+    chrome.find_element("css selector", "#metric option[value=bss_isr]").click()
+    assert {"." in text for text in column(chrome, "estimate")} == {True, False}
+    assert not any("%" in text for text in column(chrome, "gap"))
 
 
 def test_sounds_play_and_switch_while_playing(chrome, report):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from auralflow_pl.errors import InputError
 from auralflow_pl.metrics.si_sdr import is_silent
 
 
@@ -27,6 +29,17 @@ class Sounds(NamedTuple):
         return Sounds(*parts, self.sample_rate)
 
 
+def samples(seconds: float, sample_rate: int) -> int:
+    """In so many seconds, but at least one."""
+    return max(1, round(seconds * sample_rate))
+
+
+def check_seconds(name: str, seconds: float) -> None:
+    """Raise InputError unless an option is a length of time."""
+    if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise InputError(f"{name}={seconds}: expected seconds, more than 0")
+
+
 class Heading(NamedTuple):
     """What a column of a table means."""
 
@@ -35,6 +48,7 @@ class Heading(NamedTuple):
     unit: str
     definition: str
     higher_is_better: bool = True
+    bounded: bool = True  # by the mixture and the ideal mask, so that a share of the gap means much
 
 
 class Measured(NamedTuple):
@@ -49,6 +63,9 @@ class Score(Metric):
 
     Args:
         window_seconds: of the windows in `measure`.
+
+    Raises:
+        InputError: windows without length.
     """
 
     headings: tuple[Heading, ...]  # the first one is the value of the metric
@@ -58,6 +75,7 @@ class Score(Metric):
 
     def __init__(self, window_seconds: float = 1.0) -> None:
         super().__init__()
+        check_seconds("window_seconds", window_seconds)
         self.window_seconds = self.hop_seconds = window_seconds
         for name in ("total", "count", "undefined"):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
@@ -68,7 +86,7 @@ class Score(Metric):
 
     def measure(self, sounds: Sounds) -> dict[str, Measured]:
         """Values of whole signals without leading axes, and of their windows, by heading."""
-        window = round(self.window_seconds * sounds.sample_rate)
+        window = samples(self.window_seconds, sounds.sample_rate)
         parts = self.values(sounds.windows(window)).transpose(0, 1)
         return {self.headings[0].name: Measured(self.values(sounds), parts)}
 

@@ -25,9 +25,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from auralflow_pl.errors import InputError
+
 BLOCK = 4096  # points of a transform
 TOGETHER = 4  # blocks that are correlated at a time, so that they stay in the cache
-ROUNDING_DB = 180.0  # ratios beyond are those of rounding errors
+ROUNDING_DB = 150.0  # ratios beyond are those of rounding errors: 155 dB and more on music,
+ROUNDING_DB_FLOAT32 = 130.0  # 143 dB and more in float32 sums of 8 targets
 ATTEMPTS = 10  # to factorise such equations
 REFINEMENTS = 3  # of filters whose equations are singular but for rounding
 WINDOW_SECONDS = HOP_SECONDS = 1.0  # of museval
@@ -55,8 +58,9 @@ def bss_eval(
     """SDR, ISR, SIR and SAR of estimates, `(..., targets, channels, time)` each.
 
     Undefined, and NaN, is a ratio in a window in which its target or its estimate has no sample
-    other than 0, and one whose denominator is 0 but for rounding (beyond 180 dB): of a perfect
-    estimate, the SIR of a single target, or the SAR of a mixture of the targets.
+    other than 0, and one whose denominator is 0 but for rounding (beyond 150 dB, or 130 dB if one
+    of the two is float32): of a perfect estimate, the SIR of a single target, or the SAR of a
+    mixture of the targets.
     A silent target is left out of what the others are compared with, and spoils none of them.
     (museval raises for a signal that is silent from end to end, calls all targets undefined in a
     window in which one is silent, and gives infinity where there is no error.)
@@ -66,20 +70,26 @@ def bss_eval(
         target: whatever the mixture is made of.
         window: samples; None: the whole signal. A rest that is shorter than a window is left out.
         hop: samples from one window to the next; None: `window`.
-        taps: length of the filters in samples.
+        taps: length of the filters in samples, 1 to 2048.
         framewise_filters: new filters for each window (version 3) instead of one set (version 4).
         images: compare with the target itself. False: with what filters make of it, so that
             filtering is no distortion, as `bss_eval_sources` has it; the ISR is NaN then.
         all_audible: as museval has it, only windows in which all targets and estimates are audible.
 
     Raises:
-        ValueError: the shapes differ.
+        ValueError: the shapes differ, nothing to measure, or an option without meaning.
     """
     if estimate.shape != target.shape or target.ndim < 3:
         raise ValueError(
             f"estimate {tuple(estimate.shape)} and target {tuple(target.shape)}: expected the same "
             "shape (..., targets, channels, time)"
         )
+    if not target.numel():
+        raise ValueError(f"target {tuple(target.shape)}: holds no samples")
+    check_taps(taps)
+    for name, samples in (("window", window), ("hop", hop)):
+        if samples is not None and samples < 1:
+            raise ValueError(f"{name}={samples}: expected at least one sample")
     shape, one = target.shape[:-3], target.shape[-3:]
     scores = []
     for pair in zip(target.reshape(-1, *one), estimate.reshape(-1, *one), strict=True):
@@ -92,6 +102,12 @@ def bss_eval(
         scores.append(torch.stack(parts, -1))
     result = torch.stack(scores, 1).reshape(4, *shape, *scores[0].shape[1:])
     return BssEval(*result)
+
+
+def check_taps(taps: int) -> None:
+    """Raise InputError unless filters of this length leave half a block to what they filter."""
+    if taps not in range(1, BLOCK // 2 + 1):
+        raise InputError(f"taps={taps}: expected 1 to {BLOCK // 2} samples")
 
 
 def spans(time: int, window: int | None, hop: int | None) -> Iterator[tuple[int, int]]:
@@ -226,7 +242,10 @@ def ratios(
     heard = (one > 0) & (other > 0)
     if all_audible:
         heard = torch.stack([s.double().sum(1).any(-1).all() for s in (target, estimate)]).all()
-    return torch.where(heard & (values.abs() < ROUNDING_DB), values, torch.nan)
+    coarse = torch.float32 in (target.dtype, estimate.dtype)
+    limit = ROUNDING_DB_FLOAT32 if coarse else ROUNDING_DB
+    known = heard & (values < limit) & (values > -ROUNDING_DB)
+    return torch.where(known, values, torch.nan)
 
 
 def project(

@@ -5,8 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from auralflow_pl.metrics.base import Heading, Measured, Ratio, Score, Sounds
-from auralflow_pl.metrics.bss_eval import bss_eval
+from auralflow_pl.metrics.base import (
+    Heading,
+    Measured,
+    Ratio,
+    Score,
+    Sounds,
+    check_seconds,
+    samples,
+)
+from auralflow_pl.metrics.bss_eval import bss_eval, check_taps
 from auralflow_pl.metrics.ratios import leak_level, log_wmse, si_snr, snr, usdr
 from auralflow_pl.metrics.si_sdr import si_sdr
 
@@ -105,6 +113,7 @@ class Leak(Score):
             "dB",
             "estimate against the mixture, over the windows in which the target is silent",
             higher_is_better=False,
+            bounded=False,
         ),
     )
 
@@ -113,7 +122,7 @@ class Leak(Score):
         mixture = sounds.mixture.unsqueeze(-3).expand_as(sounds.target)
         parts = (sounds.estimate, sounds.target, mixture)
         channels = sounds.target.shape[-2]
-        window = channels * round(self.window_seconds * sounds.sample_rate)
+        window = channels * samples(self.window_seconds, sounds.sample_rate)
         # Channels become neighbours in time, so that they share the windows.
         return leak_level(*(x.transpose(-1, -2).flatten(-2) for x in parts), window)
 
@@ -124,16 +133,31 @@ class BSSEval(Score):
     Args:
         window_seconds: length of a window.
         hop_seconds: from one window to the next.
-        taps: length of the filters in samples.
+        taps: length of the filters in samples, 1 to 2048.
         framewise_filters: version 3 instead of version 4.
         all_audible: leave out windows in which any target is silent, as museval does.
+
+    Raises:
+        InputError: an option without meaning.
     """
 
     headings = (
         Heading("bss_sdr", "BSS SDR", "dB", "BSS Eval: target against all distortion"),
-        Heading("bss_isr", "BSS ISR", "dB", "BSS Eval: target against its spatial distortion"),
+        Heading(
+            "bss_isr",
+            "BSS ISR",
+            "dB",
+            "BSS Eval: target against its spatial distortion",
+            bounded=False,
+        ),
         Heading("bss_sir", "BSS SIR", "dB", "BSS Eval: target, filtered, against interference"),
-        Heading("bss_sar", "BSS SAR", "dB", "BSS Eval: what filters explain against artifacts"),
+        Heading(
+            "bss_sar",
+            "BSS SAR",
+            "dB",
+            "BSS Eval: what filters explain against artifacts",
+            bounded=False,
+        ),
     )
 
     def __init__(
@@ -145,6 +169,8 @@ class BSSEval(Score):
         all_audible: bool = False,
     ) -> None:
         super().__init__(window_seconds)
+        check_seconds("hop_seconds", hop_seconds)
+        check_taps(taps)
         self.hop_seconds, self.taps = hop_seconds, taps
         self.framewise_filters, self.all_audible = framewise_filters, all_audible
 
@@ -153,8 +179,8 @@ class BSSEval(Score):
         scores = bss_eval(
             sounds.estimate,
             sounds.target,
-            round(self.window_seconds * sounds.sample_rate),
-            round(self.hop_seconds * sounds.sample_rate),
+            samples(self.window_seconds, sounds.sample_rate),
+            samples(self.hop_seconds, sounds.sample_rate),
             self.taps,
             self.framewise_filters,
             all_audible=self.all_audible,

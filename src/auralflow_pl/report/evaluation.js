@@ -6,6 +6,7 @@ const NARROWEST = 1; // gap of which a share means anything, as in tables.py
 const names = { estimate: "estimate", mixture: "mixture", ibm: "binary mask", oracle: "ratio mask", phase: "mixture phase" };
 
 function gap(row) {
+  if (!heading().bounded) return null;
   const [e, low, high] = ["estimate", "mixture", "oracle"].map((n) => cell(row, n));
   return [e, low, high].some((v) => v === null || v === undefined) || (high - low) * (heading().higher_is_better ? 1 : -1) < NARROWEST ? null : (e - low) / (high - low);
 }

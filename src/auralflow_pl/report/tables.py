@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -77,7 +78,8 @@ def aggregates(
             for label, average in AVERAGES.items():
                 of = " of median over frames" if heading.name in framewise else ""
                 means = averaged(heard, average)
-                gap = closed(heard, average, 1 if heading.higher_is_better else -1)
+                sign = 1 if heading.higher_is_better else -1
+                gap = closed(heard, average, sign) if heading.bounded else None
                 full = f"{label} over tracks{of}"
                 undefined = len(scores) - len(heard)
                 yield Aggregate(name, heading, full, means, gap, len(heard), undefined)
@@ -132,11 +134,10 @@ def summary(found: Sequence[Aggregate]) -> str:
         gap = f"{one.gap:>8.0%}" if one.gap is not None else ""
         lines.append(f"{one.target:<{longest}}{label:<{wide}}{one.name:<{width}}{shown}{gap}")
     first = found[0].heading
-    silent = {one.target: one.undefined for one in found if one.heading == first}
+    usual = {one.target: one.undefined for one in found if one.heading == first}
     for one in found[:: len(AVERAGES)]:
-        reason = "silent" if one.heading == first else "undefined"
-        if one.heading == first or one.undefined != silent[one.target]:
-            text = f"{one.tracks} tracks, {one.undefined} {reason} and left out"
+        if one.heading == first or one.undefined != usual[one.target]:
+            text = f"{one.tracks} tracks, {one.undefined} undefined and left out"
             lines.append(f"{one.target:<{longest}}{titled(one.heading):<{wide}}{text}")
     return "\n".join(lines)
 
@@ -149,17 +150,27 @@ def titled(heading: Heading) -> str:
 def museval_layout(
     track: TrackScores, window_seconds: float, hop_seconds: float
 ) -> dict[str, Any] | None:
-    """A track as museval writes it, undefined values as null; None without BSS Eval."""
+    """A track as museval writes it, undefined values as NaN; None without BSS Eval."""
     targets = []
     for target in track.targets:
         if MUSEVAL["SDR"] not in target.frames:
             return None
         targets.append({"name": target.target, "frames": []})
         for number in range(len(target.frames[MUSEVAL["SDR"]])):
-            values = {key: target.frames[name][number] for key, name in MUSEVAL.items()}
+            found = {key: target.frames[name][number] for key, name in MUSEVAL.items()}
+            values = {key: math.nan if v is None else v for key, v in found.items()}
             frame = {"time": number * hop_seconds, "duration": window_seconds, "metrics": values}
             targets[-1]["frames"].append(frame)
     return {"targets": targets, "museval_version": "0.4.1"}
+
+
+def is_museval(path: Path) -> bool:
+    """Whether a file has the layout of `museval_layout`."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.keys() == {"targets", "museval_version"}
 
 
 def evaluation(
@@ -177,9 +188,9 @@ def evaluation(
     }
 
 
-def write_json(content: Any, path: Path) -> None:
-    """Without NaN or infinity, which are no JSON."""
-    path.write_text(json.dumps(content, indent=1, allow_nan=False))
+def write_json(content: Any, path: Path, nan: bool = False) -> None:
+    """Without NaN, which is no JSON, unless the reader expects it."""
+    path.write_text(json.dumps(content, indent=1, allow_nan=nan))
 
 
 def scores_of(tracks: Iterable[TrackScores], target: str) -> dict[str, TargetScores]:
