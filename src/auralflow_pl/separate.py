@@ -187,7 +187,9 @@ def work(idle: SimpleQueue[StemJob], job: Job, progress: Progress) -> Outcome:
     try:
         made = persevere(stem_job, job, progress.follow(job))
     except (InputError, OSError) as error:
-        failure = str(error) if isinstance(error, InputError) else f"{job.name}: {error.strerror}"
+        failure = str(error) if isinstance(error, InputError) else str(error.strerror)
+        if job.name not in failure:
+            failure = f"{job.name}: {failure}"
         progress.finish(job, f"failed: {failure}")
         return Outcome(failure=failure)
     finally:

@@ -87,8 +87,8 @@ class StemFiles:
             highest = peak(samples)
             if not math.isfinite(highest):
                 raise InputError(
-                    f"{name}: the model gives NaN or infinite samples; use precision=fp32 or "
-                    "another checkpoint"
+                    f"{name}: the model gives NaN or infinite samples; is the input far beyond "
+                    "full scale? Else use precision=fp32 or another checkpoint"
                 )
             self.peaks[name] = max(self.peaks[name], highest)
         if mixture is not None:
