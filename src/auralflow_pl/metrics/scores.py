@@ -18,6 +18,8 @@ from auralflow_pl.metrics.bss_eval import bss_eval, check_taps
 from auralflow_pl.metrics.ratios import leak_level, log_wmse, si_snr, snr, usdr
 from auralflow_pl.metrics.si_sdr import si_sdr
 
+SOURCE = " (BSS Eval; Vincent et al., 2006; Stöter et al., 2018)"
+
 
 class SISDR(Ratio):
     """See `si_sdr`."""
@@ -57,7 +59,12 @@ class SNR(Ratio):
     """See `snr`."""
 
     headings = (
-        Heading("snr", "SNR", "dB", "target against the difference of the estimate from it"),
+        Heading(
+            "snr",
+            "SNR",
+            "dB",
+            "target against the difference of the estimate from it; the plain ratio",
+        ),
     )
 
     def ratio(self, estimate: Tensor, target: Tensor) -> Tensor:
@@ -111,7 +118,8 @@ class Leak(Score):
             "leak",
             "leak",
             "dB",
-            "estimate against the mixture, over the windows in which the target is silent",
+            "estimate against the mixture, over the windows in which the target is silent (of this "
+            "project)",
             higher_is_better=False,
             bounded=False,
         ),
@@ -142,20 +150,20 @@ class BSSEval(Score):
     """
 
     headings = (
-        Heading("bss_sdr", "BSS SDR", "dB", "BSS Eval: target against all distortion"),
+        Heading("bss_sdr", "BSS SDR", "dB", f"target against all distortion{SOURCE}"),
         Heading(
             "bss_isr",
             "BSS ISR",
             "dB",
-            "BSS Eval: target against its spatial distortion",
+            f"target against its spatial distortion{SOURCE}",
             bounded=False,
         ),
-        Heading("bss_sir", "BSS SIR", "dB", "BSS Eval: target, filtered, against interference"),
+        Heading("bss_sir", "BSS SIR", "dB", f"target, filtered, against interference{SOURCE}"),
         Heading(
             "bss_sar",
             "BSS SAR",
             "dB",
-            "BSS Eval: what filters explain against artifacts",
+            f"what filters explain against artifacts{SOURCE}",
             bounded=False,
         ),
     )

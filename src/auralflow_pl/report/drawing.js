@@ -38,7 +38,7 @@ function ticks(low, high, count = 5) {
 }
 
 function table(target, columns, rows) {
-  const head = make("tr", {}, ...columns.map((c) => make("th", { class: c.text ? "text" : "", title: c.title, scope: "col" }, c.label)));
-  const body = rows.map((row) => make("tr", {}, ...columns.map((c) => make("td", { class: c.text ? "text" : "" }, c.show(row)))));
+  const head = make("tr", {}, ...columns.map((c) => make("th", { class: c.text ? "text" : "", title: typeof c.title === "string" ? c.title : "", scope: "col" }, c.label)));
+  const body = rows.map((row) => make("tr", {}, ...columns.map((c) => make("td", { class: c.text ? "text" : "", title: typeof c.title === "function" ? c.title(row) : "" }, c.show(row)))));
   target.replaceChildren(make("thead", {}, head), make("tbody", {}, ...body));
 }

@@ -1,9 +1,12 @@
 const state = { heading: data.headings[0].name, sort: "track", down: false, text: "", target: "", track: null };
 const targets = [...new Set(data.rows.map((row) => row.target))];
 const heading = () => data.headings.find((h) => h.name === state.heading);
+const headingOf = (average) => data.headings.find((h) => h.name === average.heading);
 const cell = (row, name) => (row.values[state.heading] || {})[name];
 const NARROWEST = 1; // gap of which a share means anything, as in tables.py
 const names = { estimate: "estimate", mixture: "mixture", ibm: "binary mask", oracle: "ratio mask", phase: "mixture phase" };
+
+const meaning = (h) => `${h.definition}; ${h.higher_is_better ? "higher" : "lower"} is better`;
 
 function gap(row) {
   if (!heading().bounded) return null;
@@ -48,6 +51,7 @@ function showTracks() {
     return make("td", { class: c.text ? "text" : "" }, c.text ? value : c.key === "gap" ? percent(value) : number(value));
   })));
   by("tracks").replaceChildren(make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body));
+  by("meaning").textContent = `${titled(heading())}: ${meaning(heading())}`;
   by("count").textContent = `${rows.length} of ${data.rows.length} rows`;
 }
 
@@ -85,7 +89,7 @@ function distribution(h) {
 function showTrack(track) {
   state.track = track;
   const rows = data.rows.filter((r) => r.track === track && (r.frames[state.heading] || []).length);
-  const width = 1100, height = 230, left = 44, bottom = 26;
+  const width = Math.max(280, by("curve").clientWidth - 34), height = 230, left = 44, bottom = 26;
   const all = rows.flatMap((r) => r.frames[state.heading]).filter((v) => v !== null);
   const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${heading().label} of ${track} over time` });
   const hop = data.hops[state.heading], length = Math.max(1, ...rows.map((r) => r.frames[state.heading].length));
@@ -94,7 +98,7 @@ function showTrack(track) {
   if (all.length) for (const t of ticks(low, high, 4)) {
     svg.append(draw("line", { x1: left, x2: width, y1: y(t), y2: y(t), class: "grid" }), draw("text", { x: left - 6, y: y(t) + 4, "text-anchor": "end" }, t));
   }
-  for (const t of ticks(0, (length - 1) * hop, 10)) svg.append(draw("text", { x: x(t / hop), y: height - 6, "text-anchor": "middle" }, `${t} s`));
+  for (const t of ticks(0, (length - 1) * hop, Math.max(2, Math.min(10, width / 90)))) svg.append(draw("text", { x: x(t / hop), y: height - 6, "text-anchor": "middle" }, `${t} s`));
   for (const r of rows) {
     const stroke = colour(targets.indexOf(r.target));
     let path = "", pen = false;
@@ -136,7 +140,7 @@ function showAll() {
   const shown = data.candidates;
   table(by("averages"), [
     { label: "target", text: true, show: (a) => a.target },
-    { label: "metric", text: true, show: (a) => titled(data.headings.find((h) => h.name === a.heading)) },
+    { label: "metric", text: true, show: (a) => titled(headingOf(a)), title: (a) => meaning(headingOf(a)) },
     { label: "average", text: true, show: (a) => a.name },
     ...shown.map((n) => ({ label: names[n], show: (a) => number(a.values[n]) })),
     { label: "gap closed", title: "share of the way from the mixture to the ideal ratio mask", show: (a) => percent(a.gap) },
@@ -144,7 +148,7 @@ function showAll() {
     { label: "undefined", title: "tracks without a value, left out of the average", show: (a) => String(a.undefined) },
   ], data.aggregates.filter((a) => a.tracks));
   by("distributions").replaceChildren(...data.headings.map(distribution));
-  by("definitions").replaceChildren(...data.headings.flatMap((h) => [make("dt", {}, titled(h)), make("dd", {}, `${h.definition}; ${h.higher_is_better ? "higher" : "lower"} is better`)]));
+  by("definitions").replaceChildren(...data.headings.flatMap((h) => [make("dt", {}, titled(h)), make("dd", {}, meaning(h))]));
   by("settings").replaceChildren(...data.settings.flatMap(([name, text]) => [make("dt", {}, name), make("dd", {}, text)]));
   by("metric").replaceChildren(...data.headings.map((h) => make("option", { value: h.name }, titled(h))));
   by("target").append(...targets.map((t) => make("option", { value: t }, t)));
