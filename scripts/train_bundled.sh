@@ -6,7 +6,8 @@
 # SONGS holds <song>/{vocals,drums,bass,other}.<format>; every fourth one by name is held out and
 # validates. WORK takes everything else, about 6 GB. Further keys go to train.py; with
 # `resume=auto` an interrupted training goes on. Runs on Debian: sources of sound are unpacked
-# from its packages, not installed. Their licences are in the model card. Needs the extra `render`.
+# from its packages, not installed. Their licences are in the model card. Needs the extra `render`,
+# which builds a library: `apt install gcc python3-dev portaudio19-dev`.
 set -euo pipefail
 songs=$(realpath "$1") work=$(realpath -m "$2")
 shift 2
