@@ -206,7 +206,7 @@ def test_a_silent_target_is_left_out(command, ckpt, songs, tmp_path):
         f"output={tmp_path}",
     )
     assert done.code == 0, done.err
-    assert "0 tracks, 1 silent and left out" in done.out
+    assert "0 tracks, 1 undefined and left out" in done.out
     assert rows(tmp_path / "eval.csv")[0]["si_sdr"] == ""
 
 
