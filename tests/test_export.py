@@ -213,6 +213,10 @@ def test_scores_are_those_of_the_model_itself(command, ckpt, songs, tmp_path):
     assert "- `snr`: target against" in cards[0]
     assert "snr" not in cards[1]
     assert "Nothing was found" in cards[1]
+    for table in tmp_path.glob("eval/my.v1/*/eval.json"):
+        table.write_text("{}")
+    done = command("export", f"ckpt={tmp_path / 'my.v1'}", f"output={tmp_path / 'again'}")
+    assert "eval.json: not written by `evaluate`" in done.error
 
 
 def test_a_pretrained_model_keeps_licence_card_and_weights(command, tmp_path, monkeypatch):

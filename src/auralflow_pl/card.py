@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from auralflow_pl import __version__
-from auralflow_pl.errors import InputError, printable
+from auralflow_pl.errors import printable
 from auralflow_pl.pretrained import home_of, label_of
+from auralflow_pl.scoring import read_evaluation
 
 LONGEST_TEXT = 300  # characters
 OPTIONS = ("model", "stft", "audio", "loss", "loss_weights", "optimizer", "scheduler", "augment")
@@ -138,14 +139,6 @@ def find_scores(ckpt: Path, targets: Sequence[str]) -> Iterator[dict[str, Any]]:
             better = "higher" if heading["higher_is_better"] else "lower"
             definition = f"{heading['definition']}{unit}; {better} is better"
             yield {"name": name, "definition": definition, "values": values}
-
-
-def read_evaluation(path: Path) -> dict[str, Any]:
-    """What `evaluate` has written."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable; evaluate again, or remove it") from error
 
 
 def average(aggregate: Mapping[str, Any], data: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from auralflow_pl.report.comparison import (
     target_names,
 )
 from auralflow_pl.report.page import comparison_page
-from auralflow_pl.scoring import TrackScores
+from auralflow_pl.scoring import TrackScores, read_evaluation
 
 FEWEST_RESAMPLES = 100
 NEAR_SECONDS = 0.01  # of two lengths of the same track
@@ -151,21 +151,6 @@ def find_evaluation(path: Path) -> Path:
         raise InputError(f"runs={path}: no eval.json there; expected the output of `evaluate`")
     places = ", ".join(str(p.parent) for p in found)
     raise InputError(f"runs={path}: holds {len(found)} evaluations, name one of {places}")
-
-
-def read_evaluation(path: Path) -> dict[str, Any]:
-    """What `evaluate` wrote.
-
-    Raises:
-        InputError: something else.
-    """
-    try:
-        content = json.loads(path.read_text())
-        if {"headings", "tracks"} <= content.keys():
-            return content
-    except (ValueError, AttributeError):
-        pass
-    raise InputError(f"{path}: not written by `evaluate`; evaluate again")
 
 
 def common_headings(contents: Sequence[dict[str, Any]]) -> list[Heading]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -68,7 +69,7 @@ class Evaluation:
         """Name of the checkpoint, or of the folder of estimates."""
         return Path(self.config.ckpt or self.config.estimates).absolute().name
 
-    @property
+    @functools.cached_property
     def settings(self) -> dict[str, Any]:
         """What is measured, and how; without folders, so that tables can be passed on."""
         model = self.config.ckpt is not None

@@ -20,7 +20,7 @@ from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.model_file import load_checkpoint
 from auralflow_pl.models.onnx import TOLERANCE, export_onnx
 from auralflow_pl.models.torchscript import export_torchscript
-from auralflow_pl.pretrained import entry_of, home_of, label_of, located
+from auralflow_pl.pretrained import entry_of, home_of, label_of, obtain
 from auralflow_pl.separation import Separator
 from auralflow_pl.sharing import (
     CARD,
@@ -60,9 +60,8 @@ def export(config: DictConfig) -> Path:
     config = validated(config, ExportKeys)
     if config.format not in SUFFIXES:
         raise InputError(f"format={config.format}: {did_you_mean(config.format, SUFFIXES)}")
-    registries = plain(config)["registries"]
-    entry = entry_of(config.ckpt, registries)
-    ckpt = located(config.ckpt, registries)
+    entry = entry_of(config.ckpt, plain(config)["registries"])
+    ckpt = obtain(entry) if entry else Path(config.ckpt)
     output = Path(config.output or default_output(ckpt, config.format))
     check_output(output, config.format)
     licence = config.licence or (entry.licence if entry else None)

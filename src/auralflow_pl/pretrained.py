@@ -27,9 +27,8 @@ def located(ckpt: str | Path, registries: str | Sequence[str] = ()) -> Path:
     Raises:
         InputError: no such model, or no source has it.
     """
-    if not str(ckpt).startswith(PREFIX):
-        return Path(ckpt)
-    return obtain(find(read_registries(registries), str(ckpt), None))
+    entry = entry_of(str(ckpt), registries)
+    return obtain(entry) if entry else Path(ckpt)
 
 
 def chosen(

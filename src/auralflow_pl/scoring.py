@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -202,3 +204,18 @@ def gather(target: str, row: int, results: Mapping[str, list[Column]]) -> Target
         for column in columns:
             values.setdefault(column.name, {})[candidate] = column.values[row]
     return TargetScores(target, values, {c.name: c.frames[row] for c in results[ESTIMATE]})
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """The eval.json that `evaluate` wrote.
+
+    Raises:
+        InputError: something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if {"headings", "aggregates", "tracks"} <= content.keys():
+            return content
+    except (ValueError, AttributeError):
+        pass
+    raise InputError(f"{path}: not written by `evaluate`; evaluate again, or remove it")
