@@ -14,6 +14,7 @@ from torch import nn
 
 from auralflow_pl.arguments import check_arguments
 from auralflow_pl.data.tracks import TrackSource, resolve_targets
+from auralflow_pl.device import give_back_freed_memory
 from auralflow_pl.engine import Plan, start
 from auralflow_pl.errors import InputError, printable
 from auralflow_pl.model_file import check_values, load_checkpoint
@@ -84,6 +85,7 @@ def load_separator(
     separator.eval()
     if simplify:
         separator.network.simplify()
+    give_back_freed_memory()  # reading and rewriting weights leaves holes as large as they are
     return separator
 
 

@@ -11,7 +11,7 @@ import torch
 
 from auralflow_pl.errors import InputError
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of <malloc.h>
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8  # of <malloc.h>
 
 
 def choose_device(name: str) -> torch.device:
@@ -94,8 +94,26 @@ def keep_freed_memory() -> None:
     By default every large tensor is mapped anew, and the kernel clears each of its pages;
     `scripts/bench_models.py` measures what that costs a training step.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-        mallopt(M_TOP_PAD, 2**28)
+    glibc("mallopt", M_MMAP_MAX, 0)
+    glibc("mallopt", M_TRIM_THRESHOLD, 2**31 - 1)
+    glibc("mallopt", M_TOP_PAD, 2**28)
+
+
+def share_one_heap() -> None:
+    """Let all threads of this process allocate from one heap, where the C library is glibc.
+
+    By default every thread has its own, and what is free in one of them is no use to the others.
+    """
+    glibc("mallopt", M_ARENA_MAX, 1)
+
+
+def give_back_freed_memory() -> None:
+    """Return to the system what is free between the pieces in use, where the C library is glibc."""
+    glibc("malloc_trim", 0)
+
+
+def glibc(function: str, *numbers: int) -> None:
+    """Call a function of the C library if it has it."""
+    found = getattr(ctypes.CDLL(None), function, None) if sys.platform == "linux" else None
+    if found is not None:
+        found(*numbers)

@@ -21,7 +21,7 @@ from auralflow_pl.audio.writing import choose_encoding
 from auralflow_pl.catalogue import Job, Template, choose_shard, find_jobs
 from auralflow_pl.checkpoint import BUNDLED, load_separator
 from auralflow_pl.config import SeparateKeys, plain, validated
-from auralflow_pl.device import choose_devices
+from auralflow_pl.device import choose_devices, share_one_heap
 from auralflow_pl.engine import choose_engine
 from auralflow_pl.errors import InputError
 from auralflow_pl.memory import fit_memory, is_shortage
@@ -45,6 +45,7 @@ def separate(config: DictConfig) -> None:
         InputError: nothing can be separated; or, after all other files are done, some could not.
     """
     config = validated(config, SeparateKeys)
+    share_one_heap()
     options, template = build_options(config)
     jobs = choose_shard(find_jobs(plain(config)["input"], template), config.shard)
     check_writable(template.base)

@@ -20,7 +20,7 @@ from auralflow_pl.errors import Cancelled, InputError
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.signal.cutting import choose_windows
 from auralflow_pl.signal.overlap_add import Windows, overlap_add
-from auralflow_pl.signal.stft import STFT
+from auralflow_pl.signal.stft import STFT, magnitude
 from auralflow_pl.streams import Audio, Signal, aligned, checked, delay, skip
 
 Progress = Callable[[float], bool | None]
@@ -42,7 +42,7 @@ class Separation:
     @cached_property
     def mixture_magnitude(self) -> Tensor:
         """`(batch, channels, freq, frames)`."""
-        return self.spectrogram.abs()
+        return magnitude(self.spectrogram)
 
     @cached_property
     def estimate_magnitude(self) -> Tensor:
@@ -52,20 +52,17 @@ class Separation:
     @cached_property
     def target_magnitude(self) -> Tensor:
         """`(batch, targets, channels, freq, frames)`."""
-        return self.stft(self.target).abs()
+        return magnitude(self.stft(self.target))
 
     @cached_property
     def rest_magnitude(self) -> Tensor:
         """Of the mixture without each target, `(batch, targets, channels, freq, frames)`."""
-        return self.stft(self.mixture.unsqueeze(1) - self.target).abs()
+        return magnitude(self.stft(self.mixture.unsqueeze(1) - self.target))
 
     @cached_property
     def estimate(self) -> Tensor:
         """Waveforms `(batch, targets, channels, time)`, with the phase of the mixture."""
-        # In real numbers, as many multiplications as needed; complex ones would be twice as many.
-        parts = torch.view_as_real(self.spectrogram).unsqueeze(1) * self.mask.unsqueeze(-1)
-        masked = torch.view_as_complex(parts)
-        return self.stft.inverse(masked, self.mixture.shape[-1])
+        return self.stft.inverse(self.spectrogram.unsqueeze(1) * self.mask, self.mixture.shape[-1])
 
 
 class Separator(nn.Module):
@@ -172,7 +169,7 @@ class Separator(nn.Module):
         """
         spectrogram = self.stft(mixture)
         with self.autocast(mixture.device.type):
-            mask, penalties = self.network(spectrogram.abs())
+            mask, penalties = self.network(magnitude(spectrogram))
         target = mixture.new_empty(0) if target is None else target
         return Separation(mixture, spectrogram, mask.float(), penalties, self.stft, target)
 

@@ -104,8 +104,8 @@ def k_weighting(sample_rate: int) -> np.ndarray:
 
 def response(sections: np.ndarray, size: int) -> np.ndarray:
     """Power response of second-order sections at the frequencies of `rfft` of a size."""
-    delays = np.exp(-2j * np.pi * np.arange(size // 2 + 1)[:, None] / size * np.arange(3))
+    delay = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
     total = np.ones(size // 2 + 1)
-    for section in sections:
-        total = total * np.abs((delays @ section[:3]) / (delays @ section[3:])) ** 2
+    for b0, b1, b2, a0, a1, a2 in sections:  # no product of matrices, whose threads would spin
+        total *= np.abs((b0 + delay * (b1 + delay * b2)) / (a0 + delay * (a1 + delay * a2))) ** 2
     return total

@@ -10,8 +10,8 @@ from auralflow_pl.errors import InputError
 
 
 def activation(leak: float) -> nn.Module:
-    """LeakyReLU with slope `leak` if that is more than 0, else SELU."""
-    return nn.LeakyReLU(leak) if leak > 0 else nn.SELU()
+    """LeakyReLU with slope `leak` if that is more than 0, else SELU; both change what they get."""
+    return nn.LeakyReLU(leak, inplace=True) if leak > 0 else nn.SELU(inplace=True)
 
 
 def initialise(module: nn.Module, leak: float) -> None:

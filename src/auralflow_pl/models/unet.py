@@ -130,7 +130,8 @@ class Decoder(nn.Module):
         for up, mixer, skip in zip(
             self.levels, reversed(self.mixers), reversed(skips), strict=True
         ):
-            x = torch.cat([mixer(up(x)), skip], dim=1)
+            x = mixer(up(x))  # by itself, so that what it is made of can be forgotten
+            x = torch.cat([x, skip], dim=1)
         return self.head(x)
 
 
@@ -139,6 +140,9 @@ class Bottleneck(nn.Module):
 
     frame_reach: int | None = 0
     """How many frames of the deepest map to either side it looks at; None: all."""
+
+    def simplify(self) -> None:
+        """Leave out what evaluation does not need; see `MaskEstimator.simplify`."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         """`(batch, size, freq cells, frame cells)`, and penalties by name."""
@@ -208,10 +212,11 @@ class UNet(MaskEstimator):
         initialise(self, leak)
 
     def simplify(self) -> None:
-        """Fold normalisations into convolutions, and keep maps with channels last."""
+        """Fold normalisations into convolutions, keep maps with channels last, drop penalties."""
         self.eval()
         for level in (*self.encoder.levels, *self.decoder.levels):
             level.fold_norm()
+        self.bottleneck.simplify()
         self.to(memory_format=torch.channels_last)
 
     def forward(self, magnitude: Tensor) -> MaskEstimate:

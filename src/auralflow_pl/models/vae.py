@@ -54,9 +54,9 @@ class VariationalBottleneck(RecurrentBottleneck):
             )
         self.kl_weight, self.kl_warmup_steps = kl_weight, kl_warmup_steps
         self.mean = nn.Conv2d(size, size, 3, padding=1)
-        self.log_var = nn.Conv2d(size, size, 3, padding=1)
+        self.log_var: nn.Conv2d | None = nn.Conv2d(size, size, 3, padding=1)
         self.leave = nn.Conv2d(size, size, 3, padding=1)
-        self.activation = nn.SELU()
+        self.activation = nn.SELU(inplace=True)
         if self.frame_reach is not None:
             self.frame_reach += 2  # of `mean` and `leave`
         self.register_buffer("seen_steps", torch.zeros((), dtype=torch.long))
@@ -64,11 +64,20 @@ class VariationalBottleneck(RecurrentBottleneck):
     def forward(self, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         """`(batch, size, cells, frames)` to the same shape, and the penalty `kl`."""
         mean = full_precision(self.mean(x))
+        if self.log_var is None:
+            return self.read(mean), {}
         log_var = full_precision(self.log_var(x)).clamp(-10, 10)
         latent = self.sample_latent(mean, log_var)
         divergence = 0.5 * (mean.square() + log_var.exp() - 1 - log_var).mean()
-        read, _ = super().forward(self.activation(self.leave(latent)))
-        return read, {"kl": self.current_weight() * divergence}
+        return self.read(latent), {"kl": self.current_weight() * divergence}
+
+    def read(self, latent: Tensor) -> Tensor:
+        """What the LSTM adds to the map that is made of a latent."""
+        return super().forward(self.activation(self.leave(latent)))[0]
+
+    def simplify(self) -> None:
+        """Evaluation takes the mean; the variance is only for the penalty."""
+        self.log_var = None
 
     def sample_latent(self, mean: Tensor, log_var: Tensor) -> Tensor:
         """Draw from `N(mean, exp(log_var))` while training; return `mean` otherwise."""
