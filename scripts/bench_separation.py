@@ -31,12 +31,13 @@ from hydra import compose, initialize_config_dir
 from auralflow_pl.catalogue import Job, Template
 from auralflow_pl.checkpoint import build_separator
 from auralflow_pl.config import config_dir, plain
+from auralflow_pl.device import share_one_heap
 from auralflow_pl.model_file import FORMAT, KEY, WEIGHTS
 from auralflow_pl.separation import Separator
 from auralflow_pl.stem_job import Options, StemJob
 from auralflow_pl.stem_report import Model
 
-RATE, ROUNDS = 44100, 3
+RATE, ROUNDS = 44100, 7
 DEFAULTS = {
     "part": "memory,overhead,seams",
     "minutes": "10,100,180",
@@ -135,6 +136,7 @@ def seconds(work: Callable[[], object]) -> float:
 def overhead(folder: Path, name: str) -> None:
     """The whole path against the network alone, on one thread, as others spin while they wait."""
     torch.set_num_threads(1)
+    share_one_heap()  # as the command does
     separator, _ = make(f"model={name}", channels=2)
     separator.network.simplify()
     audio = material(75, 2)

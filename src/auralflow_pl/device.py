@@ -11,7 +11,8 @@ import torch
 
 from auralflow_pl.errors import InputError
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8  # of <malloc.h>
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of <malloc.h>
+M_MMAP_MAX, M_ARENA_MAX = -4, -8
 
 
 def choose_device(name: str) -> torch.device:
@@ -103,8 +104,12 @@ def share_one_heap() -> None:
     """Let all threads of this process allocate from one heap, where the C library is glibc.
 
     By default every thread has its own, and what is free in one of them is no use to the others.
+    Only tensors of more than 32 MiB are mapped by themselves, and 128 MiB at the end of the heap
+    are kept when they are free, so the kernel has fewer pages to clear.
     """
     glibc("mallopt", M_ARENA_MAX, 1)
+    glibc("mallopt", M_MMAP_THRESHOLD, 2**25)
+    glibc("mallopt", M_TRIM_THRESHOLD, 2**27)
 
 
 def give_back_freed_memory() -> None:

@@ -62,7 +62,8 @@ class Separation:
     @cached_property
     def estimate(self) -> Tensor:
         """Waveforms `(batch, targets, channels, time)`, with the phase of the mixture."""
-        return self.stft.inverse(self.spectrogram.unsqueeze(1) * self.mask, self.mixture.shape[-1])
+        length = self.mixture.shape[-1]
+        return self.stft.inverse(self.spectrogram.unsqueeze(1), length, self.mask)
 
 
 class Separator(nn.Module):
@@ -267,8 +268,5 @@ class Separator(nn.Module):
         with torch.set_grad_enabled(self.training and torch.is_grad_enabled()):
             if windows.shape[1] == self.channels:
                 return self.separate_chunk(windows).estimate
-            alone = (
-                self.separate_chunk(windows[:, [channel]].expand(-1, self.channels, -1))
-                for channel in range(windows.shape[1])
-            )
-            return torch.stack([part.estimate.mean(-2) for part in alone], dim=2)
+            copies = (channel.expand(-1, self.channels, -1) for channel in windows.split(1, 1))
+            return torch.stack([self.separate_chunk(x).estimate.mean(-2) for x in copies], dim=2)

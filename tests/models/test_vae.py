@@ -45,3 +45,12 @@ def test_divergence_is_finite_at_low_precision(dtype):
         penalties = part(torch.randn(2, 8, 4, 5) * 1e4)[1]
     assert torch.isfinite(penalties["kl"])
     assert penalties["kl"].dtype == torch.float32
+
+
+def test_simplified_it_gives_the_same_map_and_no_penalty():
+    part, x = make().eval(), torch.randn(2, 8, 4, 5)
+    expected, _ = part(x)
+    part.simplify()
+    found, penalties = part(x)
+    assert torch.equal(found, expected)
+    assert not penalties

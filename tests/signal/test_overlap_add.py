@@ -64,3 +64,18 @@ def test_starts_are_aligned():
     starts = [window.samples[0, 0] for window in cut([audio], Windows(1000, 100, 50, 64))]
     assert len(starts) > 1
     assert all(start % 64 == 0 for start in starts)
+
+
+def test_gradients_pass_through_several_windows():
+    audio = torch.randn(2, 1000, requires_grad=True)
+    windows = Windows(300, 40, 20)
+    parts = overlap_add(lambda x: 3 * x.unsqueeze(1), [audio], windows)
+    torch.cat(list(parts), -1).sum().backward()
+    torch.testing.assert_close(audio.grad, torch.full_like(audio, 3.0))
+
+
+def test_the_signal_itself_is_not_changed():
+    audio = torch.randn(2, 1000)
+    before = audio.clone()
+    list(overlap_add(lambda x: x, [audio], Windows(300, 40, 20)))
+    assert torch.equal(audio, before)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from auralflow_pl.errors import InputError
-from auralflow_pl.signal.stft import STFT
+from auralflow_pl.signal.stft import STFT, magnitude
 
 
 @pytest.mark.parametrize("length", [1, 2, 511, 512, 513, 1024, 44117])
@@ -50,3 +50,37 @@ def test_stays_in_float32_under_autocast():
 def test_sizes_that_cannot_be_inverted_are_refused(sizes):
     with pytest.raises(InputError, match="hop_length <= win_length <= n_fft"):
         STFT(*sizes)
+
+
+def test_a_mask_acts_as_on_the_spectrogram():
+    """Over several blocks of frames, and with a mask per target."""
+    stft, audio = STFT(256, 256, 64), torch.randn(2, 64 * 300)
+    spec, masks = stft(audio).unsqueeze(0), torch.rand(3, 2, 129, 301)
+    expected = torch.istft(
+        (spec * masks).flatten(0, 1), 256, 64, window=stft.window, length=audio.shape[-1]
+    )
+    found = stft.inverse(spec, audio.shape[-1], masks)
+    torch.testing.assert_close(found.flatten(0, 1), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("sizes", [(256, 256, 64), (256, 200, 60)])
+def test_the_mask_has_a_gradient(sizes):
+    stft, audio = STFT(*sizes), torch.randn(1, 12000)
+    spec = stft(audio)
+    mask = torch.rand(spec.shape, requires_grad=True)
+    stft.inverse(spec, 12000, mask).square().sum().backward()
+    step = 1e-3 * torch.randn_like(mask)
+    energies = [
+        stft.inverse(spec.cdouble(), 12000, (mask + s).detach().double()).square().sum()
+        for s in (step, -step)
+    ]
+    slope = float((energies[0] - energies[1]) / 2)
+    assert float((mask.grad * step).sum()) == pytest.approx(slope, rel=1e-3)
+
+
+def test_magnitude_is_the_absolute_value_also_where_it_has_a_gradient():
+    spec = torch.randn(3, 129, 40, dtype=torch.complex64)
+    spec[0, 0, 0] = 0
+    torch.testing.assert_close(magnitude(spec), spec.abs())
+    magnitude(spec.requires_grad_()).sum().backward()
+    assert spec.grad.isfinite().all()

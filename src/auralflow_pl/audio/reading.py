@@ -139,9 +139,10 @@ def sound_source(file: soundfile.SoundFile, name: str, span: Span) -> Source:
 def sound_blocks(file: soundfile.SoundFile, frames: int, name: str) -> Iterator[Tensor]:
     """The next `frames` samples of a file, which must be there."""
     left, size = frames, max(1, BLOCK // file.channels)
+    dtype, unit = ("int16", 2.0**-15) if file.subtype == "PCM_16" else ("float32", 1.0)
     while left:
         try:
-            block = file.read(min(size, left), dtype="float32", always_2d=True)
+            block = file.read(min(size, left), dtype=dtype, always_2d=True)
         except soundfile.LibsndfileError as error:
             raise InputError(
                 f"{name}: damaged after sample {frames - left} ({reason(error)}); replace the file"
@@ -152,7 +153,7 @@ def sound_blocks(file: soundfile.SoundFile, frames: int, name: str) -> Iterator[
                 "be decoded; replace the file"
             )
         left -= len(block)
-        yield torch.from_numpy(block.T.copy())
+        yield torch.from_numpy(block.T.copy()).float().mul_(unit)
 
 
 def source_of(stream: ffmpeg.Stream, name: str, span: Span) -> Source:

@@ -23,8 +23,7 @@ BLOCK = 2**16
 
 def peak(samples: Tensor) -> float:
     """The largest absolute value."""
-    low, high = samples.aminmax()
-    return max(-float(low), float(high))
+    return max(-float(samples.amin()), float(samples.amax()))  # `aminmax` takes longer than both
 
 
 @dataclass(frozen=True)
@@ -190,7 +189,7 @@ class StemWriter:
         """Whether samples do not fit into the integers of the files."""
         steps = self.files.encoding.steps
         return steps is not None and any(
-            x.max() > 1 - 1 / steps or x.min() < -1 for x in stems.values()
+            x.amax() > 1 - 1 / steps or x.amin() < -1 for x in stems.values()
         )
 
     def go_on_in_float(self) -> None:

@@ -93,21 +93,16 @@ def overlap_add(
         `(..., time)`, together as long as the stream. With a `process` that needs no more than
         `context` samples around, they are the same as `process` of the whole but for rounding.
     """
-    total = weight = None
+    rest = rest_weight = None  # what a window leaves for the beginning of the next
     for window, part in processed(process, cut(blocks, windows), batch_size):
         taper = windows.taper(window)
-        total, weight = add(part * taper, total), add(taper, weight)
-        done = len(taper) if window.last else windows.hop
-        yield total[..., :done] / weight[:done]
-        total, weight = total[..., done:], weight[done:]
-
-
-def add(span: Tensor, beginning: Tensor | None) -> Tensor:
-    """A span `(..., time)` with what windows before it left for its beginning."""
-    if beginning is None:
-        return span
-    held = beginning.shape[-1]
-    return torch.cat([span[..., :held] + beginning, span[..., held:]], -1)
+        total, weight = part * taper, taper.clone()
+        if rest is not None:
+            total[..., : rest.shape[-1]] += rest
+            weight[: len(rest_weight)] += rest_weight
+        done = len(weight) if window.last else windows.hop
+        yield total[..., :done].div_(weight[:done])
+        rest, rest_weight = total[..., done:], weight[done:]
 
 
 def processed(
@@ -131,5 +126,6 @@ def process_batch(
     process: Callable[[Tensor], Tensor], batch: Sequence[Window]
 ) -> Iterator[tuple[Window, Tensor]]:
     """Process windows of one length together."""
-    parts = process(torch.stack([window.samples for window in batch]))
+    samples = [window.samples for window in batch]
+    parts = process(torch.stack(samples) if len(samples) > 1 else samples[0][None])
     yield from zip(batch, parts, strict=True)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import repeat
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from auralflow_pl.errors import InputError
+
+BLOCK = 128  # frames
 
 
 def magnitude(spec: Tensor) -> Tensor:
@@ -17,6 +22,14 @@ def magnitude(spec: Tensor) -> Tensor:
     if spec.requires_grad:
         return spec.abs()
     return spec.real.square().addcmul_(spec.imag, spec.imag).sqrt_()
+
+
+def masked_blocks(spec: Tensor, mask: Tensor | float) -> Iterator[Tensor]:
+    """A spectrogram `(..., freq, frames)` times a mask, in parts that suit the cache of a CPU."""
+    size = BLOCK if spec.device.type == "cpu" else spec.shape[-1]
+    masks = mask.split(size, -1) if isinstance(mask, Tensor) else repeat(mask)
+    for part, weights in zip(spec.split(size, -1), masks, strict=False):
+        yield part * weights
 
 
 class STFT(nn.Module):
@@ -68,17 +81,31 @@ class STFT(nn.Module):
             )
         return spec.reshape(*batch, *spec.shape[-2:])
 
-    def inverse(self, spec: Tensor, length: int) -> Tensor:
-        """Complex spectrogram `(..., freq, frames)` to waveform `(..., length)`."""
+    def inverse(self, spec: Tensor, length: int, mask: Tensor | float = 1.0) -> Tensor:
+        """Complex spectrogram `(..., freq, frames)` to waveform `(..., length)`.
+
+        Args:
+            spec: as `forward` returns it.
+            length: of the waveform, in samples.
+            mask: that the spectrogram is multiplied with, of a shape that can be broadcast.
+        """
         with torch.autocast(spec.device.type, enabled=False):
             if self.n_fft % self.hop_length:
-                return self.inverse_of_any(spec, length)
-            frames = torch.fft.irfft(spec.transpose(-1, -2), self.n_fft)
+                return self.inverse_of_any(spec * mask, length)
             spare = self.n_fft - self.win_length
-            window = F.pad(self.window.to(frames.dtype), (spare // 2, spare - spare // 2))
+            window = F.pad(self.window.to(spec.real.dtype), (spare // 2, spare - spare // 2))
+            parts, rest = [], None
+            for part in masked_blocks(spec, mask):
+                frames = torch.fft.irfft(part.transpose(-1, -2), self.n_fft).mul_(window)
+                total = self.add(frames)
+                if rest is not None:
+                    total[..., : rest.shape[-1]] += rest
+                done = frames.shape[-2] * self.hop_length
+                parts.append(total[..., :done])
+                rest = total[..., done:]
             span = slice(self.n_fft // 2, self.n_fft // 2 + length)
-            weight = self.add(window.square().expand(frames.shape[-2], -1))[span]
-            return self.add(frames.mul_(window))[..., span] / weight
+            weight = self.add(window.square().expand(spec.shape[-1], -1))[span]
+            return torch.cat([*parts, rest], -1)[..., span] / weight
 
     def add(self, frames: Tensor) -> Tensor:
         """Frames `(..., frames, n_fft)` to their sum `(..., time)`, each a hop later than the last.
