@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -45,6 +46,14 @@ DEFAULTS = {
     "network_minutes": "1,5",
     "engines": "torch,onnx",
 }
+# A process begins with the peak of the one that started it, so that has to be a small one.
+LAUNCHER = """
+import os, sys
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+_, status, usage = os.wait4(child, 0)
+print(usage.ru_maxrss, usage.ru_utime + usage.ru_stime, flush=True)
+sys.exit(bool(status))
+"""
 TINY = ("model=simple", "model.width=2", "model.levels=3")
 
 
@@ -87,14 +96,15 @@ def write_noise(path: Path, minutes: float) -> Path:
 
 
 def run_command(*arguments: str) -> tuple[float, float]:
-    """Peak memory in MB and CPU seconds of `separate.py`, in a process and a thread of its own."""
+    """Peak memory in MiB and CPU seconds of `separate.py`, in a process and a thread of its own."""
     script = Path(__file__).resolve().parents[1] / "separate.py"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}  # a second thread would spin while it waits
-    child = os.posix_spawn(sys.executable, [sys.executable, str(script), *arguments], environment)
-    _, status, usage = os.wait4(child, 0)
-    if status:
+    command = [sys.executable, "-c", LAUNCHER, sys.executable, str(script), *arguments]
+    run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    if run.returncode:
         sys.exit("error: the command failed")
-    return usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime
+    peak, seconds = map(float, run.stdout.split()[-2:])
+    return peak / 1024, seconds
 
 
 def memory(
@@ -104,7 +114,7 @@ def memory(
     label = f"{label}, {engine}"
     ckpt = save(*make(*overrides), folder / "model.ckpt")
     rows = []
-    for length in [1 / 60, *minutes]:
+    for length in [1 / 60, 1 / 60, *minutes]:  # the first also makes the graph of ONNX Runtime
         source = write_noise(folder / "noise.wav", length)
         rows.append(
             run_command(
@@ -116,13 +126,13 @@ def memory(
             )
         )
         source.unlink()
-    (_, start), *rows = rows
+    _, (_, start), *rows = rows
     for length, (peak, seconds) in zip(minutes, rows, strict=True):
-        each = (seconds - start) / length
-        print(f"{label:<16}{length:>6.0f} min: peak {peak:.0f} MB, {each:.3f} CPU seconds a minute")
+        each = f"{(seconds - start) / length:.3f} CPU seconds a minute"
+        print(f"{label:<16}{length:>6.0f} min: peak {peak:.0f} MiB, {each}")
     growth = rows[-1][0] - rows[0][0]
     linear = (rows[-1][1] - start) / minutes[-1] / ((rows[0][1] - start) / minutes[0])
-    print(f"{label:<16}memory {growth:+.0f} MB, time per minute times {linear:.3f}", flush=True)
+    print(f"{label:<16}memory {growth:+.0f} MiB, time per minute times {linear:.3f}", flush=True)
 
 
 def seconds(work: Callable[[], object]) -> float:
