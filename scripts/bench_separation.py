@@ -6,8 +6,9 @@ python scripts/bench_separation.py [part=memory,overhead,seams] [minutes=10,100,
 memory: peak resident memory and CPU time of the command, each run in a process of its own, by the
     length of a stereo file: with a tiny network for `minutes`, with those of configs/model for
     `network_minutes`.
-overhead: CPU time of the whole path (reading, resampling, windows, transforms, writing, reports)
-    as a ratio to the network alone on the same windows; one thread, alternating rounds, medians.
+overhead: CPU time as a ratio to the network alone on the same windows, of `Separator.stream`
+    (resampling, windows, transforms, masks) and of the whole path (also reading, digests, rounding,
+    loudness, writing, reports, residual); one thread, alternating rounds, medians.
 seams: signal to difference, in dB, between separation in windows and a single pass, in the span of
     every seam.
 """
@@ -172,14 +173,16 @@ def overhead(folder: Path, name: str) -> None:
         for magnitude in magnitudes:
             separator.network(magnitude)
 
+    def stream() -> None:
+        for _ in separator.stream(audio.split(2**16, -1)):
+            pass
+
     whole()
-    pairs = [(seconds(whole), seconds(alone)) for _ in range(ROUNDS)]
-    ratios = [one / two for one, two in pairs]
-    shown = ", ".join(f"{ratio:.3f}" for ratio in ratios)
-    print(
-        f"{name:<8}whole path / network alone: {statistics.median(ratios):.3f} ({shown})",
-        flush=True,
-    )
+    rounds = [(seconds(alone), seconds(stream), seconds(whole)) for _ in range(ROUNDS)]
+    for label, column in (("Separator.stream", 1), ("whole path", 2)):
+        ratios = sorted(times[column] / times[0] for times in rounds)
+        middle, span = statistics.median(ratios), f"{ratios[0]:.3f} to {ratios[-1]:.3f}"
+        print(f"{name:<8}{label} / network alone: {middle:.3f} ({span})", flush=True)
 
 
 @torch.inference_mode()
