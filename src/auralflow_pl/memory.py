@@ -10,11 +10,13 @@ from pathlib import Path
 
 import torch
 
+from auralflow_pl.device import give_back_freed_memory
 from auralflow_pl.errors import InputError
 from auralflow_pl.separation import Separator
 
 UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 LARGEST_BATCH = 16
+MEASURED = 2**19  # samples of a window that show how memory grows with it
 STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -50,8 +52,9 @@ def fit_memory(separators: Sequence[Separator], size: str) -> None:
 
 
 def memory_of_window(separator: Separator) -> float:
-    """Bytes that a batch of windows takes at its peak: measured with a quarter of it."""
-    length = separator.windows.length // 4
+    """Bytes that a batch of windows takes at its peak, measured with shorter ones if it is long."""
+    whole = separator.windows.length
+    length = min(whole, max(whole // 4, MEASURED))
     window = separator.stft.window
     audio = window.new_zeros(separator.batch_size, separator.channels, length)
     with torch.inference_mode():
@@ -60,12 +63,15 @@ def memory_of_window(separator: Separator) -> float:
         forget_peak(window.device)
         separator.estimate_windows(audio)
     waiting = 16 * audio.numel() * audio.element_size() * len(separator.targets)
-    return 4 * (max(0, peak(window.device) - before) + waiting)
+    return whole / length * (max(0, peak(window.device) - before) + waiting)
 
 
 def in_use(device: torch.device) -> float:
     """Bytes that are taken now."""
-    return torch.cuda.memory_allocated(device) if device.type == "cuda" else status("VmRSS")
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    give_back_freed_memory()
+    return status("VmRSS")
 
 
 def peak(device: torch.device) -> float:
