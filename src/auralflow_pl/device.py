@@ -39,7 +39,8 @@ def choose_devices(names: str | Sequence[str]) -> list[torch.device]:
     Raises:
         InputError: no such device here, or none at all.
     """
-    devices = [choose_device(name) for name in ([names] if isinstance(names, str) else names)]
+    listed = names if isinstance(names, Sequence) and not isinstance(names, str) else [names]
+    devices = [choose_device(str(name)) for name in listed]
     if not devices:
         raise InputError("device: an empty list; expected devices, as in [cuda:0,cuda:1]")
     return devices

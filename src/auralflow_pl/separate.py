@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import select
 import signal
 import sys
 import threading
@@ -17,17 +19,18 @@ import torch
 from omegaconf import DictConfig
 
 from auralflow_pl.audio.staging import check_writable
-from auralflow_pl.audio.writing import choose_encoding
+from auralflow_pl.audio.stems import CLIPS, RESIDUAL
+from auralflow_pl.audio.writing import FLOAT_WAV, choose_encoding
 from auralflow_pl.catalogue import Job, Template, choose_shard, find_jobs
 from auralflow_pl.checkpoint import BUNDLED, load_separator
 from auralflow_pl.config import SeparateKeys, plain, validated
 from auralflow_pl.device import choose_devices, share_one_heap
 from auralflow_pl.engine import choose_engine
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import Cancelled, InputError, did_you_mean
 from auralflow_pl.memory import fit_memory, is_shortage
 from auralflow_pl.pretrained import located
 from auralflow_pl.progress import Progress
-from auralflow_pl.stem_job import Options, StemJob
+from auralflow_pl.stem_job import Options, Pipe, StemJob
 from auralflow_pl.stem_job import Progress as Follower
 from auralflow_pl.stem_report import Model, model_digest
 
@@ -36,6 +39,7 @@ log = logging.getLogger(__name__)
 PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 PCM_NAMES = {"16": "s16le", "24": "s24le", "float": "f32le"}
 MODEL_SUFFIXES = (".ckpt", ".onnx", ".zip")
+PATIENCE_SECONDS = 0.2  # between looks at a silent pipe
 
 
 def separate(config: DictConfig) -> None:
@@ -47,13 +51,15 @@ def separate(config: DictConfig) -> None:
     config = validated(config, SeparateKeys)
     share_one_heap()
     options, template = build_options(config)
-    jobs = choose_shard(find_jobs(plain(config)["input"], template), config.shard)
+    everything = find_jobs(plain(config)["input"], template)
+    jobs = choose_shard(everything, config.shard)
     check_writable(template.base)
     stem_jobs = []
     for device in choose_devices(plain(config)["device"]):
         models = load_models(config, device)
         if config.max_ram is not None:
             fit_memory([model.separator for model in models], config.max_ram)
+        check_outputs(everything, template, models, options)
         stem_jobs.append(StemJob(models, template, options, device, config.plot, config.overwrite))
     with terminable():
         run_jobs(stem_jobs, jobs, config.jobs)
@@ -84,7 +90,25 @@ def build_options(config: DictConfig) -> tuple[Options, Template]:
         config.wiener,
     )
     choose_encoding(form, config.subtype, "")
+    if config.clip not in CLIPS:
+        raise InputError(f"clip={config.clip}: {did_you_mean(config.clip, CLIPS)}")
     return options, template
+
+
+def check_outputs(
+    jobs: Sequence[Job], template: Template, models: Sequence[Model], options: Options
+) -> None:
+    """Raise InputError if a stem would take the place of an input."""
+    inputs = {job.path.resolve() for job in jobs if job.path}
+    names = [*(name for model in models for name in model.separator.targets), RESIDUAL]
+    for job in jobs:
+        for name in names:
+            for form in {options.format, FLOAT_WAV.form}:
+                final = template.path(job.track, name, form)
+                if final.resolve() in inputs:
+                    raise InputError(
+                        f"output={template.pattern}: {final} is an input; pass another"
+                    )
 
 
 def load_models(config: DictConfig, device: torch.device) -> list[Model]:
@@ -106,6 +130,8 @@ def load_models(config: DictConfig, device: torch.device) -> list[Model]:
         )
         digest = model_digest(path)
         described = {**known, "precision": precision, "engine": engine}
+        if config.max_ram is not None:  # it changes the windows
+            described["max_ram"] = config.max_ram
         models.append(Model(str(path), digest, separator.to(device), described))
     return models
 
@@ -161,9 +187,10 @@ def run_jobs(stem_jobs: Sequence[StemJob], jobs: Sequence[Job], each: int) -> No
     idle: SimpleQueue[StemJob] = SimpleQueue()
     for stem_job in [*stem_jobs] * each:
         idle.put(stem_job)
+    pipe = StandardInput(stop)
     with Progress(jobs, stop) as progress, ThreadPoolExecutor(workers) as pool:
         try:
-            futures = [pool.submit(work, idle, job, progress) for job in jobs]
+            futures = [pool.submit(work, idle, job, pipe, progress) for job in jobs]
             outcomes = [future.result() for future in futures]
         except BaseException:
             stop.set()
@@ -182,13 +209,44 @@ def run_jobs(stem_jobs: Sequence[StemJob], jobs: Sequence[Job], each: int) -> No
         raise InputError(f"{len(failures)} of {len(jobs)} files failed; first: {failures[0]}")
 
 
-def work(idle: SimpleQueue[StemJob], job: Job, progress: Progress) -> Outcome:
+class StandardInput:
+    """Standard input, read such that a silent pipe does not keep the program from ending.
+
+    Args:
+        stop: whether it shall end.
+    """
+
+    def __init__(self, stop: threading.Event) -> None:
+        self.stop = stop
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most `size`; none at the end.
+
+        Raises:
+            Cancelled: the program shall end.
+        """
+        number = sys.stdin.fileno()
+        while not select.select([number], [], [], PATIENCE_SECONDS)[0]:
+            if self.stop.is_set():
+                raise Cancelled
+        return os.read(number, size)
+
+
+def work(idle: SimpleQueue[StemJob], job: Job, pipe: Pipe, progress: Progress) -> Outcome:
     """Separate a file where nothing else is done, and say what came of it."""
     stem_job = idle.get()
     try:
-        made = persevere(stem_job, job, progress.follow(job))
-    except (InputError, OSError) as error:
-        failure = str(error) if isinstance(error, InputError) else str(error.strerror)
+        made = persevere(stem_job, job, pipe, progress.follow(job))
+    except Cancelled:
+        raise
+    except Exception as error:  # whatever it is, other files go on
+        if isinstance(error, InputError):
+            failure = str(error)
+        elif isinstance(error, OSError):
+            failure = str(error.strerror)
+        else:
+            log.debug("%s", job.name, exc_info=True)
+            failure = f"{type(error).__name__}: {error}; this is a fault of the program, report it"
         if job.name not in failure:
             failure = f"{job.name}: {failure}"
         progress.finish(job, f"failed: {failure}")
@@ -200,11 +258,11 @@ def work(idle: SimpleQueue[StemJob], job: Job, progress: Progress) -> Outcome:
     return Outcome(made)
 
 
-def persevere(stem_job: StemJob, job: Job, progress: Follower) -> bool:
+def persevere(stem_job: StemJob, job: Job, pipe: Pipe, progress: Follower) -> bool:
     """`StemJob.run`; where the memory does not suffice, once more with less."""
     while True:
         try:
-            return stem_job.run(job, sys.stdin.buffer, progress)
+            return stem_job.run(job, pipe, progress)
         except (RuntimeError, MemoryError) as error:
             if not is_shortage(error):
                 raise

@@ -21,7 +21,7 @@ from auralflow_pl.audio.resampling import resampled
 from auralflow_pl.audio.staging import publish, tidy, workshop
 from auralflow_pl.audio.stems import RESIDUAL, Layout, StemWriter
 from auralflow_pl.audio.writing import check_encoding, choose_encoding
-from auralflow_pl.catalogue import Job, Template
+from auralflow_pl.catalogue import Job, Template, stems_of
 from auralflow_pl.consistency import consistent
 from auralflow_pl.errors import Cancelled, InputError, did_you_mean
 from auralflow_pl.stem_report import (
@@ -122,10 +122,9 @@ class StemJob:
             InputError: the file cannot be read, or the stems cannot be written.
             Cancelled: `progress` returned False.
         """
+        tidy(self.template.base, job.track)
         digest = None if job.path is None else file_digest(job.path)
-        key = self.key(digest)
-        if not self.overwrite and self.is_finished(job, key):
-            tidy(self.template.base, job.track)
+        if not self.overwrite and self.is_finished(job, digest):
             return False
         started = time.monotonic()
         tap = Tap(pipe)
@@ -137,7 +136,7 @@ class StemJob:
             extra = self.draw(job, folder, writer.layout, excerpt) if self.plot else {}
             report = {
                 "format": REPORT_FORMAT,
-                "key": key,
+                "key": self.key(digest),
                 "version": __version__,
                 "input": {"path": job.name, "sha256": digest, **described(source)},
                 "models": [described_model(model) for model in self.models],
@@ -148,7 +147,8 @@ class StemJob:
             part = folder / "report.json"
             part.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
             stems = {writer.files.paths[name]: path for name, path in finals.items()}
-            publish({**stems, **extra, part: self.report(job)})
+            files = {**stems, **extra, part: self.report(job)}
+            publish(folder, files, self.former(job) - {*files.values()})
         return True
 
     def shrink(self) -> bool:
@@ -168,7 +168,13 @@ class StemJob:
         names = [*self.targets, *([RESIDUAL] if self.options.residual else [])]
         return {name: self.template.path(job.track, name, form) for name in names}
 
-    def key(self, digest: str | None) -> str:
+    def former(self, job: Job) -> set[Path]:
+        """What an earlier report says, and its picture, as far as they are there."""
+        report = self.report(job)
+        found = stems_of([report])
+        return {path for path in (*found, self.picture(job)) if found and path.is_file()}
+
+    def key(self, digest: str) -> str:
         """A digest of everything that the stems depend on."""
         models = [[model.sha256, dict(model.settings)] for model in self.models]
         content = [REPORT_FORMAT, digest, models, asdict(self.options)]
@@ -176,8 +182,10 @@ class StemJob:
             content.append(self.targets)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
-    def is_finished(self, job: Job, key: str) -> bool:
+    def is_finished(self, job: Job, digest: str | None) -> bool:
         """Whether a report says that all is done, and all files are as it says.
+
+        Of a pipe nobody knows what it holds before it was read, so it never is.
 
         Raises:
             InputError: files of other origin are in the way.
@@ -185,7 +193,7 @@ class StemJob:
         path = self.report(job)
         try:
             report = json.loads(path.read_text(encoding="utf-8"))
-            same = report["key"] == key
+            same = digest is not None and report["key"] == self.key(digest)
             files = {path.parent / s["file"]: s["bytes"] for s in report["stems"].values()}
         except (OSError, ValueError, KeyError, TypeError):
             same, files = False, {}
@@ -194,9 +202,11 @@ class StemJob:
             return drawn and all(f.is_file() and f.stat().st_size == n for f, n in files.items())
         for final in (path, *self.finals(job, self.options.format).values()):
             if final.exists():
+                origin = "made from another file, by another model or with other options"
+                if digest is None:
+                    origin = "and what comes through a pipe cannot be compared with it"
                 raise InputError(
-                    f"{final}: is there already, made from another file, by another model or with "
-                    "other options; pass overwrite=true or another output"
+                    f"{final}: is there already, {origin}; pass overwrite=true or another output"
                 )
         return False
 
@@ -289,20 +299,26 @@ class Tap:
 
 
 class Excerpt:
-    """The middle of a sound that comes in blocks, or its beginning if its length is not known."""
+    """The middle of a sound that comes in blocks, or its beginning if its length is not known.
+
+    If it ends before the middle that was expected, its last block.
+    """
 
     def __init__(self, frames: int | None, length: int) -> None:
-        self.start = 0 if frames is None else max(0, (frames - length) // 2)
-        self.stop = self.start + length
-        self.position = 0
+        self.first = 0 if frames is None else max(0, (frames - length) // 2)
+        self.stop = self.first + length
+        self.position = self.start = 0
         self.parts: list[Tensor] = []
 
     def push(self, block: Tensor) -> None:
         """The next block `(..., time)`."""
-        first, last = self.start - self.position, self.stop - self.position
-        self.position += block.shape[-1]
-        if first < block.shape[-1] and last > 0:
-            self.parts.append(block[..., max(0, first) : last].clone())
+        begin, self.position = self.position, self.position + block.shape[-1]
+        if self.position <= self.first:
+            self.start, self.parts = begin, [block.clone()]
+        elif begin < self.stop:
+            if begin <= self.first:
+                self.start, self.parts = self.first, []
+            self.parts.append(block[..., max(0, self.first - begin) : self.stop - begin].clone())
 
     @property
     def sound(self) -> Tensor:

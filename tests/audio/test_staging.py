@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -58,12 +59,55 @@ def test_a_workshop_begins_empty_and_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def make(folder, **contents):
+    """Files in a folder, by name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in contents.items():
+        (folder / name).write_text(text)
+
+
+def contents(folder):
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
 def test_files_are_published_together_or_not_at_all(tmp_path):
-    (tmp_path / "a").write_text("a")
-    (tmp_path / "b").write_text("b")
-    (tmp_path / "file").write_text("mine")
-    finals = {tmp_path / "a": tmp_path / "out" / "a", tmp_path / "b": tmp_path / "file" / "b"}
-    with pytest.raises(InputError, match="file"):
-        publish(finals)
-    assert not (tmp_path / "out" / "a").exists()
-    assert (tmp_path / "file").read_text() == "mine"
+    make(tmp_path / "out", a="old a", c="old c")
+    (tmp_path / "out" / "b").mkdir()
+    with workshop(tmp_path, "song") as folder:
+        make(folder, a="a", b="b")
+        finals = {folder / name: tmp_path / "out" / name for name in "ab"}
+        with pytest.raises(InputError, match="out/b: a folder has this name"):
+            publish(folder, finals, [tmp_path / "out" / "c"])
+        (tmp_path / "out" / "b").rmdir()
+        assert contents(tmp_path / "out") == {"a": "old a", "c": "old c"}
+        make(folder, a="a", b="b")
+        publish(folder, finals, [tmp_path / "out" / "c"])
+    assert contents(tmp_path / "out") == {"a": "a", "b": "b"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("killed_after", range(7))
+def test_a_process_that_is_killed_while_it_publishes(tmp_path, monkeypatch, killed_after):
+    """The next one finds all that was there before, or all that was to come."""
+    before, after = {"a": "old a", "b": "old b", "c": "old c"}, {"a": "a", "b": "b", "d": "d"}
+    make(tmp_path / "out", **before)
+    replace, count = Path.replace, iter(range(100))
+
+    def replace_or_die(self, target):
+        if next(count) == killed_after:
+            os._exit(9)
+        return replace(self, target)
+
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(Path, "replace", replace_or_die)
+        with workshop(tmp_path, "song") as folder:
+            make(folder, **after)
+            finals = {folder / name: tmp_path / "out" / name for name in after}
+            publish(folder, finals, [tmp_path / "out" / "c"])
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    tidy(tmp_path, "song")
+    assert contents(tmp_path / "out") == (before if code else after)
+    assert (code == 0) == (killed_after == 6)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
+import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from auralflow_pl.errors import InputError
+
+JOURNAL = "moves.json"
 
 
 @contextlib.contextmanager
@@ -66,6 +70,7 @@ def workshop(base: Path, name: str) -> Iterator[Path]:
     except Timeout:
         raise InputError(f"{base}: another process is making {name}; wait for it") from None
     try:
+        undo(folder)
         for left in folder.iterdir():
             if left.is_dir():
                 shutil.rmtree(left)
@@ -87,24 +92,54 @@ def tidy(base: Path, name: str) -> None:
             pass
 
 
-def publish(files: Mapping[Path, Path]) -> None:
+def publish(folder: Path, files: Mapping[Path, Path], obsolete: Iterable[Path] = ()) -> None:
     """Move files to their final names, all of them or none; the last one makes them complete.
 
+    What was there before is kept until then. If the process is killed in between, the next
+    `workshop` of this name restores it.
+
     Args:
+        folder: the workshop.
         files: from temporary to final path, on one file system.
+        obsolete: files that are removed with it.
 
     Raises:
-        InputError: a folder cannot be written.
+        InputError: a folder cannot be written, or a folder has a final name.
     """
-    moved: list[Path] = []
+    moves = [(None, path) for path in obsolete] + list(files.items())
+    kept = folder.absolute()
+    steps = [
+        [part and str(part.absolute()), str(path.absolute()), str(kept / f"before-{number}")]
+        for number, (part, path) in enumerate(moves)
+    ]
+    (folder / JOURNAL).write_text(json.dumps(steps), encoding="utf-8")
     try:
-        for part, final in files.items():
-            final.parent.mkdir(parents=True, exist_ok=True)
-            part.replace(final)
-            moved.append(final)
+        for part, final, before in steps:
+            path = Path(final)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "a folder has this name", final)
+            if path.exists():
+                path.replace(before)
+            if part:
+                Path(part).replace(path)
     except BaseException as error:
-        for final in moved:
-            final.unlink(missing_ok=True)
+        undo(folder)
         if isinstance(error, OSError):
             raise InputError(f"{error.filename2 or error.filename}: {error.strerror}") from error
         raise
+
+
+def undo(folder: Path) -> None:
+    """Take back what `publish` has moved, unless it moved everything."""
+    try:
+        steps = json.loads((folder / JOURNAL).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # it had not begun
+        return
+    if Path(steps[-1][0]).exists():
+        for part, final, before in steps:
+            if part and not Path(part).exists():
+                Path(final).unlink(missing_ok=True)
+            if Path(before).exists():
+                Path(before).replace(final)
+    (folder / JOURNAL).unlink()
