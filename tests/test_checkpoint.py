@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from auralflow_pl.checkpoint import load_checkpoint, load_separator
+from auralflow_pl.engine import engine_of
 from auralflow_pl.errors import InputError
 from support import option_names, python, untrained
 
@@ -197,3 +198,37 @@ def test_networks_are_loaded_without_the_compiler_of_torch(tmp_path):
     paths = [untrained(tmp_path / f"{o}.ckpt", f"model={o}") for o in option_names("model")]
     done = python("-c", LOADED, *paths)
     assert (done.out, done.err) == ("[]\n", "")
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"nope": 1}, "nope: no such setting, expected one of path, .*window_seconds"),
+        ({"window": 1}, "window: no such setting, did you mean 'window_seconds'"),
+        ({"targets": "vocals"}, "targets: no such setting, did you mean 'target'"),
+        ({"sample_rate": 8000}, "sample_rate: no such setting"),
+        ({"device": "cuda"}, r"device: no such setting; .*load\(...\).to\(device\)"),
+        ({"overlap": "much"}, r"separation.overlap=much: expected float \| None"),
+        ({"batch_size": 1.5}, "separation.batch_size=1.5: expected int"),
+        ({"precision": "bf61"}, "precision=bf61: expected fp32, bf16, fp16"),
+    ],
+)
+def test_settings_that_there_are_not_do_not_blame_the_checkpoint(ckpt, settings, message):
+    with pytest.raises(InputError, match=f"^{message}"):
+        load_separator(ckpt, **settings)
+
+
+def test_a_number_format_decides_between_engines(ckpt):
+    for precision in ("bf16", "fp16"):
+        network = load_separator(ckpt, engine="auto", precision=precision).network
+        assert engine_of(network) == "torch"
+        with pytest.raises(InputError, match="ONNX graphs compute in fp32; pass precision=fp32"):
+            load_separator(ckpt, engine="onnx", precision=precision)
+    assert engine_of(load_separator(ckpt, engine="auto", precision="fp32").network) == "onnx"
+
+
+@torch.no_grad()
+def test_a_named_number_format_is_used(ckpt):
+    audio = torch.randn(2, 5000)
+    half, full = (load_separator(ckpt, precision=name)(audio) for name in ("bf16", "fp32"))
+    assert 0 < (half - full).abs().max() < 0.1

@@ -238,3 +238,46 @@ def test_bundle_is_consistent():
 def test_settings_out_of_range_are_refused(setting):
     with pytest.raises(InputError, match="expected window_seconds > 0"):
         separator(**setting)
+
+
+@pytest.mark.parametrize("rate", [0, -1, 1, 3999, 768_001, 44100.5, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["sample_rate", "output_rate"])
+def test_rates_that_no_sound_has_are_refused(name, rate):
+    with pytest.raises(InputError, match=f"{name}={rate}: expected .* 4000 to 768000"):
+        list(separator().stream([torch.zeros(1, 9)], **{name: rate}))
+
+
+def test_a_rate_may_be_a_whole_number_of_any_type():
+    audio = torch.randn(1, 999)
+    for rate in (11025.0, np.int64(11025), np.float32(11025)):
+        assert torch.equal(separator()(audio, rate), separator()(audio, 11025))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("make", [torch.tensor, np.array])
+def test_samples_that_are_not_finite_are_refused(make, value):
+    audio = make([[0.0] * 99, [*[0.0] * 50, -value, value, *[0.0] * 47]])
+    with pytest.raises(InputError, match="has NaN or infinite samples"):
+        separator()(audio)
+    with pytest.raises(InputError, match="has NaN or infinite samples"):
+        list(separator().stream([audio[:, :50], audio[:, 50:]]))
+
+
+def test_number_formats_go_by_name():
+    for name, dtype in {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}.items():
+        assert separator(precision=name).precision is dtype
+        assert separator(precision=dtype).precision is dtype
+    assert separator(precision=torch.float32).precision is None
+    for wrong in ("bf-16", torch.float64, 16):
+        with pytest.raises(InputError, match=f"precision={wrong}: expected fp32, bf16, fp16"):
+            separator(precision=wrong)
+
+
+@pytest.mark.parametrize("setting", [{"window_seconds": 1e9}, {"shifts": 10**9}])
+def test_settings_that_would_take_all_memory_are_refused(setting):
+    with pytest.raises(InputError, match=r"at most 600, .* shifts from 1 to 100"):
+        separator(**setting)
+    for nonsense in (float("inf"), float("nan")):
+        with pytest.raises(InputError, match="at most 600"):
+            separator(window_seconds=nonsense)
+    assert separator(window_seconds=600).windows.length == pytest.approx(600 * RATE, rel=0.01)

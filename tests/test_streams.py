@@ -1,6 +1,9 @@
+import numpy as np
+import pytest
 import torch
 
-from auralflow_pl.streams import Queue, aligned, delay, skip
+from auralflow_pl.errors import InputError
+from auralflow_pl.streams import Queue, aligned, checked, delay, skip
 from support import pieces
 
 
@@ -30,3 +33,39 @@ def test_delay_and_skip_are_inverse():
         delayed = list(delay(pieces(audio), length))
         assert torch.cat(delayed, -1).shape[-1] == 500 + length
         assert torch.equal(torch.cat(list(skip(delayed, length)), -1), audio)
+
+
+LAYOUTS = {
+    "backwards": lambda x: x[:, ::-1],
+    "big-endian": lambda x: x.astype(">f4")[:, ::-1],
+    "half": lambda x: x.astype(np.float16)[:, ::-1],
+    "long": lambda x: x.astype(np.longdouble)[:, ::-1],
+    "interleaved": lambda x: np.ascontiguousarray(x.T).T[:, ::-1],
+    "packed": lambda x: np.rec.fromarrays([x[:, ::-1], x[:, ::-1] > 0], names="sound,loud").sound,
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_arrays_of_any_layout_are_taken(layout):
+    audio = np.random.default_rng(0).uniform(-1, 1, (2, 300)).astype(np.float16).astype(np.float32)
+    assert torch.equal(checked(layout(audio)), torch.tensor(audio).flip(-1))
+
+
+def test_only_what_torch_cannot_share_is_copied():
+    audio = np.zeros((2, 300), np.float32)
+    assert checked(audio).data_ptr() == audio.ctypes.data
+    tensor = torch.zeros(2, 300)
+    assert checked(tensor) is tensor
+    audio.flags.writeable = False
+    assert checked(audio).data_ptr() != audio.ctypes.data
+
+
+@pytest.mark.parametrize("audio", [[[0.0, 0.1]], None, 0.5, "song.wav"])
+def test_audio_that_is_neither_tensor_nor_array_is_named(audio):
+    with pytest.raises(InputError, match=f"audio of type {type(audio).__name__}: expected"):
+        checked(audio)
+
+
+def test_loud_audio_is_finite():
+    """The sum overflows, the samples do not."""
+    assert checked(torch.full((1, 9), 3e38)).isfinite().all()

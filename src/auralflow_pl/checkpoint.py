@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -10,19 +11,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from auralflow_pl.arguments import check_arguments
 from auralflow_pl.data.tracks import TrackSource, resolve_targets
 from auralflow_pl.device import give_back_freed_memory
-from auralflow_pl.engine import Plan, start
-from auralflow_pl.errors import InputError, printable
+from auralflow_pl.engine import Plan, engine_for, start
+from auralflow_pl.errors import InputError, did_you_mean, printable
 from auralflow_pl.model_file import check_values, load_checkpoint
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.models.onnx import OnnxNetwork
 from auralflow_pl.models.outline import without_memory
 from auralflow_pl.pretrained import chosen
-from auralflow_pl.separation import Separator
+from auralflow_pl.separation import Separator, number_format
 from auralflow_pl.sharing import Checkpoint
 from auralflow_pl.signal.stft import STFT
 from auralflow_pl.strict_yaml import plainly
@@ -38,6 +40,7 @@ def load_separator(
     engine: str = "torch",
     target: str | Sequence[str] | None = None,
     registries: str | Sequence[str] = (),
+    precision: str | torch.dtype | None = None,
     **settings: Any,
 ) -> Separator:
     """The Separator of a checkpoint or an exported model, in evaluation mode.
@@ -49,14 +52,18 @@ def load_separator(
         trust: packages beside `auralflow_pl` whose networks may be built.
         simplify: make it faster, and unfit to be trained or saved; see `MaskEstimator.simplify`.
         engine: `torch`, `onnx` (faster on the CPU, no gradients), or `auto` for `onnx` where that
-            is possible. An ONNX file always runs in ONNX Runtime.
+            is possible. An ONNX file always runs in ONNX Runtime, which computes in `fp32`.
         target: what a model of a registry shall separate, if there are several.
         registries: files or folders beside those of the package and the user.
-        **settings: `window_seconds`, `overlap`, `batch_size` of the Separator.
+        precision: number format of the network, `fp32`, `bf16` or `fp16`; for the last two, `auto`
+            is `torch`.
+        **settings: `window_seconds`, `overlap`, `shifts`, `seed`, `batch_size` of the Separator.
 
     Raises:
-        InputError: the checkpoint cannot be used, and why.
+        InputError: the checkpoint cannot be used, and why; or a setting that there is not.
     """
+    check_settings(settings)
+    precision = number_format(precision)
     path = chosen(path, target, registries)
     checkpoint = load_checkpoint(path)
     config = checkpoint.config
@@ -65,6 +72,7 @@ def load_separator(
         targets = named_targets(config, config["data"]["stems"])
         channels, freq = config["audio"]["channels"], config["stft"]["n_fft"] // 2 + 1
         if checkpoint.graph:
+            engine_for("onnx", precision)
             network: MaskEstimator = OnnxNetwork(
                 checkpoint.graph,
                 len(targets),
@@ -75,8 +83,8 @@ def load_separator(
             )
         else:
             plan = plan_network(checkpoint, len(targets), channels, freq, trust)
-            network = start(plan, engine)
-        separator = assemble(config, network, targets, **settings)
+            network = start(plan, engine_for(engine, precision))
+        separator = assemble(config, network, targets, precision=precision, **settings)
     except InputError as error:
         raise InputError(f"ckpt={path}: {printable(str(error))}") from error
     except (KeyError, TypeError, RuntimeError, AttributeError) as error:
@@ -87,6 +95,19 @@ def load_separator(
         separator.network.simplify()
     give_back_freed_memory()  # reading and rewriting weights leaves holes as large as they are
     return separator
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Raise InputError for what is no setting of a Separator, or has another type."""
+    functions = (load_separator, Separator)
+    parameters = [p for f in functions for p in inspect.signature(f).parameters.values()]
+    known = [p.name for p in parameters if p.default is not p.empty]
+    for name in settings:
+        if name == "device":
+            raise InputError("device: no such setting; move what was loaded: load(...).to(device)")
+        if name not in known:
+            raise InputError(f"{name}: no such setting, {did_you_mean(name, known)}")
+    check_arguments(Separator, settings, "separation")
 
 
 def check_plausible(config: Mapping[str, Any]) -> None:

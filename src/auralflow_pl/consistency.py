@@ -7,11 +7,26 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+from auralflow_pl.errors import InputError
 from auralflow_pl.signal.overlap_add import Windows, overlap_add
 from auralflow_pl.signal.stft import STFT
 from auralflow_pl.signal.wiener import refine
 
 WINDOW_SECONDS, CONTEXT_SECONDS, FADE_SECONDS = 10.0, 0.25, 1.0
+
+
+def check_sources(targets: int, residual: bool) -> None:
+    """Raise InputError where there is nothing to share the mixture among.
+
+    Args:
+        targets: that are separated, of all models.
+        residual: as for `consistent`.
+    """
+    if targets == 1 and not residual:
+        raise InputError(
+            "wiener=true: with one target and no residual, all of the mixture is the target; pass "
+            "residual=true or a model of several targets"
+        )
 
 
 def consistent(blocks: Iterable[Tensor], sample_rate: int, residual: bool) -> Iterator[Tensor]:

@@ -54,6 +54,27 @@ def choose_engine(name: str, device: torch.device, ckpt: str | Path = "") -> str
     return "torch" if name == "auto" and device.type != "cpu" else name
 
 
+def engine_for(engine: str, precision: torch.dtype | None) -> str:
+    """The engine for a number format: graphs compute in fp32, so `auto` is `torch` for others.
+
+    Raises:
+        InputError: `onnx` with another format.
+    """
+    if precision is None:
+        return engine
+    if engine == "onnx":
+        raise InputError(
+            f"precision={precision}: ONNX graphs compute in fp32; pass precision=fp32, or a "
+            "checkpoint and engine=torch"
+        )
+    return "torch" if engine == "auto" else engine
+
+
+def engine_of(network: MaskEstimator) -> str:
+    """What runs a network: `torch` or `onnx`."""
+    return "onnx" if isinstance(network, OnnxNetwork) else "torch"
+
+
 class Plan(NamedTuple):
     """A network that is to be run, before it is built."""
 

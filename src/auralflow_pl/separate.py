@@ -25,7 +25,7 @@ from auralflow_pl.catalogue import Job, Template, choose_shard, find_jobs
 from auralflow_pl.checkpoint import BUNDLED, load_separator
 from auralflow_pl.config import SeparateKeys, plain, validated
 from auralflow_pl.device import choose_devices, share_one_heap
-from auralflow_pl.engine import choose_engine
+from auralflow_pl.engine import choose_engine, engine_of
 from auralflow_pl.errors import Cancelled, InputError, did_you_mean
 from auralflow_pl.memory import fit_memory, is_shortage
 from auralflow_pl.pretrained import located
@@ -129,7 +129,7 @@ def load_models(config: DictConfig, device: torch.device) -> list[Model]:
             **settings,
         )
         digest = model_digest(path)
-        described = {**known, "precision": precision, "engine": engine}
+        described = {**known, "precision": precision, "engine": engine_of(separator.network)}
         if config.max_ram is not None:  # it changes the windows
             described["max_ram"] = config.max_ram
         models.append(Model(str(path), digest, separator.to(device), described))

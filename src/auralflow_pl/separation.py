@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from auralflow_pl.audio.checks import RATES_HZ
 from auralflow_pl.audio.resampling import resampled
 from auralflow_pl.errors import Cancelled, InputError
 from auralflow_pl.models.base import MaskEstimator
@@ -26,6 +27,9 @@ from auralflow_pl.streams import Audio, Signal, aligned, checked, delay, skip
 Progress = Callable[[float], bool | None]
 
 LONGEST_SHIFT_SECONDS = 0.5
+LONGEST_WINDOW_SECONDS = 600.0  # more only takes memory
+MOST_SHIFTS = 100
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass
@@ -79,14 +83,17 @@ class Separator(nn.Module):
             stems of a data set each of them is the sum of.
         sample_rate: of the network, in Hz.
         channels: of the network.
-        window_seconds: length of a window; None: from what the network sees, see `choose_windows`.
+        window_seconds: length of a window, at most 600; None: from what the network sees, see
+            `choose_windows`.
         overlap: share of a window that it has in common with the next one, from 0 to 0.5. Two
             fifths of it on either side are context and thrown away, one fifth is a cross-fade.
             None: the context is what the network sees.
-        shifts: separate so many times, with windows at different places, and take the mean.
+        shifts: separate so many times, at most 100, with windows at different places, and take the
+            mean.
         seed: of those places.
         batch_size: windows that are separated at a time.
-        precision: number format of the network in autocast; None: as it is.
+        precision: number format of the network in autocast, `fp32`, `bf16`, `fp16` or what torch
+            calls them; None: as it is.
 
     Raises:
         InputError: a setting is out of its range.
@@ -104,18 +111,20 @@ class Separator(nn.Module):
         shifts: int = 1,
         seed: int = 0,
         batch_size: int = 1,
-        precision: torch.dtype | None = None,
+        precision: str | torch.dtype | None = None,
     ) -> None:
         super().__init__()
         if (
-            not (window_seconds is None or window_seconds > 0)
+            not (window_seconds is None or 0 < window_seconds <= LONGEST_WINDOW_SECONDS)
             or not (overlap is None or 0 <= overlap <= 0.5)
-            or min(batch_size, shifts) < 1
+            or not 1 <= shifts <= MOST_SHIFTS
+            or batch_size < 1
         ):
             raise InputError(
                 f"window_seconds={window_seconds}, overlap={overlap}, shifts={shifts}, "
-                f"batch_size={batch_size}: expected window_seconds > 0, overlap from 0 to 0.5, "
-                "shifts and batch_size >= 1"
+                f"batch_size={batch_size}: expected window_seconds > 0 and at most "
+                f"{LONGEST_WINDOW_SECONDS:.0f}, overlap from 0 to 0.5, shifts from 1 to "
+                f"{MOST_SHIFTS}, batch_size >= 1"
             )
         self.network = network
         self.stft = stft
@@ -124,7 +133,7 @@ class Separator(nn.Module):
         self.sample_rate = sample_rate
         self.channels = channels
         self.batch_size = batch_size
-        self.precision = precision
+        self.precision = number_format(precision)
         self.windows = choose_windows(
             stft,
             network.frame_multiple,
@@ -188,7 +197,7 @@ class Separator(nn.Module):
 
         Args:
             audio: `(..., channels, time)`, in [-1, 1], a tensor or an array of floats.
-            sample_rate: in Hz; default: the rate of the network.
+            sample_rate: in whole Hz, 4000 to 768000; default: the rate of the network.
             progress: is told the share that is done, from 0 to 1; returns False to stop.
 
         Returns:
@@ -196,7 +205,8 @@ class Separator(nn.Module):
             array if `audio` is one. Gradients are recorded in training mode only.
 
         Raises:
-            InputError: no samples, no axis of channels, or integers.
+            InputError: no samples, no axis of channels, integers, samples that are not finite, or a
+                rate out of its range.
             Cancelled: `progress` returned False.
         """
         signals = checked(audio)
@@ -226,7 +236,7 @@ class Separator(nn.Module):
 
         Args:
             blocks: `(channels, time)` each, in [-1, 1], tensors or arrays of floats.
-            sample_rate: in Hz; default: the rate of the network.
+            sample_rate: in whole Hz, 4000 to 768000; default: the rate of the network.
             output_rate: of the estimates; default: that of the blocks.
 
         Yields:
@@ -234,10 +244,11 @@ class Separator(nn.Module):
             blocks, or `ceil(time * output_rate / sample_rate)`.
 
         Raises:
-            InputError: no samples, no axis of channels, channels that differ, or integers.
+            InputError: no samples, no axis of channels, channels that differ, integers, samples
+                that are not finite, or a rate out of its range.
         """
-        rate = self.sample_rate if sample_rate is None else sample_rate
-        wanted = rate if output_rate is None else output_rate
+        rate = whole_rate("sample_rate", sample_rate, self.sample_rate)
+        wanted = whole_rate("output_rate", output_rate, rate)
         signal = Signal(blocks, self.training and torch.is_grad_enabled())
         estimates = self.windowed(resampled(signal, rate, self.sample_rate))
         given = 0
@@ -270,3 +281,30 @@ class Separator(nn.Module):
                 return self.separate_chunk(windows).estimate
             copies = (channel.expand(-1, self.channels, -1) for channel in windows.split(1, 1))
             return torch.stack([self.separate_chunk(x).estimate.mean(-2) for x in copies], dim=2)
+
+
+def number_format(precision: str | torch.dtype | None) -> torch.dtype | None:
+    """What `Separator.precision` asks of autocast: None for float32, which needs none.
+
+    Raises:
+        InputError: another name or type.
+    """
+    dtype = PRECISIONS.get(precision, precision) if isinstance(precision, str) else precision
+    if dtype not in (None, *PRECISIONS.values()):
+        raise InputError(f"precision={precision}: expected {', '.join(PRECISIONS)}")
+    return None if dtype == torch.float32 else dtype
+
+
+def whole_rate(name: str, value: float | None, default: int) -> int:
+    """A rate in Hz that a caller gave, or else `default`.
+
+    Raises:
+        InputError: not a whole number from 4000 to 768000.
+    """
+    if value is None:
+        return default
+    if value not in RATES_HZ:
+        raise InputError(
+            f"{name}={value}: expected a whole number of Hz from {RATES_HZ[0]} to {RATES_HZ[-1]}"
+        )
+    return int(value)

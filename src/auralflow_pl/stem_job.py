@@ -22,7 +22,7 @@ from auralflow_pl.audio.staging import publish, tidy, workshop
 from auralflow_pl.audio.stems import RESIDUAL, Layout, StemWriter
 from auralflow_pl.audio.writing import check_encoding, choose_encoding
 from auralflow_pl.catalogue import Job, Template, stems_of
-from auralflow_pl.consistency import consistent
+from auralflow_pl.consistency import check_sources, consistent
 from auralflow_pl.errors import Cancelled, InputError, did_you_mean
 from auralflow_pl.stem_report import (
     Model,
@@ -75,8 +75,8 @@ class StemJob:
         targets: which of the models' targets to write; None: all.
 
     Raises:
-        InputError: two models have a target in common, none has one of `targets`, or one has a
-            target that is called as the residual.
+        InputError: two models have a target in common, none has one of `targets`, one has a target
+            that is called as the residual, or there is nothing to share the mixture among.
     """
 
     def __init__(
@@ -98,6 +98,8 @@ class StemJob:
         for name in targets or ():
             if name not in known:
                 raise InputError(f"target={name}: no model has it, {did_you_mean(name, known)}")
+        if options.wiener:
+            check_sources(len(known), options.residual)
         self.targets = [name for name in known if targets is None or name in targets]
         if options.residual and RESIDUAL in self.targets:
             raise InputError(

@@ -12,6 +12,7 @@ from typing import Any
 from auralflow_pl.audio.checks import check_file
 from auralflow_pl.audio.reading import Source
 from auralflow_pl.audio.stems import StemWriter
+from auralflow_pl.engine import engine_of
 from auralflow_pl.separation import Separator
 
 
@@ -61,6 +62,7 @@ def described_model(model: Model) -> dict[str, Any]:
         "ckpt": model.path,
         "sha256": model.sha256,
         "targets": list(model.separator.targets),
+        "engine": engine_of(model.separator.network),
         "settings": dict(model.settings),
         "window_seconds": round(windows.length / rate, 3),
         "context_seconds": round(windows.context / rate, 3),

@@ -132,16 +132,27 @@ class Signal:
 
 
 def checked(audio: Audio) -> Tensor:
-    """Tensors and arrays `(..., channels, time)` as float32.
+    """Tensors and arrays `(..., channels, time)` as float32; arrays may have any layout.
 
     Raises:
-        InputError: no axis of channels, no channels, or integers.
+        InputError: neither tensor nor array, no axis of channels, no channels, no floats, or not
+            finite.
     """
+    if not isinstance(audio, Audio):
+        raise InputError(
+            f"audio of type {type(audio).__name__}: expected a tensor or a NumPy array "
+            "(..., channels, time)"
+        )
     if audio.ndim < 2 or 0 in audio.shape[:-1]:
         raise InputError(f"audio of shape {tuple(audio.shape)}: expected (..., channels, time)")
-    tensor = torch.from_numpy(audio) if isinstance(audio, np.ndarray) else audio
-    if not tensor.is_floating_point():
+    array = isinstance(audio, np.ndarray)
+    if not (np.issubdtype(audio.dtype, np.floating) if array else audio.is_floating_point()):
         raise InputError(
-            f"audio of {tensor.dtype}: expected floats in [-1, 1]; divide 16-bit integers by 32768"
+            f"audio of {audio.dtype}: expected floats in [-1, 1]; divide 16-bit integers by 32768"
         )
-    return tensor.float()
+    # What torch cannot share is copied: other byte orders, steps backwards, memory to be read only.
+    tensor = torch.from_numpy(np.require(audio, np.float32, "CAW")) if array else audio.float()
+    samples = tensor.detach()
+    if not (samples.sum().isfinite() or samples.isfinite().all()):  # the sum takes no memory
+        raise InputError("audio: has NaN or infinite samples; expected floats in [-1, 1]")
+    return tensor
