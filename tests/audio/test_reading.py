@@ -100,6 +100,13 @@ def test_span_beyond_the_end_is_an_error(tmp_path):
         read_span(path, RATE - 5, 10)
 
 
+class OneWay(io.BytesIO):
+    """Bytes that cannot be read twice."""
+
+    def seekable(self):
+        return False
+
+
 def spoil(path, change):
     path.write_bytes(change(path.read_bytes()))
 
@@ -239,3 +246,140 @@ def test_a_rate_that_cannot_be(tmp_path):
     soundfile.write(tmp_path / "a.wav", noise(), 3)
     with pytest.raises(InputError, match="a sample rate of 3 Hz; expected 4000 to 768000"):
         read_audio(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("suffix, codec", [("m4a", "aac"), ("mka", "aac"), ("mkv", "ac3")])
+def test_the_track_number_from_ffmpeg(tmp_path, suffix, codec):
+    with av.open(str(tmp_path / f"a.{suffix}"), "w") as container:
+        container.metadata["track"] = "3"
+        stream = container.add_stream(codec, rate=RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8192), np.float32), "fltp", "mono")
+        frame.sample_rate = RATE
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    with open_source(tmp_path / f"a.{suffix}") as source:
+        assert source.tags["tracknumber"] == "3"
+
+
+@pytest.mark.parametrize("kept", [0.6, 0.99])
+@pytest.mark.parametrize(
+    "form, subtype",
+    [
+        ("WAV", "PCM_16"),
+        ("RF64", "PCM_24"),
+        ("W64", "FLOAT"),
+        ("AIFF", "PCM_16"),
+        ("AU", "PCM_16"),
+        ("CAF", "PCM_16"),
+        ("CAF", "ALAC_16"),
+        ("OGG", "VORBIS"),
+        ("OGG", "OPUS"),
+    ],
+)
+def test_truncated_files_are_noticed(tmp_path, form, subtype, kept):
+    path = tmp_path / "a"
+    soundfile.write(path, noise(), 48000, subtype, format=form)
+    assert read_audio(path).samples.shape == (2, RATE)
+    spoil(path, lambda b: b[: int(kept * len(b))])
+    with pytest.raises(InputError, match=r"truncated: the .* promises"):
+        read_audio(path)
+
+
+def test_what_follows_the_sound_is_no_part_of_it(tmp_path):
+    path = tmp_path / "a.ogg"
+    soundfile.write(path, noise(), RATE)
+    spoil(path, lambda b: b + bytes(range(256)) * 300)
+    assert read_audio(path).samples.shape == (2, RATE)
+
+
+@pytest.mark.parametrize("suffix, codec", [("mka", "aac"), ("mkv", "ac3"), ("webm", "libopus")])
+def test_truncated_files_of_ffmpeg_are_noticed(tmp_path, suffix, codec):
+    path = tmp_path / f"a.{suffix}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=48000, layout="stereo")
+        samples = np.ascontiguousarray(noise(frames=4 * 48000).T)
+        frame = av.AudioFrame.from_ndarray(samples, "fltp", "stereo")
+        frame.sample_rate = 48000
+        to_codec = av.AudioResampler(format=stream.format)
+        frames = [*to_codec.resample(frame), *to_codec.resample(None), None]
+        for packet in [p for f in frames for p in stream.encode(f)]:
+            container.mux(packet)
+    assert read_audio(path).samples.shape[1] == pytest.approx(4 * 48000, abs=2048)
+    spoil(path, lambda b: b[: len(b) // 2])
+    with pytest.raises(InputError, match=r"truncated: the header promises 4\.0 s"):
+        read_audio(path)
+    with open_source(path, Span(0.5, 0.5)) as source:  # which is there
+        assert sum(block.shape[-1] for block in source.blocks) == 24000
+
+
+def test_a_stream_that_is_shorter_than_another_is_not_truncated(tmp_path):
+    path = tmp_path / "a.mka"
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("aac", rate=RATE, layout="stereo") for _ in range(2)]
+        for stream, seconds in zip(streams, (1, 4), strict=True):
+            frame = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(noise(frames=seconds * RATE).T), "fltp", "stereo"
+            )
+            frame.sample_rate = RATE
+            for packet in [*stream.encode(frame), *stream.encode(None)]:
+                container.mux(packet)
+    assert read_audio(path).samples.shape[1] == pytest.approx(RATE, abs=2048)
+
+
+@pytest.mark.parametrize("form", ["WAV", "WAVEX", "RF64", "AIFF", "AU", "W64"])
+def test_a_truncated_pipe_is_noticed(tmp_path, form):
+    soundfile.write(tmp_path / "a", noise(), RATE, "PCM_16", format=form)
+    content = (tmp_path / "a").read_bytes()
+    with open_pipe(OneWay(content), "-") as source:
+        assert sum(block.shape[-1] for block in source.blocks) == RATE
+    with (
+        open_pipe(OneWay(content[:-100]), "-") as source,
+        pytest.raises(InputError, match="truncated: the header promises"),
+    ):
+        list(source.blocks)
+    with open_pipe(OneWay(content[:-100]), "-", Span(0.2, 0.5)) as source:  # which is there
+        assert sum(block.shape[-1] for block in source.blocks) == RATE // 2
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "mp3", "flac", "aiff"])
+def test_a_long_sound_from_a_pipe_is_complete(tmp_path, suffix):
+    soundfile.write(tmp_path / f"a.{suffix}", noise(frames=9 * RATE), RATE)
+    content = (tmp_path / f"a.{suffix}").read_bytes()
+    assert len(content) > 2 * 2**16
+    with open_pipe(OneWay(content), "-") as source:
+        length = sum(block.shape[-1] for block in source.blocks)
+    assert length == pytest.approx(9 * RATE, abs=2500)
+
+
+@pytest.mark.parametrize("size", [0x7FFFF000, 0x7FFFFFFF - 36])
+def test_sizes_of_streaming_writers_are_not_believed(tmp_path, size):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(), RATE)
+    spoil(path, lambda b: b[:40] + struct.pack("<I", size) + b[44:])
+    assert read_audio(path).samples.shape == (2, RATE)
+    with open_pipe(io.BytesIO(path.read_bytes()), "-") as source:
+        assert sum(block.shape[-1] for block in source.blocks) == RATE
+
+
+def test_the_reason_is_that_of_the_reader_which_knows_the_format(tmp_path):
+    path = encode(tmp_path / "a.m4a", noise(), "aac")
+    spoil(path, lambda b: b[: len(b) // 2])
+    with pytest.raises(InputError, match="Invalid data found when processing input"):
+        read_audio(path)
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(), RATE)
+    spoil(path, lambda b: b[:22] + struct.pack("<H", 0) + b[24:])
+    with pytest.raises(InputError, match="Channel count is zero"):
+        read_audio(path)
+
+
+@pytest.mark.parametrize("channels, rate", [(1, RATE), (2, 22050)])
+def test_a_sound_that_changes_midway_is_named(tmp_path, channels, rate):
+    parts = [(noise(2), RATE), (noise(channels), rate)]
+    files = [encode(tmp_path / f"{i}.aac", x, "aac", r) for i, (x, r) in enumerate(parts)]
+    path = tmp_path / "chain.aac"
+    path.write_bytes(b"".join(file.read_bytes() for file in files))
+    message = f"changes midway, from 2 at {RATE} Hz to {channels} at {rate} Hz"
+    with pytest.raises(InputError, match=message) as caught:
+        read_audio(path)
+    assert str(caught.value).startswith(f"{path}: ")

@@ -1,5 +1,6 @@
 import struct
 
+import av
 import pytest
 import soundfile
 import torch
@@ -135,3 +136,80 @@ def test_formats_that_cannot_hold_a_sound_say_so(form, rate, channels):
 def test_a_file_that_cannot_be_made(tmp_path):
     with pytest.raises(InputError, match="disk full"):
         write_wav(tmp_path / "none" / "a.wav", torch.zeros(1, 9), 44100, "PCM_16")
+
+
+@pytest.mark.parametrize(
+    "form, rate, known",
+    [
+        ("ogg", 200001, "4000 to 200000 Hz"),
+        ("ogg", 384000, "4000 to 200000 Hz"),
+        ("flac", 65537, "multiples of 10 up to 655350 Hz"),
+        ("flac", 400001, "multiples of 10 up to 655350 Hz"),
+        ("flac", 768000, "multiples of 10 up to 655350 Hz"),
+        ("mp3", 44101, "32000, 44100, 48000 Hz"),
+    ],
+)
+def test_rates_that_a_format_cannot_hold_are_refused_beforehand(form, rate, known):
+    with pytest.raises(
+        InputError, match=f"format={form}: has no 2 channels at {rate} Hz, .*{known}"
+    ):
+        check_encoding(choose_encoding(form, None, "PCM_16"), rate, 2)
+
+
+@pytest.mark.parametrize(
+    "form, rate",
+    [("ogg", 4000), ("ogg", 200000), ("flac", 65535), ("flac", 65540), ("flac", 655350)],
+)
+def test_the_extreme_rates_of_a_format_are_written(tmp_path, form, rate):
+    encoding = choose_encoding(form, None, "PCM_16")
+    check_encoding(encoding, rate, 2)
+    writer = SoundWriter(tmp_path / "a", encoding, rate, 2, None, {})
+    writer.write(torch.zeros(2, 5000))
+    writer.close()
+    assert soundfile.info(tmp_path / "a").samplerate == rate
+
+
+@pytest.mark.parametrize("form", ["wav", "flac", "ogg", "mp3"])
+@pytest.mark.parametrize("rate", [-1, 1, 3999, 768001, 2**31 - 1])
+def test_output_rates_that_cannot_be(form, rate):
+    with pytest.raises(InputError, match=f"^sample_rate={rate}: expected 4000 to 768000 Hz$"):
+        check_encoding(choose_encoding(form, None, "PCM_16"), rate, 1)
+
+
+UNICODE_TAGS = {
+    "title": "Für Elise 日本 🎵",
+    "artist": "José",
+    "album": "Ж" * 200,
+    "date": "2001-02-03",
+    "tracknumber": "3/12",
+    "genre": "Rock",
+    "comment": "é" * 1000,
+    "copyright": "©",
+}
+
+
+@pytest.mark.parametrize("form", ["wav", "flac", "ogg", "mp3"])
+def test_tags_keep_every_letter(tmp_path, form):
+    path = tmp_path / f"a.{form}"
+    writer = SoundWriter(path, choose_encoding(form, None, "PCM_16"), 44100, 2, None, UNICODE_TAGS)
+    writer.write(torch.zeros(2, 5000))
+    writer.close()
+    assert soundfile.info(path).frames == 5000
+    with soundfile.SoundFile(path) as file:
+        assert UNICODE_TAGS.items() <= file.copy_metadata().items()
+    with av.open(str(path)) as container:
+        metadata = {**container.metadata, **container.streams[0].metadata}
+    found = {name.lower(): text for name, text in metadata.items()}
+    found["tracknumber"] = found.pop("track")
+    assert UNICODE_TAGS.items() <= found.items()
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("frames", [5000, None])
+def test_a_long_tag_leaves_the_others_in_wav(tmp_path, frames):
+    tags = {"title": "é" * 5000, "date": "2001", "comment": "c" * 5000, "genre": "Rock"}
+    writer = SoundWriter(tmp_path / "a.wav", Encoding("wav", "PCM_16"), 44100, 2, frames, tags)
+    writer.write(torch.zeros(2, 5000))
+    writer.close()
+    found = soundfile.SoundFile(tmp_path / "a.wav").copy_metadata()
+    assert found == {**tags, "title": "é" * 1022, "comment": "c" * 2045}

@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
+import io
 import struct
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import torch
 from torch import Tensor
 
 from auralflow_pl.errors import InputError
 
-UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # what streaming writers put where a size belongs
+# What streaming writers put where a size belongs.
+UNKNOWN_SIZES = (0, 2**32 - 1, 2**63 - 1, 2**64 - 1)
+STREAMED_SIZES = range(0x7EFFF000, 2**31)  # SoX: 0x7F000000 or 0x7FFFF000, and a few bytes
+LARGEST_PAGE = 27 + 255 + 255 * 255  # of Ogg, in bytes
+LARGEST_HEADER = 2**16
 RATES_HZ = range(4000, 768001)
+
+
+class Chunks(NamedTuple):
+    """How a format lays out its chunks, each with a name, a size and a content."""
+
+    magic: bytes
+    first: int  # byte at which the first chunk begins
+    header: str  # name and size, for `struct`
+    data: bytes  # the name of the audio
+    align: int = 2  # of chunks, in bytes
+    counted: int = 0  # bytes before the content that the size counts
+
+
+CHUNKS = (
+    Chunks(b"RIFF", 12, "<4sI", b"data"),
+    Chunks(b"RIFX", 12, ">4sI", b"data"),
+    Chunks(b"RF64", 12, "<4sI", b"data"),
+    Chunks(b"FORM", 12, ">4sI", b"SSND"),  # AIFF
+    Chunks(b"caff", 8, ">4sq", b"data", 1),
+    Chunks(b"riff", 40, "<16sQ", b"data", 8, 24),  # W64
+    # AU has no chunks: where the audio begins, its size, then 12 bytes that the size leaves out.
+    Chunks(b".snd", 4, ">4sI", b"", 1, -12),
+)
 
 
 def check_file(path: Path) -> None:
@@ -38,24 +68,84 @@ def check_rate(sample_rate: int, name: str) -> None:
         )
 
 
-def check_riff_length(path: Path) -> None:
-    """Raise InputError if a WAV header promises more data than the file holds.
+def check_length(path: Path) -> None:
+    """Raise InputError if a file promises more data than it holds.
 
     libsndfile reads such files without a word, as if the rest had never been there.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        form = file.read(12)
-        if form[:4] != b"RIFF" or form[8:] != b"WAVE":
+        check_chunks(file, size, str(path))
+        check_last_page(file, size, str(path))
+
+
+def check_chunks(file: BinaryIO, size: int, name: str) -> None:
+    """Raise InputError if the header promises more than the `size` bytes of a file can hold.
+
+    Args:
+        file: open, at its beginning; what follows the header need not be there.
+        size: of the complete file, in bytes.
+        name: of it, for messages.
+    """
+    start = file.read(36)
+    form = next((form for form in CHUNKS if start.startswith(form.magic)), None)
+    if form is None:
+        return
+    file.seek(form.first)
+    length = struct.calcsize(form.header)
+    while len(header := file.read(length)) == length:
+        chunk, promised = struct.unpack(form.header, header)
+        held = size - file.tell() + form.counted
+        if chunk.startswith(form.data):
+            if form.magic == b"RF64" and promised == 0xFFFFFFFF:
+                (promised,) = struct.unpack("<Q", start[28:36])
+            if promised not in UNKNOWN_SIZES and promised not in STREAMED_SIZES:
+                check_held(name, "header", promised, held)
             return
-        while len(header := file.read(8)) == 8:
-            name, length = struct.unpack("<4sI", header)
-            held = size - file.tell()
-            if name == b"data":
-                if length > held and length not in UNKNOWN_SIZES:
-                    raise InputError(
-                        f"{path}: truncated: the header promises {length} bytes of audio, the file "
-                        f"holds {held}; replace the file"
-                    )
-                return
-            file.seek(length + length % 2, 1)
+        if promised > held:
+            return
+        rest = max(0, promised - form.counted)
+        file.seek(rest + -rest % form.align, 1)
+
+
+def check_last_page(file: BinaryIO, size: int, name: str) -> None:
+    """Raise InputError if the last page of an Ogg file is cut.
+
+    The end-of-stream mark would tell more, but recordings of broadcasts have none.
+    """
+    file.seek(0)
+    if file.read(4) != b"OggS":
+        return
+    file.seek(max(0, size - LARGEST_PAGE))
+    _, mark, page = file.read().rpartition(b"OggS\0")
+    if mark:
+        segments = page[21] if len(page) > 21 else 0
+        check_held(name, "last page", 22 + segments + sum(page[22 : 22 + segments]), len(page))
+
+
+def check_held(name: str, part: str, promised: int, held: int) -> None:
+    """Raise InputError if fewer bytes are held than promised."""
+    if promised > held:
+        raise InputError(
+            f"{name}: truncated: the {part} promises {promised} bytes of audio, the file holds "
+            f"{held}; replace the file"
+        )
+
+
+class Counted:
+    """A file that can be read only once; its beginning and its size are kept."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.start, self.size = file, b"", 0
+
+    def read(self, size: int) -> bytes:
+        """The next bytes."""
+        content = self.file.read(size)
+        self.start += content[: max(0, LARGEST_HEADER - self.size)]
+        self.size += len(content)
+        return content
+
+    def complete(self, blocks: Iterator[Tensor], name: str) -> Iterator[Tensor]:
+        """Blocks decoded from the file; raises InputError after the last one if it is truncated."""
+        yield from blocks
+        check_chunks(io.BytesIO(self.start), self.size, name)

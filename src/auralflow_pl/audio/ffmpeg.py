@@ -63,6 +63,8 @@ def translated(name: str, because: str = "") -> Iterator[None]:
     """Turn errors of FFmpeg into InputErrors."""
     try:
         yield
+    except InputError:
+        raise
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise InputError(
             f"{name}: not readable as audio ({because or reason(error)}); expected WAV, FLAC, OGG, "
@@ -100,12 +102,50 @@ def open_stream(container: av.container.InputContainer, name: str, because: str 
 def decoded(
     container: av.container.InputContainer, stream: av.AudioStream, name: str, because: str
 ) -> Iterator[av.AudioFrame]:
-    """The frames of a stream as planar float32."""
+    """The frames of a stream as planar float32.
+
+    Raises:
+        InputError: damaged, or much shorter than promised; channels or rate change midway.
+    """
     planar = av.AudioResampler(format="fltp")
+    first = frame = None
     with translated(name, because):
         for packet in container.demux(stream):
             for frame in packet.decode():
+                first = first or frame
+                check_same_kind(frame, first, name)
                 yield from planar.resample(frame)
+    promised = promised_seconds(container, stream)
+    if promised is not None and frame is not None and frame.time is not None:
+        end = frame.time + frame.samples / frame.sample_rate
+        if end < 0.98 * promised - 0.5:  # headers round, and codecs pad
+            raise InputError(
+                f"{name}: truncated: the header promises {promised:.1f} s, {end:.1f} s could be "
+                "decoded; replace the file"
+            )
+
+
+def check_same_kind(frame: av.AudioFrame, first: av.AudioFrame, name: str) -> None:
+    """Raise InputError where the channels or the rate of a stream change."""
+    then, now = ((f.layout.nb_channels, f.sample_rate) for f in (first, frame))
+    if now != then:
+        raise InputError(
+            f"{name}: the number of channels or the sample rate changes midway, from {then[0]} at "
+            f"{then[1]} Hz to {now[0]} at {now[1]} Hz; expected no change; convert the file first"
+        )
+
+
+def promised_seconds(
+    container: av.container.InputContainer, stream: av.AudioStream
+) -> float | None:
+    """When a stream ends according to the header; None where that is unknown, or an estimate."""
+    form = container.format.name
+    if form.startswith("mov,"):
+        return None if stream.duration is None else float(stream.duration * stream.time_base)
+    # The duration of Matroska is that of its longest stream.
+    if form.startswith("matroska,") and len(container.streams) == 1 and container.duration:
+        return container.duration / av.time_base
+    return None
 
 
 def blocks(first: av.AudioFrame, frames: Iterator[av.AudioFrame]) -> Iterator[Tensor]:

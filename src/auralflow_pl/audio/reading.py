@@ -13,12 +13,7 @@ import torch
 from torch import Tensor
 
 from auralflow_pl.audio import ffmpeg
-from auralflow_pl.audio.checks import (
-    check_file,
-    check_finite,
-    check_rate,
-    check_riff_length,
-)
+from auralflow_pl.audio.checks import Counted, check_file, check_finite, check_length, check_rate
 from auralflow_pl.audio.ffmpeg import open_container, open_stream, reason
 from auralflow_pl.errors import InputError
 from auralflow_pl.streams import limit, skip
@@ -30,6 +25,8 @@ AUDIO_SUFFIXES = frozenset(
 )
 BLOCK = 2**17  # samples of all channels that are read at a time
 TAGS = ("title", "artist", "album", "date", "tracknumber", "genre", "comment", "copyright")
+FFMPEG_TAGS = {"track": "tracknumber"}  # where its names differ
+UNRECOGNISED = 1  # libsndfile's code of a format that it does not know
 
 
 class Audio(NamedTuple):
@@ -37,9 +34,7 @@ class Audio(NamedTuple):
 
     samples: Tensor  # (channels, time), float32
     sample_rate: int  # Hz
-    subtype: (
-        str  # as libsndfile names sample formats: PCM_16, FLOAT, ...; AAC and so on from FFmpeg
-    )
+    subtype: str  # as libsndfile names sample formats: PCM_16, ...; AAC and so on from FFmpeg
 
 
 class Header(NamedTuple):
@@ -86,12 +81,14 @@ def open_source(path: Path, span: Span = WHOLE) -> Iterator[Source]:
         try:
             file = stack.enter_context(soundfile.SoundFile(path))
         except (soundfile.LibsndfileError, ValueError) as error:
+            because = "" if getattr(error, "code", 0) == UNRECOGNISED else reason(error)
             content = stack.enter_context(path.open("rb"))
-            container = stack.enter_context(open_container(content, str(path), reason(error)))
-            stream = open_stream(container, str(path), reason(error))
+            container = stack.enter_context(open_container(content, str(path), because))
+            check_length(path)
+            stream = open_stream(container, str(path), because)
             yield source_of(stream, str(path), span)
         else:
-            check_riff_length(path)
+            check_length(path)
             yield sound_source(file, str(path), span)
 
 
@@ -110,8 +107,11 @@ def open_pipe(
     form, options = None, {}
     if pcm:
         form, options = pcm[0], {"sample_rate": str(pcm[1]), "ch_layout": f"{pcm[2]}c"}
-    with open_container(file, name, form=form, options=options) as container:
-        yield source_of(open_stream(container, name), name, span)
+    counted = Counted(file)
+    with open_container(counted, name, form=form, options=options) as container:
+        stream = open_stream(container, name)
+        whole = counted.complete(stream.blocks, name)
+        yield source_of(stream._replace(blocks=whole), name, span)
 
 
 def sound_source(file: soundfile.SoundFile, name: str, span: Span) -> Source:
@@ -166,7 +166,8 @@ def source_of(stream: ffmpeg.Stream, name: str, span: Span) -> Source:
         wanted = round(span.duration * stream.sample_rate)
         found = limit(found, wanted)
         frames = wanted if frames is None else min(frames, wanted)
-    tags = {key.lower(): text for key, text in stream.tags.items() if key.lower() in TAGS}
+    named = {FFMPEG_TAGS.get(k.lower(), k.lower()): text for k, text in stream.tags.items()}
+    tags = {key: text for key, text in named.items() if key in TAGS}
     return Source(
         name,
         stream.sample_rate,

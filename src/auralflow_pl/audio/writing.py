@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,9 @@ import soundfile
 import torch
 from torch import Tensor
 
+from auralflow_pl.audio.checks import RATES_HZ
 from auralflow_pl.audio.ffmpeg import reason
+from auralflow_pl.audio.id3 import prepend
 from auralflow_pl.errors import InputError, did_you_mean
 
 PCM_BITS = {"PCM_16": 16, "PCM_24": 24}
@@ -19,7 +21,19 @@ SUBTYPES = {"16": "PCM_16", "24": "PCM_24", "float": "FLOAT"}
 LOSSY = {"ogg": "VORBIS", "mp3": "MPEG_LAYER_III"}
 FORMATS = ("wav", "flac", *LOSSY)
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+# In Hz, and in words. Above its highest, libvorbis crashes; others libFLAC cannot read back.
+RATES: Mapping[str, tuple[tuple[Sequence[int], ...], str]] = {
+    "mp3": ((MP3_RATES,), f"{', '.join(map(str, MP3_RATES))} Hz"),
+    "ogg": ((range(4000, 200001),), "4000 to 200000 Hz"),
+    "flac": (
+        (range(4000, 65536), range(65540, 655351, 10)),
+        "4000 to 65535 Hz, multiples of 10 up to 655350 Hz",
+    ),
+    "wav": ((RATES_HZ,), f"{RATES_HZ[0]} to {RATES_HZ[-1]} Hz"),
+}
+CHANNELS = {"mp3": 2, "ogg": 255, "flac": 8, "wav": 1024}  # at most
 QUALITY = {"mp3": (0.0, "CONSTANT"), "ogg": (0.1, None)}  # 320 kbit/s, and about as much
+WAV_TAG_LIMIT = 2045  # bytes of a text; after a longer one libsndfile reads no more of them
 WAV_LIMIT = 2**32 - 2**20  # bytes of samples; beyond, sizes do not fit into the header
 
 
@@ -80,14 +94,15 @@ def output_subtype(source: str) -> str:
 
 
 def check_encoding(encoding: Encoding, sample_rate: int, channels: int) -> None:
-    """Raise InputError if the format has no such rate or so many channels."""
-    rates = MP3_RATES if encoding.form == "mp3" else range(1, 655351)
-    most = {"mp3": 2, "flac": 8, "ogg": 255}.get(encoding.form, 1024)
-    if (sample_rate not in rates and encoding.form != "wav") or channels > most:
-        known = f"{rates[0]} to {rates[-1]} Hz and up to {most} channels"
+    """Raise InputError if the format, or the program, has no such rate or so many channels."""
+    if sample_rate not in RATES_HZ:
+        raise InputError(f"sample_rate={sample_rate}: expected {RATES_HZ[0]} to {RATES_HZ[-1]} Hz")
+    rates, known = RATES[encoding.form]
+    most = CHANNELS[encoding.form]
+    if channels > most or not any(sample_rate in some for some in rates):
         raise InputError(
             f"format={encoding.form}: has no {channels} channels at {sample_rate} Hz, only "
-            f"{known}; use format=wav, or another sample_rate"
+            f"{known} and up to {most} channels; use format=wav, or another sample_rate"
         )
 
 
@@ -101,7 +116,7 @@ class SoundWriter:
         channels: of the sound.
         frames: how many will come, if that is known; a WAV file that may grow beyond 4 GiB is
             written as RF64.
-        tags: title, artist and so on.
+        tags: title, artist and so on; each is cut to 2045 bytes in WAV files.
 
     Raises:
         InputError: here or later: the file cannot be written, or the disk is full.
@@ -116,7 +131,7 @@ class SoundWriter:
         frames: int | None,
         tags: Mapping[str, str],
     ) -> None:
-        self.path, self.encoding, self.frames = path, encoding, 0
+        self.path, self.encoding, self.frames, self.tags = path, encoding, 0, tags
         width = {"PCM_16": 2, "PCM_24": 3}.get(encoding.subtype, 4)
         most = WAV_LIMIT // (channels * width)
         large = encoding.form == "wav" and (frames is None or frames > most)
@@ -134,8 +149,11 @@ class SoundWriter:
                 compression_level=level,
                 bitrate_mode=mode,
             )
-            for name, text in tags.items():
-                setattr(self.file, name, text.encode("utf-8", "replace").decode())
+            if encoding.form != "mp3":
+                longest = WAV_TAG_LIMIT if encoding.form == "wav" else None
+                for name, text in tags.items():
+                    kept = text.encode("utf-8", "replace")[:longest].decode("utf-8", "ignore")
+                    setattr(self.file, name, kept)
         except (soundfile.LibsndfileError, RuntimeError) as error:
             raise self.fault(error) from error
 
@@ -153,8 +171,10 @@ class SoundWriter:
         """Complete the file, and check that all of it is there."""
         try:
             self.file.close()
+            if self.encoding.form == "mp3" and self.tags:
+                prepend(self.path, self.tags)
             written = soundfile.info(self.path).frames
-        except soundfile.LibsndfileError as error:
+        except (soundfile.LibsndfileError, OSError) as error:
             raise self.fault(error) from error
         if written != self.frames:
             raise self.fault(RuntimeError(f"{written} of {self.frames} samples were written"))
