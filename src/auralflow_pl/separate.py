@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple
@@ -59,6 +60,8 @@ def separate(config: DictConfig) -> None:
         models = load_models(config, device)
         if config.max_ram is not None:
             fit_memory([model.separator for model in models], config.max_ram)
+            limit = {"max_ram": config.max_ram}  # on which the windows depend
+            models = [replace(model, settings={**model.settings, **limit}) for model in models]
         check_outputs(everything, template, models, options)
         stem_jobs.append(StemJob(models, template, options, device, config.plot, config.overwrite))
     with terminable():
@@ -130,8 +133,6 @@ def load_models(config: DictConfig, device: torch.device) -> list[Model]:
         )
         digest = model_digest(path)
         described = {**known, "precision": precision, "engine": engine_of(separator.network)}
-        if config.max_ram is not None:  # it changes the windows
-            described["max_ram"] = config.max_ram
         models.append(Model(str(path), digest, separator.to(device), described))
     return models
 
@@ -236,7 +237,7 @@ def work(idle: SimpleQueue[StemJob], job: Job, pipe: Pipe, progress: Progress) -
     """Separate a file where nothing else is done, and say what came of it."""
     stem_job = idle.get()
     try:
-        made = persevere(stem_job, job, pipe, progress.follow(job))
+        made = persevere(stem_job, job, progress.follow(job), pipe)
     except Cancelled:
         raise
     except Exception as error:  # whatever it is, other files go on
@@ -258,11 +259,11 @@ def work(idle: SimpleQueue[StemJob], job: Job, pipe: Pipe, progress: Progress) -
     return Outcome(made)
 
 
-def persevere(stem_job: StemJob, job: Job, pipe: Pipe, progress: Follower) -> bool:
+def persevere(stem_job: StemJob, job: Job, progress: Follower, pipe: Pipe | None = None) -> bool:
     """`StemJob.run`; where the memory does not suffice, once more with less."""
     while True:
         try:
-            return stem_job.run(job, pipe, progress)
+            return stem_job.run(job, pipe or sys.stdin.buffer, progress)
         except (RuntimeError, MemoryError) as error:
             if not is_shortage(error):
                 raise
