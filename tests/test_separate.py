@@ -195,6 +195,7 @@ def test_templates(separate, tmp_path, output, expected):
         (["offset=-1"], "offset=-1.0: expected at least 0"),
         (["duration=0"], "duration=0.0: expected more than 0"),
         (["offset=99"], "holds no samples after offset=99.0 s"),
+        (["duration=1e-6"], "holds no samples within duration=1e-06 s"),
         (["jobs=0"], "jobs=0: expected more than 0"),
         (["device=[]"], "device: an empty list; expected devices"),
         (["device=[cpu,gpu]"], "device=gpu: not available here"),

@@ -132,7 +132,7 @@ def sound_source(file: soundfile.SoundFile, name: str, span: Span) -> Source:
         left,
         file.subtype,
         tags,
-        sane(found, name, span.offset),
+        sane(found, name, span),
     )
 
 
@@ -175,17 +175,18 @@ def source_of(stream: ffmpeg.Stream, name: str, span: Span) -> Source:
         frames,
         stream.subtype,
         tags,
-        sane(found, name, span.offset),
+        sane(found, name, span),
     )
 
 
-def sane(blocks: Iterator[Tensor], name: str, offset: float) -> Iterator[Tensor]:
+def sane(blocks: Iterator[Tensor], name: str, span: Span) -> Iterator[Tensor]:
     """Blocks whose samples are all finite, and at least one of them."""
     block = None
     for block in blocks:
         yield check_finite(block, name)
     if block is None:
-        where = f" after offset={offset} s" if offset else ""
+        where = f" after offset={span.offset} s" if span.offset else ""
+        where += "" if span.duration is None else f" within duration={span.duration} s"
         raise InputError(f"{name}: holds no samples{where}; expected at least one")
 
 
