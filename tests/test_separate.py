@@ -623,3 +623,15 @@ def test_a_silent_pipe_does_not_keep_the_program(ckpt, tmp_path):
     assert "Fatal" not in text
     os.close(write)
     os.close(read)
+
+
+def test_a_failed_overwrite_keeps_the_former_stems(separate, tmp_path, monkeypatch):
+    """Also where the output is a relative path, unlike the names that a report leads to."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "a.wav")
+    separate("input=a.wav", "output=out", "plot=true")
+    before = {path: path.read_bytes() for path in (tmp_path / "out" / "a").iterdir()}
+    (tmp_path / "out" / "a" / "residual.wav").mkdir()
+    done = separate("input=a.wav", "output=out", "overwrite=true", "residual=true", code=1)
+    assert "residual.wav: a folder has this name" in done.error
+    assert {path: path.read_bytes() for path in before} == before

@@ -20,7 +20,7 @@ import torch
 from omegaconf import DictConfig
 
 from auralflow_pl.audio.staging import check_writable
-from auralflow_pl.audio.stems import CLIPS, RESIDUAL
+from auralflow_pl.audio.stems import CLIPS
 from auralflow_pl.audio.writing import FLOAT_WAV, choose_encoding
 from auralflow_pl.catalogue import Job, Template, choose_shard, find_jobs
 from auralflow_pl.checkpoint import BUNDLED, load_separator
@@ -62,8 +62,8 @@ def separate(config: DictConfig) -> None:
             fit_memory([model.separator for model in models], config.max_ram)
             limit = {"max_ram": config.max_ram}  # on which the windows depend
             models = [replace(model, settings={**model.settings, **limit}) for model in models]
-        check_outputs(everything, template, models, options)
         stem_jobs.append(StemJob(models, template, options, device, config.plot, config.overwrite))
+    check_outputs(everything, stem_jobs[0])
     with terminable():
         run_jobs(stem_jobs, jobs, config.jobs)
 
@@ -98,19 +98,15 @@ def build_options(config: DictConfig) -> tuple[Options, Template]:
     return options, template
 
 
-def check_outputs(
-    jobs: Sequence[Job], template: Template, models: Sequence[Model], options: Options
-) -> None:
+def check_outputs(jobs: Sequence[Job], stem_job: StemJob) -> None:
     """Raise InputError if a stem would take the place of an input."""
     inputs = {job.path.resolve() for job in jobs if job.path}
-    names = [*(name for model in models for name in model.separator.targets), RESIDUAL]
     for job in jobs:
-        for name in names:
-            for form in {options.format, FLOAT_WAV.form}:
-                final = template.path(job.track, name, form)
+        for form in {stem_job.options.format, FLOAT_WAV.form}:
+            for final in stem_job.finals(job, form).values():
                 if final.resolve() in inputs:
                     raise InputError(
-                        f"output={template.pattern}: {final} is an input; pass another"
+                        f"output={stem_job.template.pattern}: {final} is an input; pass another"
                     )
 
 

@@ -150,7 +150,7 @@ class StemJob:
             part.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
             stems = {writer.files.paths[name]: path for name, path in finals.items()}
             files = {**stems, **extra, part: self.report(job)}
-            publish(folder, files, self.former(job) - {*files.values()})
+            publish(folder, files, self.former(job) - {path.resolve() for path in files.values()})
         return True
 
     def shrink(self) -> bool:
@@ -171,10 +171,10 @@ class StemJob:
         return {name: self.template.path(job.track, name, form) for name in names}
 
     def former(self, job: Job) -> set[Path]:
-        """What an earlier report says, and its picture, as far as they are there."""
-        report = self.report(job)
-        found = stems_of([report])
-        return {path for path in (*found, self.picture(job)) if found and path.is_file()}
+        """Stems that an earlier report lists and its picture, resolved, if they are there."""
+        stems = stems_of([self.report(job)])
+        picture = {self.picture(job).resolve()} if stems else set()
+        return {path for path in stems | picture if path.is_file()}
 
     def key(self, digest: str) -> str:
         """A digest of everything that the stems depend on."""

@@ -137,7 +137,7 @@ def undo(folder: Path) -> None:
     except (OSError, ValueError):  # it had not begun
         return
     if Path(steps[-1][0]).exists():
-        for part, final, before in steps:
+        for part, final, before in reversed(steps):
             if part and not Path(part).exists():
                 Path(final).unlink(missing_ok=True)
             if Path(before).exists():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import repeat
 
 import torch
 import torch.nn.functional as F
@@ -24,12 +23,14 @@ def magnitude(spec: Tensor) -> Tensor:
     return spec.real.square().addcmul_(spec.imag, spec.imag).sqrt_()
 
 
-def masked_blocks(spec: Tensor, mask: Tensor | float) -> Iterator[Tensor]:
+def masked_blocks(spec: Tensor, mask: Tensor | None) -> Iterator[Tensor]:
     """A spectrogram `(..., freq, frames)` times a mask, in parts that suit the cache of a CPU."""
     size = BLOCK if spec.device.type == "cpu" else spec.shape[-1]
-    masks = mask.split(size, -1) if isinstance(mask, Tensor) else repeat(mask)
-    for part, weights in zip(spec.split(size, -1), masks, strict=False):
-        yield part * weights
+    parts = spec.split(size, -1)
+    if mask is None:
+        yield from parts
+    else:
+        yield from (x * y for x, y in zip(parts, mask.split(size, -1), strict=True))
 
 
 class STFT(nn.Module):
@@ -81,17 +82,17 @@ class STFT(nn.Module):
             )
         return spec.reshape(*batch, *spec.shape[-2:])
 
-    def inverse(self, spec: Tensor, length: int, mask: Tensor | float = 1.0) -> Tensor:
+    def inverse(self, spec: Tensor, length: int, mask: Tensor | None = None) -> Tensor:
         """Complex spectrogram `(..., freq, frames)` to waveform `(..., length)`.
 
         Args:
             spec: as `forward` returns it.
             length: of the waveform, in samples.
-            mask: that the spectrogram is multiplied with, of a shape that can be broadcast.
+            mask: that the spectrogram is multiplied with, of as many frames.
         """
         with torch.autocast(spec.device.type, enabled=False):
             if self.n_fft % self.hop_length:
-                return self.inverse_of_any(spec * mask, length)
+                return self.inverse_of_any(spec if mask is None else spec * mask, length)
             spare = self.n_fft - self.win_length
             window = F.pad(self.window.to(spec.real.dtype), (spare // 2, spare - spare // 2))
             parts, rest = [], None
