@@ -32,7 +32,7 @@ $(VENV)/.chromium: $(VENV)/.installed
 PYTEST = $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.chromium ## run the suite, but for clusters
-	$(PYTEST) --ignore=tests/test_machines.py
+	$(PYTEST) --ignore=tests/system_wide/test_machines.py
 
 test-all: $(VENV)/.chromium ## run the whole suite, with a local Ray and submitit
 	$(PYTEST)

@@ -1,6 +1,6 @@
 """Make a file to share: `python export.py ckpt=... format=safetensors`."""
 
-from auralflow_pl.cli import export
+from auralflow_pl.cli.main import export
 
 if __name__ == "__main__":
     export()

@@ -35,10 +35,10 @@ from auralflow_pl.data.augment import (
     Reverb,
 )
 from auralflow_pl.data.chunks import ChunkDataset, Drawing
-from auralflow_pl.data.module import StemDataModule
 from auralflow_pl.data.pool import Pool, PoolTrack, mapped
 from auralflow_pl.data.stem_folder import StemFolder
-from auralflow_pl.device import keep_freed_memory
+from auralflow_pl.system.heap import keep_freed_memory
+from auralflow_pl.training.data_module import StemDataModule
 
 STEMS = ("vocals", "drums", "bass", "other")
 RATE, SECONDS = 44100, 3

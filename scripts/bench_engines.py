@@ -31,10 +31,11 @@ from omegaconf import OmegaConf
 from openunmix.filtering import wiener as open_unmix_wiener
 from torch import Tensor
 
-from auralflow_pl.checkpoint import build_network
-from auralflow_pl.config import config_dir, plain
+from auralflow_pl.config.instantiate import plain
+from auralflow_pl.config.locations import config_dir
 from auralflow_pl.models.base import MaskEstimator
-from auralflow_pl.models.onnx import OnnxNetwork, export_onnx
+from auralflow_pl.separator.build import build_network
+from auralflow_pl.separator.onnx import OnnxNetwork, export_onnx
 from auralflow_pl.signal.wiener import wiener
 
 FREQ, FRAMES_PER_SECOND = 513, 44100 / 512

@@ -39,10 +39,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-from auralflow_pl.config import build, config_dir
-from auralflow_pl.device import keep_freed_memory
-from auralflow_pl.task import SeparationTask
-from auralflow_pl.train import build_task
+from auralflow_pl.config.instantiate import build
+from auralflow_pl.config.locations import config_dir
+from auralflow_pl.system.heap import keep_freed_memory
+from auralflow_pl.training.build import build_task
+from auralflow_pl.training.task import SeparationTask
 
 BATCH, SECONDS, RATE = 8, 3, 44100
 

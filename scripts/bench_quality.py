@@ -33,18 +33,19 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from auralflow_pl.config import build, config_dir
-from auralflow_pl.data.module import StemDataModule
+from auralflow_pl.config.instantiate import build
+from auralflow_pl.config.locations import config_dir
 from auralflow_pl.data.stem_folder import StemFolder
 from auralflow_pl.data.synthetic import SyntheticSongs
-from auralflow_pl.device import keep_freed_memory
-from auralflow_pl.estimates import ModelEstimates
+from auralflow_pl.evaluation.estimates import ModelEstimates
+from auralflow_pl.evaluation.scoring import hear, score
 from auralflow_pl.metrics.scores import SISDR
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
-from auralflow_pl.schedules import Schedule, cosine_factor
-from auralflow_pl.scoring import hear, score
-from auralflow_pl.task import SeparationTask
-from auralflow_pl.train import build_data, build_task, choose_precision
+from auralflow_pl.system.heap import keep_freed_memory
+from auralflow_pl.training.build import build_data, build_task, choose_precision
+from auralflow_pl.training.data_module import StemDataModule
+from auralflow_pl.training.schedules import Schedule, cosine_factor
+from auralflow_pl.training.task import SeparationTask
 
 STEMS = ["vocals", "drums", "bass", "other"]
 HELD_OUT = {"synthetic": "test", "songs": "valid"}

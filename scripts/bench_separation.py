@@ -30,14 +30,16 @@ import soundfile
 import torch
 from hydra import compose, initialize_config_dir
 
-from auralflow_pl.catalogue import Job, Template
-from auralflow_pl.checkpoint import build_separator
-from auralflow_pl.config import config_dir, plain
-from auralflow_pl.device import share_one_heap
-from auralflow_pl.model_file import FORMAT, KEY, WEIGHTS
-from auralflow_pl.separation import Separator
-from auralflow_pl.stem_job import Options, StemJob
-from auralflow_pl.stem_report import Model
+from auralflow_pl.checkpoints.trained import FORMAT, KEY, WEIGHTS
+from auralflow_pl.config.instantiate import plain
+from auralflow_pl.config.locations import config_dir
+from auralflow_pl.separator.build import build_separator
+from auralflow_pl.separator.separator import Separator
+from auralflow_pl.stems.inputs import Job
+from auralflow_pl.stems.job import StemJob
+from auralflow_pl.stems.loading import Model
+from auralflow_pl.stems.outputs import Options, Template
+from auralflow_pl.system.heap import share_one_heap
 
 RATE, ROUNDS = 44100, 7
 DEFAULTS = {

@@ -27,12 +27,15 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from auralflow_pl.config import TrainKeys, config_dir, validated
-from auralflow_pl.data.module import StemDataModule
-from auralflow_pl.data.tracks import sum_stems
-from auralflow_pl.device import keep_freed_memory
-from auralflow_pl.task import SeparationTask
-from auralflow_pl.train import build_data, build_task, build_trainer, quiet
+from auralflow_pl.config.locations import config_dir
+from auralflow_pl.config.schema import TrainKeys
+from auralflow_pl.config.validation import validated
+from auralflow_pl.data.targets import sum_stems
+from auralflow_pl.system.heap import keep_freed_memory
+from auralflow_pl.training.build import build_data, build_task, build_trainer
+from auralflow_pl.training.data_module import StemDataModule
+from auralflow_pl.training.run import quiet
+from auralflow_pl.training.task import SeparationTask
 
 Clock = tuple[float, float]  # wall and CPU time, in seconds
 

@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 
 from auralflow_pl.audio.reading import read_streams
-from auralflow_pl.audio.staging import staged
 from auralflow_pl.audio.writing import write_wav
 from auralflow_pl.errors import InputError
+from auralflow_pl.system.staging import staged
 
 STREAMS = ("mixture", "drums", "bass", "other", "vocals")  # order of the MUSDB18 stem files
 

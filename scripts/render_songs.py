@@ -27,12 +27,12 @@ from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from auralflow_pl.audio.reading import Span, open_source, read_header
-from auralflow_pl.audio.resampling import match_length, resample
 from auralflow_pl.data.synthesis.score import Score, compose
 from auralflow_pl.data.synthesis.song import normalise, pan, reverb
 from auralflow_pl.data.synthesis.tones import RATE, Signal, samples, slow_curve
 from auralflow_pl.data.synthesis.voice import melody
 from auralflow_pl.errors import InputError
+from auralflow_pl.signal.resampling import match_length, resample
 from render_instruments import Font, play_bass, play_drums, play_other
 from render_voice import Bank, draw_style, load_bank, sing
 

@@ -15,8 +15,8 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from auralflow_pl.errors import InputError
-from auralflow_pl.saving import tensors
-from auralflow_pl.train import build_task
+from auralflow_pl.training.build import build_task
+from auralflow_pl.training.checkpoint_io import tensors
 
 FORMATS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 

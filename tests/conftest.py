@@ -16,7 +16,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from auralflow_pl import cli
+from auralflow_pl.cli import main as cli
 from auralflow_pl.data.synthetic import SyntheticSongs
 from support import TINY, Result, python
 

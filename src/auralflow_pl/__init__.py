@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__version__ = "0.1.0"
+from auralflow_pl.version import __version__
+
 __all__ = ["Separator", "__version__", "load"]
 
-PUBLIC = {"load": ("checkpoint", "load_separator"), "Separator": ("separation", "Separator")}
+PUBLIC = {
+    "load": ("separator.load", "load_separator"),
+    "Separator": ("separator.separator", "Separator"),
+}
 
 
 def __getattr__(name: str) -> Any:

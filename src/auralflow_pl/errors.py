@@ -1,9 +1,10 @@
-"""The one exception for mistakes that the caller can mend, and help for typing errors."""
+"""Exceptions for mistakes a user can correct, and short safe texts for their messages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class InputError(ValueError):
@@ -30,3 +31,13 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
     valid = list(dict.fromkeys(valid))
     nearest = get_close_matches(name, valid, n=1, cutoff=0.5)
     return f"did you mean {nearest[0]!r}?" if nearest else f"expected one of {', '.join(valid)}"
+
+
+def plainly(value: Any) -> str:
+    """A value for a message: short, and harmless on a terminal."""
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    if isinstance(value, int) and value.bit_length() > 200:
+        return "a huge number"
+    shown = str(value)
+    return (shown if shown.isprintable() else repr(shown))[:60]

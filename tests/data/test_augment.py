@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from auralflow_pl.config import build
+from auralflow_pl.config.instantiate import build
 from auralflow_pl.data.augment import (
     ChannelSwap,
     Equalizer,

@@ -9,17 +9,12 @@ import torch
 
 from auralflow_pl.data.augment import Remix
 from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, Drawing
-from auralflow_pl.data.module import StemDataModule
 from auralflow_pl.data.pool import Pool
 from auralflow_pl.data.stem_folder import StemFolder
-from auralflow_pl.data.tracks import (
-    FileTrack,
-    check_members,
-    resolve_targets,
-    sum_stems,
-    to_channels,
-)
+from auralflow_pl.data.targets import check_members, resolve_targets, sum_stems, to_channels
+from auralflow_pl.data.tracks import FileTrack
 from auralflow_pl.errors import InputError
+from auralflow_pl.training.data_module import StemDataModule
 
 STEMS = ("vocals", "drums", "bass", "other")
 

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 from collections import namedtuple
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +12,11 @@ import soundfile
 import torch
 
 from auralflow_pl.data.chunks import ChunkDataset
-from auralflow_pl.data.module import StemDataModule
 from auralflow_pl.data.pool import Pool
 from auralflow_pl.data.stem_folder import AudioFolder, StemFolder
 from auralflow_pl.errors import InputError
 from auralflow_pl.metrics.si_sdr import si_sdr
+from auralflow_pl.training.data_module import StemDataModule
 from support import REPOSITORY
 
 KILLS = int(os.environ.get("POOL_KILLS", "12"))  # more of them take longer
@@ -127,7 +126,7 @@ def test_a_damaged_file_is_built_anew(tracks, tmp_path, damage):
 
 def test_builders_that_are_killed_leave_nothing_wrong(songs, tmp_path):
     """In a process without other threads, which may be copied at any moment."""
-    script = Path(__file__).with_name("kill_builders.py")
+    script = REPOSITORY / "tests" / "support" / "kill_builders.py"
     command = [sys.executable, script, songs, tmp_path, str(KILLS)]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "tests")}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)

@@ -12,9 +12,9 @@ from torchmetrics.functional.audio import (
     signal_noise_ratio,
 )
 
-from auralflow_pl.config import build
+from auralflow_pl.config.instantiate import build
 from auralflow_pl.errors import InputError
-from auralflow_pl.separation import Separation
+from auralflow_pl.losses.base import Separation
 from auralflow_pl.signal.stft import STFT
 from support import composed, option_names
 

@@ -10,7 +10,7 @@ from auralflow_pl.metrics import bss_eval as module
 from auralflow_pl.metrics.bss_eval import bss_eval, correlate, spans
 from auralflow_pl.metrics.oracle import ideal_ratio_mask
 from auralflow_pl.signal.stft import STFT
-from museval_code import METRICS, museval_bss_eval
+from support.museval_code import METRICS, museval_bss_eval
 
 TIME = 9000
 

@@ -5,7 +5,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from auralflow_pl.config import config_dir
+from auralflow_pl.config.locations import config_dir
 from auralflow_pl.errors import InputError
 from auralflow_pl.metrics.base import Sounds
 from auralflow_pl.metrics.bss_eval import bss_eval

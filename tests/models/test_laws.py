@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from auralflow_pl.checkpoint import build_network
-from auralflow_pl.config import plain
+from auralflow_pl.config.instantiate import plain
+from auralflow_pl.separator.build import build_network
 from support import composed, option_names
 
 PARAMETERS_MILLION = {"simple": 7.9, "mixing": 7.9, "lstm": 32.3, "vae": 40.0}

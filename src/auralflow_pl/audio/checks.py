@@ -15,9 +15,13 @@ from auralflow_pl.errors import InputError
 
 # What streaming writers put where a size belongs.
 UNKNOWN_SIZES = (0, 2**32 - 1, 2**63 - 1, 2**64 - 1)
+
 STREAMED_SIZES = range(0x7EFFF000, 2**31)  # SoX: 0x7F000000 or 0x7FFFF000, and a few bytes
+
 LARGEST_PAGE = 27 + 255 + 255 * 255  # of Ogg, in bytes
+
 LARGEST_HEADER = 2**16
+
 RATES_HZ = range(4000, 768001)
 
 
@@ -42,15 +46,6 @@ CHUNKS = (
     # AU has no chunks: where the audio begins, its size, then 12 bytes that the size leaves out.
     Chunks(b".snd", 4, ">4sI", b"", 1, -12),
 )
-
-
-def check_file(path: Path) -> None:
-    """Raise InputError unless `path` is a file with something in it."""
-    if not path.is_file():
-        what = "is a folder, expected a file" if path.is_dir() else "no such file"
-        raise InputError(f"{path}: {what}")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: empty file (0 bytes); expected audio")
 
 
 def check_finite(samples: Tensor, name: str) -> Tensor:

@@ -15,9 +15,11 @@ from torch import Tensor
 from auralflow_pl.errors import InputError
 
 INTEGER_FORMATS = {"s16": "PCM_16", "s32": "PCM_24"}  # what lossless codecs of FFmpeg decode to
+
 PCM_CODECS = {"pcm_s32le": "PCM_32", "pcm_s32be": "PCM_32"} | {
     f"pcm_f{bits}{order}": "FLOAT" for bits in (32, 64) for order in ("le", "be")
 }
+
 # Some formats are lists of other files and addresses; a sound file opens nothing but itself.
 OPTIONS = {"protocol_whitelist": "none"}
 

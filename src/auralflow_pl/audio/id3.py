@@ -16,7 +16,9 @@ FRAMES = {
     "comment": b"COMM",
     "copyright": b"TCOP",
 }
+
 UTF_8 = b"\x03"
+
 NO_LANGUAGE = b"XXX\0"  # and no description
 
 

@@ -13,19 +13,24 @@ import torch
 from torch import Tensor
 
 from auralflow_pl.audio import ffmpeg
-from auralflow_pl.audio.checks import Counted, check_file, check_finite, check_length, check_rate
+from auralflow_pl.audio.checks import Counted, check_finite, check_length, check_rate
 from auralflow_pl.audio.ffmpeg import open_container, open_stream, reason
 from auralflow_pl.errors import InputError
-from auralflow_pl.streams import limit, skip
+from auralflow_pl.signal.streams import limit, skip
+from auralflow_pl.system.files import check_file
 
 # What a folder is searched for. Reading itself goes by content, not by name.
 AUDIO_SUFFIXES = frozenset(
     ".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .caf .w64 .rf64 "  # noqa: SIM905
     ".m4a .m4b .mp4 .aac .wma .mka .webm .mov .mkv .ac3 .ape .wv .tta".split()
 )
+
 BLOCK = 2**17  # samples of all channels that are read at a time
+
 TAGS = ("title", "artist", "album", "date", "tracknumber", "genre", "comment", "copyright")
+
 FFMPEG_TAGS = {"track": "tracknumber"}  # where its names differ
+
 UNRECOGNISED = 1  # libsndfile's code of a format that it does not know
 
 

@@ -17,10 +17,15 @@ from auralflow_pl.audio.id3 import prepend
 from auralflow_pl.errors import InputError, did_you_mean
 
 PCM_BITS = {"PCM_16": 16, "PCM_24": 24}
+
 SUBTYPES = {"16": "PCM_16", "24": "PCM_24", "float": "FLOAT"}
+
 LOSSY = {"ogg": "VORBIS", "mp3": "MPEG_LAYER_III"}
+
 FORMATS = ("wav", "flac", *LOSSY)
+
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+
 # In Hz, and in words. Above its highest, libvorbis crashes; others libFLAC cannot read back.
 RATES: Mapping[str, tuple[tuple[Sequence[int], ...], str]] = {
     "mp3": ((MP3_RATES,), f"{', '.join(map(str, MP3_RATES))} Hz"),
@@ -31,9 +36,13 @@ RATES: Mapping[str, tuple[tuple[Sequence[int], ...], str]] = {
     ),
     "wav": ((RATES_HZ,), f"{RATES_HZ[0]} to {RATES_HZ[-1]} Hz"),
 }
+
 CHANNELS = {"mp3": 2, "ogg": 255, "flac": 8, "wav": 1024}  # at most
+
 QUALITY = {"mp3": (0.0, "CONSTANT"), "ogg": (0.1, None)}  # 320 kbit/s, and about as much
+
 WAV_TAG_LIMIT = 2045  # bytes of a text; after a longer one libsndfile reads no more of them
+
 WAV_LIMIT = 2**32 - 2**20  # bytes of samples; beyond, sizes do not fit into the header
 
 

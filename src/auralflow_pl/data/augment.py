@@ -29,7 +29,6 @@ class Place(NamedTuple):
 
 
 DrawPlace = Callable[[np.random.Generator, int], Place]
-"""Draws a place for stem number `k`."""
 
 
 class Augmentation(ABC):  # noqa: B024 - either method will do

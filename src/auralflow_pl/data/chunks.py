@@ -14,10 +14,12 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from auralflow_pl.data.augment import Augmentation, Place
-from auralflow_pl.data.tracks import Track, to_channels
+from auralflow_pl.data.targets import to_channels
+from auralflow_pl.data.tracks import Track
 from auralflow_pl.errors import InputError, did_you_mean
 
 BALANCES = ("length", "track")
+
 MOST_DRAWS = 100  # of a chunk, where targets are hardly ever heard
 
 

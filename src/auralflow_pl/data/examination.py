@@ -15,18 +15,31 @@ from scipy.fft import irfft, next_fast_len, rfft
 from auralflow_pl.data.tracks import Track
 
 SILENT_DB = -80.0  # peak of a stem without content
+
 HEARD_DB = -60.0  # RMS from which a moment counts as covered
+
 MOMENT_SECONDS = 0.1
+
 CLIPPED_SAMPLES = 20  # at the very peak, and more of them than just below it
+
 DC_LEVEL, DC_SHARE = 1e-3, 0.03  # offset, absolute and relative to the standard deviation
+
 MONO_DB = -80.0  # level of the difference of both channels, relative to their sum
+
 SAME = 0.999  # correlation of two stems
+
 SUM_WARNING_DB, SUM_ERROR_DB = -30.0, -10.0  # of what the stems do not explain of the mixture
+
 BLEED, BLEED_CLEARLY = 0.03, 10.5  # peak of the phase correlation, and over its deviation
+
 TAIL_DB = -70.0  # of a spectrum below its highest bin
+
 BLEED_SECONDS, BLEED_REACH_SECONDS, BLEED_PARTS = 1.0, 0.01, 3
+
 SAME_SONG = 0.7  # correlation of how the energies in bands change
+
 BANDS, BAND_HZ = 16, (60.0, 8000.0)
+
 FEATURE_SECONDS, FEATURE_HOP_SECONDS = 0.2, 0.05
 
 

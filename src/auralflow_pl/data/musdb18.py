@@ -12,17 +12,20 @@ from pathlib import Path
 import av
 from torch import Tensor
 
-from auralflow_pl.audio.checks import check_file
 from auralflow_pl.audio.ffmpeg import reason
 from auralflow_pl.audio.reading import read_streams
-from auralflow_pl.audio.resampling import match_length
 from auralflow_pl.data.stem_folder import StemFolder, subfolders
 from auralflow_pl.data.tracks import SPLITS, Track, TrackSource
 from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.signal.resampling import match_length
+from auralflow_pl.system.files import check_file
 
 STREAMS = ("mixture", "drums", "bass", "other", "vocals")  # order in the stem files
+
 SUFFIX = ".stem.mp4"
+
 SAMPLE_URL = "https://github.com/sigsep/sigsep-mus-db/releases/download/v0.4.0/MUSDB18-7-STEMS.zip"
+
 VALIDATION = frozenset(  # of the training songs, as the musdb package has it
     {
         "Actions - One Minute Smile",

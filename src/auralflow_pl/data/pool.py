@@ -23,11 +23,12 @@ from filelock import FileLock
 from torch import Tensor
 from tqdm import tqdm
 
-from auralflow_pl.audio.resampling import match_length, resample
 from auralflow_pl.data.tracks import Track
 from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.signal.resampling import match_length, resample
 
 VERSION = 1  # of the layout: raise it when what a file holds changes
+
 SCALES = {"int16": 32768.0, "float32": 1.0}
 
 

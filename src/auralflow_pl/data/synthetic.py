@@ -23,6 +23,7 @@ from auralflow_pl.data.tracks import SPLITS
 from auralflow_pl.errors import InputError
 
 RECIPE = "synthetic.json"  # says what a folder was generated with
+
 VERSION = 1  # of the synthesis: raise it when the sound of a seed changes
 
 

@@ -1,4 +1,4 @@
-"""What every data set yields: tracks, and where the sound of each stem is."""
+"""Interfaces of data sets: `Track` and `TrackSource`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 
 from auralflow_pl.audio.reading import read_audio, read_span
-from auralflow_pl.errors import InputError, did_you_mean
-from auralflow_pl.strict_yaml import plainly
 
 SPLITS = ("train", "valid", "test")
 
@@ -101,79 +99,3 @@ class TrackSource(ABC):
             InputError: as `find` and `track`.
         """
         return [self.track(path, split) for path in self.find(split)]
-
-
-def resolve_targets(
-    target: str | Sequence[str] | None,
-    stems: Sequence[str],
-    groups: Mapping[str, Sequence[str]] | None = None,
-) -> dict[str, tuple[str, ...]]:
-    """The names in `target`, and the stems that each of them is the sum of.
-
-    A name is that of a stem, of a group, or `accompaniment`: everything but `vocals`.
-
-    Raises:
-        InputError: unknown, repeated, or none at all; a group of something that is no stem.
-    """
-    names = (target,) if isinstance(target, str) else tuple(target or ())
-    for name in (*stems, *names):
-        if not isinstance(name, str):
-            raise InputError(f"target or stem {plainly(name)}: expected names, as in vocals")
-    sums = {"accompaniment": tuple(stem for stem in stems if stem != "vocals")}
-    for name, members in (groups or {}).items():
-        for member in members:
-            if member not in stems:
-                raise InputError(
-                    f"data.groups.{plainly(name)}: {plainly(member)} is no stem, "
-                    f"{did_you_mean(str(member), stems)}"
-                )
-        if not members or len(set(members)) != len(members):
-            raise InputError(
-                f"data.groups.{plainly(name)}={list(members)!s:.200}: expected different stems"
-            )
-        sums[name] = tuple(members)
-    sums |= {stem: (stem,) for stem in stems}
-    if not names or len(set(names)) != len(names):
-        raise InputError(f"target={list(names)!s:.200}: expected one or several different stems")
-    for name in names:
-        if name not in sums:
-            raise InputError(f"target={plainly(name)}: no such stem, {did_you_mean(name, sums)}")
-    return {name: sums[name] for name in names}
-
-
-def check_members(targets: Mapping[str, Sequence[str]], stems: Sequence[str]) -> None:
-    """Raise InputError unless a data set with these stems has all that the targets are made of."""
-    for name, members in targets.items():
-        for member in members:
-            if member not in stems:
-                raise InputError(
-                    f"target={name}: needs the stem {member}, the data set has {', '.join(stems)}"
-                )
-
-
-def sum_stems(sound: Tensor, stems: Sequence[str], targets: Mapping[str, Sequence[str]]) -> Tensor:
-    """Targets `(..., targets, channels, time)` from stems `(..., stems, channels, time)`.
-
-    Args:
-        sound: of all stems.
-        stems: their names.
-        targets: the stems that each target is the sum of.
-    """
-    numbers = [[list(stems).index(member) for member in m] for m in targets.values()]
-    return torch.stack([sound[..., n, :, :].sum(-3) for n in numbers], dim=-3)
-
-
-def to_channels(audio: Tensor, channels: int) -> Tensor:
-    """`(..., channels, time)` as mono (the mean) or stereo (mono twice).
-
-    Raises:
-        InputError: there is no rule for this pair of channel counts.
-    """
-    given = audio.shape[-2]
-    if given == channels:
-        return audio
-    if channels == 1:
-        return audio.mean(-2, keepdim=True)
-    if given == 1:
-        return audio.expand(*audio.shape[:-2], channels, audio.shape[-1])
-    raise InputError(f"tracks have {given} channels, audio.channels={channels}: no rule for that")

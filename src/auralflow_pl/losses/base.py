@@ -2,41 +2,56 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import permutations
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from auralflow_pl.errors import InputError, did_you_mean
-
-if TYPE_CHECKING:
-    from auralflow_pl.separation import Separation
-
-
-def choose(name: str, options: tuple[str, ...], key: str) -> str:
-    """`name`, if it is one of `options`.
-
-    Raises:
-        InputError: it is not.
-    """
-    if name not in options:
-        raise InputError(f"loss.{key}={name}: {did_you_mean(name, options)}")
-    return name
+from auralflow_pl.checks.values import choose
+from auralflow_pl.errors import InputError
+from auralflow_pl.signal.stft import STFT, magnitude
 
 
-def positive(value: float, key: str) -> float:
-    """`value`, if it is more than 0.
+@dataclass
+class Separation:
+    """A batch of chunks and what the network made of it; the rest is computed on demand."""
 
-    Raises:
-        InputError: it is not.
-    """
-    if not 0 < value < math.inf:
-        raise InputError(f"loss.{key}={value}: expected more than 0")
-    return value
+    mixture: Tensor  # (batch, channels, time)
+    spectrogram: Tensor  # of the mixture, complex: (batch, channels, freq, frames)
+    mask: Tensor  # (batch, targets, channels, freq, frames)
+    penalties: Mapping[str, Tensor]  # scalars that the network adds to the loss
+    stft: STFT
+    target: Tensor  # (batch, targets, channels, time)
+
+    @cached_property
+    def mixture_magnitude(self) -> Tensor:
+        """`(batch, channels, freq, frames)`."""
+        return magnitude(self.spectrogram)
+
+    @cached_property
+    def estimate_magnitude(self) -> Tensor:
+        """`(batch, targets, channels, freq, frames)`."""
+        return self.mask * self.mixture_magnitude.unsqueeze(1)
+
+    @cached_property
+    def target_magnitude(self) -> Tensor:
+        """`(batch, targets, channels, freq, frames)`."""
+        return magnitude(self.stft(self.target))
+
+    @cached_property
+    def rest_magnitude(self) -> Tensor:
+        """Of the mixture without each target, `(batch, targets, channels, freq, frames)`."""
+        return magnitude(self.stft(self.mixture.unsqueeze(1) - self.target))
+
+    @cached_property
+    def estimate(self) -> Tensor:
+        """Waveforms `(batch, targets, channels, time)`, with the phase of the mixture."""
+        length = self.mixture.shape[-1]
+        return self.stft.inverse(self.spectrogram.unsqueeze(1), length, self.mask)
 
 
 class TargetLoss(nn.Module, ABC):

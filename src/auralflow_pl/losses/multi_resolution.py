@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from auralflow_pl.checks.values import positive
 from auralflow_pl.errors import InputError
-from auralflow_pl.losses.base import TargetLoss, positive
+from auralflow_pl.losses.base import TargetLoss
 from auralflow_pl.signal.stft import STFT
 
 if TYPE_CHECKING:
-    from auralflow_pl.separation import Separation
+    from auralflow_pl.losses.base import Separation
 
 ITEM = (-3, -2, -1)  # the axes of one target: channels, freq, frames
 

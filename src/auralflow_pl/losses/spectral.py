@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from auralflow_pl.checks.values import choose
 from auralflow_pl.errors import InputError
-from auralflow_pl.losses.base import TargetLoss, choose
+from auralflow_pl.losses.base import TargetLoss
 
 if TYPE_CHECKING:
-    from auralflow_pl.separation import Separation
+    from auralflow_pl.losses.base import Separation
 
 ITEM = (-3, -2, -1)  # the axes of one target: channels, freq, frames
 

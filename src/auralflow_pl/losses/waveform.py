@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch_log_wmse import LogWMSE
 
-from auralflow_pl.losses.base import TargetLoss, positive
+from auralflow_pl.checks.values import positive
+from auralflow_pl.losses.base import TargetLoss
 
 if TYPE_CHECKING:
-    from auralflow_pl.separation import Separation
+    from auralflow_pl.losses.base import Separation
 
 
 def decibel(power: Tensor, floor: float) -> Tensor:

@@ -28,11 +28,17 @@ from torch import Tensor, nn
 from auralflow_pl.errors import InputError
 
 BLOCK = 4096  # points of a transform
+
 TOGETHER = 4  # blocks that are correlated at a time, so that they stay in the cache
+
 ROUNDING_DB = 150.0  # ratios beyond are those of rounding errors: 155 dB and more on music,
+
 ROUNDING_DB_FLOAT32 = 130.0  # 143 dB and more in float32 sums of 8 targets
+
 ATTEMPTS = 10  # to factorise such equations
+
 REFINEMENTS = 3  # of filters whose equations are singular but for rounding
+
 WINDOW_SECONDS = HOP_SECONDS = 1.0  # of museval
 
 

@@ -14,6 +14,7 @@ from torch_log_wmse import LogWMSE
 from auralflow_pl.metrics.si_sdr import is_silent, si_sdr
 
 MDX_EPS = 1e-7  # of the Music Demixing Challenges
+
 LEAK_FLOOR_DB = -120.0
 
 

@@ -14,10 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from auralflow_pl.audio.reading import open_source
-from auralflow_pl.report.excerpts import coloured, levels
 from auralflow_pl.report.page import page
+from auralflow_pl.report.spectrograms import coloured, levels
 
 WIDTH = 900  # columns of the pictures
+
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "
     "connect-src 'self'"

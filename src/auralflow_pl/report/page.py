@@ -1,26 +1,19 @@
-"""Self-contained HTML pages: style, data and script in one file that needs no network."""
+"""Self-contained HTML pages: style, data and script in one file."""
 
 from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from importlib.resources import files
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:  # a page of stems needs no metrics
-    from auralflow_pl.metrics.base import Heading
-    from auralflow_pl.report.comparison import Comparison
-    from auralflow_pl.report.tables import Aggregate
-    from auralflow_pl.scoring import TrackScores
+from typing import Any
 
 # Nothing may be fetched, whatever a name in the data says.
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "
     "media-src data:"
 )
+
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -67,92 +60,3 @@ def page(
 def read(name: str) -> str:
     """A file of this package."""
     return (files("auralflow_pl.report") / name).read_text(encoding="utf-8")
-
-
-def evaluation_page(
-    title: str,
-    subtitle: str,
-    tracks: Sequence[TrackScores],
-    found: Sequence[Aggregate],
-    headings: Sequence[Heading],
-    hops: Mapping[str, float],
-    moments: Sequence[Mapping[str, Any]],
-    settings: Mapping[str, Any] = MappingProxyType({}),
-) -> str:
-    """The report of an evaluation.
-
-    Args:
-        title: of the page.
-        subtitle: what was evaluated on what.
-        tracks: their scores.
-        found: averages over them.
-        headings: of the metrics; the first one is shown first.
-        hops: seconds from one window to the next, by heading.
-        moments: excerpts to listen to, see `excerpts.Moment`.
-        settings: what was measured and how, see `evaluation.Evaluation`.
-    """
-    rows = [
-        {"track": t.track, "target": s.target, "values": s.values, "frames": s.frames}
-        for t in tracks
-        for s in t.targets
-    ]
-    candidates = list(dict.fromkeys(name for one in found for name in one.values))
-    data = {
-        "headings": [h._asdict() for h in headings],
-        "aggregates": [a._asdict() | {"heading": a.heading.name} for a in found],
-        "candidates": candidates,
-        "rows": rows,
-        "hops": dict(hops),
-        "moments": list(moments),
-        "settings": list(setting_rows(settings)),
-    }
-    return page("evaluation", title, subtitle, data)
-
-
-def setting_rows(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Name and text of each setting, and of each metric; nothing for what is not set."""
-    for key, value in settings.items():
-        if key == "metrics":
-            yield from ((f"metric {name}", in_words(options)) for name, options in value.items())
-        elif value not in (None, [], {}):
-            yield key, in_words(value)
-
-
-def in_words(value: Any) -> str:
-    """A setting in one line, without classes."""
-    if isinstance(value, Mapping):
-        parts = (f"{k}={in_words(v)}" for k, v in value.items() if k != "_target_")
-        return ", ".join(parts) or "no options"
-    if isinstance(value, str):
-        return value
-    return "+".join(value) if isinstance(value, list) else json.dumps(value)
-
-
-def comparison_page(
-    names: Sequence[str],
-    found: Sequence[Comparison],
-    confidence: float,
-    notes: Sequence[str] = (),
-) -> str:
-    """The report of a comparison.
-
-    Args:
-        names: of the runs, the first of which the others are compared with.
-        found: differences.
-        confidence: of their intervals.
-        notes: what could not be compared.
-    """
-    comparisons = [
-        asdict(one)
-        | {
-            "heading": one.heading._asdict(),
-            "differences": one.differences,
-            "wins": one.wins,
-            "outcome": one.outcome,
-            "verdict": one.verdict(confidence),
-        }
-        for one in found
-    ]
-    subtitle = f"{', '.join(names[1:])} against {names[0]}, track by track"
-    data = {"confidence": confidence, "comparisons": comparisons, "notes": list(notes)}
-    return page("comparison", "Comparison", subtitle, data)

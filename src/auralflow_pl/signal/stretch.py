@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 WINDOW = 2048  # samples; about the longest period of pitched sound, and short against a beat
+
 SEARCH = 512  # samples by which a segment may move to fit the one before it
 
 

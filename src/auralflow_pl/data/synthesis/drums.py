@@ -16,9 +16,12 @@ from auralflow_pl.data.synthesis.tones import (
 )
 
 STEPS = 16  # sixteenth notes in a bar
+
 # Onsets per bar in sixteenths; one line is drawn for a song.
 KICKS = ((0, 8), (0, 6, 8), (0, 4, 8, 12), (0, 7, 10), (0, 3, 8, 11))
+
 SNARES = ((4, 12), (4, 12), (4, 12, 15), (8,))
+
 HATS = (range(0, 16, 2), range(0, 16, 1), range(0, 16, 4), range(2, 16, 4))
 
 

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 STEMS = ("vocals", "drums", "bass", "other")
+
 BEATS_PER_BAR = 4
 
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
+
 PROGRESSIONS = {  # scale degrees, counted from 0
     "major": ((0, 4, 5, 3), (0, 5, 3, 4), (5, 3, 0, 4), (0, 3, 0, 4), (1, 4, 0, 0)),
     "minor": ((0, 5, 2, 6), (0, 3, 4, 0), (0, 6, 5, 4), (0, 5, 3, 4), (0, 2, 6, 3)),
 }
+
 # Which stems rest in a section of each kind; the probability with which each one does.
 SECTION_RESTS = {
     "intro": {"vocals": 0.9, "drums": 0.3, "bass": 0.3, "other": 0.0},
@@ -21,6 +24,7 @@ SECTION_RESTS = {
     "chorus": {"vocals": 0.0, "drums": 0.0, "bass": 0.0, "other": 0.0},
     "break": {"vocals": 0.5, "drums": 0.6, "bass": 0.4, "other": 0.2},
 }
+
 FORM = ("intro", "verse", "chorus", "verse", "chorus", "break", "chorus")
 
 

@@ -17,7 +17,9 @@ STEM_LEVELS_DB = {
     "bass": -20.0,
     "other": -20.0,
 }  # RMS where it plays
+
 PEAK = 0.89  # of the loudest sample in mixture and stems
+
 FULL_SCALE = 32768
 
 

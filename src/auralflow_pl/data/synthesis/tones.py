@@ -6,6 +6,7 @@ import numpy as np
 from scipy.signal import butter, sosfilt
 
 RATE = 44100  # Hz; every synthetic song has this sample rate
+
 Signal = np.ndarray  # float32, (time,) or (channels, time)
 
 

@@ -23,6 +23,7 @@ from auralflow_pl.data.synthesis.tones import (
 )
 
 FRAME, HOP = 1024, 256  # samples, of the filter bank
+
 SYLLABLE_BEATS = (0.5, 0.5, 0.5, 1.0, 1.0, 1.5, 2.0)
 
 # First three formants in Hz of sung vowels: averages of Peterson and Barney (1952), rounded.
@@ -38,8 +39,11 @@ VOWELS = np.array(
     ],
     dtype=np.float32,
 )
+
 BANDWIDTHS = np.array([80, 100, 140, 220, 300], dtype=np.float32)  # Hz, of formants 1 to 5
+
 FORMANT_GAINS = np.array([1.0, 0.6, 0.35, 0.2, 0.1], dtype=np.float32)
+
 # Centre and width in Hz, and duration in seconds, of consonant noise: s, sh, f, t, k.
 CONSONANTS = (
     (7500, 2500, 0.11),

@@ -1,0 +1,145 @@
+"""Exported models as a folder or one archive: `model.safetensors`, `config.json`, `README.md`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from auralflow_pl.checkpoints.contents import (
+    CARD,
+    CONFIG,
+    LARGEST_CONFIG,
+    LARGEST_MODEL,
+    WEIGHTS,
+    Checkpoint,
+    check_digest,
+    parse,
+    read_at_most,
+    shared,
+)
+from auralflow_pl.errors import InputError
+
+LARGEST_CARD = 2**17
+
+DAMAGED = (zipfile.BadZipFile, KeyError, EOFError, OSError, ValueError, RuntimeError)
+
+
+def write_weights(
+    folder: Path, description: Mapping[str, Any], weights: Mapping[str, Tensor]
+) -> str:
+    """Write `model.safetensors` and `config.json`; returns the SHA-256 of the former."""
+    from safetensors.torch import save
+
+    content = save({name: value.contiguous() for name, value in weights.items()})
+    (folder / WEIGHTS).write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    text = json.dumps({**description, "sha256": digest}, indent=2)
+    (folder / CONFIG).write_text(text + "\n")
+    return digest
+
+
+def write_archive(folder: Path, path: Path) -> None:
+    """Put the files of a folder into one archive, uncompressed and without times of change."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.iterdir()):
+            with (
+                file.open("rb") as source,
+                archive.open(zipfile.ZipInfo(file.name), "w", force_zip64=True) as target,
+            ):
+                shutil.copyfileobj(source, target)
+
+
+def archive_names(path: Path) -> list[str]:
+    """Names in a zip archive; none if it is not one.
+
+    Raises:
+        InputError: it is TorchScript, or its entries are compressed or claim to be larger than the
+            archive, as those of no checkpoint and no export are.
+    """
+    try:
+        if not path.is_file():
+            return []
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return []
+    if any(entry.filename.split("/")[1:] == ["constants.pkl"] for entry in entries):
+        raise InputError(
+            "a TorchScript file, which runs the code in it when it is loaded; pass the checkpoint, "
+            "or what export.py format=safetensors or format=onnx makes of it"
+        )
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries) or (
+        sum(entry.file_size for entry in entries) > path.stat().st_size
+    ):
+        raise InputError("damaged or packed again: its entries are compressed; expected them as is")
+    return [entry.filename for entry in entries]
+
+
+def read_folder(folder: Path) -> Checkpoint:
+    """Read `config.json` and the weights of a folder, which are mapped, not copied."""
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise InputError(
+                f"no such file in this folder: {name}; expected a checkpoint or an exported model"
+            )
+    with (folder / CONFIG).open("rb") as file:
+        description = parse(read_at_most(file, LARGEST_CONFIG, CONFIG))
+    path = folder / WEIGHTS
+    if path.stat().st_size > LARGEST_MODEL:
+        raise InputError(f"{WEIGHTS} is larger than {LARGEST_MODEL / 1e9:.1f} GB")
+    with path.open("rb") as file:
+        check_digest(description, hashlib.file_digest(file, "sha256").hexdigest())
+    return shared(description, weights=tensors_of(path))
+
+
+def read_archive(path: Path) -> Checkpoint:
+    """Read the same from an archive, in memory: no name in it becomes that of a file."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            with archive.open(CONFIG) as file:
+                description = parse(read_at_most(file, LARGEST_CONFIG, CONFIG))
+            with archive.open(WEIGHTS) as file:
+                content = read_at_most(file, LARGEST_MODEL, WEIGHTS)
+        check_digest(description, hashlib.sha256(content).hexdigest())
+        return shared(description, weights=load(content))
+    except InputError:
+        raise
+    except (*DAMAGED, SafetensorError) as error:
+        cause = " ".join(str(error).split())[:200]
+        raise InputError(f"damaged archive: {cause}; copy or export it again") from error
+
+
+def read_card(path: Path) -> str | None:
+    """The model card in an exported folder or archive, if it has one of a usual length."""
+    try:
+        if (path / CARD).is_file():
+            with (path / CARD).open("rb") as file:
+                content = read_at_most(file, LARGEST_CARD, CARD)
+        else:
+            with zipfile.ZipFile(path) as archive, archive.open(CARD) as file:
+                content = read_at_most(file, LARGEST_CARD, CARD)
+        return content.decode()
+    except (InputError, ValueError, *DAMAGED):
+        return None
+
+
+def tensors_of(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file, mapped; its header is checked against its size before."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        cause = " ".join(str(error).split())[:200]
+        raise InputError(f"{WEIGHTS}: damaged: {cause}; copy or export it again") from error

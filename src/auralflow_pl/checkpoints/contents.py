@@ -1,0 +1,136 @@
+"""What a file of a model holds, whatever its form: configuration, weights or graph, facts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from torch import Tensor
+
+from auralflow_pl.errors import InputError, printable
+from auralflow_pl.models.base import MaskEstimator
+from auralflow_pl.version import __version__
+
+FORMAT = 1
+
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+
+ENTRY = "auralflow_pl"  # of the metadata of an ONNX file
+
+LARGEST_CONFIG = 2**20  # bytes
+
+LARGEST_MODEL = 2**32
+
+SHARED = (  # of the configuration of a training; no key that says where data or runs are
+    *("model", "target", "stft", "audio", "chunk_seconds", "seed", "loss", "loss_weights"),
+    *("optimizer", "scheduler", "augment", "precision", "trainer"),
+)
+
+SHARED_DATA = ("stems", "groups", "batch_size", "chunks_per_epoch", "max_tracks")
+
+
+class Checkpoint(NamedTuple):
+    """The part of a checkpoint, or of an exported model, that evaluation and separation need."""
+
+    config: Mapping[str, Any]  # plain, resolved, of the training run
+    weights: Mapping[str, Tensor]  # of the network; none if there is a graph
+    step: int = 0  # optimizer steps so far
+    averaged: bool = False  # whether the weights are an average, beside which the raw ones are kept
+    graph: bytes = b""  # an ONNX file
+    frame_multiple: int = 1  # of the graph, see MaskEstimator
+    frame_reach: int | None = None  # likewise
+    exported: bool = False  # without the state of a training, which could go on
+
+
+def describe(
+    config: Mapping[str, Any], step: int, averaged: bool, network: MaskEstimator
+) -> dict[str, Any]:
+    """The content of `config.json`, but for the digest of the weights.
+
+    Args:
+        config: of the training; folders of this machine are left out.
+        step: optimizer steps of the training.
+        averaged: whether the weights are an average.
+        network: which has the weights.
+    """
+    data = config["data"]
+    roots = data.get("roots") or [data.get("root")]
+    public = {key: config[key] for key in SHARED if key in config}
+    public["data"] = {key: data[key] for key in SHARED_DATA if key in data} | {
+        "name": printable(data.get("name") or "+".join(Path(str(r)).name for r in roots if r))
+    }
+    return {
+        "format": FORMAT,
+        "auralflow_pl": __version__,
+        "step": step,
+        "averaged": averaged,
+        "frame_multiple": network.frame_multiple,
+        "frame_reach": network.frame_reach,
+        "config": without_folders(public),
+    }
+
+
+def without_folders(node: Any) -> Any:
+    """A copy of nested containers in which paths have lost their folders."""
+    if isinstance(node, Mapping):
+        return {key: without_folders(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [without_folders(value) for value in node]
+    return node.replace("\\", "/").rpartition("/")[2] if isinstance(node, str) else node
+
+
+def read_at_most(file: IO[bytes], size: int, name: str) -> bytes:
+    """The whole file, if it is no longer than `size` bytes."""
+    content = file.read(size + 1)
+    if len(content) > size:
+        raise InputError(f"{name} is longer than {size} bytes")
+    return content
+
+
+def parse(content: bytes) -> Mapping[str, Any]:
+    """A description, whose form is checked; what the configuration says is checked by its users."""
+    try:
+        description = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{CONFIG}: not JSON: {' '.join(str(error).split())[:100]}") from error
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise InputError(f"{CONFIG}: expected format {FORMAT}, which this version reads")
+    kinds = {"config": dict, "step": int, "averaged": bool, "frame_multiple": int}
+    for key, kind in kinds.items():
+        if not isinstance(description.get(key), kind):
+            raise InputError(f"{CONFIG}: {key} is missing or no {kind.__name__}")
+    if not 1 <= description["frame_multiple"] <= 2**16:
+        raise InputError(f"{CONFIG}: frame_multiple={description['frame_multiple']}")
+    reach = description.get("frame_reach")
+    if reach is not None and not (type(reach) is int and 0 <= reach <= 2**20):
+        raise InputError(f"{CONFIG}: frame_reach={reach!s:.50}: expected a number of frames")
+    return description
+
+
+def shared(
+    description: Mapping[str, Any],
+    weights: Mapping[str, Tensor] | None = None,
+    graph: bytes = b"",
+) -> Checkpoint:
+    """A description with what belongs to it."""
+    return Checkpoint(
+        description["config"],
+        weights or {},
+        description["step"],
+        description["averaged"],
+        graph,
+        description["frame_multiple"],
+        description.get("frame_reach"),
+        exported=True,
+    )
+
+
+def check_digest(description: Mapping[str, Any], digest: str) -> None:
+    """Raise InputError unless the weights are those that the description is about."""
+    if description.get("sha256") != digest:
+        raise InputError(
+            f"{WEIGHTS} is not the file that {CONFIG} describes (SHA-256 {digest[:12]}...); copy "
+            "or export both again"
+        )

@@ -1,0 +1,93 @@
+"""Reading exported ONNX files without running them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auralflow_pl.checkpoints.contents import (
+    ENTRY,
+    LARGEST_CONFIG,
+    Checkpoint,
+    parse,
+    read_at_most,
+    shared,
+)
+from auralflow_pl.errors import InputError
+from auralflow_pl.system.extras import EXTRA, installed
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, TensorProto
+
+INPUT, OUTPUT = "magnitude", "mask"
+
+
+def read_graph(content: bytes) -> dict[str, str]:
+    """Metadata of an ONNX file, once it is clear that the graph is arithmetic on its own numbers.
+
+    Refused are references to other files, functions and operators from outside the standard, loops
+    and branches, and tensors that claim more than they hold.
+
+    Raises:
+        InputError: which of these, or no ONNX file at all.
+    """
+    if not installed():
+        raise InputError(f"ONNX: the packages onnx and onnxruntime are not installed; {EXTRA}")
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load_from_string(content)
+    except (DecodeError, ValueError) as error:
+        raise InputError("damaged or not an ONNX file") from error
+    if [value.name for value in model.graph.input] != [INPUT] or len(model.graph.output) != 1:
+        raise InputError(f"not exported by this project: expected one input, {INPUT}")
+    if model.functions or model.training_info or model.graph.sparse_initializer:
+        raise InputError("holds functions or sparse tensors; expected a plain graph")
+    for tensor in (*model.graph.initializer, *constants(model)):
+        check_tensor(tensor)
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def constants(model: ModelProto) -> Iterator[TensorProto]:
+    """Tensors among the attributes of the nodes.
+
+    Raises:
+        InputError: a node is no plain, standard operation.
+    """
+    for node in model.graph.node:
+        if node.domain not in ("", "ai.onnx"):
+            raise InputError(f"uses {node.domain}.{node.op_type}, no standard operator of ONNX")
+        for attribute in node.attribute:
+            if attribute.HasField("g") or attribute.graphs:
+                raise InputError(f"holds {node.op_type}, a loop or branch; expected a plain graph")
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+
+
+def check_tensor(tensor: TensorProto) -> None:
+    """Raise InputError for a tensor that is elsewhere, or larger than what there is of it."""
+    if tensor.external_data or tensor.data_location:
+        raise InputError(f"tensor {tensor.name!r} is in another file; expected all in one")
+    if any(d < 0 for d in tensor.dims) or math.prod(tensor.dims) > 8 * tensor.ByteSize():
+        raise InputError(f"tensor {tensor.name!r} claims {list(tensor.dims)} and holds less")
+
+
+LARGEST_GRAPH = 2**31 - 1  # what protobuf can hold
+
+
+def read_onnx(path: Path) -> Checkpoint:
+    """Read an ONNX file and the description in its metadata."""
+    if not path.is_file():
+        raise InputError("no such file; expected a checkpoint or an exported model")
+    with path.open("rb") as file:
+        graph = read_at_most(file, LARGEST_GRAPH, path.name)
+    text = read_graph(graph).get(ENTRY)
+    if text is None:
+        raise InputError("not exported by this project: its metadata say nothing about it")
+    if len(text) > LARGEST_CONFIG:
+        raise InputError(f"metadata of {len(text)} characters; expected at most {LARGEST_CONFIG}")
+    return shared(parse(text.encode()), graph=graph)

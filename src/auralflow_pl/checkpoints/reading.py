@@ -1,0 +1,49 @@
+"""Read a model from a file of any form. Code in it is never run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from auralflow_pl.checkpoints.archive import archive_names, read_archive, read_folder
+from auralflow_pl.checkpoints.config_check import check_config, check_step
+from auralflow_pl.checkpoints.contents import CONFIG, Checkpoint
+from auralflow_pl.checkpoints.onnx_file import read_onnx
+from auralflow_pl.checkpoints.trained import read_training
+from auralflow_pl.errors import InputError, printable
+
+
+def read_shared(path: Path) -> Checkpoint | None:
+    """Read a folder, an archive or an ONNX file; None if `path` is none of them.
+
+    Raises:
+        InputError: it is, but cannot be used, and why.
+    """
+    if path.is_dir():
+        return read_folder(path)
+    if path.suffix == ".safetensors":
+        raise InputError(f"weights without their {CONFIG}; pass the folder that holds both")
+    if path.suffix == ".onnx":
+        return read_onnx(path)
+    return read_archive(path) if CONFIG in archive_names(path) else None
+
+
+def load_checkpoint(path: str | Path, key: str = "ckpt") -> Checkpoint:
+    """Read a checkpoint of this project, or what export.py made of it; code in it is never run.
+
+    Args:
+        path: of the checkpoint, of an exported folder, archive or ONNX file.
+        key: under which the user gave it, for messages.
+
+    Raises:
+        InputError: missing, damaged, of another project or format, or a pickle with code in it.
+    """
+    path = Path(path)
+    try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise InputError("no regular file but a pipe or device; expected a checkpoint")
+        model = read_shared(path) or read_training(path)
+        check_config(model.config)
+        check_step(model.step)
+    except InputError as error:
+        raise InputError(f"{key}={path}: {printable(str(error))}") from error
+    return model

@@ -1,0 +1,81 @@
+"""Read checkpoints written by a training, with `weights_only=True`."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from auralflow_pl.checkpoints.contents import Checkpoint
+from auralflow_pl.errors import InputError, plainly
+
+KEY = "auralflow_pl"  # our entry in a Lightning checkpoint
+
+FORMAT = 1
+
+WEIGHTS = "separator.network."  # prefix of the network's weights in the state dict
+
+
+def read_training(path: Path) -> Checkpoint:
+    """Read a checkpoint that a training wrote."""
+    if not path.is_file():
+        raise InputError("no such file; expected a checkpoint of train.py")
+    try:
+        if not zipfile.is_zipfile(path):
+            raise EOFError
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            "not loaded: it is damaged or holds Python objects that could run code; expected a "
+            "checkpoint of train.py, which holds tensors and plain values only"
+        ) from error
+    except Exception as error:  # a confused pickle brings up anything
+        raise InputError("damaged or not a checkpoint; copy or train it again") from error
+    ours = content.get(KEY) if isinstance(content, dict) else None
+    if not isinstance(ours, dict) or not isinstance(content.get("state_dict"), dict):
+        raise InputError("a checkpoint of another project; expected one of train.py")
+    if ours.get("format") != FORMAT:
+        raise InputError(
+            f"format {plainly(ours.get('format'))}, this version reads format {FORMAT}"
+        )
+    if not isinstance(ours.get("config"), dict):
+        raise InputError("holds no configuration; expected a checkpoint of train.py")
+    step, averaged = content.get("global_step", 0), "current_model_state" in content
+    return Checkpoint(ours["config"], network_weights(content["state_dict"]), step, averaged)
+
+
+def network_weights(state: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """The weights of the network, among all that the modules of a training keep."""
+    weights = {}
+    for name, value in state.items():
+        if not isinstance(name, str):
+            raise InputError(f"state_dict: {plainly(name)} is no name of a tensor; train it again")
+        if name.startswith(WEIGHTS):
+            if not isinstance(value, Tensor):
+                raise InputError(f"state_dict: {plainly(name)} is no tensor; train it again")
+            weights[name.removeprefix(WEIGHTS)] = value
+    return weights
+
+
+def check_values(name: str, value: Tensor, expected: torch.dtype, learned: bool) -> None:
+    """Raise InputError unless a tensor holds all that it claims, in numbers of the expected kind.
+
+    What is not learned, as a mask in a network of others, may be infinite, but is always a number.
+    """
+    if value.untyped_storage().nbytes() < value.nbytes:
+        raise InputError(f"{name} holds less than its shape {tuple(value.shape)}; copy it again")
+    kinds = [(kind.is_floating_point, kind.is_complex) for kind in (value.dtype, expected)]
+    if kinds[0] != kinds[1]:
+        found, wanted = (str(kind).removeprefix("torch.") for kind in (value.dtype, expected))
+        raise InputError(f"{name} holds {found}, expected {wanted}; train or export it again")
+    if value.is_floating_point() and value.numel():
+        extremes = torch.stack(value.aminmax())
+        if extremes.isnan().any() or (learned and extremes.isinf().any()):
+            raise InputError(
+                f"{name} has NaN or infinite values: the training failed; use another checkpoint"
+            )

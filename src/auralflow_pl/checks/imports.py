@@ -1,0 +1,52 @@
+"""Import a class of a trusted package by its dotted name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from auralflow_pl.errors import InputError
+
+# Former names of modules whose classes and functions stand in checkpoints and YAML files.
+MOVED_MODULES = {
+    "auralflow_pl.callbacks.": "auralflow_pl.training.callbacks.",
+    "auralflow_pl.loggers.": "auralflow_pl.training.loggers.",
+    "auralflow_pl.optimizers.": "auralflow_pl.training.optimizers.",
+    "auralflow_pl.schedules.": "auralflow_pl.training.schedules.",
+    "auralflow_pl.sweep.": "auralflow_pl.training.sweep.",
+}
+
+
+def current_name(name: str) -> str:
+    """The present dotted name of a class or function that files may call by a former one."""
+    for before, now in MOVED_MODULES.items():
+        if name.startswith(before):
+            return now + name.removeprefix(before)
+    return name
+
+
+def locate(
+    node: Mapping[str, Any], base: type, where: str, trust: Sequence[str] | None
+) -> type[Any]:
+    """The class that `_target_` names, if it is a `base` of a trusted package.
+
+    Raises:
+        InputError: another package, nothing importable, or no `base`.
+    """
+    name = current_name(str(node.get("_target_")))
+    package = name.partition(".")[0]
+    if trust is not None and package not in ("auralflow_pl", *trust):
+        raise InputError(
+            f"{where}._target_={name}: not of auralflow_pl; pass trust=[{package}] if you trust it"
+        )
+    module, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except (ImportError, ValueError) as error:
+        raise InputError(f"{where}._target_={name}: cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise InputError(f"{where}._target_={name}: not a {base.__name__}")
+    if trust is not None and found.__module__.partition(".")[0] != package:
+        raise InputError(f"{where}._target_={name}: comes from {found.__module__}")
+    return found

@@ -1,0 +1,86 @@
+"""Kinds of values in YAML files written by others, and checks of mappings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from auralflow_pl.errors import InputError, did_you_mean, plainly
+
+
+def checked(
+    node: Any, kinds: Mapping[str, Callable[[Any], Any]], where: str, optional: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The values of a mapping, each of its kind.
+
+    Args:
+        node: what should be a mapping.
+        kinds: for each key, a function that returns a right value and raises ValueError with
+            what was expected for a wrong one.
+        where: what stands before a key in messages.
+        optional: keys that may be missing.
+
+    Raises:
+        InputError: no mapping, a key that is unknown or missing, or a value of another kind.
+    """
+    if not isinstance(node, dict):
+        place = where.rstrip(".: ")
+        raise InputError(f"{place}: is {plainly(node)}, expected keys {', '.join(kinds)}")
+    for key in node:
+        if key not in kinds:
+            hint = did_you_mean(str(key)[:64], kinds)
+            raise InputError(f"{where}{plainly(key)}: no such key, {hint}")
+    for key in kinds:
+        if key not in node and key not in optional:
+            raise InputError(f"{where}{key}: is missing")
+    values = {}
+    for key, value in node.items():
+        try:
+            values[key] = kinds[key](value)
+        except ValueError as error:
+            raise InputError(f"{where}{key}={plainly(value)}: expected {error}") from None
+    return values
+
+
+def text(value: Any) -> str:
+    """Words, without characters that control a terminal."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("text")
+    line = " ".join(value.split())
+    if not line.isprintable():
+        raise ValueError("text without control characters")
+    return line
+
+
+def whole(value: Any) -> int:
+    """A number of things."""
+    if type(value) is not int or value < 1:
+        raise ValueError("a whole number from 1 on")
+    return value
+
+
+def number(value: Any) -> float:
+    """Any finite number."""
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise ValueError("a number")
+    return float(value)
+
+
+def mapping(value: Any) -> dict[Any, Any]:
+    """Keys and values."""
+    if not isinstance(value, dict):
+        raise ValueError("keys and values")
+    return value
+
+
+def sequence(value: Any) -> list[Any]:
+    """Some items."""
+    if not isinstance(value, list) or not value:
+        raise ValueError("a list")
+    return value
+
+
+def words(value: Any) -> tuple[str, ...]:
+    """Some texts."""
+    return tuple(text(item) for item in sequence(value))

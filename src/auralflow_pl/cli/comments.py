@@ -1,0 +1,58 @@
+"""What the comments of a YAML file say: its first lines are about the file, others about a key.
+
+PyYAML drops comments; the marks of its nodes say where to look for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from auralflow_pl.cli import docstrings
+
+
+def first_sentence(text: str) -> str:
+    """Up to the first full stop."""
+    return text.partition(". ")[0].rstrip(".") + "." if text else ""
+
+
+@cache
+def head(path: Path) -> str:
+    """The comment at the top of a YAML file, or what the docstring of its `_target_` says."""
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        if not line.startswith("# @package"):
+            lines.append(line.removeprefix("#").strip())
+    if lines:
+        return " ".join(lines)
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return docstrings.summary(content.get("_target_", ""))
+
+
+@cache
+def comments(path: Path) -> dict[str, str]:
+    """The keys of a YAML file in dotted form, with the comment behind each (empty: none)."""
+    text = path.read_text(encoding="utf-8")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first one is faster
+    root = yaml.compose(text, loader)
+    found = dict(keyed(root, text.splitlines(), "")) if isinstance(root, yaml.MappingNode) else {}
+    return found | {"": head(path)} if "_target_" in found else found
+
+
+def keyed(node: yaml.MappingNode, lines: Sequence[str], where: str) -> Iterator[tuple[str, str]]:
+    """`(dotted key, comment)` of each key below a node."""
+    for key, value in node.value:
+        if key.value == "defaults" and not where:
+            continue
+        name = f"{where}.{key.value}" if where else key.value
+        block = isinstance(value, yaml.CollectionNode) and not value.flow_style
+        mark = key.end_mark if block else value.end_mark
+        _, sign, text = lines[mark.line][mark.column :].partition("# ")
+        yield name, text.strip() if sign else ""
+        if isinstance(value, yaml.MappingNode):
+            yield from keyed(value, lines, name)

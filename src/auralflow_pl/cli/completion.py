@@ -1,0 +1,182 @@
+"""Completion of the command line in bash, zsh and fish.
+
+The scripts of the shells only ask: `auralflow completion query <word> ... <word>` prints what the
+last word can become, one candidate a line. One that ends with `=`, `.` or `/` goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.errors import HydraException
+
+from auralflow_pl.cli.listing import composed, options
+from auralflow_pl.cli.shells import SCRIPTS
+from auralflow_pl.config.locations import config_dir
+from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.pretrained.registry import PREFIX, read_registries
+
+FLAGS = ("--help", "--cfg", "--multirun")
+
+DOORS = ("train", "evaluate", "separate", "export")  # scripts at the top of the repository
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """What the command line knows."""
+
+    commands: Mapping[str, str]  # and the key of a word that stands alone, or ""
+    tools: Sequence[str]
+    lists: Sequence[str]  # groups of which several options may be chosen
+    paths: Sequence[str]  # keys that hold paths
+
+
+def completion(arguments: Sequence[str], grammar: Grammar) -> None:
+    """Print the script of a shell, or answer a query of one.
+
+    Raises:
+        InputError: neither.
+    """
+    kind, *words = arguments or [""]
+    if kind == "query":
+        print("\n".join(candidates(words or [""], grammar)))
+    elif kind == "line":
+        print("\n".join(candidates(split(words[0]), grammar)))
+    elif kind in SCRIPTS:
+        print(SCRIPTS[kind].replace("DOORS", "|".join(DOORS)))
+    else:
+        raise InputError(f"completion {kind}: {did_you_mean(kind, SCRIPTS)}")
+
+
+def split(line: str) -> list[str]:
+    """The words of a line after its program, as a shell sees them; the last one may be unfinished.
+
+    `python train.py ...` is `auralflow train ...`.
+    """
+    for end in ("", "'", '"'):
+        try:
+            words = shlex.split(line + end)
+            break
+        except ValueError:
+            words = line.split()
+    if line[-1:].isspace():
+        words.append("")
+    program, *rest = words
+    if Path(program).name.startswith("python") and rest:
+        return [Path(rest[0]).stem, *rest[1:]]
+    return rest
+
+
+def candidates(words: Sequence[str], grammar: Grammar) -> list[str]:
+    """What the last of the words after `auralflow` can become, sorted."""
+    *before, word = words
+    if not before:
+        return matching(word, [*grammar.commands, *grammar.tools, "--help"])
+    command, *chosen = before
+    if command == "completion":
+        return matching(word, SCRIPTS) if not chosen else []
+    extra: list[str] = []
+    if command == "config":
+        command = chosen[0] if chosen and chosen[0] in grammar.commands else "train"
+        extra = [name for name in grammar.commands if not chosen]
+    if command not in grammar.commands:
+        return []
+    if "=" not in word and not word.startswith("-"):
+        extra += alone(command, word, chosen, grammar)
+    key, equals, value = word.partition("=")
+    if equals:
+        return sorted(set(values(command, key, value, chosen, grammar)))
+    if word.startswith("-"):
+        return matching(word, FLAGS)
+    return matching(word, [*extra, *keys(command, word, chosen)])
+
+
+def alone(command: str, word: str, chosen: Sequence[str], grammar: Grammar) -> Iterator[str]:
+    """What a word without a key can become."""
+    key = grammar.commands[command]
+    if command == "compare" or (key in grammar.paths and not chosen):
+        yield from files(word, "")
+    elif key == "name" and not chosen:
+        yield from models()
+
+
+def models() -> list[str]:
+    """Names of the models in registries; none if one of them is wrong."""
+    try:
+        return [*read_registries()]
+    except InputError:
+        return []
+
+
+def matching(word: str, names: Iterable[str]) -> list[str]:
+    """The names that begin with a word, sorted."""
+    return sorted({name for name in names if name.startswith(word)})
+
+
+def keys(command: str, word: str, chosen: Sequence[str]) -> Iterator[str]:
+    """Keys and groups down to the depth of a word."""
+    node, groups = composition(command, chosen)
+    where = word[: word.rfind(".") + 1]
+    for name in where.split(".")[:-1]:
+        node = node.get(name)
+        if not isinstance(node, dict):
+            return
+    if not where:
+        yield from (f"{group}=" for group in groups)
+    for key, value in node.items():
+        if isinstance(value, dict) and value:
+            yield f"{where}{key}."
+        elif not key.startswith("_"):
+            yield f"{where}{key}="
+
+
+def values(
+    command: str, key: str, value: str, chosen: Sequence[str], grammar: Grammar
+) -> Iterator[str]:
+    """What can stand behind `key=`."""
+    if key == "remove" or (key == "ckpt" and value.startswith(PREFIX)):
+        start = PREFIX if key == "ckpt" else ""
+        yield from (f"{key}={n}" for n in matching(value, [f"{start}{m}" for m in models()]))
+        return
+    if key in grammar.paths or key.startswith("paths."):
+        yield from files(value, f"{key}=")
+        return
+    node, groups = composition(command, chosen)
+    if key in groups:
+        start = max(value.rfind(sign) for sign in "[,") + 1
+        if start and key not in grammar.lists and not {"-m", "--multirun"} & set(chosen):
+            return
+        for name in matching(value[start:], options(key)):
+            yield f"{key}={value[:start]}{name}"
+        return
+    for name in key.split("."):
+        node = node.get(name) if isinstance(node, dict) else None
+    if isinstance(node, bool):
+        yield from (f"{key}={name}" for name in matching(value, ("true", "false")))
+
+
+def composition(command: str, chosen: Sequence[str]) -> tuple[dict, list[str]]:
+    """The configuration with the groups that were chosen, and the names of all its groups."""
+    picked = [word for word in chosen if (config_dir() / word.partition("=")[0]).is_dir()]
+    try:
+        content, groups, _ = composed(command, [word for word in picked if "=" in word])
+    except HydraException:
+        content, groups, _ = composed(command, [])
+    return content, list(groups)
+
+
+def files(word: str, prefix: str) -> Iterator[str]:
+    """Files and folders whose path begins with a word; hidden ones if the word asks for them."""
+    name = word.rpartition("/")[2]
+    folder = word.removesuffix(name)
+    try:
+        found = sorted(os.scandir(Path(folder or ".").expanduser()), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in found:
+        if entry.name.startswith(name) and (name or not entry.name.startswith(".")):
+            yield f"{prefix}{folder}{entry.name}{'/' if entry.is_dir() else ''}"

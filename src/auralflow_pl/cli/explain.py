@@ -1,0 +1,72 @@
+"""Turn exceptions into one line that names the mistake and the remedy."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+
+from auralflow_pl.config.instantiate import flat_keys
+from auralflow_pl.config.locations import config_dir
+from auralflow_pl.errors import InputError, did_you_mean
+
+
+def explain(error: Exception, command: str) -> str:
+    """One line that says what is wrong and what to do."""
+    text = str(error).strip()
+    if isinstance(error, InputError):  # from a loader process it arrives with a traceback in front
+        return text.splitlines()[-1].removeprefix("auralflow_pl.errors.InputError: ")
+    if isinstance(error, OSError) and not isinstance(error, HydraException):
+        return f"{error.filename}: {error.strerror}" if error.filename else text
+    key = re.search(r"Could not override '([^']+)'", text)
+    if key and command == "evaluate" and key[1].startswith("data."):
+        return f"{key[1]}: needs a data set, for example data=stem_folder {key[1]}=..."
+    if key and command == "evaluate" and key[1].startswith("trainer."):
+        return f"{key[1]}: needs several processes, for example trainer=ddp {key[1]}=..."
+    if key:
+        return f"{key[1]}: no such key, {did_you_mean(key[1], valid_keys(command, key[1]))}"
+    option = re.search(
+        r"'(?!hydra)([\w-]+)/([\w./-]+)'\s+Available options in '[^']+':\n(.*)", text, re.S
+    )
+    if option:
+        group, name = option[1], option[2]
+        listed = option[3].partition("Config search path")[0].splitlines()
+        options = [name.strip() for name in listed if name.strip() and "\t_" not in name]
+        return f"{group}={name}: no such option, {did_you_mean(name, options)}"
+    plugin = re.search(r"'hydra/(launcher|sweeper)/(\w+)", text)
+    if plugin:
+        extra = {"optuna": "sweep", "ray": "ray"}.get(plugin[2], "slurm")
+        return f"hydra/{plugin[1]}={plugin[2]}: not installed; pip install 'auralflow-pl[{extra}]'"
+    listed_option = re.search(r"Could not load '([\w-]+)/([\w.-]+)'", text)
+    if listed_option:  # one of several, as in loss=[l1,...]
+        group, name = listed_option[1], listed_option[2]
+        options = sorted(p.stem for p in (config_dir() / group).glob("[!_]*.yaml"))
+        return f"{group}={name}: no such option, {did_you_mean(name, options)}"
+    if "mismatched input" in text or "extraneous input" in text or "LexerNoViableAlt" in text:
+        return f"{' '.join(text.split())}; quote values that hold = , ( ) or spaces: key='\"...\"'"
+    return " ".join(text.split())
+
+
+def valid_keys(command: str, wrong: str) -> list[str]:
+    """The keys that the command line could have meant, with the groups it chose."""
+    choices = [
+        argument
+        for argument in sys.argv[1:]
+        if "=" in argument
+        and "." not in argument.partition("=")[0]
+        and argument.lstrip("+~").partition("=")[0] != wrong
+        and (config_dir() / argument.partition("=")[0]).is_dir()
+    ]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        try:
+            keys = list(flat_keys(compose(command, choices)))
+        except HydraException:
+            keys = list(flat_keys(compose(command)))
+    extra = {"train": ["experiment"], "evaluate": ["data", "trainer"]}.get(command, [])
+    depth, name = wrong.count("."), wrong.rpartition(".")[2]
+    alike = [key for key in keys if key.endswith(f".{name}")]
+    return alike or [key for key in (*keys, *extra) if key.count(".") == depth]

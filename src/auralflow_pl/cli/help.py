@@ -1,0 +1,106 @@
+"""Print the help of a command and its composed configuration."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Sequence
+
+from auralflow_pl.cli.listing import Row, Section, options, sections
+from auralflow_pl.errors import InputError, did_you_mean
+
+
+def config(command: str, overrides: Sequence[str], wanted: Sequence[str]) -> None:
+    """Print the composed configuration of a command, with all options of the chosen parts.
+
+    Args:
+        command: of the table `cli.COMMANDS`.
+        overrides: `key=value` and `group=option`.
+        wanted: groups or keys to show; empty: all.
+
+    Raises:
+        InputError: nothing is called like one of `wanted`.
+    """
+    found = sections(command, overrides)
+    names = [name for part in found for name in (part.group, *(row.key for row in part.rows))]
+    for name in wanted:
+        if name not in names:
+            raise InputError(
+                f"{name}: no such key or group, {did_you_mean(name, filter(None, names))}"
+            )
+    for section in found:
+        rows = [row for row in section.rows if not wanted or chosen(row.key, section, wanted)]
+        if rows or not wanted or section.group in wanted:
+            show(Section(section.group, section.choice, rows))
+
+
+def chosen(key: str, section: Section, wanted: Sequence[str]) -> bool:
+    """Whether a key is asked for, by its name, that of a part that holds it, or its group."""
+    return section.group in wanted or any(f"{key}.".startswith(f"{name}.") for name in wanted)
+
+
+def overview(command: str, text: str, word: str, overrides: Sequence[str]) -> None:
+    """Print the help of a command: its own keys, and its groups with their options.
+
+    Args:
+        command: of the table `cli.COMMANDS`.
+        text: what it is for.
+        word: key of a word that stands alone, or empty.
+        overrides: `key=value` and `group=option`.
+    """
+    own, *groups = sections(command, overrides)
+    alone = f" [<{word}>]" if word else ""
+    paragraph(f"usage: auralflow {command}{alone} [key=value ...] [group=option ...]")
+    print()
+    paragraph(f"{text[0].upper()}{text[1:]}.")
+    print("\nkeys (key=value):")
+    for row in own.rows:
+        entry(row)
+    print("\ngroups (group=option):" if groups else "", end="\n" if groups else "")
+    for group in groups:
+        names = ", ".join(options(group.group))
+        paragraph(f"{group.name} of {names}" if "," in names else group.name, 2, 6)
+    print()
+    paragraph(
+        f"`auralflow config {command}` explains the keys and options of the groups, `--cfg job` "
+        "prints the configuration as YAML."
+    )
+
+
+def show(section: Section) -> None:
+    """Print a section: its name, its keys, and what else the group offers."""
+    said = [options(section.group).get(name) for name in section.choice]
+    print(section.name if section.group else "keys of the command")
+    for text in filter(None, said):
+        paragraph(text, 2)
+    print()
+    repeated = [r for r in section.rows if r.value is None or r.key == section.group]
+    shown = [row for row in section.rows if row not in repeated or row.meaning not in said]
+    for row in shown:
+        entry(row)
+    others = options(section.group) if section.group else {}
+    if len(others) > 1:
+        print("\n" * bool(shown) + f"  options of {section.group}:")
+        for name, text in others.items():
+            paragraph(f"{name:<16} {text}", 4, 21)
+    print()
+
+
+def entry(row: Row) -> None:
+    """Print a key with its value, and below it what it means."""
+    paragraph(row.key if row.value is None else f"{row.key}={row.value}", 2, 6)
+    paragraph(row.meaning, 6)
+
+
+def paragraph(text: str, indent: int = 0, hanging: int | None = None) -> None:
+    """Print text, if any, in lines of at most 80 columns, or as wide as a narrower terminal."""
+    width = min(80, shutil.get_terminal_size((80, 24)).columns)
+    hanging = indent if hanging is None else hanging
+    lines = textwrap.wrap(
+        text,
+        width,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * hanging,
+        break_on_hyphens=False,
+    )
+    print("".join(f"{line}\n" for line in lines), end="")

@@ -1,0 +1,140 @@
+"""The keys of a composed configuration with their values and descriptions."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from auralflow_pl.cli import docstrings
+from auralflow_pl.cli.comments import comments, first_sentence, head
+from auralflow_pl.config.locations import config_dir
+
+SPELLING = {"None": "null", "True": "true", "False": "false"}
+
+LONG = 200  # characters, from which on a meaning is cut after its first sentence
+
+
+@dataclass(frozen=True)
+class Row:
+    """A key, its value as the command line takes it (None for a part with keys), its meaning."""
+
+    key: str
+    value: str | None
+    meaning: str
+
+
+@dataclass
+class Section:
+    """The keys of a command itself (`group` is empty), or those that a group brought."""
+
+    group: str
+    choice: list[str]
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """As the command line takes it."""
+        if len(self.choice) > 1:
+            return f"{self.group}=[{','.join(self.choice)}]"
+        return f"{self.group}={''.join(self.choice) or 'null'}"
+
+
+def sections(command: str, overrides: Sequence[str]) -> list[Section]:
+    """The composed configuration, those keys first that belong to no group."""
+    content, groups, files = composed(command, overrides)
+    meanings: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    for path, package in files:
+        for key, text in comments(path).items():
+            name = ".".join(filter(None, (package, key)))
+            owners.setdefault(name.partition(".")[0], path.parent.name)
+            if text:
+                meanings[name] = text
+    found = {"": Section("", [])} | {g: Section(g, choice) for g, choice in groups.items()}
+    for group, choice in groups.items():
+        owners.setdefault(group, group)
+        if choice:  # what it inherits from says less
+            meanings[group] = options(group).get(choice[0], "") or meanings.get(group, "")
+    for row in rows(content, meanings):
+        owner = owners.get(row.key.partition(".")[0], "")
+        found[owner if owner in found else ""].rows.append(row)
+    return list(found.values())
+
+
+def composed(
+    command: str, overrides: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, list[str]], list[tuple[Path, str]]]:
+    """A configuration, the options of each group, and the YAML files with their packages."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        node = compose(command, list(overrides), return_hydra_config=True)
+        loader = GlobalHydra.instance().config_loader()
+        defaults = loader.compute_defaults_list(command, list(overrides), RunMode.RUN).defaults
+    content = OmegaConf.to_container(node)
+    choices = content.pop("hydra")["runtime"]["choices"]
+    groups: dict[str, list[str]] = {}
+    for default in defaults:
+        group, _, option = default.config_path.rpartition("/")
+        if group and "/" not in default.parent and not group.startswith("hydra"):
+            groups.setdefault(group, []).append(option)
+    for group in choices:
+        if choices[group] is None and not group.startswith("hydra"):
+            groups.setdefault(group, [])
+    paths = [(config_dir() / f"{d.config_path}.yaml", d.package or "") for d in defaults]
+    return content, groups, [(path, package) for path, package in paths if path.is_file()]
+
+
+def rows(
+    node: Mapping[str, Any], meanings: Mapping[str, str], where: str = "", target: str = ""
+) -> Iterator[Row]:
+    """All keys below a node, those of its parts after their heads."""
+    explained = docstrings.arguments(target) if target else {}
+    for key, value in node.items():
+        name = f"{where}.{key}" if where else key
+        if key.startswith("_"):
+            continue
+        meaning = explained.get(key) or meanings.get(name, "")
+        if not isinstance(value, dict) or not value:
+            yield Row(name, scalar(value), shortened(meaning))
+            continue
+        part = value.get("_target_", "")
+        if part:
+            meaning = meanings.get(name) or docstrings.summary(part)
+        if part or meaning:
+            yield Row(name, None, shortened(meaning))
+        yield from rows(value, meanings, name, part)
+
+
+def scalar(value: Any) -> str:
+    """A value as the command line takes it."""
+    if isinstance(value, list):
+        return f"[{','.join(map(scalar, value))}]"
+    if isinstance(value, str):
+        return value or "''"
+    return "{}" if value == {} else json.dumps(value)
+
+
+def shortened(text: str) -> str:
+    """The first sentence of a long text, all of a short one; values as in YAML."""
+    if len(text) > LONG:
+        text = first_sentence(text)
+    text = re.sub(r"(:\w+:)?``?(.*?)``?", r"`\2`", text)
+    text = re.sub(r"\b(None|True|False)\b", lambda m: SPELLING[m[0]], text)
+    return text if text[-1:] in ("", ".", ")") else f"{text}."
+
+
+@cache
+def options(group: str) -> dict[str, str]:
+    """What a group offers: names, and a sentence about each."""
+    paths = sorted((config_dir() / group).glob("[!_]*.yaml"))
+    return {path.stem: first_sentence(head(path)) for path in paths}

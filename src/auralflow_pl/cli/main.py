@@ -1,0 +1,146 @@
+"""Entry points of the command line. Importing this module does not import torch."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from auralflow_pl.cli import help as options
+from auralflow_pl.cli.completion import Grammar, completion
+from auralflow_pl.cli.explain import explain
+from auralflow_pl.cli.output import end_output, fail
+from auralflow_pl.cli.quoting import prepare_arguments
+from auralflow_pl.cli.table import COMMANDS, LISTS, PATH_KEYS, TOOL_USAGE, TOOLS, USAGE
+from auralflow_pl.config.locations import config_dir
+from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.version import __version__
+
+
+def main() -> None:
+    """Entry point `auralflow <command> ...`."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        texts = {name: command.text for name, command in COMMANDS.items()} | TOOLS
+        lines = (f"  {name:<10} {text}" for name, text in texts.items())
+        print(USAGE.format(commands="\n".join(lines)))
+        sys.exit(0 if arguments else 2)
+    command = arguments[0]
+    if command == "--version":
+        print(f"auralflow_pl {__version__}")
+        return
+    if command in TOOLS:
+        if {"-h", "--help"} & {*arguments}:
+            print(TOOL_USAGE[command], end="")
+        else:
+            show(command, arguments[1:])
+        return
+    if command not in COMMANDS:
+        fail(f"no such command: {command}, {did_you_mean(command, [*COMMANDS, *TOOLS])}")
+    sys.argv = [f"auralflow {command}", *arguments[1:]]
+    run(command)
+
+
+def train() -> None:
+    """Entry point of train.py."""
+    run("train")
+
+
+def evaluate() -> None:
+    """Entry point of evaluate.py."""
+    run("evaluate")
+
+
+def separate() -> None:
+    """Entry point of separate.py."""
+    run("separate")
+
+
+def export() -> None:
+    """Entry point of export.py."""
+    run("export")
+
+
+def run(command: str) -> None:
+    """Compose `configs/<command>.yaml` with the arguments and call the command with it.
+
+    A user's mistake ends in one line on standard error and exit code 1. With HYDRA_FULL_ERROR=1 in
+    the environment every error shows where it came from.
+    """
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        show(command, sys.argv[1:])
+        return
+    for stream in (sys.stdout, sys.stderr):  # file names need not be valid text
+        stream.reconfigure(errors="backslashreplace")
+    sys.argv[1:] = prepare_arguments(command, sys.argv[1:])
+    before = os.environ.get("HYDRA_FULL_ERROR", "0")
+    verbose = before == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra leaves its errors to us
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=command)(
+            lambda config: call(command, config, verbose)
+        )()
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+    except BrokenPipeError:
+        end_output()
+    except (InputError, OSError, HydraException, OmegaConfBaseException) as error:
+        if verbose:
+            raise
+        fail(explain(error, command))
+    finally:
+        os.environ["HYDRA_FULL_ERROR"] = before
+    if sys.argv[1:2] in (["-m"], ["--multirun"]):
+        from auralflow_pl.training import sweep
+
+        if sweep.failed:
+            folders = ", ".join(str(job.folder) for job in sweep.failed)
+            fail(f"{len(sweep.failed)} of the jobs failed: {folders}; repeat the sweep to run them")
+
+
+def show(name: str, arguments: list[str]) -> None:
+    """Print the help of a command, or what one of `TOOLS` shows."""
+    arguments = [argument for argument in arguments if argument not in ("-h", "--help")]
+    words = [argument for argument in arguments if "=" not in argument and argument[:1] != "~"]
+    known = name == "config" and words and words[0] in COMMANDS
+    command = words.pop(0) if known else "train" if name in TOOLS else name
+    overrides = prepare_arguments(command, [word for word in arguments if "=" in word])
+    try:
+        if name == "completion":
+            paths = (*PATH_KEYS, "runs")
+            words = {name: command.word for name, command in COMMANDS.items()}
+            completion(arguments, Grammar(words, [*TOOLS], LISTS, paths))
+        elif name == "config":
+            options.config(command, overrides, words)
+        else:
+            options.overview(command, COMMANDS[command].text, COMMANDS[command].word, overrides)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        end_output()
+    except (InputError, HydraException, OmegaConfBaseException) as error:
+        fail(explain(error, command))
+
+
+def call(command: str, config: DictConfig, verbose: bool) -> Any:
+    """Import the module of a command, and torch with it, only now."""
+    module = COMMANDS[command].module or command
+    function: Callable[[DictConfig], Any] = getattr(
+        importlib.import_module(f"auralflow_pl.commands.{module}"), command
+    )
+    try:
+        return function(config)
+    except BrokenPipeError:
+        end_output()
+    except (InputError, OSError, HydraException, OmegaConfBaseException) as error:
+        if verbose or HydraConfig.get().mode is RunMode.MULTIRUN:
+            raise  # Hydra adds which job it was
+        fail(explain(error, command))

@@ -1,0 +1,67 @@
+"""Prepare command-line arguments for Hydra's grammar."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+
+from auralflow_pl.cli.output import fail
+from auralflow_pl.cli.table import COMMANDS, LISTS, PATH_KEYS, TEXT_KEYS
+from auralflow_pl.config.locations import config_dir
+
+
+def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
+    """Put `-m` first, quote paths for Hydra's grammar, and stop at what it would misread."""
+    if command == "compare":
+        arguments = gather_runs(arguments)
+    sweep = [argument for argument in arguments if argument in ("-m", "--multirun")]
+    rest = [argument for argument in arguments if argument not in sweep]
+    word = COMMANDS[command].word
+    if word and rest and "=" not in rest[0] and rest[0][0:1] not in ("-", ""):
+        rest[0] = f"{word}={rest[0]}"
+    for before, argument in zip(["", *rest], rest, strict=False):
+        if argument[0:1] in ("-", "~", "") or before.startswith("-"):
+            continue
+        key, equals, value = argument.partition("=")
+        if not equals:
+            fail(f"{argument}: expected key=value; see {command} --help")
+        if value == "null" and (config_dir() / key).is_dir():
+            options = sorted(path.stem for path in (config_dir() / key).glob("[!_]*.yaml"))
+            fail(f"{argument}: expected one of {', '.join(options)}")
+        if value.startswith("[") and (config_dir() / key).is_dir() and key not in LISTS:
+            fail(f"{argument}: {key} takes one option; to compare several, -m {key}={value[1:-1]}")
+    texts = TEXT_KEYS.get(command, ())
+    return sweep[:1] + [quote(argument, texts, bool(sweep)) for argument in rest]
+
+
+def gather_runs(arguments: list[str]) -> list[str]:
+    """Folders that stand alone become `runs=[...]`; one that exists may have any name."""
+    runs = [
+        argument
+        for argument in arguments
+        if os.path.lexists(argument) or ("=" not in argument and argument[0:1] not in ("-", ""))
+    ]
+    rest = [argument for argument in arguments if argument not in runs]
+    return [*rest, f"runs=[{','.join(map(quoted, runs))}]"] if runs else rest
+
+
+def quote(argument: str, texts: Sequence[str], sweep: bool) -> str:
+    """Quote `key=value` if the key holds a text or a path, so that any can be given as it is.
+
+    In a sweep commas separate values, so only a path that exists is quoted there.
+    """
+    key, _, value = argument.partition("=")
+    if key in texts and not sweep and value != "null" and value[0:1] not in ("'", '"', ""):
+        return f"{key}={quoted(value)}"
+    if not (key in PATH_KEYS or key.startswith("paths.")) or value in ("", "null", "???"):
+        return argument
+    if value[0] in "'\"[" or "${" in value or (sweep and not os.path.lexists(value)):
+        return argument if not os.path.lexists(value) else f"{key}={quoted(value)}"
+    return f"{key}={quoted(value)}"
+
+
+def quoted(value: str) -> str:
+    """`value` as a quoted string of Hydra's grammar, without interpolation."""
+    escaped = re.sub(r"(\\*)(\'|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
+    return "'" + escaped.replace("${", "\\${") + "'"

@@ -1,0 +1,73 @@
+"""The table of commands and the texts of their help."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """What a command is for, the module that holds it, and the key of a word that stands alone."""
+
+    text: str
+    module: str = ""
+    word: str = ""
+
+
+COMMANDS = {
+    "train": Command("train a network"),
+    "evaluate": Command("measure a checkpoint on a data set"),
+    "compare": Command("tell whether one evaluation is better than another"),
+    "separate": Command("separate files or folders with a checkpoint"),
+    "export": Command("make a model that can be shared, or an ONNX or TorchScript file"),
+    "download": Command("fetch a pretrained model", word="name"),
+    "models": Command("show pretrained models, or remove one", word="name"),
+    "publish": Command("make the archive and the registry entry of a model", word="ckpt"),
+    "doctor": Command("find what is wrong with a data set"),
+    "demo": Command("a page on this machine to try models"),
+    "selfcheck": Command(
+        "show that a training can be killed and resumed: selfcheck resume", word="check"
+    ),
+}
+
+TOOLS = {
+    "config": "show the configuration of a command, and what every option means",
+    "completion": "print what bash, zsh or fish needs to complete commands and keys",
+}
+
+LISTS = (
+    "augment",
+    "callbacks",
+    "logger",
+    "loss",
+    "metrics",
+)  # groups of which several options may be chosen
+
+PATH_KEYS = ("ckpt", "estimates", "input", "output", "registries", "resume", "save", "data.root")
+
+TEXT_KEYS = {  # of commands: keys whose value is a text
+    "export": ("licence",),
+    "publish": ("licence", "description", "trained_on"),
+}
+
+USAGE = """usage: auralflow <command> [key=value ...] [--help] [--cfg job] | --version
+
+commands:
+{commands}
+
+`auralflow <command> --help` shows the keys and groups of a command.
+"""
+
+TOOL_USAGE = {
+    "config": """usage: auralflow config [command] [part] [key=value ...]
+
+  auralflow config model=vae    what train is composed of, and every option
+  auralflow config separate     the same of another command
+  auralflow config loss         only the options of a part
+""",
+    "completion": """usage: auralflow completion <bash|zsh|fish>
+
+  eval "$(auralflow completion bash)"          in ~/.bashrc
+  source <(auralflow completion zsh)           in ~/.zshrc, after compinit
+  auralflow completion fish | source           in ~/.config/fish/config.fish
+""",
+}

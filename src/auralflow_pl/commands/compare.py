@@ -1,0 +1,83 @@
+"""The command `compare`: compare evaluations track by track."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from auralflow_pl.config.schema import CompareKeys
+from auralflow_pl.config.validation import validated
+from auralflow_pl.errors import InputError
+from auralflow_pl.evaluation.comparability import (
+    check_settings,
+    check_sound,
+    common_headings,
+    distinct_names,
+    find_evaluation,
+)
+from auralflow_pl.evaluation.comparison import Comparison, compare_runs, only_in_some, target_names
+from auralflow_pl.evaluation.pages import comparison_page
+from auralflow_pl.evaluation.results import TrackScores, read_evaluation
+from auralflow_pl.system.staging import check_writable, staged
+
+FEWEST_RESAMPLES = 100
+
+
+def compare(config: DictConfig) -> list[Comparison]:
+    """Compare evaluations, print a verdict for each metric and target, and write a page.
+
+    Raises:
+        InputError: fewer than two evaluations, one that cannot be read, nothing in common, or
+            something that was measured differently.
+    """
+    config = validated(config, CompareKeys)
+    check_options(config)
+    paths = [find_evaluation(Path(run)) for run in config.runs]
+    contents = [read_evaluation(path) for path in paths]
+    headings = common_headings(contents)
+    names = distinct_names(paths)
+    runs = {
+        name: [TrackScores.from_plain(track) for track in content["tracks"]]
+        for name, content in zip(names, contents, strict=True)
+    }
+    for name, content in list(zip(names, contents, strict=True))[1:]:
+        check_settings(names[0], contents[0], name, content)
+        check_sound(names[0], runs[names[0]], name, runs[name])
+    page = page_path(config.output, paths[-1])
+    found = compare_runs(runs, headings, config.confidence, config.resamples, config.seed)
+    if not any(one.tracks for one in found):
+        raise InputError("runs: no track and target in common; expected the same data set")
+    notes = only_in_some("target", {name: target_names(tracks) for name, tracks in runs.items()})
+    having = {name: c["headings"] for name, c in zip(names, contents, strict=True)}
+    notes += only_in_some("metric", having)
+    with staged(page.parent) as folder:
+        text = comparison_page(names, found, config.confidence, notes)
+        (folder / page.name).write_text(text, encoding="utf-8")
+    print(*(one.verdict(config.confidence) for one in found), *notes, page, sep="\n")
+    return found
+
+
+def check_options(config: DictConfig) -> None:
+    """Raise InputError for numbers that make no sense, and for a single run."""
+    if not 0 < config.confidence < 1:
+        raise InputError(f"confidence={config.confidence}: expected more than 0 and less than 1")
+    if config.resamples < FEWEST_RESAMPLES:
+        raise InputError(f"resamples={config.resamples}: expected {FEWEST_RESAMPLES} or more")
+    if len(config.runs) < 2:
+        raise InputError(f"runs={list(config.runs)}: expected two or more evaluations")
+
+
+def page_path(output: str | None, last: Path) -> Path:
+    """Where the page is written: as told, or beside the tables of the last run.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    page = Path(output or last.parent / "comparison.html")
+    if page.is_dir():
+        raise InputError(
+            f"output={page}: is a folder; expected a file, as in output={page}/comparison.html"
+        )
+    check_writable(page.parent)
+    return page

@@ -1,0 +1,211 @@
+"""The command `doctor`: what is wrong with a data set, and what training would hear of it."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+from auralflow_pl.config.instantiate import build
+from auralflow_pl.config.schema import DoctorKeys
+from auralflow_pl.config.validation import validated
+from auralflow_pl.data.chunks import ChunkDataset
+from auralflow_pl.data.examination import (
+    HEARD_DB,
+    SAME_SONG,
+    Examination,
+    Finding,
+    StemLevel,
+    decibel,
+    examine,
+    same_song,
+)
+from auralflow_pl.data.tracks import SPLITS, Track, TrackSource
+from auralflow_pl.errors import InputError
+from auralflow_pl.report.figures import level_map
+from auralflow_pl.system.staging import check_writable, staged
+from auralflow_pl.training.build import build_data
+
+WORKERS = 4  # tracks at a time: each is held in memory as a whole
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How often something came up in the chunks that were drawn."""
+
+    kind: str  # "track", with each stem counted, or "silence", in each stem
+    name: str
+    expected: float | None  # share; None: follows from the music
+    drawn: float
+
+
+def doctor(config: DictConfig) -> list[Finding]:
+    """Examine every track of a data set, print what is wrong, and write tables and a picture.
+
+    Raises:
+        InputError: a fault in the configuration, or errors in the data.
+    """
+    config = validated(config, DoctorKeys)
+    output = Path(config.output)
+    check_writable(output)
+    source = build(config.data.source)
+    source.prepare()
+    findings, tracks = find_tracks(source, config.audio.sample_rate)
+    examinations = examine_all(tracks, findings)
+    findings += leaks(tracks, examinations)
+    findings.sort(key=lambda f: (f.severity, f.check, SPLITS.index(f.split), f.track))
+    errors = sum(f.severity == "error" for f in findings)
+    draws = [] if errors or not config.draws else draw_chunks(config)
+    levels = [level for one in examinations if one for level in one.levels]
+    write_report(output, findings, levels, draws)
+    print(table(findings, draws, config.draws))
+    warnings = len(findings) - errors
+    text = f"{errors} errors, {warnings} warnings in {len(tracks)} tracks; see {output}"
+    if errors:
+        raise InputError(text)
+    print(text)
+    return findings
+
+
+def find_tracks(source: TrackSource, sample_rate: int) -> tuple[list[Finding], list[Track]]:
+    """All tracks whose headers are sound, and what is wrong with the others."""
+    findings, tracks = [], []
+    for split in SPLITS:
+        try:
+            paths = source.find(split)
+        except InputError as error:
+            severity = "warning" if split == "test" else "error"  # training does without
+            findings.append(Finding(severity, "split", split, "", "", str(error)))
+            continue
+        for path in paths:
+            try:
+                track = source.track(path, split)
+            except InputError as error:
+                findings.append(Finding("error", "files", split, path.name, "", str(error)))
+                continue
+            tracks.append(track)
+            if track.sample_rate != sample_rate:
+                severity, remedy = (
+                    ("warning", "the pool resamples it")
+                    if source.pooled
+                    else ("error", "this data set is not resampled")
+                )
+                text = f"{track.sample_rate} Hz, audio.sample_rate={sample_rate}: {remedy}"
+                findings.append(Finding(severity, "rate", split, track.name, "", text))
+    return findings, tracks
+
+
+def examine_all(tracks: Sequence[Track], findings: list[Finding]) -> list[Examination | None]:
+    """Examine the tracks, some at a time; findings are added to `findings`."""
+
+    def attempt(track: Track) -> Examination | InputError:
+        try:
+            return examine(track)
+        except InputError as error:
+            return error
+
+    examinations: list[Examination | None] = []
+    with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1)) as threads:
+        results = tqdm(
+            threads.map(attempt, tracks), "doctor", len(tracks), unit="track", leave=False
+        )
+        for track, result in zip(tracks, results, strict=True):
+            if isinstance(result, InputError):
+                fault = Finding("error", "files", track.split, track.name, "", str(result))
+                findings.append(fault)
+                examinations.append(None)
+            else:
+                findings += result.findings
+                examinations.append(result)
+    return examinations
+
+
+def leaks(tracks: Sequence[Track], examined: Sequence[Examination | None]) -> Iterator[Finding]:
+    """Songs that stand in two splits."""
+    known = [(track, one.features) for track, one in zip(tracks, examined, strict=True) if one]
+    for (one, heard), (two, also) in combinations(known, 2):
+        if one.split == two.split:
+            continue
+        likeness = same_song(heard, also)
+        if likeness > SAME_SONG:
+            text = f"the same song as {one.split}/{one.name} (correlation {likeness:.2f})"
+            yield Finding("error", "leak", two.split, two.name, "", text)
+
+
+def draw_chunks(config: DictConfig) -> list[Draw]:
+    """What the sampler draws for training: places by track, and silence by stem."""
+    data = build_data(config)
+    data.prepare_data()
+    data.setup("fit")
+    chunks: ChunkDataset = data.chunks
+    stems = chunks.tracks[0].stems
+    places: Counter[Track] = Counter()
+    silent = np.zeros(len(stems))
+    for number in tqdm(range(config.draws), "draws", unit="chunk", leave=False):
+        rng = np.random.default_rng((chunks.seed, number))
+        places.update(place.track for place in chunks.places(rng))
+        for index, stem in enumerate(chunks[number]["stems"]):
+            silent[index] += decibel(float(stem.square().mean())) < HEARD_DB
+    chances = chunks.drawing.chances(chunks.tracks)
+    total = config.draws * len(stems)
+    drawn = [
+        Draw("track", track.name, float(chance), places[track] / total)
+        for track, chance in zip(chunks.tracks, chances, strict=True)
+    ]
+    quiet = zip(stems, silent, strict=True)
+    return drawn + [Draw("silence", stem, None, float(n) / config.draws) for stem, n in quiet]
+
+
+def write_report(
+    output: Path, findings: list[Finding], levels: list[StemLevel], draws: list[Draw]
+) -> None:
+    """`findings.csv`, `levels.csv`, `draws.csv` and `levels.png`."""
+    with staged(output) as folder:
+        write_csv(folder / "findings.csv", Finding._fields, findings)
+        write_csv(folder / "levels.csv", StemLevel._fields, levels)
+        rows = [(d.kind, d.name, d.expected, d.drawn) for d in draws]
+        write_csv(folder / "draws.csv", ("kind", "name", "expected", "drawn"), rows)
+        if levels:
+            shown = [(f"{x.split}/{x.track}", x.stem, x.level_db, x.coverage) for x in levels]
+            level_map(shown).savefig(folder / "levels.png", dpi=110)
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table with four decimals."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        for row in rows:
+            writer.writerow([f"{v:.4f}" if isinstance(v, float) else v for v in row])
+
+
+def table(findings: Sequence[Finding], draws: Sequence[Draw], count: int) -> str:
+    """The findings, one in a line, errors first; then what was drawn."""
+    lines = []
+    places = ["/".join(part for part in (f.split, f.track, f.stem) if part) for f in findings]
+    width = max((len(place) for place in places), default=0) + 2
+    if findings:
+        lines.append(f"{'':<9}{'check':<12}{'where':<{width}}what")
+    for f, place in zip(findings, places, strict=True):
+        lines.append(f"{f.severity:<9}{f.check:<12}{place:<{width}}{f.text}")
+    tracks = [draw for draw in draws if draw.kind == "track"]
+    if tracks:
+        shares = [draw.drawn for draw in tracks]
+        heard = sum(share > 0 for share in shares)
+        lines.append(
+            f"drawn: {count} chunks, stems from {heard} of {len(tracks)} tracks, "
+            f"{min(shares):.1%} to {max(shares):.1%} from each"
+        )
+        silent = ", ".join(f"{d.name} {d.drawn:.0%}" for d in draws if d.kind == "silence")
+        lines.append(f"silent chunks (below {HEARD_DB:g} dB): {silent}")
+    return "\n".join(lines) or "nothing found"

@@ -1,0 +1,62 @@
+"""The command `download`: fetch a pretrained model."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from auralflow_pl.config.instantiate import plain
+from auralflow_pl.config.schema import DownloadKeys
+from auralflow_pl.config.validation import validated
+from auralflow_pl.errors import InputError
+from auralflow_pl.pretrained.cache import obtain
+from auralflow_pl.pretrained.registry import Entry, find, read_registries
+from auralflow_pl.system.files import digest_of, megabytes
+from auralflow_pl.system.staging import check_writable, staged
+
+
+def download(config: DictConfig) -> Path:
+    """Fetch a model into the cache, and copy it where the user says.
+
+    Raises:
+        InputError: no such model, no source has it, or the copy cannot be written.
+    """
+    config = plain(validated(config, DownloadKeys))
+    entry = find(read_registries(config["registries"]), config["name"], config["target"])
+    copy = destination(config["save"], entry) if config["save"] is not None else None
+    path = obtain(entry)
+    if copy is not None:
+        save(path, copy)
+        path = copy
+    print(f"{path}: {entry.name}, {megabytes(entry.size)}, verified")
+    return path
+
+
+def destination(given: str, entry: Entry) -> Path:
+    """The archive that `save` means: itself, or one in a folder."""
+    path = Path(given)
+    path = path if path.suffix == ".zip" else path / f"{entry.name}.zip"
+    if path.is_dir():
+        raise InputError(f"save={given}: {path} is a folder; choose another name")
+    check_writable(path.parent)
+    return path
+
+
+def save(source: Path, path: Path) -> None:
+    """Copy a model into an archive; one that holds the same is left alone.
+
+    Raises:
+        InputError: there is another file.
+    """
+    from auralflow_pl.checkpoints.archive import write_archive  # which needs torch
+
+    with staged(path.parent) as temporary:
+        made = temporary / path.name
+        if source.is_dir():
+            write_archive(source, made)
+        else:
+            shutil.copyfile(source, made)
+        if path.exists() and digest_of(path) != digest_of(made):
+            raise InputError(f"save={path}: another file is there; remove it or choose a name")

@@ -1,0 +1,44 @@
+"""The command `export`: write a model in a form that can be shared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from auralflow_pl.config.instantiate import plain
+from auralflow_pl.config.schema import ExportKeys
+from auralflow_pl.config.validation import validated
+from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.pretrained.cache import entry_of, obtain
+from auralflow_pl.publishing.exporting import (
+    SUFFIXES,
+    check_output,
+    default_output,
+    export_file,
+    export_weights,
+    load_model,
+)
+
+
+def export(config: DictConfig) -> Path:
+    """Export a checkpoint; what appears under its name is complete and was compared with torch.
+
+    Raises:
+        InputError: it cannot be loaded, exported or written.
+    """
+    config = validated(config, ExportKeys)
+    if config.format not in SUFFIXES:
+        raise InputError(f"format={config.format}: {did_you_mean(config.format, SUFFIXES)}")
+    entry = entry_of(config.ckpt, plain(config)["registries"])
+    ckpt = obtain(entry) if entry else Path(config.ckpt)
+    output = Path(config.output or default_output(ckpt, config.format))
+    check_output(output, config.format)
+    licence = config.licence or (entry.licence if entry else None)
+    model = load_model(ckpt, list(config.trust), licence)
+    if config.format == "safetensors":
+        note = export_weights(model, output, config.half)
+    else:
+        note = export_file(model, config.format, output)
+    print(f"{output}: {note}")
+    return output

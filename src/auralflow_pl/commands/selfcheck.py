@@ -1,0 +1,148 @@
+"""The command `selfcheck`: shows on the user's own configuration what the project promises."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from torch import Tensor
+
+from auralflow_pl.config.schema import SelfcheckKeys
+from auralflow_pl.config.validation import validated
+from auralflow_pl.errors import InputError
+
+OWN_KEYS = ("check", "kills", "steps")
+
+ABOUT_TIME = "throughput"  # begins the names of what is never the same twice
+
+
+def selfcheck(config: DictConfig) -> None:
+    """Train a few steps without interruption, and again, killed several times; compare the two.
+
+    Raises:
+        InputError: they differ, and in what; or a training fails.
+    """
+    config = validated(config, SelfcheckKeys)
+    check_keys(config)
+    epoch = -(-config.steps // 2)
+    keys = [
+        *(key for key in HydraConfig.get().overrides.task if key.split("=")[0] not in OWN_KEYS),
+        f"data.chunks_per_epoch={epoch * config.data.batch_size}",
+        "trainer.max_epochs=2",
+        "trainer.log_every_n_steps=1",
+        "++trainer.limit_val_batches=1",
+        "callbacks.autosave.minutes=0",
+        "logger=csv",
+        "print_config=false",
+        "silent=true",
+        "resume=auto",
+    ]
+    with tempfile.TemporaryDirectory(prefix="auralflow-") as name:
+        whole, killed = Path(name) / "whole", Path(name) / "killed"
+        train(keys, whole)
+        print(f"not interrupted: {2 * epoch} steps")
+        for number in range(config.kills):
+            step = train(keys, killed, kill_after=max(1, 2 * epoch // (config.kills + 1)))
+            print(f"killed: {number + 1}, the checkpoint is of step {step}")
+        train(keys, killed)
+        found = differences(whole, killed)
+        rows = len(logged(whole))
+    if found:
+        raise InputError(f"selfcheck resume: the two trainings differ in {', '.join(found[:5])}")
+    print(
+        f"the same, bit for bit: weights, optimizer, schedule, callbacks and {rows} rows of the log"
+    )
+
+
+def check_keys(config: DictConfig) -> None:
+    """Raise InputError for what cannot be checked."""
+    if config.check != "resume":
+        raise InputError(f"check={config.check}: expected resume")
+    if config.steps < 2 or config.kills < 0:
+        raise InputError(
+            f"steps={config.steps}, kills={config.kills}: expected steps >= 2, kills >= 0"
+        )
+    if "autosave" not in (config.callbacks or {}):
+        raise InputError("callbacks: without autosave there is nothing to resume from; add it")
+
+
+def train(keys: Sequence[str], folder: Path, kill_after: int | None = None) -> int:
+    """Train in a process of its own, killed after some checkpoints; the step of the last one.
+
+    Raises:
+        InputError: the training fails.
+    """
+    command = [sys.executable, "-m", "auralflow_pl", "train", *keys, f"paths.run_dir={folder}"]
+    last = folder / "checkpoints" / "last.ckpt"
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
+        changes, before = 0, stamp(last)
+        while kill_after is not None and changes < kill_after and process.poll() is None:
+            now = stamp(last)
+            changes, before = changes + (now != before), now
+            time.sleep(0.002)
+        if kill_after is not None:
+            process.kill()
+        error = process.communicate()[1]
+    if process.returncode > 0:
+        lines = [line for line in error.splitlines() if line.startswith("error: ")]
+        raise InputError(f"selfcheck: {(lines or error.splitlines() or ['no message'])[-1]}")
+    return load(folder)["global_step"] if last.is_file() else 0
+
+
+def stamp(path: Path) -> int:
+    """Time of the last change, in ns; 0 if there is no file."""
+    return path.stat().st_mtime_ns if path.is_file() else 0
+
+
+def load(folder: Path) -> dict[str, Any]:
+    """The last checkpoint of a run."""
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def logged(folder: Path) -> list[dict[str, str]]:
+    """The rows of the log, without what depends on time."""
+    with (folder / "csv" / "metrics.csv").open() as file:
+        table = [
+            {k: v for k, v in row.items() if v and not k.startswith(ABOUT_TIME)}
+            for row in csv.DictReader(file)
+        ]
+    return [row for row in table if len(row) > 2]  # more than epoch and step
+
+
+def differences(one: Path, two: Path) -> list[str]:
+    """Names of what is not the same, bit for bit, in the last checkpoints and logs of two runs."""
+    first, second = load(one), load(two)
+    for content in (first, second):
+        content["auralflow_pl"].pop("config")
+        content.pop("loops")  # counts how often Lightning's loops were entered
+        content["callbacks"] = {
+            name.partition("{")[0]: {k: v for k, v in state.items() if "path" not in k}
+            for name, state in content["callbacks"].items()
+            if "dirpath" not in state
+        }
+    found = list(unequal(first, second, ""))
+    return found + (["the log"] if logged(one) != logged(two) else [])
+
+
+def unequal(one: Any, two: Any, name: str) -> Iterator[str]:
+    """Names of the entries of nested containers that are not the same."""
+    if isinstance(one, Mapping) and isinstance(two, Mapping) and one.keys() == two.keys():
+        for key in one:
+            yield from unequal(one[key], two[key], f"{name}.{key}" if name else str(key))
+    elif isinstance(one, list | tuple) and isinstance(two, list | tuple) and len(one) == len(two):
+        for number, (a, b) in enumerate(zip(one, two, strict=True)):
+            yield from unequal(a, b, f"{name}[{number}]")
+    elif isinstance(one, Tensor) and isinstance(two, Tensor):
+        if not torch.equal(one, two):
+            yield name
+    elif one != two:
+        yield name

@@ -1,0 +1,94 @@
+"""The command `separate`: write stems of files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from omegaconf import DictConfig
+
+from auralflow_pl.audio.writing import FLOAT_WAV, choose_encoding
+from auralflow_pl.config.instantiate import plain
+from auralflow_pl.config.schema import SeparateKeys
+from auralflow_pl.config.validation import validated
+from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.stems.inputs import Job, choose_shard, find_jobs
+from auralflow_pl.stems.job import StemJob
+from auralflow_pl.stems.loading import load_models
+from auralflow_pl.stems.memory_limit import fit_memory
+from auralflow_pl.stems.outputs import Options, Template
+from auralflow_pl.stems.runner import run_jobs
+from auralflow_pl.stems.writer import CLIPS
+from auralflow_pl.system.device import choose_devices
+from auralflow_pl.system.heap import share_one_heap
+from auralflow_pl.system.signals import terminable
+from auralflow_pl.system.staging import check_writable
+
+PCM_NAMES = {"16": "s16le", "24": "s24le", "float": "f32le"}
+
+
+def separate(config: DictConfig) -> None:
+    """Separate everything that `input` means, or a share of it, and print what was done.
+
+    Raises:
+        InputError: nothing can be separated; or, after all other files are done, some could not.
+    """
+    config = validated(config, SeparateKeys)
+    share_one_heap()
+    options, template = build_options(config)
+    everything = find_jobs(plain(config)["input"], template)
+    jobs = choose_shard(everything, config.shard)
+    check_writable(template.base)
+    stem_jobs = []
+    for device in choose_devices(plain(config)["device"]):
+        models = load_models(config, device)
+        if config.max_ram is not None:
+            fit_memory([model.separator for model in models], config.max_ram)
+            limit = {"max_ram": config.max_ram}  # on which the windows depend
+            models = [replace(model, settings={**model.settings, **limit}) for model in models]
+        stem_jobs.append(StemJob(models, template, options, device, config.plot, config.overwrite))
+    check_outputs(everything, stem_jobs[0])
+    with terminable():
+        run_jobs(stem_jobs, jobs, config.jobs)
+
+
+def build_options(config: DictConfig) -> tuple[Options, Template]:
+    """What is made of a file, and how its parts are called."""
+    template = Template.of(config.output)
+    form = config.format or template.suffix or "wav"
+    if template.suffix not in (None, form):
+        raise InputError(f"output={config.output}: names another format than format={form}")
+    pcm = None
+    if config.raw.sample_rate is not None:
+        if config.raw.subtype not in PCM_NAMES:
+            raise InputError(
+                f"raw.subtype={config.raw.subtype}: expected one of {', '.join(PCM_NAMES)}"
+            )
+        pcm = (PCM_NAMES[config.raw.subtype], config.raw.sample_rate, config.raw.channels)
+    options = Options(
+        config.residual,
+        form,
+        config.subtype,
+        config.clip,
+        config.sample_rate,
+        config.offset,
+        config.duration,
+        pcm,
+        config.wiener,
+    )
+    choose_encoding(form, config.subtype, "")
+    if config.clip not in CLIPS:
+        raise InputError(f"clip={config.clip}: {did_you_mean(config.clip, CLIPS)}")
+    return options, template
+
+
+def check_outputs(jobs: Sequence[Job], stem_job: StemJob) -> None:
+    """Raise InputError if a stem would take the place of an input."""
+    inputs = {job.path.resolve() for job in jobs if job.path}
+    for job in jobs:
+        for form in {stem_job.options.format, FLOAT_WAV.form}:
+            for final in stem_job.finals(job, form).values():
+                if final.resolve() in inputs:
+                    raise InputError(
+                        f"output={stem_job.template.pattern}: {final} is an input; pass another"
+                    )

@@ -1,0 +1,52 @@
+"""The command `train`: one training, or one job of a sweep."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from auralflow_pl.errors import InputError
+from auralflow_pl.training.run import train_run
+from auralflow_pl.training.sweep import Job, finished_before, save_result, values
+
+log = logging.getLogger(__name__)
+
+
+def train(config: DictConfig) -> float:
+    """Train and return the best validation score in dB, which sweeps maximise.
+
+    In a sweep every job has its own run folder, which holds its result. A job that has one is not
+    run again, one that was interrupted goes on, and one that fails leaves the others alone.
+
+    Raises:
+        InputError: a fault in configuration or data; nothing is trained then.
+    """
+    if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
+        return train_run(config)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    overrides = values(HydraConfig.get().overrides.task)
+    if before := finished_before(folder, overrides):
+        log.info("%s: finished before, %.2f dB", folder, before.score)
+        return before.score
+    config.paths.run_dir = str(folder)
+    if any((folder / "checkpoints").glob("*.ckpt")):
+        config.resume = "auto"
+    score, error = None, None
+    try:
+        score = train_run(config)
+        if not math.isfinite(score):
+            score, error = None, "no validation score"
+    except InputError as fault:
+        error = str(fault).splitlines()[-1]
+    except Exception as fault:
+        log.exception("job %s", folder.name)
+        error = f"{type(fault).__name__}: {' '.join(str(fault).split())}"
+    if error:
+        log.error("job %s failed: %s", folder.name, error)
+    save_result(Job(folder, overrides, score, error))
+    return float("nan") if score is None else score

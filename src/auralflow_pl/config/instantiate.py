@@ -1,0 +1,44 @@
+"""Instantiate configuration nodes and convert them to plain containers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from auralflow_pl.errors import InputError
+
+
+def build(node: Any, **arguments: Any) -> Any:
+    """Instantiate a node; a fault in its arguments becomes an InputError.
+
+    None stays None.
+    """
+    if node is None:
+        return None
+    try:
+        return instantiate(node, **arguments)
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, InputError):
+            raise cause from None
+        text = " ".join(str(cause).split())
+        raise InputError(f"{node['_target_'].rpartition('.')[2]}: {text}") from error
+
+
+def plain(config: Any) -> Any:
+    """Resolved containers of plain values."""
+    return OmegaConf.to_container(config, resolve=True)
+
+
+def flat_keys(node: Any, where: str = "") -> Iterator[str]:
+    """All keys of a configuration in dotted form, nodes before their children."""
+    if OmegaConf.is_dict(node):
+        for key in node:
+            name = f"{where}.{key}" if where else str(key)
+            yield name
+            if not OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key):
+                yield from flat_keys(node[key], name)

@@ -1,0 +1,276 @@
+"""Schema of the configuration: the closed keys of every command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+
+@dataclass
+class AudioKeys:
+    """What the network hears."""
+
+    sample_rate: int = MISSING
+    channels: int = MISSING
+
+
+@dataclass
+class STFTKeys:
+    """Arguments of `signal.stft.STFT`."""
+
+    n_fft: int = MISSING
+    win_length: int = MISSING
+    hop_length: int = MISSING
+
+
+@dataclass
+class SeparationKeys:
+    """How whole signals are cut into windows; arguments of `separation.Separator`."""
+
+    window_seconds: float | None = None
+    overlap: float | None = None
+    shifts: int = MISSING
+    seed: int = MISSING
+    batch_size: int = MISSING
+
+
+@dataclass
+class DataKeys:
+    """A data set, how chunks are drawn from it (`Drawing`) and loaded (`StemDataModule`)."""
+
+    source: Any = MISSING
+    root: str | None = None
+    roots: list[str] | None = None
+    weights: list[float] | None = None
+    stems: list[str] = MISSING
+    groups: dict[str, list[str]] | None = None
+    max_tracks: int | None = None
+    balance: str = MISSING
+    silence_db: float | None = None
+    keep_silent: float = MISSING
+    chunks_per_epoch: int = MISSING
+    batch_size: int = MISSING
+    num_workers: int | None = None
+    persistent_workers: bool = MISSING
+    pin_memory: bool = MISSING
+    prefetch_factor: int = MISSING
+
+
+@dataclass
+class PrecisionKeys:
+    """Number format of the training."""
+
+    precision: str = MISSING
+    channels_last: bool = MISSING
+    init_scale: float | None = None
+
+
+@dataclass
+class PathKeys:
+    """Where things are kept."""
+
+    data_dir: str = MISSING
+    runs_dir: str = MISSING
+    run_dir: str = MISSING
+
+
+@dataclass
+class TrainKeys:
+    """Top level of configs/train.yaml."""
+
+    target: Any = MISSING
+    loss_weights: dict[str, float] | None = None
+    seed: int = MISSING
+    chunk_seconds: float = MISSING
+    resume: str | None = None
+    compile: bool = MISSING
+    print_config: bool = MISSING
+    silent: bool = MISSING
+    audio: AudioKeys = field(default_factory=AudioKeys)
+    stft: STFTKeys = field(default_factory=STFTKeys)
+    separation: SeparationKeys = field(default_factory=SeparationKeys)
+    paths: PathKeys = field(default_factory=PathKeys)
+    data: DataKeys = field(default_factory=DataKeys)
+    precision: PrecisionKeys = field(default_factory=PrecisionKeys)
+    pool: Any = None
+    augment: Any = None
+    model: Any = MISSING
+    loss: Any = MISSING
+    optimizer: Any = MISSING
+    scheduler: Any = None
+    trainer: Any = MISSING
+    metrics: Any = None
+    callbacks: Any = None
+    logger: Any = None
+
+
+@dataclass
+class SelfcheckKeys(TrainKeys):
+    """Top level of configs/selfcheck.yaml."""
+
+    check: str = MISSING
+    kills: int = MISSING
+    steps: int = MISSING
+
+
+@dataclass
+class DoctorKeys:
+    """Top level of configs/doctor.yaml."""
+
+    target: Any = MISSING
+    seed: int = MISSING
+    chunk_seconds: float = MISSING
+    draws: int = MISSING
+    output: str = MISSING
+    audio: AudioKeys = field(default_factory=AudioKeys)
+    stft: STFTKeys = field(default_factory=STFTKeys)
+    paths: PathKeys = field(default_factory=PathKeys)
+    data: DataKeys = field(default_factory=DataKeys)
+    pool: Any = None
+    augment: Any = None
+
+
+@dataclass
+class EvaluateKeys:
+    """Top level of configs/evaluate.yaml."""
+
+    ckpt: str | None = None
+    estimates: str | None = None
+    split: str = MISSING
+    output: str | None = None
+    references: list[str] = MISSING
+    rest: bool = MISSING
+    report: bool = MISSING
+    jobs: int | None = None
+    device: str = MISSING
+    engine: str = MISSING
+    registries: Any = MISSING
+    trust: list[str] = MISSING
+    separation: SeparationKeys = field(default_factory=SeparationKeys)
+    paths: PathKeys = field(default_factory=PathKeys)
+    metrics: Any = None
+    trainer: Any = None
+    data: Any = None
+
+
+@dataclass
+class CompareKeys:
+    """Top level of configs/compare.yaml."""
+
+    runs: list[str] = MISSING
+    output: str | None = None
+    confidence: float = MISSING
+    resamples: int = MISSING
+    seed: int = MISSING
+
+
+@dataclass
+class ExportKeys:
+    """Top level of configs/export.yaml."""
+
+    ckpt: str = MISSING
+    format: str = MISSING
+    output: str | None = None
+    half: bool = MISSING
+    licence: str | None = None
+    registries: Any = MISSING
+    trust: list[str] = MISSING
+    paths: PathKeys = field(default_factory=PathKeys)
+
+
+@dataclass
+class DownloadKeys:
+    """Top level of configs/download.yaml."""
+
+    name: str = MISSING
+    target: Any = None
+    save: str | None = None
+    registries: Any = MISSING
+
+
+@dataclass
+class ModelsKeys:
+    """Top level of configs/models.yaml."""
+
+    name: str | None = None
+    remove: str | None = None
+    registries: Any = MISSING
+
+
+@dataclass
+class PublishKeys:
+    """Top level of configs/publish.yaml."""
+
+    ckpt: str = MISSING
+    name: str = MISSING
+    licence: str = MISSING
+    output: str = MISSING
+    sources: Any = MISSING
+    architecture: str | None = None
+    trained_on: str | None = None
+    description: str | None = None
+    half: bool = MISSING
+    overwrite: bool = MISSING
+    registries: Any = MISSING
+    trust: list[str] = MISSING
+
+
+@dataclass
+class RawKeys:
+    """Raw PCM on standard input, little-endian."""
+
+    sample_rate: int | None = None
+    channels: int = MISSING
+    subtype: str = MISSING
+
+
+@dataclass
+class SeparateKeys:
+    """Top level of configs/separate.yaml."""
+
+    ckpt: Any = None
+    input: Any = MISSING
+    output: str = MISSING
+    format: str | None = None
+    subtype: str | None = None
+    sample_rate: int | None = None
+    residual: bool = MISSING
+    wiener: bool = MISSING
+    clip: str = MISSING
+    offset: float = MISSING
+    duration: float | None = None
+    raw: RawKeys = field(default_factory=RawKeys)
+    plot: bool = MISSING
+    overwrite: bool = MISSING
+    jobs: int = MISSING
+    shard: str | None = None
+    device: Any = MISSING
+    max_ram: str | None = None
+    engine: str = MISSING
+    registries: Any = MISSING
+    trust: list[str] = MISSING
+    precision: PrecisionKeys = field(default_factory=PrecisionKeys)
+    separation: SeparationKeys = field(default_factory=SeparationKeys)
+    paths: PathKeys = field(default_factory=PathKeys)
+
+
+@dataclass
+class DemoKeys:
+    """Top level of configs/demo.yaml."""
+
+    ckpt: Any = None
+    host: str = MISSING
+    port: int = MISSING
+    max_minutes: float = MISSING
+    max_mb: float = MISSING
+    keep_minutes: float = MISSING
+    queue: int = MISSING
+    device: str = MISSING
+    engine: str = MISSING
+    registries: Any = MISSING
+    trust: list[str] = MISSING
+    precision: PrecisionKeys = field(default_factory=PrecisionKeys)
+    separation: SeparationKeys = field(default_factory=SeparationKeys)
+    paths: PathKeys = field(default_factory=PathKeys)

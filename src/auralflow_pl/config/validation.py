@@ -1,0 +1,130 @@
+"""Check a composed configuration against its schema."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from hydra.utils import get_method
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from auralflow_pl.checks.arguments import check_arguments
+from auralflow_pl.checks.imports import current_name
+from auralflow_pl.config.instantiate import plain
+from auralflow_pl.errors import InputError, did_you_mean
+
+POSITIVE = (
+    "chunk_seconds",
+    "audio.sample_rate",
+    "audio.channels",
+    "separation.window_seconds",
+    "separation.batch_size",
+    "separation.shifts",
+    "data.batch_size",
+    "data.chunks_per_epoch",
+    "data.max_tracks",
+    "data.prefetch_factor",
+    "duration",
+    "jobs",
+    "keep_minutes",
+    "max_mb",
+    "max_minutes",
+    "queue",
+    "resamples",
+    "sample_rate",
+    "raw.sample_rate",
+    "raw.channels",
+)
+
+NOT_NEGATIVE = (
+    "offset",
+    "seed",
+    "separation.seed",
+    "draws",
+    "port",
+    "data.num_workers",
+    "separation.overlap",
+)
+
+
+def validated(config: DictConfig, schema: type) -> DictConfig:
+    """A copy of `config` with checked keys, types and arguments.
+
+    Raises:
+        InputError: an unknown key (with the nearest valid one), a missing one, a wrong type, or an
+            argument that its `_target_` does not have.
+    """
+    for key in missing_keys(OmegaConf.to_container(config)):
+        raise InputError(f"missing required key: {key}; pass {key}=...")
+    check_keys(config, schema, "")
+    try:
+        checked = OmegaConf.merge(OmegaConf.structured(schema), config)
+        OmegaConf.resolve(checked)
+    except OmegaConfBaseException as error:
+        raise InputError(f"{error.full_key}: {' '.join(str(error.msg).split())}") from error
+    check_ranges(checked)
+    for where, node in targets(checked):
+        node["_target_"] = current_name(node["_target_"])
+        check_target(where, node)
+    return checked
+
+
+def check_ranges(config: DictConfig) -> None:
+    """Raise InputError for numbers that make no sense whatever else is chosen."""
+    for key in (*POSITIVE, *NOT_NEGATIVE):
+        value = OmegaConf.select(config, key)
+        if value is None:
+            continue
+        least = "at least 0" if key in NOT_NEGATIVE else "more than 0"
+        if not math.isfinite(value) or value < 0 or (value == 0 and key in POSITIVE):
+            raise InputError(f"{key}={value}: expected {least}")
+
+
+def missing_keys(node: Any, where: str = "") -> Iterator[str]:
+    """Keys of plain, unresolved containers whose value is `???`."""
+    if node == "???":
+        yield where
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield from missing_keys(value, f"{where}.{key}" if where else str(key))
+
+
+def check_keys(config: Mapping[str, Any], schema: type, where: str) -> None:
+    """Raise InputError for a key that the schema does not have."""
+    valid = {entry.name: entry for entry in fields(schema)}
+    for key in config:
+        name = f"{where}{key}"
+        if key not in valid:
+            raise InputError(f"{name}: no such key, {did_you_mean(str(key), valid)}")
+        default = valid[key].default_factory
+        if config[key] is None and valid[key].default is MISSING:
+            raise InputError(f"{name}=null: expected a value")
+        if is_dataclass(default) and not OmegaConf.is_dict(config[key]):
+            raise InputError(
+                f"{name}={config[key]}: expected {name}.<key>=... with one of "
+                f"{', '.join(entry.name for entry in fields(default))}"
+            )
+        if is_dataclass(default):
+            check_keys(config[key], default, f"{name}.")
+
+
+def targets(node: Any, where: str = "") -> Iterator[tuple[str, DictConfig]]:
+    """`(key, node)` of every node with a `_target_`."""
+    if OmegaConf.is_dict(node):
+        if "_target_" in node:
+            yield where, node
+        for key in node:
+            yield from targets(node[key], f"{where}.{key}" if where else str(key))
+
+
+def check_target(where: str, node: DictConfig) -> None:
+    """Raise InputError unless `_target_` exists and takes the other keys as arguments."""
+    try:
+        function = get_method(node["_target_"])
+    except Exception as error:
+        raise InputError(f"{where}._target_={node['_target_']}: cannot be imported") from error
+    values = {name: value for name, value in plain(node).items() if not name.startswith("_")}
+    check_arguments(function, values, where)

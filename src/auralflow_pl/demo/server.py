@@ -1,0 +1,114 @@
+"""The web server of the demo."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+
+from auralflow_pl.demo.page import (
+    COLOURS,
+    POLICY,
+    STYLE,
+    SYSTEM_FONTS,
+    build_blocks,
+    names_foreign_file,
+)
+from auralflow_pl.demo.studio import Studio
+from auralflow_pl.errors import InputError
+
+
+def build_app(studio: Studio, queue: int) -> FastAPI:
+    """Page and results."""
+    app = FastAPI(openapi_url=None)
+
+    @app.middleware("http")
+    async def guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+        if await names_foreign_file(request, studio):
+            detail = "a file that was not uploaded; upload it first"
+            response: Response = JSONResponse({"detail": detail}, 400)
+        else:
+            response = await answer(request)
+        response.headers.setdefault("Content-Security-Policy", POLICY)
+        return response
+
+    @app.get("/results/{token}/{name:path}")
+    def result(token: str, name: str) -> FileResponse:
+        path = studio.find(token, name)
+        if path is None:
+            raise HTTPException(404)
+        return FileResponse(path, headers={"Cache-Control": "no-store"})
+
+    theme = gr.themes.Base(
+        primary_hue="teal", neutral_hue="zinc", font=SYSTEM_FONTS, font_mono=("monospace",)
+    ).set(**COLOURS)
+    return gr.mount_gradio_app(
+        app,
+        build_blocks(studio, queue),
+        "/",
+        theme=theme,
+        css=STYLE,
+        ssr_mode=False,
+        run_history=False,
+        show_error=False,
+        footer_links=[],
+        allowed_paths=[str(studio.examples)],
+        max_file_size=round(studio.limits.megabytes * 2**20),
+    )
+
+
+class Server(uvicorn.Server):
+    """Ends jobs and the streams of open pages before it waits for them."""
+
+    def __init__(self, app: FastAPI, studio: Studio) -> None:
+        super().__init__(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5))
+        self.studio = studio
+        self.page_ends: asyncio.Event = app.routes[-1].app.stop_event
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Called once a signal has come."""
+        self.studio.close()
+        self.page_ends.set()
+        await super().shutdown(sockets)
+
+
+def serve(studio: Studio, queue: int, listener: socket.socket) -> None:
+    """Serve the page until a signal comes."""
+    Server(build_app(studio, queue), studio).run(sockets=[listener])
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that is bound.
+
+    Raises:
+        InputError: the port is taken, or the host is not an address of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"host={host} port={port}: cannot listen there ({reason}); choose another port, or "
+            "port=0 for a free one"
+        ) from error
+
+
+def address(listener: socket.socket) -> str:
+    """Where the page is."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def keep_to_ourselves(uploads: Path) -> None:
+    """Tell Gradio, before it is imported, where files go, and to report to nobody."""
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"

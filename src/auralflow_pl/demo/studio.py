@@ -1,0 +1,241 @@
+"""Separate uploaded files and delete old ones: the demo without its page."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import soundfile
+import torch
+
+from auralflow_pl.audio.reading import open_source
+from auralflow_pl.data.synthesis.song import render_song
+from auralflow_pl.data.synthesis.tones import RATE
+from auralflow_pl.errors import Cancelled, InputError
+from auralflow_pl.report.listening import prepare_sound, write_listening_page
+from auralflow_pl.stems.inputs import Job, track_name
+from auralflow_pl.stems.job import Progress, StemJob
+from auralflow_pl.stems.loading import Model
+from auralflow_pl.stems.outputs import Options, Template
+from auralflow_pl.stems.writer import RESIDUAL
+
+EXAMPLE_SEED, EXAMPLE_SECONDS = (0, 3, 0), 12.0  # a song that no split of the data set has
+
+Run = Callable[[StemJob, Job, Progress], bool]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a visitor may ask for, and how long it is kept."""
+
+    minutes: float
+    megabytes: float
+    keep_minutes: float
+
+
+class Studio:
+    """Separates files of visitors, one at a time, and deletes what is old; a context.
+
+    Args:
+        models: to choose from, by the names that are shown.
+        device: that they are on.
+        folder: an empty one for files; all that lies in `uploads` and `results` grows old.
+        limits: of the files.
+        run: `StemJob.run`, or what does the same with more patience.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, Model],
+        device: torch.device,
+        folder: Path,
+        limits: Limits,
+        run: Run,
+    ) -> None:
+        self.models, self.device, self.limits, self.run = models, device, limits, run
+        folder = folder.resolve()
+        self.uploads, self.results = folder / "uploads", folder / "results"
+        self.examples = folder / "examples"
+        self.stops: dict[str, threading.Event] = {}
+        self.working, self.closed = threading.Lock(), threading.Event()
+        self.rendering = threading.Lock()
+        self.spared: dict[str, set[Path]] = {}  # what is in use, by a visitor or the name of a job
+        self.sweeper = threading.Thread(target=self.keep_sweeping, daemon=True)
+
+    def __enter__(self) -> Studio:
+        for folder in (self.uploads, self.results, self.examples):
+            folder.mkdir(parents=True)
+        self.sweeper.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+        self.sweeper.join()
+        with self.working:  # the last job has let go of its files
+            pass
+
+    def close(self) -> None:
+        """Begin no more jobs, and stop those that run."""
+        self.closed.set()
+        for stop in list(self.stops.values()):
+            stop.set()
+
+    def keep(self, visitor: str, path: Path) -> None:
+        """Keep a file that waits to be separated, until it is, or its visitor cancels."""
+        self.spared.setdefault(visitor, set()).add(path)
+
+    def cancel(self, visitor: str) -> None:
+        """Stop the job of a visitor, if there is one, and let go of what waits."""
+        self.spared.pop(visitor, None)
+        if stop := self.stops.get(visitor):
+            stop.set()
+
+    def example(self) -> Path:
+        """A song of the project's own synthesis, rendered when it is first asked for."""
+        path = self.examples / "generated song.wav"
+        with self.rendering:
+            if not path.is_file():
+                song = render_song(EXAMPLE_SEED, EXAMPLE_SECONDS)
+                soundfile.write(path, song["mixture"], RATE)
+        return path
+
+    def separate(
+        self, visitor: str, path: Path, model: str, targets: Sequence[str], progress: Progress
+    ) -> str:
+        """Make stems and a page to hear them.
+
+        Args:
+            visitor: by whom `cancel` knows the job.
+            path: of the file, in `uploads`.
+            model: one of the names.
+            targets: of the model.
+            progress: is told seconds, see `StemJob.run`.
+
+        Returns:
+            the name of the folder in `results` that holds `index.html`; nobody can guess it.
+
+        Raises:
+            InputError: the file is no upload or gone, cannot be read or is too long, or no target
+                is chosen.
+            Cancelled: by the visitor, or because the studio closes.
+        """
+        self.check_upload(path)
+        stop = self.stops[visitor] = threading.Event()
+        token = secrets.token_urlsafe(16)
+        folder = self.results / token
+        self.spared[token] = {path, folder}
+        self.spared.get(visitor, set()).discard(path)
+        try:
+            with self.working:
+                if self.closed.is_set():
+                    raise Cancelled
+                folder.mkdir()
+                self.make(folder, path, model, targets, self.watched(progress, stop))
+        except BaseException as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, InputError):  # visitors need not know where files are kept
+                raise InputError(str(error).replace(str(path), path.name)) from error
+            raise
+        finally:
+            del self.spared[token]
+            if self.stops.get(visitor) is stop:
+                del self.stops[visitor]
+        return token
+
+    def check_upload(self, path: Path) -> None:
+        """Raise InputError for a file that was not uploaded, or is no longer there."""
+        if not self.is_upload(path):  # nothing is said of other files, not even whether they exist
+            raise InputError(f"{path.name}: was not uploaded; drop the file, or take the example")
+        if not path.is_file():
+            raise InputError(f"{path.name}: is no longer kept; drop it once more")
+
+    def is_upload(self, path: Path) -> bool:
+        """Whether a path, links followed, lies where visitors leave files."""
+        try:
+            return path.resolve().is_relative_to(self.uploads)
+        except (OSError, ValueError, RuntimeError):  # no name of a file, or links that go round
+            return False
+
+    def make(
+        self, folder: Path, path: Path, model: str, targets: Sequence[str], progress: Progress
+    ) -> None:
+        """Fill the folder of a result."""
+        chosen = self.models[model]
+        if not targets:
+            raise InputError("target: nothing is chosen; expected at least one")
+        template = Template(f"{folder}/{{track}}/{{target}}.{{ext}}")
+        job = StemJob([chosen], template, Options(True), self.device, targets=targets)
+        with open_source(path) as source:
+            if source.frames is not None:
+                self.check_length(source.frames / source.sample_rate)
+        work = Job(path, "stems")
+        self.run(job, work, progress)
+        job.report(work).unlink()  # it says where song and model are on the server
+        sounds = [prepare_sound("mixture", path, folder / "mixture.flac")]
+        for number, name in enumerate([*job.targets, RESIDUAL]):
+            progress(sounds[0].seconds, sounds[0].seconds)
+            stem = Path("stems") / f"{name}.wav"
+            heard = folder / f"{number}.flac"
+            sounds.append(prepare_sound(name, folder / stem, heard, str(stem)))
+        write_listening_page(folder, track_name(path), f"separated by {model}", sounds)
+
+    def watched(self, progress: Progress, stop: threading.Event) -> Progress:
+        """Progress that also stops a job when it is cancelled, or its file turns out too long."""
+
+        def report(done: float, total: float | None) -> bool:
+            self.check_length(done)
+            if stop.is_set():
+                raise Cancelled
+            return progress(done, total) is not False
+
+        return report
+
+    def check_length(self, seconds: float) -> None:
+        """Raise InputError for a file that is too long."""
+        if seconds > 60 * self.limits.minutes:
+            raise InputError(
+                f"longer than {self.limits.minutes:g} minutes, which is the limit of this page "
+                "(max_minutes); cut the file, or use the command `auralflow separate`"
+            )
+
+    def find(self, token: str, name: str) -> Path | None:
+        """A file of a result that a browser asks for; None if there is no such file."""
+        folder, path = self.results / token, self.results / token / name
+        inside = path.resolve().is_relative_to(folder.resolve()) and "/" not in token
+        return path if inside and token not in ("", ".", "..") and path.is_file() else None
+
+    def keep_sweeping(self) -> None:
+        """Delete what is old, now and then, until the studio closes."""
+        while not self.closed.wait(min(30.0, 30 * self.limits.keep_minutes)):
+            self.sweep()
+
+    def in_use(self, entry: Path) -> bool:
+        """Whether a job that waits or runs needs an entry of `uploads` or `results`."""
+        spared = [path for paths in self.spared.copy().values() for path in paths.copy()]
+        return any(path.is_relative_to(entry) for path in spared)
+
+    def sweep(self) -> None:
+        """Delete what is not in use and was not written to for `keep_minutes`."""
+        oldest = time.time() - 60 * self.limits.keep_minutes
+        for entry in (*self.uploads.iterdir(), *self.results.iterdir()):
+            if self.in_use(entry):
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                if max(path.stat().st_mtime for path in (entry, *entry.rglob("*"))) >= oldest:
+                    continue
+                if entry.is_dir():
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    entry.unlink()

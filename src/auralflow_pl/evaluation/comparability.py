@@ -1,0 +1,105 @@
+"""Check that evaluations were measured on the same data with the same settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from auralflow_pl.errors import InputError
+from auralflow_pl.evaluation.comparison import listed
+from auralflow_pl.evaluation.results import TrackScores
+from auralflow_pl.metrics.base import Heading
+
+NEAR_SECONDS = 0.01  # of two lengths of the same track
+
+
+def check_settings(
+    first: str, before: Mapping[str, Any], name: str, after: Mapping[str, Any]
+) -> None:
+    """Raise InputError if two evaluations measured something they share with other settings."""
+    old, new = (dict(measured_with(content)) for content in (before, after))
+    different = [
+        f"{key}={json.dumps(old[key])} in {first} and {json.dumps(new[key])} in {name}"
+        for key in old
+        if key in new and old[key] != new[key]
+    ]
+    if different:
+        raise InputError(
+            f"runs: {', '.join(different)}; evaluate both with the same settings, then compare"
+        )
+
+
+def measured_with(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What numbers depend on, by name; nothing for tables that were written without settings."""
+    settings = content.get("settings") or {}
+    targets = settings.get("targets", {})
+    for name, members in targets.items():
+        yield f"targets.{name}", sorted(members)
+    if settings.get("rest") and list(targets) != ["vocals"]:
+        yield "targets.rest", ["mixture", *(f"-{name}" for name in sorted(targets))]
+    for name, options in settings.get("metrics", {}).items():
+        for key, value in options.items():
+            yield f"metrics.{name}.{key}", value
+
+
+def check_sound(
+    first: str, before: Sequence[TrackScores], name: str, after: Sequence[TrackScores]
+) -> None:
+    """Raise InputError if tracks of the same name are not the same sound, as far as is known."""
+    old = {track.track: track for track in before}
+    different = [new.track for new in after if new.track in old and unlike(old[new.track], new)]
+    if different:
+        raise InputError(
+            f"runs: {listed(different)}: not the same sound in {first} and {name}; evaluate both "
+            "on the same data set, then compare"
+        )
+
+
+def unlike(one: TrackScores, other: TrackScores) -> bool:
+    """Whether they cannot have been measured against the same sound."""
+    known = None not in (one.sound, other.sound)
+    return abs(one.seconds - other.seconds) > NEAR_SECONDS or (known and one.sound != other.sound)
+
+
+def find_evaluation(path: Path) -> Path:
+    """The `eval.json` that a folder is, or holds below `eval`.
+
+    Raises:
+        InputError: none, or several.
+    """
+    if path.is_file():
+        return path
+    if (path / "eval.json").is_file():
+        return path / "eval.json"
+    found = sorted((path / "eval").rglob("eval.json"))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise InputError(f"runs={path}: no eval.json there; expected the output of `evaluate`")
+    places = ", ".join(str(p.parent) for p in found)
+    raise InputError(f"runs={path}: holds {len(found)} evaluations, name one of {places}")
+
+
+def common_headings(contents: Sequence[dict[str, Any]]) -> list[Heading]:
+    """Those that all evaluations have.
+
+    Raises:
+        InputError: there are none.
+    """
+    first, *others = (content["headings"] for content in contents)
+    found = [Heading(**first[name]) for name in first if all(name in h for h in others)]
+    if not found:
+        raise InputError("runs: no metric in common; evaluate both with the same metrics=[...]")
+    return found
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """The shortest ends of the folders' names that tell them apart."""
+    parts = [path.absolute().parent.parts for path in paths]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(part[-length:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{number}: {path.parent}" for number, path in enumerate(paths, 1)]

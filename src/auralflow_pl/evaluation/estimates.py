@@ -1,0 +1,156 @@
+"""Where estimates of a track come from: a checkpoint, or the files of another tool."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from auralflow_pl.audio.reading import AUDIO_SUFFIXES, read_audio
+from auralflow_pl.config.instantiate import plain
+from auralflow_pl.data.targets import check_members, resolve_targets
+from auralflow_pl.data.tracks import Track, TrackSource
+from auralflow_pl.errors import InputError
+from auralflow_pl.separator.engine import choose_engine
+from auralflow_pl.separator.load import load_separator
+from auralflow_pl.separator.separator import Separator
+from auralflow_pl.signal.resampling import match_length
+from auralflow_pl.signal.stft import STFT
+from auralflow_pl.system.device import choose_device
+
+NO_TARGETS = ("mixture", "residual")
+
+TOLERANCE_SECONDS = 0.5  # by which estimates may be longer or shorter than their track
+
+
+class ModelEstimates:
+    """Estimates of a Separator; oracles have its STFT.
+
+    Args:
+        separator: in evaluation mode.
+        path: of its checkpoint.
+    """
+
+    def __init__(self, separator: Separator, path: Path) -> None:
+        self.separator, self.path = separator, path
+        self.sums, self.stft = separator.sums, separator.stft
+
+    def __call__(self, track: Track, mixture: Tensor) -> Tensor:
+        """`(targets, channels, time)`."""
+        return self.separator(mixture, track.sample_rate)
+
+    def files(self, track: Track) -> list[Path]:  # noqa: ARG002 - the same for every track
+        """What the estimates depend on beside the track."""
+        parts = self.path.iterdir() if self.path.is_dir() else [self.path]  # exported, or a file
+        return sorted(part for part in parts if part.is_file())
+
+
+class FolderEstimates:
+    """Estimates in `<root>/[<split>/]<track>/<target>.<wav|flac|...>`.
+
+    Targets are what the folders of the tracks hold, but for `mixture` and `residual`. A folder that
+    lacks one of them is a mistake, see `files`.
+
+    Args:
+        root: of the folders.
+        tracks: that will be asked for.
+        stems: of the data set.
+        groups: names for sums of stems.
+        device: of the oracles.
+
+    Raises:
+        InputError: no folder for a track, no targets in any, or targets of no meaning.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        tracks: Sequence[Track],
+        stems: Sequence[str],
+        groups: Mapping[str, Sequence[str]] | None,
+        device: torch.device,
+    ) -> None:
+        self.root = root
+        if not root.is_dir():
+            raise InputError(f"estimates={root}: no such folder")
+        names = {name for track in tracks for name in self.found(track)} - {*NO_TARGETS}
+        if not names:
+            raise InputError(
+                f"{self.folder(tracks[0])}: holds no estimates; expected <target>.wav, with "
+                f"targets like {', '.join(stems)}"
+            )
+        in_order = sorted(names, key=lambda n: (stems.index(n) if n in stems else len(stems), n))
+        self.sums = resolve_targets(in_order, stems, groups)
+        self.stft = STFT(4096, 4096, 1024).to(device)
+
+    def folder(self, track: Track) -> Path:
+        """Of one track."""
+        places = [self.root / track.split / track.name, self.root / track.name]
+        for place in places:
+            if place.is_dir():
+                return place
+        raise InputError(f"estimates={self.root}: no folder {track.name} for this track")
+
+    def found(self, track: Track) -> dict[str, Path]:
+        """Audio files by their names without suffix."""
+        folder = self.folder(track)
+        return {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in AUDIO_SUFFIXES}
+
+    def files(self, track: Track) -> list[Path]:
+        """Of the targets, in their order.
+
+        Raises:
+            InputError: one is missing.
+        """
+        found = self.found(track)
+        for name in self.sums:
+            if name not in found:
+                raise InputError(
+                    f"{self.folder(track)}: no file for {name}, which other tracks have; expected "
+                    "the same targets in all"
+                )
+        return [found[name] for name in self.sums]
+
+    def __call__(self, track: Track, mixture: Tensor) -> Tensor:
+        """`(targets, channels, time)`; a little silence is added or cut at the end if need be."""
+        return torch.stack([read_like(path, track, mixture) for path in self.files(track)])
+
+
+def read_like(path: Path, track: Track, mixture: Tensor) -> Tensor:
+    """Decode an estimate, `(channels, time)` as the mixture.
+
+    Raises:
+        InputError: another sample rate, number of channels, or length.
+    """
+    audio = read_audio(path)
+    channels, time = mixture.shape
+    if audio.sample_rate != track.sample_rate or audio.samples.shape[0] != channels:
+        raise InputError(
+            f"{path}: {audio.sample_rate} Hz, {audio.samples.shape[0]} channels; the track "
+            f"{track.name} has {track.sample_rate} Hz, {channels} channels"
+        )
+    if abs(audio.samples.shape[-1] - time) > TOLERANCE_SECONDS * track.sample_rate:
+        raise InputError(
+            f"{path}: {audio.samples.shape[-1]} samples, the track {track.name} has {time}"
+        )
+    return match_length(audio.samples, time).to(mixture.device)
+
+
+def find_estimates(
+    config: DictConfig, source: TrackSource, tracks: Sequence[Track]
+) -> ModelEstimates | FolderEstimates:
+    """The checkpoint, or the folder, that the command names."""
+    device = choose_device(config.device)
+    if config.estimates is not None:
+        groups = plain(config.data.groups) if config.data.get("groups") else None
+        root = Path(config.estimates)
+        return FolderEstimates(root, tracks, source.stems, groups, device)
+    engine = choose_engine(config.engine, device, config.ckpt)
+    separator = load_separator(
+        Path(config.ckpt), list(config.trust), engine=engine, **plain(config.separation)
+    )
+    check_members(separator.sums, source.stems)
+    return ModelEstimates(separator.to(device), Path(config.ckpt))

@@ -1,0 +1,82 @@
+"""The best and the worst excerpt of every target of a track."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from auralflow_pl.report.spectrograms import decoded, encoded, pictures
+from auralflow_pl.signal.resampling import resample
+
+if TYPE_CHECKING:
+    from auralflow_pl.evaluation.results import TargetScores
+    from auralflow_pl.evaluation.scoring import Heard
+    from auralflow_pl.metrics.base import Heading
+
+SECONDS = 4.0
+
+RATE = 44100  # Hz, of the encoded sound: a rate that MP3 has
+
+
+@dataclass(frozen=True)
+class Moment:
+    """An excerpt of one target of one track."""
+
+    track: str
+    target: str
+    kind: str  # worst or best
+    value: float  # of the window in its middle
+    unit: str
+    start: float  # seconds from the beginning of the track
+    seconds: float
+    sounds: dict[str, str]  # mixture, estimate, target, residual, as FLAC in base64
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    def shown(self) -> dict[str, Any]:
+        """For the page: sounds as MP3, and `pictures` of their spectrograms as PNG."""
+        sounds = {name: decoded(sound) for name, sound in self.sounds.items()}
+        compressed = {name: encoded(sound, RATE, "MP3") for name, sound in sounds.items()}
+        return self.plain() | {"sounds": compressed, "pictures": pictures(sounds, RATE)}
+
+
+def moments(
+    track: str, heard: Heard, scores: Sequence[TargetScores], heading: Heading, hop: float
+) -> Iterator[Moment]:
+    """The worst and the best window of every target; none where nothing is defined.
+
+    Args:
+        track: its name.
+        heard: its sound.
+        scores: of the targets, in the order of `heard`.
+        heading: what best and worst refer to.
+        hop: seconds from one window to the next.
+    """
+    sign = 1 if heading.higher_is_better else -1
+    for number, one in enumerate(scores):
+        known = [(sign * v, n) for n, v in enumerate(one.frames[heading.name]) if v is not None]
+        if not known:
+            continue
+        parts = {
+            "mixture": heard.mixture,
+            "estimate": heard.estimate[number],
+            "target": heard.target[number],
+            "residual": heard.mixture - heard.estimate[number],
+        }
+        for kind, (value, window) in (("worst", min(known)), ("best", max(known))):
+            length = heard.mixture.shape[-1] / heard.sample_rate
+            start = min(max(0.0, (window + 0.5) * hop - SECONDS / 2), max(0.0, length - SECONDS))
+            first = round(start * heard.sample_rate)
+            span = slice(first, first + round(SECONDS * heard.sample_rate))
+            cut = {name: part[:, span].cpu() for name, part in parts.items()}
+            seconds = cut["mixture"].shape[-1] / heard.sample_rate
+            sounds = {
+                name: encoded(resample(part, heard.sample_rate, RATE), RATE, "FLAC")
+                for name, part in cut.items()
+            }
+            yield Moment(
+                track, one.target, kind, sign * value, heading.unit, start, seconds, sounds
+            )

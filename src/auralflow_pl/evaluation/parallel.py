@@ -1,0 +1,127 @@
+"""Evaluate tracks in several processes."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import as_completed
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from auralflow_pl.config.instantiate import plain
+from auralflow_pl.config.schema import EvaluateKeys
+from auralflow_pl.config.validation import validated
+from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.evaluation.evaluator import Evaluation
+from auralflow_pl.system.device import device_count
+from auralflow_pl.system.processes import process_group, rank, workers, world_size
+
+MUCH_SECONDS = 600.0  # of music, from which on several processes pay
+
+TRAINER_KEYS = ("accelerator", "devices", "num_nodes")  # all that an evaluation reads of them
+
+
+def check_spread(config: DictConfig) -> None:
+    """Raise InputError for keys that have no meaning where `trainer=ddp` spreads the tracks."""
+    given = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    for key in (argument.lstrip("+~").partition("=")[0] for argument in given):
+        group, _, name = key.partition(".")
+        if group == "trainer" and name and name not in TRAINER_KEYS:
+            raise InputError(f"{key}: has no meaning here, {did_you_mean(name, TRAINER_KEYS)}")
+    if config.jobs is not None:
+        raise InputError(f"jobs={config.jobs}: trainer starts the processes; pass one of the two")
+
+
+def all_processes(config: DictConfig) -> AbstractContextManager[None]:
+    """Starts the other processes of `trainer=ddp`, with the same keys."""
+    if config.trainer is None:
+        return nullcontext()
+    keys = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    command = [sys.executable, "-m", "auralflow_pl", "evaluate", *keys]
+    devices = device_count(config.trainer.get("devices", 1))
+    return process_group(devices, config.trainer.get("num_nodes", 1), command)
+
+
+def compute_together(work: Evaluation, missing: Sequence[int], paths: Mapping[str, Path]) -> None:
+    """Compute the tracks with these numbers, together with the other processes of `trainer=ddp`.
+
+    Each one begins with every n-th track and then takes what nobody has begun. A track that is
+    being computed is locked; the lock of a process that dies is free. The first process leaves
+    when all results are there.
+    """
+    (work.output / "tracks").mkdir(parents=True, exist_ok=True)
+    mine = missing[rank() :: world_size()]
+    order = [*mine, *(number for number in missing if number not in mine)]
+    first = rank() == 0
+    bar = tqdm(total=len(missing), desc="evaluate", unit="track", leave=False, disable=not first)
+    with bar, one_thread():
+        for timeout in (0, -1) if first else (0,):
+            for number in order:
+                track = work.tracks[number]
+                path = paths[track.name]
+                with suppress(Timeout), FileLock(path.with_suffix(".lock"), timeout=timeout):
+                    if not path.is_file():
+                        work.compute(track)
+                bar.update(sum(paths[work.tracks[n].name].is_file() for n in missing) - bar.n)
+    if first:
+        for path in paths.values():
+            path.with_suffix(".lock").unlink(missing_ok=True)
+
+
+def compute_all(work: Evaluation, missing: Sequence[int]) -> None:
+    """Compute the tracks with these numbers, in processes if there is much to do.
+
+    Raises:
+        InputError: of the first track that cannot be read; the processes end at once.
+    """
+    seconds = sum(work.tracks[n].frames / work.tracks[n].sample_rate for n in missing)
+    jobs = work.config.jobs
+    if jobs is None:
+        many = seconds > MUCH_SECONDS and work.estimates.stft.window.device.type == "cpu"
+        jobs = (os.cpu_count() or 1) if many else 1
+    jobs = min(jobs, len(missing))
+    bar = tqdm(total=len(missing), desc="evaluate", unit="track", leave=False)
+    with bar, one_thread():
+        if jobs <= 1:
+            for number in missing:
+                work.compute(work.tracks[number])
+                bar.update()
+            return
+        config = json.dumps(plain(work.config))
+        with workers(jobs) as pool:
+            for job in as_completed([pool.submit(compute_one, config, n) for n in missing]):
+                job.result()
+                bar.update()
+
+
+def compute_one(config: str, number: int) -> None:
+    """One track, in a process of its own, from a configuration in JSON."""
+    work = evaluation_of(config)
+    with one_thread():
+        work.compute(work.tracks[number])
+
+
+@functools.cache
+def evaluation_of(config: str) -> Evaluation:
+    """Made once in a process, for all the tracks that it takes."""
+    return Evaluation(validated(OmegaConf.create(json.loads(config)), EvaluateKeys))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute in one thread, so that sums are rounded alike in one process and in several."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

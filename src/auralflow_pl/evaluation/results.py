@@ -1,0 +1,61 @@
+"""Scores of tracks and targets, and reading `eval.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from auralflow_pl.errors import InputError
+
+ESTIMATE = "estimate"
+
+REFERENCES = ("mixture", "ibm", "oracle", "phase")
+
+Value = float | None  # None: undefined
+
+
+@dataclass(frozen=True)
+class TargetScores:
+    """What was measured of one target of one track."""
+
+    target: str
+    values: dict[str, dict[str, Value]]  # by heading, then by `estimate` or reference
+    frames: dict[str, list[Value]]  # of the estimate in windows, by heading
+
+
+@dataclass(frozen=True)
+class TrackScores:
+    """What was measured of one track."""
+
+    track: str
+    seconds: float
+    targets: list[TargetScores]
+    sound: str | None = None  # digest of the files of the track; None: not known
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, content: Mapping[str, Any]) -> TrackScores:
+        """From JSON."""
+        targets = [TargetScores(**target) for target in content["targets"]]
+        return cls(content["track"], content["seconds"], targets, content.get("sound"))
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """The eval.json that `evaluate` wrote.
+
+    Raises:
+        InputError: something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if {"headings", "aggregates", "tracks"} <= content.keys():
+            return content
+    except (ValueError, AttributeError):
+        pass
+    raise InputError(f"{path}: not written by `evaluate`; evaluate again, or remove it")

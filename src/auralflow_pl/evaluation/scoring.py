@@ -1,0 +1,171 @@
+"""Scores of the estimates of one track, beside floor and ceilings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from auralflow_pl.data.targets import sum_stems
+from auralflow_pl.data.tracks import Track
+from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.evaluation.results import ESTIMATE, REFERENCES, TargetScores, Value
+from auralflow_pl.metrics.base import Score, Sounds
+from auralflow_pl.metrics.oracle import ideal_binary_mask, ideal_ratio_mask, mixture_phase
+from auralflow_pl.metrics.si_sdr import is_silent
+from auralflow_pl.signal.stft import STFT
+
+
+class Estimates(Protocol):
+    """Where estimates come from: a checkpoint, or a folder."""
+
+    sums: Mapping[str, Sequence[str]]  # targets, and the stems that each is the sum of
+    stft: STFT  # of the oracles
+
+    def __call__(self, track: Track, mixture: Tensor) -> Tensor:
+        """Estimates `(targets, channels, time)` of a track with a mixture `(channels, time)`."""
+
+
+class Heard(NamedTuple):
+    """A track and its estimates."""
+
+    names: tuple[str, ...]
+    groups: tuple[tuple[int, ...], ...]  # numbers of the targets that are measured together
+    estimate: Tensor  # (targets, channels, time)
+    target: Tensor  # the same shape
+    mixture: Tensor  # (channels, time)
+    sample_rate: int  # Hz
+
+
+@torch.inference_mode()
+def hear(estimates: Estimates, stems: Sequence[str], track: Track, rest: bool = False) -> Heard:
+    """Read a track and separate it.
+
+    Args:
+        estimates: of the targets.
+        stems: of the data set.
+        track: with these stems.
+        rest: whether what is left of the mixture is one more target, called `accompaniment` where
+            the target is `vocals`, else `rest`. There is none where all stems are targets and
+            nothing is left.
+
+    Raises:
+        InputError: the rest of targets that share stems.
+    """
+    sums, device = estimates.sums, estimates.stft.window.device
+    mixture, sources = (part.to(device) for part in track.read())
+    estimate, target = estimates(track, mixture), sum_stems(sources, stems, sums)
+    names, numbers = tuple(sums), tuple(range(len(sums)))
+    members = list(chain.from_iterable(sums.values()))
+    apart = len(set(members)) == len(members)
+    if rest and not apart:
+        raise InputError(f"rest=true: targets {', '.join(names)} share stems; pass rest=false")
+    nothing = set(members) == set(stems) and is_silent(left(mixture, target).flatten())
+    if rest and not nothing:
+        names = (*names, "accompaniment" if names == ("vocals",) else "rest")
+        numbers = (*numbers, len(numbers))
+        estimate, target = (torch.cat([x, left(mixture, x)]) for x in (estimate, target))
+    groups = (numbers,) if apart else tuple((number,) for number in numbers)
+    return Heard(names, groups, estimate, target, mixture, track.sample_rate)
+
+
+def left(mixture: Tensor, parts: Tensor) -> Tensor:
+    """What parts `(targets, channels, time)` leave of the mixture, `(1, channels, time)`."""
+    return (mixture - parts.sum(0)).unsqueeze(0)
+
+
+@torch.inference_mode()
+def score(
+    heard: Heard,
+    stft: STFT,
+    metrics: Sequence[Score],
+    references: Sequence[str] = REFERENCES,
+) -> list[TargetScores]:
+    """Measure estimates, and the references beside them.
+
+    Targets are measured together if none shares a stem with another, else one by one. What they
+    leave of the mixture is one more target for the metrics that compare targets with each other.
+
+    Args:
+        heard: a track.
+        stft: of the oracles.
+        metrics: to compute.
+        references: some of `REFERENCES`: the unprocessed mixture, ideal binary mask, ideal ratio
+            mask, and the magnitude of the target with the phase of the mixture.
+    """
+    scores = []
+    for numbers in heard.groups:
+        target, estimate = heard.target[list(numbers)], heard.estimate[list(numbers)]
+        remainder = left(heard.mixture, target)
+        complete = bool(is_silent(remainder.flatten()))
+        candidates = {ESTIMATE: estimate}
+        candidates |= {name: reference(name, stft, target, heard.mixture) for name in references}
+        results = {}
+        for name, candidate in candidates.items():
+            pair = (candidate, target)
+            if not complete:
+                other = candidate[:1] if name == "mixture" else left(heard.mixture, candidate)
+                pair = (torch.cat([candidate, other]), torch.cat([target, remainder]))
+            results[name] = measure(Sounds(*pair, heard.mixture, heard.sample_rate), metrics)
+        scores += [gather(heard.names[n], row, results) for row, n in enumerate(numbers)]
+    return scores
+
+
+def reference(name: str, stft: STFT, target: Tensor, mixture: Tensor) -> Tensor:
+    """One of `REFERENCES` for targets `(targets, channels, time)`."""
+    if name == "mixture":
+        return mixture.expand_as(target)
+    length, whole = target.shape[-1], stft(mixture)
+    parts = []
+    for one in target:
+        spectrum, rest = stft(one), stft(mixture - one)
+        if name == "phase":
+            parts.append(stft.inverse(mixture_phase(spectrum, whole), length))
+        else:
+            mask = ideal_binary_mask if name == "ibm" else ideal_ratio_mask
+            parts.append(stft.inverse(mask(spectrum, rest) * whole, length))
+    return torch.stack(parts)
+
+
+def check_references(references: Sequence[str]) -> None:
+    """Raise InputError for a name that is none of `REFERENCES`."""
+    for name in references:
+        if name not in REFERENCES:
+            raise InputError(f"references={name}: {did_you_mean(name, REFERENCES)}")
+
+
+class Column(NamedTuple):
+    """Values of one heading."""
+
+    name: str
+    values: list[Value]  # by target
+    frames: list[list[Value]]  # by target and window
+
+
+def measure(sounds: Sounds, metrics: Sequence[Score]) -> list[Column]:
+    """All headings of all metrics."""
+    return [
+        Column(name, *(numbers(part) for part in measured))
+        for metric in metrics
+        for name, measured in metric.measure(sounds).items()
+    ]
+
+
+def numbers(values: Tensor) -> list[Any]:
+    """Nested lists of floats, None where undefined."""
+    if values.ndim > 1:
+        return [numbers(part) for part in values]
+    return [value if math.isfinite(value) else None for value in values.double().tolist()]
+
+
+def gather(target: str, row: int, results: Mapping[str, list[Column]]) -> TargetScores:
+    """What was measured of one target, from what was measured of each candidate."""
+    values: dict[str, dict[str, Value]] = {}
+    for candidate, columns in results.items():
+        for column in columns:
+            values.setdefault(column.name, {})[candidate] = column.values[row]
+    return TargetScores(target, values, {c.name: c.frames[row] for c in results[ESTIMATE]})

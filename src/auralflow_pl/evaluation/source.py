@@ -1,0 +1,64 @@
+"""The data set of an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from auralflow_pl.checkpoints.reading import load_checkpoint
+from auralflow_pl.checks.arguments import check_arguments
+from auralflow_pl.checks.imports import locate
+from auralflow_pl.config.instantiate import build
+from auralflow_pl.data.tracks import TrackSource
+from auralflow_pl.errors import InputError, printable
+
+
+def build_source(node: Mapping[str, Any] | None, trust: Sequence[str] = ()) -> TrackSource:
+    """Build the data set that a checkpoint was trained on, from plain arguments only.
+
+    Raises:
+        InputError: not a TrackSource of a trusted package, or arguments that are not plain.
+    """
+    if not isinstance(node, Mapping):
+        raise InputError("data.source: the checkpoint names no data set; pass data=<set>")
+    source = locate(node, TrackSource, "data.source", trust)
+    arguments = {key: value for key, value in node.items() if key != "_target_"}
+    check_arguments(source, arguments, "data.source")
+    if any(isinstance(value, Mapping) for value in arguments.values()):
+        raise InputError("data.source: holds nested nodes; expected plain values")
+    try:
+        return source(**arguments)
+    except TypeError as error:
+        raise InputError(f"data.source: {' '.join(str(error).split())}") from error
+
+
+def find_source(config: DictConfig) -> tuple[str, TrackSource]:
+    """The data set that the command names, or else the one that the checkpoint was trained on.
+
+    Only a data set that the user named may write files (`prepare`).
+    """
+    if (config.ckpt is None) == (config.estimates is None):
+        raise InputError("missing required key: ckpt; pass either ckpt=... or estimates=<folder>")
+    if config.data is not None:
+        source = build(config.data.source)
+        source.prepare()
+        return label(config.data), source
+    if config.ckpt is None:
+        raise InputError("estimates: of which data set? pass data=<set> data.root=<folder>")
+    data = load_checkpoint(config.ckpt).config["data"]
+    for root in data.get("roots") or [data.get("root")]:
+        if root is None or not Path(root).is_dir():
+            missing = f"was trained on data.root={printable(str(root))}, which is not here"
+            raise InputError(
+                f"the checkpoint {missing if root else 'names no data set'}; "
+                "pass data=<set> data.root=<folder>"
+            )
+    return label(data), build_source(data.get("source"), list(config.trust))
+
+
+def label(data: Mapping[str, Any]) -> str:
+    """A data set by the names of its folders."""
+    return "+".join(Path(str(root)).name for root in data.get("roots") or [data.get("root")])

@@ -1,0 +1,196 @@
+"""Tables of an evaluation: one row per track and target, aggregates, and museval's layout."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from auralflow_pl.evaluation.results import ESTIMATE, TargetScores, TrackScores, Value
+from auralflow_pl.metrics.base import Heading
+
+FLOOR, CEILING = "mixture", "oracle"
+
+NARROWEST = 1.0  # gap, in dB or without unit, of which a share means anything
+
+AVERAGES: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "mean": statistics.fmean,
+    "median": statistics.median,
+}
+
+MUSEVAL = {"SDR": "bss_sdr", "SIR": "bss_sir", "SAR": "bss_sar", "ISR": "bss_isr"}
+
+
+class Aggregate(NamedTuple):
+    """An average over tracks of one heading of one target."""
+
+    target: str
+    heading: Heading
+    name: str  # what it is: "median over tracks of median over frames"
+    values: dict[str, Value]  # of the estimate and the references
+    gap: float | None  # share that the estimate closes of the gap from floor to ceiling
+    tracks: int  # that it is the average of
+    undefined: int  # tracks that it leaves out
+
+
+def column(heading: str, candidate: str) -> str:
+    """Name of a column of eval.csv."""
+    return heading if candidate == ESTIMATE else f"{heading}_{candidate}"
+
+
+def rows(tracks: Iterable[TrackScores]) -> Iterator[dict[str, Any]]:
+    """One for each track and target."""
+    for track in tracks:
+        for target in track.targets:
+            row: dict[str, Any] = {"track": track.track, "target": target.target}
+            for heading, values in target.values.items():
+                row |= {column(heading, name): value for name, value in values.items()}
+            yield row
+
+
+def write_csv(tracks: Iterable[TrackScores], path: Path) -> None:
+    """Four decimals; what is undefined has an empty cell."""
+    table = list(rows(tracks))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(table[0]))
+        writer.writeheader()
+        for row in table:
+            writer.writerow({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()})
+
+
+def aggregates(
+    tracks: Sequence[TrackScores], headings: Sequence[Heading], framewise: Sequence[str]
+) -> Iterator[Aggregate]:
+    """Means and medians over the tracks in which an estimate has a value.
+
+    Args:
+        tracks: of the evaluation.
+        headings: in their order.
+        framewise: names of those that are medians over the frames of a track.
+    """
+    names = dict.fromkeys(target.target for track in tracks for target in track.targets)
+    for name in names:
+        mine = [t for track in tracks for t in track.targets if t.target == name]
+        for heading in headings:
+            scores = [target.values[heading.name] for target in mine]
+            heard = [values for values in scores if values[ESTIMATE] is not None]
+            for label, average in AVERAGES.items():
+                of = " of median over frames" if heading.name in framewise else ""
+                means = averaged(heard, average)
+                sign = 1 if heading.higher_is_better else -1
+                gap = closed(heard, average, sign) if heading.bounded else None
+                full = f"{label} over tracks{of}"
+                undefined = len(scores) - len(heard)
+                yield Aggregate(name, heading, full, means, gap, len(heard), undefined)
+
+
+def averaged(
+    scores: Sequence[Mapping[str, Value]], average: Callable[[Sequence[float]], float]
+) -> dict[str, Value]:
+    """Of each candidate over the tracks in which it has a value."""
+    result: dict[str, Value] = {}
+    for name in dict.fromkeys(name for values in scores for name in values):
+        known = [values[name] for values in scores if values[name] is not None]
+        result[name] = average(known) if known else None
+    return result
+
+
+def closed(
+    scores: Sequence[Mapping[str, Value]],
+    average: Callable[[Sequence[float]], float],
+    sign: int,
+) -> float | None:
+    """Share of the gap from floor to ceiling that is closed, over tracks that have all three.
+
+    None where the ceiling is not clearly better than the floor; `sign` is -1 if lower is better.
+    """
+    wanted = (ESTIMATE, FLOOR, CEILING)
+    known = [[v.get(name) for name in wanted] for v in scores]
+    known = [values for values in known if None not in values]
+    if not known:
+        return None
+    estimate, floor, ceiling = (average(values) for values in zip(*known, strict=True))
+    return (estimate - floor) / (ceiling - floor) if sign * (ceiling - floor) >= NARROWEST else None
+
+
+def summary(found: Sequence[Aggregate]) -> str:
+    """The aggregates for the terminal."""
+    candidates = list(dict.fromkeys(name for one in found for name in one.values))
+    width = max(len(one.name) for one in found) + 2
+    labels = [titled(one.heading) for one in found]
+    wide = max(len(label) for label in labels) + 2
+    longest = max(len(one.target) for one in found) + 2
+    lines = [
+        f"{'target':<{longest}}{'':<{wide}}{'':<{width}}"
+        + "".join(f"{name:>10}" for name in candidates)
+        + f"{'gap':>8}"
+    ]
+    for one, label in zip(found, labels, strict=True):
+        if not one.tracks:
+            continue
+        cells = (one.values.get(name) for name in candidates)
+        shown = "".join(f"{v:>10.2f}" if v is not None else f"{'':>10}" for v in cells)
+        gap = f"{one.gap:>8.0%}" if one.gap is not None else ""
+        lines.append(f"{one.target:<{longest}}{label:<{wide}}{one.name:<{width}}{shown}{gap}")
+    first = found[0].heading
+    usual = {one.target: one.undefined for one in found if one.heading == first}
+    for one in found[:: len(AVERAGES)]:
+        if one.heading == first or one.undefined != usual[one.target]:
+            text = f"{one.tracks} tracks, {one.undefined} undefined and left out"
+            lines.append(f"{one.target:<{longest}}{titled(one.heading):<{wide}}{text}")
+    return "\n".join(lines)
+
+
+def titled(heading: Heading) -> str:
+    """Label and unit."""
+    return f"{heading.label} [{heading.unit}]" if heading.unit else heading.label
+
+
+def museval_layout(
+    track: TrackScores, window_seconds: float, hop_seconds: float
+) -> dict[str, Any] | None:
+    """A track as museval writes it, undefined values as NaN; None without BSS Eval."""
+    targets = []
+    for target in track.targets:
+        if MUSEVAL["SDR"] not in target.frames:
+            return None
+        targets.append({"name": target.target, "frames": []})
+        for number in range(len(target.frames[MUSEVAL["SDR"]])):
+            found = {key: target.frames[name][number] for key, name in MUSEVAL.items()}
+            values = {key: math.nan if v is None else v for key, v in found.items()}
+            frame = {"time": number * hop_seconds, "duration": window_seconds, "metrics": values}
+            targets[-1]["frames"].append(frame)
+    return {"targets": targets, "museval_version": "0.4.1"}
+
+
+def is_museval(path: Path) -> bool:
+    """Whether a file has the layout of `museval_layout`."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.keys() == {"targets", "museval_version"}
+
+
+def evaluation(
+    tracks: Sequence[TrackScores],
+    found: Sequence[Aggregate],
+    headings: Sequence[Heading],
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """All that eval.json holds; `settings` say what was measured, and how."""
+    return {
+        "settings": dict(settings),
+        "headings": {h.name: h._asdict() for h in headings},
+        "aggregates": [one._asdict() | {"heading": one.heading.name} for one in found],
+        "tracks": [track.plain() for track in tracks],
+    }
+
+
+def scores_of(tracks: Iterable[TrackScores], target: str) -> dict[str, TargetScores]:
+    """One target by track."""
+    return {t.track: s for t in tracks for s in t.targets if s.target == target}

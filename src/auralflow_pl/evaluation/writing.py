@@ -1,0 +1,80 @@
+"""Write the tables and the report of an evaluation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from auralflow_pl.evaluation.evaluator import Evaluation
+from auralflow_pl.evaluation.moments import Moment
+from auralflow_pl.evaluation.pages import evaluation_page
+from auralflow_pl.evaluation.results import TrackScores
+from auralflow_pl.evaluation.tables import (
+    Aggregate,
+    aggregates,
+    evaluation,
+    is_museval,
+    museval_layout,
+    write_csv,
+)
+from auralflow_pl.system.files import write_json
+from auralflow_pl.system.staging import staged
+
+MOMENTS = 6  # worst and best ones in the report
+
+
+def write(work: Evaluation, results: Sequence[TrackScores]) -> list[Aggregate]:
+    """`eval.csv`, `eval.json`, and files for museval's tools."""
+    framewise = [n.name for n in work.headings if n.name.startswith("bss_")]
+    found = list(aggregates(results, work.headings, framewise))
+    with staged(work.output) as folder:
+        write_csv(results, folder / "eval.csv")
+        write_json(evaluation(results, found, work.headings, work.settings), folder / "eval.json")
+    write_museval(work, results)
+    if not work.config.report:
+        (work.output / "report.html").unlink(missing_ok=True)
+    return found
+
+
+def write_museval(work: Evaluation, results: Sequence[TrackScores]) -> None:
+    """Files for museval's tools, in place of those of an earlier evaluation."""
+    root, bss_eval = work.output / "museval", work.config.metrics.get("bss_eval")
+    for path in root.glob("*/*.json"):
+        if is_museval(path):
+            path.unlink()
+    if bss_eval:
+        with staged(root / work.config.split) as folder:
+            for result in results:
+                layout = museval_layout(result, bss_eval.window_seconds, bss_eval.hop_seconds)
+                write_json(layout, folder / f"{result.track}.json", nan=True)
+    for folder in (*root.glob("*"), root):
+        with suppress(OSError):  # there is none, or it holds something
+            folder.rmdir()
+
+
+def write_report(
+    work: Evaluation,
+    results: Sequence[TrackScores],
+    found: Sequence[Aggregate],
+    excerpts: Sequence[Path],
+) -> None:
+    """`report.html`, with the worst and the best moments of all tracks."""
+    sign = 1 if work.headings[0].higher_is_better else -1
+    cut = [moment for path in excerpts for moment in json.loads(path.read_text())]
+    cut.sort(key=lambda moment: sign * moment["value"])
+    worst = [moment for moment in cut if moment["kind"] == "worst"][:MOMENTS]
+    best = [moment for moment in reversed(cut) if moment["kind"] == "best"][:MOMENTS]
+    seconds = sum(result.seconds for result in results)
+    subtitle = (
+        f"{work.subject}, on {len(results)} tracks ({seconds / 60:.1f} minutes) of "
+        f"{work.data}, split {work.config.split}"
+    )
+    title = f"Evaluation: {', '.join(work.estimates.sums)}"
+    shown = [Moment(**moment).shown() for moment in (*worst, *best)]
+    text = evaluation_page(
+        title, subtitle, results, found, work.headings, work.hops, shown, work.settings
+    )
+    with staged(work.output) as folder:
+        (folder / "report.html").write_text(text, encoding="utf-8")

@@ -1,0 +1,128 @@
+"""Download one file from one of several sources: resumable, size-limited, verified."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from auralflow_pl.pretrained.sources import BrokeOffError, SourceError, WrongBytesError, opened
+from auralflow_pl.system.files import digest_of, size_of
+
+ATTEMPTS = 20  # of one source
+
+VAIN_ATTEMPTS = 3  # one after the other, none of which brought anything
+
+PAUSE_SECONDS = 0.5  # before the next attempt
+
+
+class Wanted(NamedTuple):
+    """The file that is expected."""
+
+    label: str  # for the progress bar
+    size: int  # bytes
+    sha256: str
+
+
+class NotFetchedError(Exception):
+    """No source had the file; `failures` says why for each."""
+
+    def __init__(self, failures: Sequence[str]) -> None:
+        super().__init__("; ".join(failures))
+        self.failures = list(failures)
+
+
+def fetch(sources: Sequence[str], wanted: Wanted, part: Path) -> None:
+    """Complete the file `part` from the first source that can, and verify it.
+
+    What is in it already is kept, so a download that was interrupted goes on.
+
+    Args:
+        sources: addresses (https, http, hf, file) and paths.
+        wanted: size and digest.
+        part: where the file is made.
+
+    Raises:
+        NotFetchedError: no source had it; part holds what may be right of it, or is not there.
+        OSError: `part` cannot be written.
+    """
+    failures = []
+    bar = tqdm(
+        total=wanted.size, desc=wanted.label, unit="B", unit_scale=True, leave=False, disable=None
+    )
+    with bar:
+        for source in sources:
+            try:
+                complete(source, wanted, part, bar)
+                return
+            except SourceError as error:
+                failures.append(f"{source}: {error}")
+    if not size_of(part):
+        part.unlink(missing_ok=True)
+    raise NotFetchedError(failures)
+
+
+def complete(source: str, wanted: Wanted, part: Path, bar: tqdm) -> None:
+    """Complete and verify the file from one source.
+
+    If the result is wrong, what was there before may be the reason, so it is tried without.
+    """
+    began = size_of(part)
+    try:
+        if began > wanted.size:
+            raise WrongBytesError("the part that was there is too long")
+        receive(source, wanted, part, bar)
+        verify(part, wanted)
+    except WrongBytesError:
+        part.unlink(missing_ok=True)
+        if not began:
+            raise
+        complete(source, wanted, part, bar)
+
+
+def receive(source: str, wanted: Wanted, part: Path, bar: tqdm) -> None:
+    """Append what is missing; a source that breaks off is asked again while it brings something."""
+    vain = 0
+    for _ in range(ATTEMPTS):
+        before = size_of(part)
+        if before == wanted.size:
+            return
+        try:
+            with opened(source, wanted.size, before) as (start, blocks):
+                append(blocks, start, wanted, part, bar)
+            return
+        except BrokeOffError:
+            vain = 0 if size_of(part) > before else vain + 1
+            if vain == VAIN_ATTEMPTS:
+                raise
+            time.sleep(PAUSE_SECONDS)
+    raise BrokeOffError(f"broke off {ATTEMPTS} times, the last time after {size_of(part)} bytes")
+
+
+def append(blocks: Iterator[bytes], start: int, wanted: Wanted, part: Path, bar: tqdm) -> None:
+    """Write blocks from byte `start` on, and no more than there should be."""
+    with part.open("r+b" if start else "wb") as file:
+        file.seek(start)
+        bar.update(start - bar.n)
+        for block in blocks:
+            if start + len(block) > wanted.size:
+                raise WrongBytesError(f"sends more than the {wanted.size} bytes of the entry")
+            start += file.write(block)
+            bar.update(len(block))
+        file.flush()
+        os.fsync(file.fileno())
+    if start < wanted.size:
+        raise BrokeOffError(f"broke off after {start} of {wanted.size} bytes")
+
+
+def verify(part: Path, wanted: Wanted) -> None:
+    """Raise WrongBytesError unless the digest is the one that is wanted."""
+    found = digest_of(part)
+    if found != wanted.sha256:
+        raise WrongBytesError(
+            f"other bytes: SHA-256 {found[:12]}..., expected {wanted.sha256[:12]}..."
+        )

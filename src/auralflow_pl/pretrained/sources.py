@@ -1,0 +1,190 @@
+"""Where the bytes of a file come from: this machine, the web, or the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urljoin, urlsplit
+from urllib.request import url2pathname
+
+if TYPE_CHECKING:
+    import requests
+
+BLOCK = 2**16  # bytes
+
+TIMEOUT = (10.0, 30.0)  # seconds to connect, and from one answer to the next
+
+REDIRECTS = 10
+
+MOVED = (301, 302, 303, 307, 308)
+
+HUB_EXTRA = "pip install 'auralflow-pl[hub]'"
+
+
+class SourceError(Exception):
+    """A source does not have the file, and why; what was received before is kept."""
+
+
+class BrokeOffError(SourceError):
+    """A source broke off; it may go on."""
+
+
+class WrongBytesError(SourceError):
+    """What was received is not the file."""
+
+
+@contextlib.contextmanager
+def opened(source: str, size: int, start: int) -> Iterator[tuple[int, Iterator[bytes]]]:
+    """The byte that a source begins with (`start`, or 0 if it cannot), and its blocks."""
+    scheme, mark, rest = source.partition("://")
+    if not mark or scheme == "file":
+        yield start, file_blocks(local_path(source), size, start)
+        return
+    address, headers = hub_address(rest) if scheme == "hf" else (source, {})
+    with answered(address, headers, start) as response:
+        yield first_byte(response, size, start), body(response)
+
+
+def local_path(source: str) -> Path:
+    """The path of a source that is one, or a file: address."""
+    if not source.startswith("file://"):
+        return Path(source)
+    parts = urlsplit(source)
+    if parts.netloc not in ("", "localhost"):
+        raise SourceError("names another machine; expected file:///path")
+    return Path(url2pathname(unquote(parts.path)))
+
+
+def file_blocks(path: Path, size: int, start: int) -> Iterator[bytes]:
+    """A file of this machine, from a byte on."""
+    if not path.is_file():
+        raise SourceError("no such file")
+    if path.stat().st_size != size:
+        raise SourceError(f"has {path.stat().st_size} bytes, expected {size}")
+    return read_from(path, start)
+
+
+def read_from(path: Path, start: int) -> Iterator[bytes]:
+    """Blocks of a file, from a byte on."""
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            yield from iter(lambda: file.read(BLOCK), b"")
+    except OSError as error:
+        raise SourceError(error.strerror) from error
+
+
+def hub_address(rest: str) -> tuple[str, dict[str, str]]:
+    """Address and headers of `owner/repo/file@revision` on the Hugging Face Hub."""
+    try:
+        from huggingface_hub import get_token, hf_hub_url
+    except ImportError as error:
+        raise SourceError(f"the Hugging Face Hub needs {HUB_EXTRA}") from error
+    place, _, revision = rest.partition("@")
+    owner, _, name = place.partition("/")
+    repository, _, file = name.partition("/")
+    if not (owner and repository and file):
+        raise SourceError("expected hf://owner/repository/file@revision")
+    endpoint = os.environ.get("HF_ENDPOINT") or None
+    try:
+        address = hf_hub_url(
+            f"{owner}/{repository}", file, revision=revision or None, endpoint=endpoint
+        )
+    except ValueError as error:
+        raise SourceError(" ".join(str(error).split())[:200]) from error
+    token = get_token()  # without one, what is public
+    return address, {"Authorization": f"Bearer {token}"} if token else {}
+
+
+@contextlib.contextmanager
+def answered(address: str, headers: Mapping[str, str], start: int) -> Iterator[requests.Response]:
+    """The answer to a request for all bytes from `start` on, redirects followed.
+
+    We follow them ourselves: `requests` would read the whole body of each, however long it is.
+    """
+    import requests
+
+    asked = requests.structures.CaseInsensitiveDict(headers)
+    asked["Accept-Encoding"] = "identity"
+    if start:
+        asked["Range"] = f"bytes={start}-"
+    with requests.Session() as session:
+        session.get_redirect_target = lambda _: None
+        for _ in range(REDIRECTS + 1):
+            try:
+                response = session.get(address, headers=asked, stream=True, timeout=TIMEOUT)
+            except (requests.RequestException, ValueError) as error:
+                raise SourceError(explained(error)) from error
+            with response:
+                if response.status_code not in MOVED or "Location" not in response.headers:
+                    yield response
+                    return
+                target = redirected(address, response.headers["Location"])
+            if session.should_strip_auth(address, target):
+                asked.pop("Authorization", None)
+            address = target
+    raise SourceError(f"more than {REDIRECTS} redirects")
+
+
+def redirected(address: str, location: str) -> str:
+    """Where a redirect leads."""
+    try:
+        target = urljoin(address, location)
+    except ValueError:
+        target = ""
+    if urlsplit(target).scheme not in ("http", "https"):
+        raise SourceError("redirects to an address that is not http or https")
+    return target
+
+
+def explained(error: Exception) -> str:
+    """Why there was no answer, in few words."""
+    import requests
+
+    causes: dict[type[Exception], str] = {
+        requests.Timeout: "no answer in time",
+        requests.exceptions.SSLError: "its certificate is not trusted",
+        requests.exceptions.ProxyError: "the proxy cannot be reached",
+        requests.ConnectionError: "no connection",
+    }
+    found = (text for kind, text in causes.items() if isinstance(error, kind))
+    return next(found, f"not an address that can be asked ({type(error).__name__})")
+
+
+def first_byte(response: requests.Response, size: int, start: int) -> int:
+    """The byte with which the body of an answer begins.
+
+    Raises:
+        SourceError: it is no file, or one of another size.
+    """
+    length, status = response.headers.get("Content-Length"), response.status_code
+    span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+    if status == 416:
+        raise WrongBytesError("has no more bytes than were received before")
+    if status == 206 and span and int(span[1]) == start:
+        total = span[2]
+    elif status == 206:
+        raise WrongBytesError("answers with another part than it was asked for")
+    elif status == 200:
+        start, total = 0, length if length and length.isdigit() else "*"
+    else:
+        raise SourceError(f"HTTP {status} {http.client.responses.get(status, '')}".rstrip())
+    if total not in ("*", str(size)):
+        raise SourceError(f"has {total[:20]} bytes, expected {size}")
+    return start
+
+
+def body(response: requests.Response) -> Iterator[bytes]:
+    """Blocks as they were sent; a fault of the connection becomes `BrokeOffError`."""
+    import urllib3
+
+    read: Callable[..., Iterator[bytes]] = response.raw.stream
+    try:
+        yield from read(BLOCK, decode_content=False)
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise BrokeOffError(f"the connection broke ({type(error).__name__})") from error

@@ -1,0 +1,121 @@
+"""The model card."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from auralflow_pl.errors import printable
+from auralflow_pl.version import __version__
+
+LONGEST_TEXT = 300  # characters
+
+OPTIONS = ("model", "stft", "audio", "loss", "loss_weights", "optimizer", "scheduler", "augment")
+
+
+def model_card(
+    description: Mapping[str, Any],
+    targets: Sequence[str],
+    parameters: int,
+    scores: Sequence[Mapping[str, Any]],
+    licence: str | None = None,
+) -> str:
+    """A README for a model, in Markdown.
+
+    Args:
+        description: from `sharing.describe`.
+        targets: what the model separates.
+        parameters: of its network.
+        scores: from `find_scores`.
+        licence: of the weights.
+    """
+    config = description["config"]
+    audio = config["audio"]
+    heard = "mono" if audio["channels"] == 1 else f"{audio['channels']} channels"
+    network = str(config["model"]["_target_"])
+    parts = [
+        f"# {' + '.join(targets)}",
+        f"A model of auralflow_pl {__version__} that takes {', '.join(targets)} out of a mixture. "
+        f"Its network, `{network}` with {parameters / 1e6:.2f} million parameters, hears "
+        f"{audio['sample_rate']} Hz, {heard}; files of any rate and number of channels are taken.",
+        "    auralflow separate ckpt=<this folder> input=song.mp3",
+        "## What it learned from",
+        training_facts(description),
+        "## Options",
+        "```json\n"
+        + json.dumps({k: config[k] for k in OPTIONS if config.get(k)}, indent=2)
+        + "\n```",
+        "## What was measured",
+        measured(scores),
+        "## Licence",
+        licence or "Not stated. Ask whoever gave you this model, and mind the licence of its data.",
+        "## Files",
+        f"- made with auralflow_pl {__version__} and torch {torch.__version__}",
+    ]
+    return "\n\n".join(parts)
+
+
+def training_facts(description: Mapping[str, Any]) -> str:
+    """Data, steps and hours of a training, as a list."""
+    config, step = description["config"], description["step"]
+    data, trainer = config["data"], config.get("trainer") or {}
+    lines = [
+        f"data set: {inline(data.get('name') or 'not known')}, "
+        f"stems {', '.join(map(inline, data['stems']))}"
+        + (f", at most {data['max_tracks']} tracks" if data.get("max_tracks") else ""),
+        f"{step} optimizer steps" + (", weights averaged over them" * description["averaged"]),
+    ]
+    if hours := hours_heard(config, step):
+        batch = data["batch_size"] * (trainer.get("accumulate_grad_batches") or 1)
+        lines.append(
+            f"about {hours:.3g} hours of sound heard, in {batch} chunks of "
+            f"{config['chunk_seconds']} s a step, repetitions counted"
+        )
+    for key in ("seed", "precision"):
+        if config.get(key) is not None:
+            value = config[key]
+            value = value.get("precision") if isinstance(value, dict) else value
+            lines.append(f"{key}: {inline(value)}")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def inline(value: Any) -> str:
+    """A text of others as it is, short and on one line, without a meaning in Markdown."""
+    return re.sub(r"[\\`*_\[\]<>&|~]", r"\\\g<0>", printable(str(value))[:LONGEST_TEXT])
+
+
+def hours_heard(config: Mapping[str, Any], step: int) -> float | None:
+    """Sound that a training has heard until `step`, in hours, on one device; None: not known."""
+    data, trainer = config["data"], config.get("trainer") or {}
+    if not data.get("batch_size") or not config.get("chunk_seconds"):
+        return None
+    chunks = step * data["batch_size"] * (trainer.get("accumulate_grad_batches") or 1)
+    return chunks * config["chunk_seconds"] / 3600
+
+
+def measured(scores: Sequence[Mapping[str, Any]]) -> str:
+    """A table of all averages, and the definitions of the metrics."""
+    if not scores:
+        return "Nothing was found beside the checkpoint; `auralflow evaluate` measures."
+    lines = [
+        "| metric | target | data | average | estimate | mixture | ratio mask | tracks |",
+        "|---" * 8 + "|",
+    ]
+    for metric in scores:
+        for value in metric["values"]:
+            names = [metric["name"], *(value[key] for key in ("target", "data", "average"))]
+            numbers = [value.get(key) for key in ("value", "mixture", "oracle")]
+            cells = ["" if number is None else f"{number:.2f}" for number in numbers]
+            lines.append("| " + " | ".join([*names, *cells, str(value["tracks"])]) + " |")
+    definitions = (f"- `{metric['name']}`: {metric['definition']}" for metric in scores)
+    notes = "Mixture: the unprocessed mixture, the floor. Ratio mask: the ideal one, a ceiling."
+    return "\n\n".join(["\n".join(lines), "\n".join(definitions), notes])
+
+
+def quoted(text: str) -> str:
+    """A card inside another one."""
+    return "\n".join(f"> {line}".rstrip() for line in text.splitlines())

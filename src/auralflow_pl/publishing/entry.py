@@ -1,0 +1,117 @@
+"""The registry entry of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from auralflow_pl.config.instantiate import flat_keys
+from auralflow_pl.config.locations import config_dir
+from auralflow_pl.errors import InputError
+from auralflow_pl.pretrained.registry import Entry, read_registry
+from auralflow_pl.publishing.card import hours_heard
+from auralflow_pl.publishing.exporting import Model
+from auralflow_pl.publishing.scores import find_scores
+from auralflow_pl.system.files import digest_of
+
+HEADER = "# A registry of auralflow_pl: pass it as registries=<this file>, or see docs/models.md.\n"
+
+
+def proved(written: Path, output: Path) -> Entry:
+    """The entry as those will read it who use the registry.
+
+    Raises:
+        InputError: it is not valid.
+    """
+    try:
+        (entry,) = read_registry(written)
+    except InputError as error:
+        raise InputError(str(error).replace(str(written.parent), str(output))) from None
+    return entry
+
+
+def best_of(ckpt: Path) -> Path:
+    """The best checkpoint of a run folder, else its last; anything else as it is."""
+    folder = ckpt / "checkpoints"
+    if not folder.is_dir():
+        return ckpt
+    for name in ("best.ckpt", "last.ckpt"):
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(f"ckpt={ckpt}: a run without best.ckpt and last.ckpt in checkpoints/")
+
+
+def described(config: Mapping[str, Any], model: Model, ckpt: Path, archive: Path) -> dict[str, Any]:
+    """The registry entry, as plain values."""
+    sources = config["sources"]
+    optional = {
+        "description": config["description"],
+        "metrics": metrics_of(ckpt, model.separator.targets),
+    }
+    return {
+        "targets": list(model.separator.targets),
+        "architecture": config["architecture"]
+        or architecture_of(model.description["config"]["model"]),
+        "data": config["trained_on"] or data_of(model.description),
+        "licence": config["licence"],
+        "size": archive.stat().st_size,
+        "sha256": digest_of(archive),
+        "sources": [*([sources] if isinstance(sources, str) else sources), archive.name],
+        **{key: value for key, value in optional.items() if value},
+    }
+
+
+def data_of(description: Mapping[str, Any]) -> str:
+    """What a model learned from, as far as its checkpoint knows."""
+    config, step = description["config"], description["step"]
+    hours = hours_heard(config, step)
+    heard = f", about {hours:.3g} hours heard" if hours else ""
+    return f"{config['data'].get('name') or 'not known'}, {step} steps{heard}"
+
+
+def architecture_of(model: Mapping[str, Any]) -> str:
+    """The option of `configs/model` that a network is most like, or else the name of its class."""
+    ours = scalars(OmegaConf.create(dict(model)))
+    differences = {}
+    for path in sorted((config_dir() / "model").glob("[!_]*.yaml")):
+        theirs = scalars(option(path))
+        if classes(theirs) == classes(ours):
+            differences[path.stem] = sum(ours.get(k, v) != v for k, v in theirs.items())
+    if not differences:
+        return str(model["_target_"]).rpartition(".")[2]
+    return min(differences, key=lambda name: differences[name])
+
+
+def option(path: Path) -> DictConfig:
+    """An option of a group on top of those in its defaults."""
+    node = OmegaConf.load(path)
+    names = [name for name in node.pop("defaults", []) if name != "_self_"]
+    return OmegaConf.merge(*(option(path.with_name(f"{name}.yaml")) for name in names), node)
+
+
+def scalars(node: DictConfig) -> dict[str, Any]:
+    """Values by dotted key, without interpolations and nodes."""
+    found = {}
+    for key in flat_keys(node):
+        parent, _, last = key.rpartition(".")
+        holder = OmegaConf.select(node, parent) if parent else node
+        if not OmegaConf.is_interpolation(holder, last) and not OmegaConf.is_config(holder[last]):
+            found[key] = holder[last]
+    return found
+
+
+def classes(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The `_target_`s among values."""
+    return {key: value for key, value in values.items() if key.endswith("_target_")}
+
+
+def metrics_of(ckpt: Path, targets: Sequence[str]) -> list[dict[str, Any]]:
+    """What the evaluations of a model measured, as far as a registry has it: without ceilings."""
+    return [
+        metric
+        | {"values": [{k: v for k, v in one.items() if k != "oracle"} for one in metric["values"]]}
+        for metric in find_scores(ckpt, targets)
+    ]

@@ -1,0 +1,84 @@
+"""Choose the runtime of a network: torch or ONNX Runtime."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+
+from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.models.base import MaskEstimator
+from auralflow_pl.separator.graph_cache import Plan, from_cache
+from auralflow_pl.separator.onnx import OnnxNetwork
+from auralflow_pl.system.extras import EXTRA, installed
+
+log = logging.getLogger(__name__)
+
+ENGINES = ("auto", "torch", "onnx")
+
+
+def choose_engine(name: str, device: torch.device, ckpt: str | Path = "") -> str:
+    """The engine that `load_separator` shall use.
+
+    `auto` stays `auto` on the CPU, where ONNX Runtime is the faster one if it is installed
+    (scripts/bench_engines.py), and is `torch` on everything else.
+
+    Args:
+        name: what the user said.
+        device: where the audio is.
+        ckpt: what is loaded.
+
+    Raises:
+        InputError: an engine that there is not, or not here.
+    """
+    if name not in ENGINES:
+        raise InputError(f"engine={name}: no such engine, {did_you_mean(name, ENGINES)}")
+    graph = Path(ckpt).suffix == ".onnx"
+    if graph and name == "torch":
+        raise InputError(f"engine=torch: {ckpt} runs in ONNX Runtime only; pass engine=auto")
+    if (graph or name == "onnx") and not installed():
+        raise InputError(f"engine=onnx: ONNX Runtime is not installed; {EXTRA}")
+    if name == "onnx" and device.type != "cpu":
+        raise InputError(f"engine=onnx runs on the CPU, not on {device}; pass device=cpu as well")
+    return "torch" if name == "auto" and device.type != "cpu" else name
+
+
+def engine_for(engine: str, precision: torch.dtype | None) -> str:
+    """The engine for a number format: graphs compute in fp32, so `auto` is `torch` for others.
+
+    Raises:
+        InputError: `onnx` with another format.
+    """
+    if precision is None:
+        return engine
+    if engine == "onnx":
+        raise InputError(
+            f"precision={precision}: ONNX graphs compute in fp32; pass precision=fp32, or a "
+            "checkpoint and engine=torch"
+        )
+    return "torch" if engine == "auto" else engine
+
+
+def engine_of(network: MaskEstimator) -> str:
+    """What runs a network: `torch` or `onnx`."""
+    return "onnx" if isinstance(network, OnnxNetwork) else "torch"
+
+
+def start(plan: Plan, engine: str) -> MaskEstimator:
+    """The network in ONNX Runtime for `onnx`, and for `auto` if that is possible; else in torch.
+
+    Raises:
+        InputError: `onnx`, and it is not possible.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"engine={engine}: no such engine, {did_you_mean(engine, ENGINES)}")
+    if engine == "torch" or (engine == "auto" and not installed()):
+        return plan.build()
+    try:
+        return from_cache(plan)
+    except InputError as error:
+        if engine == "onnx":
+            raise
+        log.warning("%s; going on with engine=torch", error)
+        return plan.build()

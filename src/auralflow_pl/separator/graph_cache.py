@@ -1,0 +1,94 @@
+"""Cache of ONNX graphs, named by a digest of weights and configuration."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from auralflow_pl.errors import InputError
+from auralflow_pl.models.base import MaskEstimator
+from auralflow_pl.separator.onnx import OnnxNetwork, export_onnx
+from auralflow_pl.system.folders import cache_folder
+from auralflow_pl.version import __version__
+
+log = logging.getLogger(__name__)
+
+KEPT = 8  # graphs; those that were used longest ago are removed
+
+GRAPH = "graph"  # entry of the metadata that names the graph
+
+
+class Plan(NamedTuple):
+    """A network that is to be run, before it is built."""
+
+    model: Mapping[str, Any]  # the node of its configuration
+    weights: Mapping[str, Tensor]
+    outline: MaskEstimator  # the network, possibly without memory
+    targets: int
+    channels: int  # of the magnitude
+    freq: int  # likewise
+    build: Callable[[], MaskEstimator]  # with its weights, in evaluation mode
+
+
+def from_cache(plan: Plan) -> OnnxNetwork:
+    """The graph of a network, read if it was made before, else made and kept."""
+    name = graph_name(plan)
+    path = cache_dir() / f"{name}.onnx"
+    outline, sizes = plan.outline, (plan.channels, plan.freq)
+    facts = (plan.targets, *sizes, outline.frame_multiple, outline.frame_reach)
+    with contextlib.suppress(InputError, OSError):  # what is damaged is made again
+        network = OnnxNetwork(path, *facts)
+        if network.metadata().get(GRAPH) == name:
+            path.touch()
+            return network
+    content, _ = export_onnx(plan.build(), *sizes, {GRAPH: name})
+    keep(content, path)
+    return OnnxNetwork(content, *facts)
+
+
+def graph_name(plan: Plan) -> str:
+    """A digest of all that the graph depends on."""
+    made_by = [__version__, torch.__version__, platform.machine()]
+    facts = [made_by, plan.model, plan.targets, plan.channels, plan.freq]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
+    for part in weight_bytes(plan.weights):
+        digest.update(part)
+    return digest.hexdigest()[:32]
+
+
+def weight_bytes(weights: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
+    """Names, types, shapes and values of weights, in an order of their own."""
+    for name, value in sorted(weights.items()):
+        yield f"{name} {value.dtype} {tuple(value.shape)};".encode()
+        yield value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+
+
+def cache_dir() -> Path:
+    """Where graphs are kept."""
+    return cache_folder() / "graphs"
+
+
+def keep(content: bytes, path: Path) -> None:
+    """Write a graph, complete or not at all, and remove old ones; a full disk does not matter."""
+    part = path.with_name(f"{path.stem}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        part.replace(path)
+        graphs = sorted(path.parent.glob("*.onnx"), key=lambda p: p.stat().st_mtime_ns)
+        for old in graphs[:-KEPT]:
+            old.unlink(missing_ok=True)
+    except OSError as error:
+        log.info("%s: the graph is not kept: %s", path.parent, error.strerror)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)

@@ -1,0 +1,86 @@
+"""Check the audio passed to a Separator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from auralflow_pl.audio.checks import RATES_HZ
+from auralflow_pl.errors import InputError
+
+Audio = Tensor | np.ndarray
+
+
+class Signal:
+    """The blocks of a signal as checked float32 tensors; counts what has passed.
+
+    Args:
+        blocks: `(channels, time)` each, tensors or arrays.
+        record: keep the gradients of the blocks.
+    """
+
+    def __init__(self, blocks: Iterable[Audio], record: bool) -> None:
+        self.blocks, self.record = blocks, record
+        self.channels = self.time = 0
+        self.arrays = self.ended = False
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for block in self.blocks:
+            self.arrays = isinstance(block, np.ndarray)
+            tensor = checked(block)
+            if tensor.ndim != 2 or self.channels not in (0, tensor.shape[0]):
+                raise InputError(
+                    f"block of shape {tuple(tensor.shape)}: expected (channels, time), with as "
+                    "many channels as the blocks before"
+                )
+            self.channels = tensor.shape[0]
+            self.time += tensor.shape[1]
+            yield tensor if self.record else tensor.detach()
+        self.ended = True
+        if self.time == 0:
+            raise InputError("a signal without samples: expected at least one")
+
+
+def checked(audio: Audio) -> Tensor:
+    """Tensors and arrays `(..., channels, time)` as float32; arrays may have any layout.
+
+    Raises:
+        InputError: neither tensor nor array, no axis of channels, no channels, no floats, or not
+            finite.
+    """
+    if not isinstance(audio, Audio):
+        raise InputError(
+            f"audio of type {type(audio).__name__}: expected a tensor or a NumPy array "
+            "(..., channels, time)"
+        )
+    if audio.ndim < 2 or 0 in audio.shape[:-1]:
+        raise InputError(f"audio of shape {tuple(audio.shape)}: expected (..., channels, time)")
+    array = isinstance(audio, np.ndarray)
+    if not (np.issubdtype(audio.dtype, np.floating) if array else audio.is_floating_point()):
+        raise InputError(
+            f"audio of {audio.dtype}: expected floats in [-1, 1]; divide 16-bit integers by 32768"
+        )
+    # What torch cannot share is copied: other byte orders, steps backwards, memory to be read only.
+    tensor = torch.from_numpy(np.require(audio, np.float32, "CAW")) if array else audio.float()
+    samples = tensor.detach()
+    if not (samples.sum().isfinite() or samples.isfinite().all()):  # the sum takes no memory
+        raise InputError("audio: has NaN or infinite samples; expected floats in [-1, 1]")
+    return tensor
+
+
+def whole_rate(name: str, value: float | None, default: int) -> int:
+    """A rate in Hz that a caller gave, or else `default`.
+
+    Raises:
+        InputError: not a whole number from 4000 to 768000.
+    """
+    if value is None:
+        return default
+    if value not in RATES_HZ:
+        raise InputError(
+            f"{name}={value}: expected a whole number of Hz from {RATES_HZ[0]} to {RATES_HZ[-1]}"
+        )
+    return int(value)

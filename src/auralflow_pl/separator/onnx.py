@@ -1,0 +1,231 @@
+"""Export networks to ONNX, and run them with ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+import copy
+import io
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from auralflow_pl.checkpoints.onnx_file import INPUT, OUTPUT
+from auralflow_pl.errors import InputError
+from auralflow_pl.models.base import MaskEstimate, MaskEstimator
+from auralflow_pl.system.extras import EXTRA, installed
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+OPSET = 17
+
+TOLERANCE = 1e-4  # how far a mask may be from that of torch
+
+
+class MaskOnly(nn.Module):
+    """A simplified copy of a network, magnitude to mask, which is what can be exported.
+
+    `.network` is left as it was.
+    """
+
+    def __init__(self, network: MaskEstimator) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network)
+        self.network.simplify()
+        self.eval()
+
+    def forward(self, magnitude: Tensor) -> Tensor:
+        """`(batch, channels, freq, frames)` to `(batch, targets, channels, freq, frames)`."""
+        return self.network(magnitude).mask
+
+
+def export_onnx(
+    network: MaskEstimator, channels: int, freq: int, metadata: Mapping[str, str]
+) -> tuple[bytes, float]:
+    """A network as an ONNX graph that takes any number of items and frames.
+
+    Args:
+        network: in evaluation mode; it stays as it is.
+        channels: of the magnitude.
+        freq: of the magnitude.
+        metadata: texts that the file keeps.
+
+    Returns:
+        the file, and the largest difference of its masks from those of torch.
+
+    Raises:
+        InputError: the network cannot be exported, or its graph gives other masks.
+    """
+    if not installed():
+        raise InputError(f"ONNX: the packages onnx and onnxruntime are not installed; {EXTRA}")
+    content = graph_of(network, channels, freq, metadata)
+    session = make_session(content)
+    difference = largest_difference(lambda x: run(session, x), network, channels, freq)
+    return content, difference
+
+
+def graph_of(
+    network: MaskEstimator, channels: int, freq: int, metadata: Mapping[str, str]
+) -> bytes:
+    """The file; see `export_onnx`."""
+    import onnx
+
+    example = torch.rand(2, channels, freq, 2 * network.frame_multiple + 1)
+    file = io.BytesIO()
+    try:
+        with torch.no_grad(), quiet():
+            torch.onnx.export(
+                MaskOnly(network),
+                (example,),
+                file,
+                dynamo=False,  # as fast a graph as the other exporter's, in a fifth of the time
+                opset_version=OPSET,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_axes={INPUT: {0: "batch", 3: "frames"}, OUTPUT: {0: "batch", 4: "frames"}},
+            )
+        model = onnx.load_from_string(file.getvalue())
+        file.close()  # graphs are large
+        label(model, metadata, network, channels, freq)
+        return model.SerializeToString()
+    except Exception as error:  # of the exporter, torch or protobuf, whatever a network brings up
+        cause = " ".join(str(error).split())[:200]
+        raise InputError(f"this network cannot be exported to ONNX: {cause}") from error
+
+
+def label(
+    model: ModelProto,
+    metadata: Mapping[str, str],
+    network: MaskEstimator,
+    channels: int,
+    freq: int,
+) -> None:
+    """Write metadata and the shape of the masks into a graph."""
+    import onnx
+
+    onnx.helper.set_model_props(model, dict(metadata))
+    with torch.no_grad():
+        targets = network(torch.zeros(1, channels, freq, 1)).mask.shape[1]
+    shape = ["batch", targets, channels, freq, "frames"]
+    typed = onnx.helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, shape)
+    model.graph.output[0].CopyFrom(typed)
+
+
+def largest_difference(
+    exported: Callable[[Tensor], Tensor], network: MaskEstimator, channels: int, freq: int
+) -> float:
+    """Of the masks of an exported network from those of `network`, over shapes and levels.
+
+    Raises:
+        InputError: it is more than TOLERANCE, or the masks have another shape.
+    """
+    multiple, largest = network.frame_multiple, 0.0
+    generator = torch.Generator().manual_seed(0)
+    for batch, frames, level in ((1, 1, 1.0), (3, multiple, 30.0), (1, 2 * multiple + 29, 0.1)):
+        magnitude = level * torch.rand(batch, channels, freq, frames, generator=generator)
+        with torch.no_grad():
+            expected, found = network(magnitude).mask, exported(magnitude)
+        if found.shape != expected.shape:
+            raise InputError(
+                f"the exported network gives masks {tuple(found.shape)} instead of "
+                f"{tuple(expected.shape)}: its shapes do not follow the input; use engine=torch"
+            )
+        largest = max(largest, float((found - expected).abs().max()))
+    if not largest <= TOLERANCE:
+        raise InputError(
+            f"masks of the exported network differ by {largest:.1e} from those of torch, expected "
+            f"at most {TOLERANCE:.0e}; use engine=torch"
+        )
+    return largest
+
+
+class quiet(warnings.catch_warnings):  # noqa: N801 - used as a function
+    """Leave out what torch's tracer says; `largest_difference` looks at what it warns of."""
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        warnings.simplefilter("ignore")
+
+
+def make_session(content: bytes | Path) -> Any:
+    """An inference session on as many threads as torch uses, of a file or its content.
+
+    Raises:
+        InputError: ONNX Runtime is missing or refuses the graph.
+    """
+    if not installed():
+        raise InputError(f"ONNX: the packages onnx and onnxruntime are not installed; {EXTRA}")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what fails is raised as well
+    options.enable_mem_pattern = False  # which takes 100 MB, and saves no time with windows
+    try:
+        source = content if isinstance(content, bytes) else str(content)
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions have no base of their own
+        cause = " ".join(str(error).split())[:200]
+        raise InputError(f"ONNX Runtime does not load the graph: {cause}") from error
+
+
+def run(session: Any, magnitude: Tensor) -> Tensor:
+    """Masks of a session; neither input nor output is copied if the input is contiguous."""
+    try:
+        (mask,) = session.run([OUTPUT], {INPUT: magnitude.contiguous().numpy()})
+    except Exception as error:
+        cause = " ".join(str(error).split())[:200]
+        raise InputError(f"ONNX Runtime does not run the graph: {cause}") from error
+    return torch.from_numpy(mask)
+
+
+class OnnxNetwork(MaskEstimator):
+    """A mask estimator whose computation is an ONNX graph; it can only be evaluated.
+
+    Args:
+        content: the file, or where it is.
+        targets: number of its targets.
+        channels: of the magnitude.
+        freq: of the magnitude.
+        frame_multiple: see MaskEstimator.
+        frame_reach: see MaskEstimator.
+
+    Raises:
+        InputError: the graph is not one of `export_onnx`, cannot be run, or gives no masks.
+    """
+
+    def __init__(
+        self,
+        content: bytes | Path,
+        targets: int,
+        channels: int,
+        freq: int,
+        frame_multiple: int = 1,
+        frame_reach: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.targets = targets
+        self.frame_multiple, self.frame_reach = frame_multiple, frame_reach
+        self.session = make_session(content)
+        mask = self(torch.zeros(1, channels, freq, 1)).mask
+        if not (mask.min() >= -TOLERANCE and mask.max() <= 1 + TOLERANCE):
+            raise InputError("the graph gives values that are no masks: expected 0 to 1")
+
+    def forward(self, magnitude: Tensor) -> MaskEstimate:
+        """Magnitude `(batch, channels, freq, frames)` of any device to masks; no penalties."""
+        batch, *rest = magnitude.shape
+        mask = run(self.session, magnitude.detach().cpu().float())
+        if mask.shape != (batch, self.targets, *rest):
+            raise InputError(
+                f"the graph gives masks {tuple(mask.shape)} for magnitudes "
+                f"{tuple(magnitude.shape)}, expected {(batch, self.targets, *rest)}"
+            )
+        return MaskEstimate(mask.to(magnitude.device))
+
+    def metadata(self) -> dict[str, str]:
+        """Texts that the file keeps."""
+        return self.session.get_modelmeta().custom_metadata_map

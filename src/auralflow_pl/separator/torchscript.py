@@ -1,0 +1,43 @@
+"""Networks as TorchScript, for programs that have torch and nothing of this project."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+import torch
+
+from auralflow_pl.errors import InputError
+from auralflow_pl.models.base import MaskEstimator
+from auralflow_pl.separator.onnx import MaskOnly, largest_difference, quiet
+
+
+def export_torchscript(
+    network: MaskEstimator, channels: int, freq: int, files: Mapping[str, str]
+) -> tuple[bytes, float]:
+    """A network as a TorchScript file that maps magnitudes to masks, for any items and frames.
+
+    Args:
+        network: in evaluation mode; it stays as it is.
+        channels: of the magnitude.
+        freq: of the magnitude.
+        files: texts that the file keeps, by name.
+
+    Returns:
+        the file, and the largest difference of its masks from those of torch.
+
+    Raises:
+        InputError: the network cannot be traced, or the trace gives other masks.
+    """
+    example = torch.rand(2, channels, freq, 2 * network.frame_multiple + 1)
+    content = io.BytesIO()
+    try:
+        with torch.no_grad(), quiet():
+            traced = torch.jit.trace(MaskOnly(network), example, check_trace=False)
+            torch.jit.save(traced, content, _extra_files=dict(files))
+            content.seek(0)
+            loaded = torch.jit.load(content)
+    except (RuntimeError, TypeError, ValueError) as error:
+        cause = " ".join(str(error).split())[:200]
+        raise InputError(f"this network cannot be exported to TorchScript: {cause}") from error
+    return content.getvalue(), largest_difference(loaded, network, channels, freq)

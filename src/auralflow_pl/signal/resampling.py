@@ -1,0 +1,135 @@
+"""Changing the sample rate, of whole signals and of streams alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from auralflow_pl.signal.streams import Queue
+
+ZERO_CROSSINGS = 64  # of the sinc, on either side
+
+ROLLOFF = 0.95  # cutoff as a share of the lower Nyquist frequency
+
+BETA = 14.8  # of the Kaiser window
+
+CHUNK = 2**13  # samples of the source that are resampled at a time, about
+
+LARGEST_TABLE = 2**24  # coefficients that are kept; beyond, they are computed again and again
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A change of rate as a matrix product: `source` samples make a frame of `target` samples.
+
+    Output `m` stands at `m * source / target` on the axis of the input. Its value is the sum of
+    `x[k] * kernel(k - m * source / target)`, and the kernel is 0 beyond `reach` (Smith, Digital
+    Audio Resampling, 2002). Every frame meets the same phases, so the kernel is sampled once.
+    Frames are made as long as the kernel, so that most of a product is not zero, and divided into
+    groups of neighbouring outputs, so that this also holds where the rates have no common factor.
+    """
+
+    source: int
+    target: int
+    reach: int  # samples of the source
+
+    @classmethod
+    def of(cls, source_rate: int, target_rate: int) -> Ratio:
+        """The shortest frames that suit two rates."""
+        common = math.gcd(source_rate, target_rate)
+        source, target = source_rate // common, target_rate // common
+        reach = math.ceil(ZERO_CROSSINGS * source / (min(source, target) * ROLLOFF))
+        repeat = -(-2 * reach // source)
+        return cls(source * repeat, target * repeat, reach)
+
+    @property
+    def groups(self) -> list[range]:
+        """Outputs of a frame that are computed together."""
+        size = max(1, 2 * self.reach * self.target // self.source)
+        return [range(i, min(i + size, self.target)) for i in range(0, self.target, size)]
+
+    def inputs(self, group: range) -> range:
+        """What a group is computed from; 0 is the sample `reach` before the frame."""
+        first, last = (i * self.source // self.target for i in (group[0], group[-1]))
+        return range(first, last + 2 * self.reach + 1)
+
+    def kernel(self, group: range, like: Tensor) -> Tensor:
+        """Coefficients `(inputs, outputs)` of a group."""
+        places = torch.arange(group.start, group.stop, dtype=torch.float64)
+        inputs = torch.tensor(self.inputs(group), dtype=torch.float64) - self.reach
+        distance = inputs[:, None] - places * (self.source / self.target)
+        cutoff = min(1.0, self.target / self.source) * ROLLOFF
+        position = (distance * cutoff).clamp(-ZERO_CROSSINGS, ZERO_CROSSINGS)
+        window = torch.special.i0(BETA * (1 - (position / ZERO_CROSSINGS).square()).sqrt())
+        window = window / torch.special.i0(torch.tensor(BETA, dtype=torch.float64))
+        return (cutoff * torch.sinc(position) * window).to(like)
+
+
+@lru_cache(maxsize=2)  # there and back
+def table(ratio: Ratio, dtype: torch.dtype, device: torch.device) -> list[Tensor] | None:
+    """The kernels of all groups, or None if they are too large to be kept."""
+    if 4 * ratio.reach * ratio.target > LARGEST_TABLE:
+        return None
+    like = torch.empty(0, dtype=dtype, device=device)
+    with torch.inference_mode(False):
+        return [ratio.kernel(group, like) for group in ratio.groups]
+
+
+def convert(span: Tensor, ratio: Ratio) -> Tensor:
+    """Whole frames and `reach` samples on either side of them, `(..., time)`, at the new rate."""
+    kernels = table(ratio, span.dtype, span.device)
+    frames = (span.shape[-1] - 2 * ratio.reach) // ratio.source
+    parts = []
+    for number, group in enumerate(ratio.groups):
+        inputs = ratio.inputs(group)
+        kernel = ratio.kernel(group, span) if kernels is None else kernels[number]
+        stop = inputs.start + (frames - 1) * ratio.source + len(inputs)
+        rows = span[..., inputs.start : stop].unfold(-1, len(inputs), ratio.source)
+        parts.append(rows @ kernel)
+    return torch.cat(parts, -1).flatten(-2)
+
+
+def resampled(blocks: Iterable[Tensor], source_rate: int, target_rate: int) -> Iterator[Tensor]:
+    """A stream of `(..., time)` at another rate; see `resample`."""
+    if source_rate == target_rate:
+        yield from blocks
+        return
+    ratio = Ratio.of(source_rate, target_rate)
+    frames = max(1, CHUNK // ratio.source)
+    span = frames * ratio.source + 2 * ratio.reach
+    queue, taken, given = Queue(), 0, 0
+    for block in blocks:
+        if not len(queue):
+            queue.push(block.new_zeros(*block.shape[:-1], ratio.reach))
+        queue.push(block)
+        taken += block.shape[-1]
+        while len(queue) >= span:
+            yield convert(queue.read(span), ratio)
+            queue.drop(frames * ratio.source)
+            given += frames * ratio.target
+    total = -(-taken * target_rate // source_rate)
+    while given < total:
+        rest = convert(match_length(queue.read(min(span, len(queue))), span), ratio)
+        queue.drop(min(frames * ratio.source, len(queue)))
+        yield rest[..., : total - given]
+        given += frames * ratio.target
+
+
+def resample(audio: Tensor, source_rate: int, target_rate: int) -> Tensor:
+    """Band-limited resampling of `(..., time)`; `ceil(time * target_rate / source_rate)` samples.
+
+    Windowed-sinc interpolation with a Kaiser window and 64 zero crossings on either side.
+    """
+    parts = list(resampled([audio], source_rate, target_rate))
+    return torch.cat(parts, -1) if parts else audio
+
+
+def match_length(audio: Tensor, length: int) -> Tensor:
+    """Cut or zero-pad `(..., time)` at the end to `length` samples."""
+    return pad(audio, (0, length - audio.shape[-1]))

@@ -1,0 +1,205 @@
+"""Find the files to separate: files, folders, globs and lists."""
+
+from __future__ import annotations
+
+import codecs
+import glob
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, count, takewhile
+from pathlib import Path
+
+from auralflow_pl.audio.reading import AUDIO_SUFFIXES
+from auralflow_pl.errors import InputError
+from auralflow_pl.stems.outputs import Template, stems_of
+
+LIST_SUFFIXES = (".m3u", ".m3u8", ".txt", ".lst")
+
+STDIN = "-"
+
+LONGEST_LIST = 2**24  # bytes
+
+
+@dataclass(frozen=True)
+class Job:
+    """A file to separate."""
+
+    path: Path | None  # None: standard input
+    track: str  # where it goes: the name, with the folders that are kept
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return "standard input" if self.path is None else str(self.path)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file; 1 if nobody knows."""
+        try:
+            return self.path.stat().st_size if self.path else 1
+        except OSError:
+            return 1
+
+
+def find_jobs(source: str | Sequence[str], template: Template) -> list[Job]:
+    """The files that the key `input` means, each with a track of its own.
+
+    Args:
+        source: a file, folder, glob, list of files (.m3u, .txt), `-`, or several of them.
+        template: of the output; what is in it already is no input.
+
+    Raises:
+        InputError: nothing is there, or tracks cannot be told apart.
+    """
+    sources = [source] if isinstance(source, str) else [str(entry) for entry in source]
+    jobs = [job for entry in sources for job in jobs_of(entry, template)]
+    unique = list({job.path and job.path.absolute(): job for job in jobs}.values())
+    if not unique:
+        raise InputError("input: an empty list; expected files or folders")
+    named = distinct(unique)
+    if len(named) > 1 and "{track}" not in template.pattern:
+        raise InputError(f"output={template.pattern}: expected {{track}} in it for several files")
+    return named
+
+
+def jobs_of(source: str, template: Template) -> list[Job]:
+    """The files that one entry means."""
+    path = Path(source)
+    if not source:
+        raise InputError("input=: an empty name; expected a file, a folder or a pattern")
+    if source == STDIN:
+        return [Job(None, "stdin")]
+    if path.is_dir():
+        return folder_jobs(path, template)
+    if path.is_file():
+        is_list = path.suffix.lower() in LIST_SUFFIXES
+        return list_jobs(path) if is_list else [Job(path, track_name(path))]
+    if path.exists():
+        raise InputError(f"input={source}: is no regular file; pass input=- and `< {source}`")
+    if glob.has_magic(source):
+        return glob_jobs(source, template)
+    raise InputError(f"input={source}: no such file or folder")
+
+
+def glob_jobs(pattern: str, template: Template) -> list[Job]:
+    """All files that fit a pattern, each once, but stems of ours."""
+    names = glob.glob(pattern, recursive=True)  # noqa: PTH207 - absolute patterns, and **
+    found = [p for p in map(Path, names) if p.is_file()]
+    once = {p.resolve(): p for p in sorted(found, key=lambda p: (-len(p.parts), p))}  # links
+    parts = Path(pattern).parts[:-1]
+    fixed = Path(*takewhile(lambda part: not glob.has_magic(part), parts))
+    inputs = without_stems(sorted(once.values()), fixed, template)
+    if not inputs:
+        raise InputError(f"input={pattern}: no file fits this pattern, but for stems of ours")
+    return [Job(p, relative_track(p, fixed)) for p in inputs]
+
+
+def folder_jobs(folder: Path, template: Template) -> list[Job]:
+    """All audio files below a folder, but hidden ones and stems of ours."""
+    sounds = sorted(p for p in files_below(folder) if p.suffix.lower() in AUDIO_SUFFIXES)
+    found = without_stems(sounds, folder, template)
+    if not found:
+        raise InputError(
+            f"input={folder}: no audio files in this folder; expected WAV, FLAC, MP3 ..."
+        )
+    return [Job(path, relative_track(path, folder)) for path in found]
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """All files but hidden ones; links to folders are followed, and each folder is seen once."""
+    seen = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(root)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = [Path(root, name) for name in names if not name.startswith(".")]
+        yield from (path for path in paths if path.is_file())
+
+
+def without_stems(paths: Sequence[Path], root: Path, template: Template) -> list[Path]:
+    """The paths found below `root` that no report lists, and that are not in the output folder."""
+    base = template.base.resolve()
+    places = [path.resolve() for path in paths]
+    if root.resolve() in base.parents:
+        return [p for p, place in zip(paths, places, strict=True) if base not in place.parents]
+    reports = {path.parent / "report.json" for path in paths}
+    if any(base in place.parents for place in places):
+        reports.update(base.rglob("*.json"))
+    stems = stems_of(reports)
+    return [p for p, place in zip(paths, places, strict=True) if place not in stems]
+
+
+def list_jobs(playlist: Path) -> list[Job]:
+    """The files that a playlist or text file names, one a line; `#` begins a comment.
+
+    Relative names are meant from its folder. Whatever they are, stems stay in the output folder.
+    """
+    lines = list_text(playlist).splitlines()
+    names = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not names:
+        raise InputError(f"input={playlist}: names no file; expected one in each line")
+    paths = [Path(os.path.normpath(playlist.parent / name)) for name in names]
+    return [Job(path, relative_track(path, playlist.parent)) for path in paths]
+
+
+def list_text(playlist: Path) -> str:
+    """The text of a list in UTF-8, in UTF-16 with a mark, or else in Latin-1."""
+    content = playlist.read_bytes() if playlist.stat().st_size <= LONGEST_LIST else b"\0"
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if marked else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    if "\0" in text:
+        raise InputError(f"input={playlist}: no list of files; expected one name in each line")
+    return text
+
+
+def relative_track(path: Path, root: Path) -> str:
+    """The track of a file below `root`, with the folders between; elsewhere its name alone."""
+    name = track_name(path)
+    try:
+        return str(path.relative_to(root).with_name(name)) if name else path.name
+    except ValueError:
+        return name
+
+
+def track_name(path: Path) -> str:
+    """The file name without `.wav`, `.stem.mp4` and the like; never one that means a folder."""
+    name = path.stem.removesuffix(".stem") or path.stem
+    return name if name.strip(".") else "track"
+
+
+def distinct(jobs: Sequence[Job]) -> list[Job]:
+    """Tracks of the same name keep their suffix, or else are numbered."""
+    shared = Counter(job.track for job in jobs)
+    out: dict[str, Job] = {}
+    for job in jobs:
+        name = job.track
+        if shared[name] > 1 and job.path:
+            name = str(Path(name).with_name(job.path.name))
+        numbers = (f"{name} ({number})" for number in count(2))
+        track = next(n for n in chain([name], numbers) if n not in out)
+        out[track] = Job(job.path, track)
+    return list(out.values())
+
+
+def choose_shard(jobs: Sequence[Job], shard: str | None) -> list[Job]:
+    """Every n-th job from the i-th on, for `shard=i/n`.
+
+    Raises:
+        InputError: not of this form, or i is not from 1 to n.
+    """
+    if shard is None:
+        return list(jobs)
+    match = re.fullmatch(r"(\d+)/(\d+)", shard)
+    number, shards = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= number <= shards:
+        raise InputError(f"shard={shard}: expected <i>/<n> with i from 1 to n, as in shard=1/4")
+    return list(jobs)[number - 1 :: shards]

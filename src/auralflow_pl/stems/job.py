@@ -1,0 +1,283 @@
+"""Separate one file into stems, with a report beside them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from itertools import tee
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from auralflow_pl.audio.reading import Source, Span, open_pipe, open_source
+from auralflow_pl.audio.writing import check_encoding, choose_encoding
+from auralflow_pl.errors import Cancelled, InputError, did_you_mean
+from auralflow_pl.signal.resampling import resampled
+from auralflow_pl.signal.streams import aligned
+from auralflow_pl.stems.excerpt import Excerpt
+from auralflow_pl.stems.inputs import Job
+from auralflow_pl.stems.loading import Model
+from auralflow_pl.stems.outputs import Options, Template, stems_of
+from auralflow_pl.stems.refinement import check_sources, consistent
+from auralflow_pl.stems.report_file import described, described_model, described_stems, speed
+from auralflow_pl.stems.writer import RESIDUAL, Layout, StemWriter
+from auralflow_pl.system.files import file_digest
+from auralflow_pl.system.staging import publish, tidy, workshop
+from auralflow_pl.version import __version__
+
+REPORT_FORMAT = 1
+
+PICTURE_SECONDS = 20
+
+Progress = Callable[[float, float | None], bool | None]  # seconds done, and in all if known
+
+
+class Pipe(Protocol):
+    """What can be read only once."""
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most `size`; none at the end."""
+
+
+class StemJob:
+    """Separates files with one or several models.
+
+    Args:
+        models: with targets that differ.
+        template: of the names of the files.
+        options: what is wanted.
+        device: that the models are on.
+        plot: also draw the spectrograms.
+        overwrite: replace what is there.
+        targets: which of the models' targets to write; None: all.
+
+    Raises:
+        InputError: two models have a target in common, none has one of `targets`, one has a target
+            that is called as the residual, or there is nothing to share the mixture among.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Model],
+        template: Template,
+        options: Options,
+        device: torch.device,
+        plot: bool = False,
+        overwrite: bool = False,
+        targets: Sequence[str] | None = None,
+    ) -> None:
+        self.models, self.template, self.options = models, template, options
+        self.device, self.plot, self.overwrite = device, plot, overwrite
+        known = [name for model in models for name in model.separator.targets]
+        for name in known:
+            if known.count(name) > 1:
+                raise InputError(f"ckpt: several separate {name}; expected different targets")
+        for name in targets or ():
+            if name not in known:
+                raise InputError(f"target={name}: no model has it, {did_you_mean(name, known)}")
+        if options.wiener:
+            check_sources(len(known), options.residual)
+        self.targets = [name for name in known if targets is None or name in targets]
+        if options.residual and RESIDUAL in self.targets:
+            raise InputError(
+                "residual=true: a model separates a target of this name, and both would go to one "
+                "file; pass residual=false"
+            )
+        self.chosen = [known.index(name) for name in self.targets]
+
+    def run(self, job: Job, pipe: Pipe, progress: Progress) -> bool:
+        """Make the stems of a file, which appear together, or not at all.
+
+        Args:
+            job: what to separate.
+            pipe: standard input.
+            progress: is told seconds; returns False to stop.
+
+        Returns:
+            whether there was something to do: False if they are there already, made from the same
+            file by the same models with the same options.
+
+        Raises:
+            InputError: the file cannot be read, or the stems cannot be written.
+            Cancelled: `progress` returned False.
+        """
+        tidy(self.template.base, job.track)
+        digest = None if job.path is None else file_digest(job.path)
+        if not self.overwrite and self.is_finished(job, digest):
+            return False
+        started = time.monotonic()
+        tap = Tap(pipe)
+        with workshop(self.template.base, job.track) as folder:
+            with self.opened(job, tap) as source:
+                writer, excerpt = self.write(source, folder, progress)
+            digest = digest or tap.digest.hexdigest()
+            finals = self.finals(job, writer.files.encoding.form)
+            extra = self.draw(job, folder, writer.layout, excerpt) if self.plot else {}
+            report = {
+                "format": REPORT_FORMAT,
+                "key": self.key(digest),
+                "version": __version__,
+                "input": {"path": job.name, "sha256": digest, **described(source)},
+                "models": [described_model(model) for model in self.models],
+                "options": asdict(self.options),
+                **described_stems(writer, finals, self.report(job).parent),
+                "speed": speed(time.monotonic() - started, writer),
+            }
+            part = folder / "report.json"
+            part.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+            stems = {writer.files.paths[name]: path for name, path in finals.items()}
+            files = {**stems, **extra, part: self.report(job)}
+            publish(folder, files, self.former(job) - {path.resolve() for path in files.values()})
+        return True
+
+    def shrink(self) -> bool:
+        """Let all models take less memory; whether that was possible."""
+        return sum(model.separator.shrink() for model in self.models) > 0
+
+    def report(self, job: Job) -> Path:
+        """Where the report of a track is."""
+        return self.template.beside(job.track, "report", "json")
+
+    def picture(self, job: Job) -> Path:
+        """Where its spectrograms are."""
+        return self.template.beside(job.track, "spectrograms", "png")
+
+    def finals(self, job: Job, form: str) -> dict[str, Path]:
+        """The names of its stems."""
+        names = [*self.targets, *([RESIDUAL] if self.options.residual else [])]
+        return {name: self.template.path(job.track, name, form) for name in names}
+
+    def former(self, job: Job) -> set[Path]:
+        """Stems that an earlier report lists and its picture, resolved, if they are there."""
+        stems = stems_of([self.report(job)])
+        picture = {self.picture(job).resolve()} if stems else set()
+        return {path for path in stems | picture if path.is_file()}
+
+    def key(self, digest: str) -> str:
+        """A digest of everything that the stems depend on."""
+        models = [[model.sha256, dict(model.settings)] for model in self.models]
+        content = [REPORT_FORMAT, digest, models, asdict(self.options)]
+        if len(self.targets) < sum(len(model.separator.targets) for model in self.models):
+            content.append(self.targets)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def is_finished(self, job: Job, digest: str | None) -> bool:
+        """Whether a report says that all is done, and all files are as it says.
+
+        Of a pipe nobody knows what it holds before it was read, so it never is.
+
+        Raises:
+            InputError: files of other origin are in the way.
+        """
+        path = self.report(job)
+        try:
+            report = json.loads(path.read_text(encoding="utf-8"))
+            same = digest is not None and report["key"] == self.key(digest)
+            files = {path.parent / s["file"]: s["bytes"] for s in report["stems"].values()}
+        except (OSError, ValueError, KeyError, TypeError):
+            same, files = False, {}
+        if same:
+            drawn = not self.plot or self.picture(job).is_file()
+            return drawn and all(f.is_file() and f.stat().st_size == n for f, n in files.items())
+        for final in (path, *self.finals(job, self.options.format).values()):
+            if final.exists():
+                origin = "made from another file, by another model or with other options"
+                if digest is None:
+                    origin = "and what comes through a pipe cannot be compared with it"
+                raise InputError(
+                    f"{final}: is there already, {origin}; pass overwrite=true or another output"
+                )
+        return False
+
+    @contextlib.contextmanager
+    def opened(self, job: Job, pipe: Pipe) -> Iterator[Source]:
+        """The sound of a job."""
+        span = Span(self.options.offset, self.options.duration)
+        if job.path is None:
+            opening = open_pipe(pipe, job.name, span, self.options.pcm)
+        else:
+            opening = open_source(job.path, span)
+        with opening as source:
+            yield source
+
+    def write(self, source: Source, folder: Path, progress: Progress) -> tuple[StemWriter, Excerpt]:
+        """Write the stems of a sound into a folder, and keep an excerpt to be drawn."""
+        options = self.options
+        rate = options.sample_rate or source.sample_rate
+        encoding = choose_encoding(options.format, options.subtype, source.subtype)
+        check_encoding(encoding, rate, source.channels)
+        frames = None if source.frames is None else -(-source.frames * rate // source.sample_rate)
+        layout = Layout(
+            self.targets,
+            options.residual,
+            rate,
+            source.channels,
+            encoding,
+            frames,
+            options.clip,
+            source.tags,
+        )
+        writer, excerpt = StemWriter(folder, layout), Excerpt(frames, PICTURE_SECONDS * rate)
+        try:
+            for mixture, everything in self.separated(source, rate):
+                estimates = everything[self.chosen]
+                writer.write(mixture, estimates)
+                if self.plot:
+                    excerpt.push(torch.cat([mixture[None], estimates]))
+                done = writer.files.frames / rate
+                if progress(done, None if frames is None else frames / rate) is False:
+                    raise Cancelled
+            writer.close()
+        except BaseException:
+            writer.abort()
+            raise
+        return writer, excerpt
+
+    @torch.inference_mode()
+    def separated(self, source: Source, rate: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Blocks of the mixture `(channels, time)` and the estimates of all models, at a rate."""
+        branches = tee(source.blocks, 1 + len(self.models))
+        streams = [resampled(branches[0], source.sample_rate, rate)]
+        for model, branch in zip(self.models, branches[1:], strict=True):
+            blocks = (block.to(self.device) for block in branch)
+            estimates = model.separator.stream(blocks, source.sample_rate, rate)
+            streams.append(part.cpu() for part in estimates)
+        joined = (torch.cat([mixture[None], *parts]) for mixture, *parts in aligned(streams))
+        if not self.options.wiener:
+            for block in joined:
+                yield block[0], block[1:]
+            return
+        one, two = tee(joined)
+        filtered = consistent(two, rate, self.options.residual)
+        for block, estimates in aligned([one, filtered]):
+            yield block[0], estimates
+
+    def draw(self, job: Job, folder: Path, layout: Layout, excerpt: Excerpt) -> dict[Path, Path]:
+        """A picture of mixture and stems, and where it goes."""
+        from auralflow_pl.report.figures import spectrogram_comparison
+
+        sounds = dict(zip(["mixture", *self.targets], excerpt.sound, strict=True))
+        title = f"{job.track}, from {excerpt.start / layout.sample_rate:.0f} s"
+        figure = spectrogram_comparison(sounds, layout.sample_rate, title)
+        part = folder / "spectrograms.png"
+        figure.savefig(part, dpi=80)
+        return {part: self.picture(job)}
+
+
+class Tap:
+    """Passes on what is read from a pipe, and takes its digest."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self.pipe, self.digest = pipe, hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        """The next bytes."""
+        content = self.pipe.read(size)
+        self.digest.update(content)
+        return content

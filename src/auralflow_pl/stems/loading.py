@@ -1,0 +1,96 @@
+"""Load the models given by the key `ckpt`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from auralflow_pl.config.instantiate import plain
+from auralflow_pl.errors import InputError
+from auralflow_pl.pretrained.cache import located
+from auralflow_pl.pretrained.locations import BUNDLED
+from auralflow_pl.separator.engine import choose_engine, engine_of
+from auralflow_pl.separator.load import load_separator
+from auralflow_pl.separator.separator import Separator
+from auralflow_pl.system.files import file_digest
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checkpoint that is ready to separate."""
+
+    path: str
+    sha256: str
+    separator: Separator
+    settings: Mapping[str, Any]  # of the separator, as far as they change the result
+
+
+def model_digest(path: Path) -> str:
+    """SHA-256 of a checkpoint, or of the files of an exported folder."""
+    if not path.is_dir():
+        return file_digest(path)
+    parts = [f"{p.name} {file_digest(p)}" for p in sorted(path.iterdir()) if p.is_file()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+MODEL_SUFFIXES = (".ckpt", ".onnx", ".zip")
+
+
+def load_models(config: DictConfig, device: torch.device) -> list[Model]:
+    """The checkpoints of the key `ckpt`: one, several, or all of a folder."""
+    settings = plain(config.separation)
+    precision = config.precision.precision
+    if precision not in PRECISIONS:
+        raise InputError(f"precision={precision}: expected fp32, bf16 or fp16")
+    known = {key: value for key, value in settings.items() if key != "batch_size"}
+    models = []
+    for path in checkpoints(config):
+        engine = choose_engine(config.engine, device, path)
+        separator = load_separator(
+            path,
+            list(config.trust),
+            engine=engine,
+            precision=PRECISIONS[precision],
+            **settings,
+        )
+        digest = model_digest(path)
+        described = {**known, "precision": precision, "engine": engine_of(separator.network)}
+        models.append(Model(str(path), digest, separator.to(device), described))
+    return models
+
+
+def checkpoints(config: DictConfig) -> list[Path]:
+    """The files and exported folders that the key `ckpt` means; None: the model in the package.
+
+    Raises:
+        InputError: a folder without checkpoints, or a pretrained model that cannot be had.
+    """
+    ckpt, registries = (plain(config)[key] for key in ("ckpt", "registries"))
+    if ckpt is None:
+        return [BUNDLED]
+    found = []
+    for one in [ckpt] if isinstance(ckpt, str) else ckpt:
+        path = located(one, registries)
+        if not path.is_dir() or is_model(path):
+            found.append(path)
+            continue
+        files = sorted(p for p in path.iterdir() if p.suffix in MODEL_SUFFIXES or is_model(p))
+        if not files:
+            raise InputError(f"ckpt={path}: no checkpoints in this folder")
+        found += files
+    if not found:
+        raise InputError("ckpt: an empty list; expected checkpoints")
+    return found
+
+
+def is_model(path: Path) -> bool:
+    """Whether a folder is a model that export.py made."""
+    return (path / "config.json").is_file()

@@ -1,0 +1,85 @@
+"""Names of output files, and the stems listed by earlier reports."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from auralflow_pl.errors import InputError, did_you_mean
+
+FIELDS = ("track", "target", "ext")
+
+
+@dataclass(frozen=True)
+class Template:
+    """Names of output files, with the fields `{track}`, `{target}` and `{ext}`."""
+
+    pattern: str
+
+    @classmethod
+    def of(cls, output: str) -> Template:
+        """Of the key `output`: a template, or a folder that gets one for each track.
+
+        Raises:
+            InputError: an unknown field, or none for the target.
+        """
+        fields = re.findall(r"\{(.*?)\}", output)
+        for field in fields:
+            if field not in FIELDS:
+                hint = did_you_mean(field, FIELDS)
+                raise InputError(f"output={output}: no field {field!r}, {hint}")
+        if not fields:
+            return cls(f"{output}/{{track}}/{{target}}.{{ext}}")
+        if "target" not in fields:
+            raise InputError(f"output={output}: expected {{target}} in it, or no field at all")
+        return cls(output if re.search(r"(\.\w+|\{ext\})$", output) else f"{output}.{{ext}}")
+
+    @property
+    def base(self) -> Path:
+        """The folder that everything is in."""
+        return Path(self.pattern.partition("{")[0] + "x").parent
+
+    @property
+    def suffix(self) -> str | None:
+        """The format that the template itself names."""
+        return None if "{ext}" in self.pattern else Path(self.pattern).suffix[1:] or None
+
+    def path(self, track: str, target: str, ext: str) -> Path:
+        """The file of a stem."""
+        values = {"track": track, "target": target, "ext": ext}
+        return Path(re.sub(r"\{(\w+)\}", lambda field: values[field[1]], self.pattern))
+
+    def beside(self, track: str, name: str, ext: str) -> Path:
+        """A file that belongs to a track, but is no stem."""
+        path = self.path(track, name, ext)
+        return path if path.name.endswith(f".{ext}") else path.with_suffix(f".{ext}")
+
+
+def stems_of(reports: Iterable[Path]) -> set[Path]:
+    """The files that reports of ours list; other files are no reports."""
+    found = set()
+    for report in reports:
+        try:
+            stems = json.loads(report.read_text(encoding="utf-8"))["stems"]
+            found |= {(report.parent / stem["file"]).resolve() for stem in stems.values()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return found
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is made of a file; the keys of the command `separate`."""
+
+    residual: bool = False
+    format: str = "wav"
+    subtype: str | None = None
+    clip: str = "none"
+    sample_rate: int | None = None  # of the output, in Hz
+    offset: float = 0.0  # seconds
+    duration: float | None = None
+    pcm: tuple[str, int, int] | None = None  # of standard input; see `open_pipe`
+    wiener: bool = False  # make the estimates sum to the mixture

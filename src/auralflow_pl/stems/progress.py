@@ -1,0 +1,84 @@
+"""Progress of a command that works through files, with speed and remaining time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import NoReturn
+
+from tqdm import tqdm
+
+from auralflow_pl.stems.inputs import Job
+
+FORMAT = "{desc} {percentage:3.0f}%|{bar}| {remaining} left{postfix}"
+
+
+class Progress:
+    """Bars on a terminal: one for the file at hand, and one for all if there are several.
+
+    Files count by their bytes. Safe to be used by several threads.
+
+    Args:
+        jobs: all files.
+        stop: once it is set, whoever reports progress is told to stop.
+    """
+
+    def __init__(self, jobs: Sequence[Job], stop: threading.Event) -> None:
+        self.stop, self.count = stop, len(jobs)
+        self.sizes = {job: float(job.size) for job in jobs}
+        self.shares = dict.fromkeys(jobs, 0.0)
+        self.bars: dict[Job, tqdm[NoReturn]] = {}
+        self.finished = 0
+        total = sum(self.sizes.values())
+        self.bar = tqdm(
+            total=total, bar_format=FORMAT, leave=False, disable=None if self.count > 1 else True
+        )
+        self.bar.set_description_str(f"0 of {self.count} files")
+        self.lock = threading.Lock()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.bar.close()
+
+    def follow(self, job: Job) -> Callable[[float, float | None], bool]:
+        """What a job tells its progress to, in seconds of sound."""
+        started = time.monotonic()
+        bar = tqdm(total=1.0, bar_format=FORMAT, leave=False, disable=None, delay=0.5)
+        bar.set_description_str(job.track)
+        self.bars[job] = bar
+
+        def report(done: float, total: float | None) -> bool:
+            share = min(1.0, done / total) if total else 0.0
+            speed = done / max(1e-9, time.monotonic() - started)
+            with self.lock:
+                bar.set_postfix_str(f"{done:.0f} s done, {speed:.1f} times real time")
+                bar.update(share - bar.n)
+                self.advance(job, share)
+            return not self.stop.is_set()
+
+        return report
+
+    def advance(self, job: Job, share: float) -> None:
+        """A job is done by a share; the lock is held."""
+        self.bar.update(self.sizes[job] * (share - self.shares[job]))
+        self.shares[job] = share
+
+    def finish(self, job: Job, line: str) -> None:
+        """A job has ended; print what came of it, unless an error will say so."""
+        with self.lock:
+            if job in self.bars:
+                self.bars.pop(job).close()
+            self.advance(job, 1.0)
+            self.finished += 1
+            self.bar.set_description_str(f"{self.finished} of {self.count} files")
+            if self.count > 1 or not line.startswith("failed"):
+                tqdm.write(line)

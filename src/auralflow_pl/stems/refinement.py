@@ -1,0 +1,64 @@
+"""Refine the estimates of several networks with a multichannel Wiener filter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from auralflow_pl.errors import InputError
+from auralflow_pl.signal.stft import STFT
+from auralflow_pl.signal.wiener import refine
+from auralflow_pl.signal.windows import Windows, overlap_add
+
+WINDOW_SECONDS, CONTEXT_SECONDS, FADE_SECONDS = 10.0, 0.25, 1.0
+
+
+def check_sources(targets: int, residual: bool) -> None:
+    """Raise InputError where there is nothing to share the mixture among.
+
+    Args:
+        targets: that are separated, of all models.
+        residual: as for `consistent`.
+    """
+    if targets == 1 and not residual:
+        raise InputError(
+            "wiener=true: with one target and no residual, all of the mixture is the target; pass "
+            "residual=true or a model of several targets"
+        )
+
+
+def consistent(blocks: Iterable[Tensor], sample_rate: int, residual: bool) -> Iterator[Tensor]:
+    """Filter a stream of mixture and estimates with the multichannel Wiener filter.
+
+    One iteration of EM in windows of 10 s, over which spatial covariances are taken. The estimates
+    then sum to the mixture.
+
+    Args:
+        blocks: `(1 + targets, channels, time)`, the mixture first.
+        sample_rate: in Hz; frames are about 93 ms long.
+        residual: share the mixture with a source that is what the others leave of it, which is not
+            given back; otherwise the estimates share all of it.
+
+    Yields:
+        `(targets, channels, time)`, together as long as the stream.
+    """
+    n_fft = 2 ** round(torch.log2(torch.tensor(0.093 * sample_rate)).item())
+    stft = STFT(n_fft, n_fft, n_fft // 4)
+
+    def process(windows: Tensor) -> Tensor:
+        spectra = stft(windows)
+        mixture, estimates = spectra[:, 0], spectra[:, 1:]
+        count = estimates.shape[1]
+        if residual:
+            rest = mixture.unsqueeze(1) - estimates.sum(1, keepdim=True)
+            estimates = torch.cat([estimates, rest], 1)
+        filtered = refine(estimates, mixture, iterations=1, exact=True)
+        return stft.inverse(filtered[:, :count], windows.shape[-1])
+
+    length, context, fade = (
+        round(seconds * sample_rate) // stft.hop_length * stft.hop_length
+        for seconds in (WINDOW_SECONDS, CONTEXT_SECONDS, FADE_SECONDS)
+    )
+    return overlap_add(process, blocks, Windows(length, context, fade, stft.hop_length))

@@ -1,0 +1,132 @@
+"""Separate many files on several devices."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import NamedTuple
+
+import torch
+
+from auralflow_pl.errors import Cancelled, InputError
+from auralflow_pl.stems.inputs import Job
+from auralflow_pl.stems.job import Pipe, StemJob
+from auralflow_pl.stems.job import Progress as Follower
+from auralflow_pl.stems.progress import Progress
+from auralflow_pl.system.memory import is_shortage
+
+log = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 0.2  # between looks at a silent pipe
+
+
+class Outcome(NamedTuple):
+    """What came of a file."""
+
+    made: bool = False
+    failure: str | None = None
+
+
+def run_jobs(stem_jobs: Sequence[StemJob], jobs: Sequence[Job], each: int) -> None:
+    """Work through the files, `each` at a time on every device; one may fail, the others go on.
+
+    The work is done in threads of its own, so that a signal, which the main thread receives, never
+    interrupts the moving of finished files; the threads stop at their next block.
+
+    Raises:
+        InputError: some failed.
+    """
+    stop = threading.Event()
+    threads, workers = torch.get_num_threads(), each * len(stem_jobs)
+    torch.set_num_threads(max(1, threads // workers))
+    idle: SimpleQueue[StemJob] = SimpleQueue()
+    for stem_job in [*stem_jobs] * each:
+        idle.put(stem_job)
+    pipe = StandardInput(stop)
+    with Progress(jobs, stop) as progress, ThreadPoolExecutor(workers) as pool:
+        try:
+            futures = [pool.submit(work, idle, job, pipe, progress) for job in jobs]
+            outcomes = [future.result() for future in futures]
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+        finally:
+            torch.set_num_threads(threads)
+    failures = [outcome.failure for outcome in outcomes if outcome.failure]
+    made = sum(outcome.made for outcome in outcomes)
+    if len(jobs) == 1 and failures:
+        raise InputError(failures[0])
+    if len(jobs) != 1:
+        there = len(jobs) - made - len(failures)
+        print(f"{made} separated, {there} there already, {len(failures)} failed")
+    if failures:
+        raise InputError(f"{len(failures)} of {len(jobs)} files failed; first: {failures[0]}")
+
+
+class StandardInput:
+    """Standard input, read such that a silent pipe does not keep the program from ending.
+
+    Args:
+        stop: whether it shall end.
+    """
+
+    def __init__(self, stop: threading.Event) -> None:
+        self.stop = stop
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most `size`; none at the end.
+
+        Raises:
+            Cancelled: the program shall end.
+        """
+        number = sys.stdin.fileno()
+        while not select.select([number], [], [], PATIENCE_SECONDS)[0]:
+            if self.stop.is_set():
+                raise Cancelled
+        return os.read(number, size)
+
+
+def work(idle: SimpleQueue[StemJob], job: Job, pipe: Pipe, progress: Progress) -> Outcome:
+    """Separate a file where nothing else is done, and say what came of it."""
+    stem_job = idle.get()
+    try:
+        made = persevere(stem_job, job, progress.follow(job), pipe)
+    except Cancelled:
+        raise
+    except Exception as error:  # whatever it is, other files go on
+        if isinstance(error, InputError):
+            failure = str(error)
+        elif isinstance(error, OSError):
+            failure = str(error.strerror)
+        else:
+            log.debug("%s", job.name, exc_info=True)
+            failure = f"{type(error).__name__}: {error}; this is a fault of the program, report it"
+        if job.name not in failure:
+            failure = f"{job.name}: {failure}"
+        progress.finish(job, f"failed: {failure}")
+        return Outcome(failure=failure)
+    finally:
+        idle.put(stem_job)
+    note = "" if made else " is there already"
+    progress.finish(job, f"{stem_job.report(job).parent}{note}")
+    return Outcome(made)
+
+
+def persevere(stem_job: StemJob, job: Job, progress: Follower, pipe: Pipe | None = None) -> bool:
+    """`StemJob.run`; where the memory does not suffice, once more with less."""
+    while True:
+        try:
+            return stem_job.run(job, pipe or sys.stdin.buffer, progress)
+        except (RuntimeError, MemoryError) as error:
+            if not is_shortage(error):
+                raise
+            if job.path is None or not stem_job.shrink():
+                raise InputError(f"{job.name}: not enough memory; close programs") from error
+            log.info("%s: not enough memory, once more with less", job.name)

@@ -1,0 +1,12 @@
+"""Optional dependencies."""
+
+from __future__ import annotations
+
+import importlib.util
+
+EXTRA = "pip install 'auralflow-pl[onnx]'"
+
+
+def installed() -> bool:
+    """Whether graphs can be made and run here."""
+    return all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))

@@ -1,0 +1,63 @@
+"""Memory use of the process and of the GPU."""
+
+from __future__ import annotations
+
+import re
+import resource
+import sys
+from pathlib import Path
+
+import torch
+
+from auralflow_pl.errors import InputError
+from auralflow_pl.system.heap import give_back_freed_memory
+
+UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+
+STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def parse_size(text: str) -> float:
+    """Bytes of `1GB`, `800M` and the like."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
+    if not match or not float(match[1]):
+        raise InputError(f"max_ram={text}: expected a size such as 1GB or 800MB")
+    return float(match[1]) * UNITS[match[2].upper()]
+
+
+def in_use(device: torch.device) -> float:
+    """Bytes that are taken now."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    give_back_freed_memory()
+    return status("VmRSS")
+
+
+def peak(device: torch.device) -> float:
+    """Bytes at the highest moment since `forget_peak`."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else status("VmHWM")
+
+
+def forget_peak(device: torch.device) -> None:
+    """Begin a new search for the highest moment."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif CLEAR_REFS.exists():
+        CLEAR_REFS.write_text("5")
+
+
+def status(key: str) -> float:
+    """An entry of /proc/self/status in bytes; without it, the peak of the whole process."""
+    if STATUS.exists():
+        entry = re.search(rf"{key}:\s+(\d+) kB", STATUS.read_text())
+        if entry:
+            return float(entry[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * unit
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an error says that there is not enough memory."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

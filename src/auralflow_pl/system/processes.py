@@ -1,0 +1,165 @@
+"""Several processes that work together, started by the first, by SLURM or by torchrun."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+
+from auralflow_pl.errors import InputError
+
+# Of each process, as torchrun, SLURM and Lightning say it.
+SIZES = ("WORLD_SIZE", "SLURM_NTASKS")
+
+RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
+
+LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID")
+
+
+def world_size(environment: Mapping[str, str] = os.environ) -> int:
+    """Processes that train together, if somebody else has started them; else 1."""
+    return max((int(environment.get(name) or 1) for name in SIZES), default=1)
+
+
+def rank(environment: Mapping[str, str] = os.environ) -> int:
+    """Number of this process among them; the first one writes the run folder."""
+    numbers = [int(environment[name]) for name in RANKS if environment.get(name)]
+    if "RANK" not in environment and environment.get("NODE_RANK", "0") != "0":
+        return max([1, *numbers])
+    return numbers[0] if numbers else 0
+
+
+def local_rank(environment: Mapping[str, str] = os.environ) -> int:
+    """Number of this process among those on the same node, which says which device is its own."""
+    numbers = [environment[name] for name in LOCAL_RANKS if environment.get(name)]
+    return int(numbers[0]) if numbers else 0
+
+
+def check_run_dir(written: str) -> None:
+    """Raise InputError if processes that others have started would each name another run folder.
+
+    Args:
+        written: `paths.run_dir` before it is resolved.
+    """
+    if world_size() > 1 and "${now" in written:
+        raise InputError(
+            f"paths.run_dir: holds the time, and {world_size()} processes would not agree on it; "
+            "pass paths.run_dir=<folder>"
+        )
+
+
+@contextlib.contextmanager
+def process_group(devices: int, nodes: int, command: Sequence[str]) -> Iterator[None]:
+    """Let `devices` processes on this node work together; this one is the first of them.
+
+    The others run `command`, with the environment in which Lightning finds its place. They end when
+    this one fails; if one of them fails, this one ends with exit code 1. With several nodes the
+    command is given on each of them, with MASTER_ADDR, MASTER_PORT and NODE_RANK in the
+    environment. Nothing is started for a single process, or where SLURM or torchrun did so; the
+    only process of such a job starts the others like any other command.
+
+    Args:
+        devices: processes on this node.
+        nodes: how many nodes there are.
+        command: what a further process runs.
+
+    Raises:
+        InputError: several nodes, and no address of the first.
+    """
+    if world_size() > 1 or devices * nodes == 1:
+        yield
+        return
+    if nodes > 1 and not {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK"} <= os.environ.keys():
+        raise InputError(
+            f"trainer.num_nodes={nodes}: set MASTER_ADDR, MASTER_PORT and NODE_RANK in the "
+            "environment of each node, or start with torchrun or srun"
+        )
+    before = dict(os.environ)
+    node = before.get("NODE_RANK", "0")
+    for name in {*SIZES, *RANKS, *LOCAL_RANKS}:  # what a job of a single process says of it
+        os.environ.pop(name, None)
+    os.environ |= {
+        "MASTER_ADDR": before.get("MASTER_ADDR", "127.0.0.1"),
+        "MASTER_PORT": before.get("MASTER_PORT", str(free_port())),
+        "NODE_RANK": node,
+        "WORLD_SIZE": str(devices * nodes),
+    }
+    places = [
+        {"RANK": str(int(node) * devices + number), "LOCAL_RANK": str(number)}
+        for number in range(devices)
+    ]
+    os.environ |= places[0]
+    others = [
+        subprocess.Popen(command, env=os.environ | place)  # noqa: S603
+        for place in places[1:]
+    ]
+    finished = threading.Event()
+    threading.Thread(target=watch, args=(others, finished), daemon=True).start()
+    try:
+        yield
+        finished.set()
+        for other in others:
+            other.wait()
+    finally:
+        finished.set()
+        end(others)
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def watch(others: Sequence[subprocess.Popen[bytes]], finished: threading.Event) -> None:
+    """End everything if one of the others fails, since the rest would wait for it for ever."""
+    while not finished.is_set():
+        failed = [other.returncode for other in others if other.poll()]
+        if failed and not finished.wait(5):  # its own message comes first
+            print(f"error: another process ended with code {failed[0]}", file=sys.stderr)
+            end(others)
+            os._exit(1)
+        time.sleep(0.2)
+
+
+def end(others: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Stop what still runs; a process in a collective operation does not hear SIGTERM."""
+    for other in others:
+        if other.poll() is None:
+            other.send_signal(signal.SIGKILL)
+            other.wait()
+
+
+@contextlib.contextmanager
+def workers(count: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool of processes that end at once when the block raises, or when this process dies."""
+    before = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, context, initializer=end_with_parent) as pool:
+        try:
+            yield pool
+        except BaseException:
+            for process in set(multiprocessing.active_children()) - before:
+                process.terminate()
+            raise
+
+
+def end_with_parent() -> None:
+    """Leave when the process that started this one is gone, even killed."""
+
+    def wait() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]

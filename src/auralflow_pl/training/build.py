@@ -1,0 +1,153 @@
+"""Build task, data module and Trainer from a configuration."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning.plugins import MixedPrecision
+from pytorch_lightning.plugins.environments import SLURMEnvironment
+from torch import nn
+
+from auralflow_pl.config.instantiate import build, plain
+from auralflow_pl.data.chunks import Drawing
+from auralflow_pl.data.targets import resolve_targets
+from auralflow_pl.errors import InputError
+from auralflow_pl.separator.build import build_separator
+from auralflow_pl.system.device import computes_in_bfloat16
+from auralflow_pl.system.processes import rank, world_size
+from auralflow_pl.training.checkpoint_io import AtomicCheckpointIO
+from auralflow_pl.training.data_module import StemDataModule
+from auralflow_pl.training.task import SeparationTask
+
+LOADING = (  # keys of `data` that are arguments of the data module
+    "chunks_per_epoch",
+    "batch_size",
+    "num_workers",
+    "persistent_workers",
+    "pin_memory",
+    "prefetch_factor",
+)
+
+
+def build_data(config: DictConfig) -> StemDataModule:
+    """The data module of a configuration."""
+    settings = plain(config.data)
+    loading = {key: settings[key] for key in LOADING}
+    targets = resolve_targets(plain(config)["target"], settings["stems"], settings["groups"])
+    source = build(config.data.source)
+    if list(source.stems) != settings["stems"]:
+        raise InputError(
+            f"data.stems={settings['stems']}: this data set has {list(source.stems)}, in that order"
+        )
+    return StemDataModule(
+        source,
+        config.audio.channels,
+        config.audio.sample_rate,
+        config.chunk_seconds,
+        seed=config.seed,
+        pool=build(config.pool),
+        augmentations=list(build(config.augment or {}).values()),
+        drawing=Drawing(
+            settings["balance"],
+            settings["silence_db"],
+            settings["keep_silent"],
+            tuple(stem for members in targets.values() for stem in members),
+            source.weights,
+        ),
+        **loading,
+    )
+
+
+def build_trainer(config: DictConfig) -> pl.Trainer:
+    """The Lightning Trainer of a configuration.
+
+    Raises:
+        InputError: a key that another group sets, or one that Lightning refuses.
+    """
+    chunks = config.data.chunks_per_epoch // world_size()  # of each device
+    steps = math.ceil(chunks / config.data.batch_size)
+    given = {
+        **number_format(config),
+        "callbacks": list(build(config.callbacks or {}).values()),
+        "logger": list(build(config.logger or {}).values()) if rank() == 0 else [],
+        "default_root_dir": config.paths.run_dir,
+        "log_every_n_steps": max(1, min(config.trainer.log_every_n_steps or 50, steps)),
+        "enable_progress_bar": not config.silent,
+        "enable_model_summary": False,
+    }
+    given["plugins"] = [*given.get("plugins", []), AtomicCheckpointIO()]
+    if SLURMEnvironment.detect():  # whoever submitted the job also queues it again
+        given["plugins"].append(SLURMEnvironment(auto_requeue=False))
+    for key in set(given) & set(config.trainer) - {"log_every_n_steps"}:
+        raise InputError(f"trainer.{key}: is set by another key; see train.py --cfg job")
+    return build(config.trainer, **given)
+
+
+def choose_precision(config: DictConfig) -> None:
+    """Replace `precision=auto` by what this hardware is good at."""
+    if config.precision.precision == "auto":
+        fast = computes_in_bfloat16(config.trainer.accelerator)
+        config.precision.precision = "bf16-mixed" if fast else "32-true"
+
+
+def number_format(config: DictConfig) -> dict[str, Any]:
+    """The arguments of the Trainer for `precision`; Lightning has no fp16 on the CPU by itself."""
+    precision = config.precision.precision
+    if precision != "16-mixed":
+        return {"precision": precision}
+    cpu = config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
+    device = "cpu" if cpu else "cuda"
+    scaler = torch.amp.GradScaler(device, init_scale=config.precision.init_scale or 2.0**16)
+    return {"plugins": [MixedPrecision(precision, device, scaler)]}
+
+
+def build_task(config: DictConfig) -> SeparationTask:
+    """Network, Separator, loss, optimizer and schedule of a configuration."""
+    settings = plain(config)
+    separator = build_separator(
+        settings, settings["data"]["stems"], trust=None, **settings["separation"]
+    )
+    optimizer, schedule = build(config.optimizer), build(config.scheduler)
+    rehearse(separator, optimizer, schedule)
+    if config.compile:
+        compile_network(separator.network)
+    return SeparationTask(
+        separator,
+        {name: build(node) for name, node in config.loss.items()},
+        settings["data"]["stems"],
+        optimizer,
+        schedule,
+        settings,
+        config.precision.channels_last,
+        settings["loss_weights"],
+        dict(build(config.metrics or {})),
+    )
+
+
+def compile_network(network: nn.Module) -> None:
+    """Let torch.compile fuse the network's operations; its weights keep their names.
+
+    Raises:
+        InputError: there is no C++ compiler, which torch needs for that on the CPU.
+    """
+    if not torch.cuda.is_available() and not any(map(shutil.which, ("g++", "clang++", "c++"))):
+        raise InputError("compile=true: needs a C++ compiler; install g++, or use compile=false")
+    network.compile(dynamic=False)
+
+
+def rehearse(
+    network: nn.Module, optimizer: Callable[..., Any], schedule: Callable[..., Any] | None
+) -> None:
+    """Raise InputError if optimizer or schedule refuse their arguments, before work begins."""
+    try:
+        trial = optimizer(network)
+        if schedule is not None:
+            schedule(trial, 1)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"optimizer or scheduler: {' '.join(str(error).split())}") from error

@@ -1,0 +1,141 @@
+"""What a training is going to be, before its first step."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from auralflow_pl.data.tracks import Track
+from auralflow_pl.training.data_module import StemDataModule
+from auralflow_pl.training.task import SeparationTask
+
+log = logging.getLogger(__name__)
+
+
+class Preflight(pl.Callback):
+    """Prints a table before the first step, and after some steps what an epoch is going to take.
+
+    The table names network and parameters, GFLOP of a step, memory of weights, optimizer and kept
+    activations (an estimate: of float32, without what the libraries use themselves), the tracks of
+    both splits with their hours, the size of the pool, and the run folder.
+
+    Args:
+        after_steps: of which the time is measured, after a first one that warms up.
+    """
+
+    def __init__(self, after_steps: int = 5) -> None:
+        self.after_steps = after_steps
+        self.steps = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: SeparationTask) -> None:
+        """Print the table."""
+        if not trainer.is_global_zero:
+            return
+        data = trainer.datamodule
+        cost = step_cost(pl_module, data)
+        parameters = sum(p.numel() for p in pl_module.parameters())
+        rows = {
+            "network": f"{type(pl_module.separator.network).__name__}, "
+            f"{parameters / 1e6:.2f} M parameters",
+            "targets": ", ".join(pl_module.separator.targets),
+            "step": f"{data.batch_size} chunks of {data.chunk_seconds:g} s, "
+            f"{cost.flop / 1e9:.1f} GFLOP",
+            "memory": f"about {cost.memory / 1e9:.2f} GB",
+            **{split: describe(data.tracks(split)) for split in ("train", "valid")},
+            "epoch": f"{data.chunks_per_epoch} chunks, {trainer.num_training_batches} steps",
+            "run folder": trainer.default_root_dir,
+        }
+        if data.pool is not None:
+            tracks = [track for split in ("train", "valid") for track in data.tracks(split)]
+            size = sum(file.stat().st_size for track in tracks for file in track.files)
+            rows["pool"] = f"{size / 1e9:.2f} GB in {data.pool.folder}"
+        log.info("\n".join(f"{name:<12}{value}" for name, value in rows.items()))
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: SeparationTask,  # noqa: ARG002
+        outputs: Any,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        """Measure some steps."""
+        if self.steps > self.after_steps:
+            return
+        if self.steps == 0:
+            self.began = time.perf_counter()
+        elif self.steps == self.after_steps:
+            seconds = (time.perf_counter() - self.began) / self.after_steps
+            epoch = seconds * trainer.num_training_batches
+            log.info("an epoch takes about %.0f s, without validation", epoch)
+        self.steps += 1
+
+
+class Cost(NamedTuple):
+    """Of a training step."""
+
+    flop: float  # floating-point operations, multiplication and addition counted apart
+    memory: float  # bytes
+
+
+def step_cost(task: SeparationTask, data: StemDataModule) -> Cost:
+    """Operations and memory of a training step, counted on tensors without content.
+
+    Backward is taken as twice the operations of forward. Optimizers are taken to keep two numbers
+    for each weight.
+    """
+    ghost = copy.deepcopy(task.separator.network).to("meta").train()
+    batch, channels = data.batch_size, data.channels
+    frames = round(data.chunk_seconds * data.sample_rate)
+    spectrogram = task.separator.stft(torch.zeros(channels, frames, device=task.device))
+    magnitude = torch.zeros(batch, *spectrogram.shape, device="meta")
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[id(tensor)] = tensor.numel() * tensor.element_size()
+        return tensor
+
+    recurrent = [name for name, layer in ghost.named_modules() if isinstance(layer, nn.RNNBase)]
+    outlines = [Outline(ghost.get_submodule(name)) for name in recurrent]
+    for name, outline in zip(recurrent, outlines, strict=True):
+        ghost.set_submodule(name, outline)
+    counter = FlopCounterMode(display=False)
+    with counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        ghost(magnitude)
+    weights = sum(p.numel() * p.element_size() for p in task.parameters())
+    return Cost(
+        3.0 * (counter.get_total_flops() + sum(outline.flop for outline in outlines)),
+        4.0 * weights + sum(kept.values()) + sum(outline.memory for outline in outlines),
+    )
+
+
+class Outline(nn.Module):
+    """Stands for a recurrent layer: its shapes and costs, without going through its sequence."""
+
+    def __init__(self, layer: nn.RNNBase) -> None:
+        super().__init__()
+        named = layer.named_parameters()
+        self.weights = sum(p.numel() for name, p in named if name.startswith("weight"))
+        self.features = layer.hidden_size * (1 + layer.bidirectional)
+        self.kept = self.features * layer.num_layers * (6 if isinstance(layer, nn.LSTM) else 5)
+        self.flop = self.memory = 0.0
+
+    def forward(self, sequence: Tensor) -> tuple[Tensor, None]:
+        """Add the matrix products of all positions, and the gates and states that are kept."""
+        positions = sequence.numel() // sequence.shape[-1]
+        self.flop += 2.0 * positions * self.weights
+        self.memory += 4.0 * positions * self.kept
+        return sequence.new_zeros(*sequence.shape[:-1], self.features), None
+
+
+def describe(tracks: list[Track]) -> str:
+    """Number and length of tracks."""
+    hours = sum(track.frames / track.sample_rate for track in tracks) / 3600
+    return f"{len(tracks)} tracks, {hours:.2f} h"

@@ -1,0 +1,88 @@
+"""Stops before a number that is not finite reaches the weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from auralflow_pl.errors import InputError
+from auralflow_pl.training.checkpoint_io import save_atomically
+from auralflow_pl.training.task import SeparationTask, step_seed
+
+
+class Sentinel(pl.Callback):
+    """Looks at loss and gradients of every step before the optimizer does.
+
+    If one is not finite, batch, numbers of its chunks, random state and weights are kept as
+    `<folder>/step-<number>.pt`, which `scripts/replay.py` runs again, and training ends; no
+    checkpoint is written from that step on. With a loss scale (fp16) gradients may overflow, such
+    steps are skipped, and only the loss is looked at.
+
+    Args:
+        folder: of the bundles.
+
+    Raises:
+        InputError: something is not finite, when training runs.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def on_train_batch_start(
+        self,
+        trainer: pl.Trainer,  # noqa: ARG002
+        pl_module: SeparationTask,  # noqa: ARG002
+        batch: dict[str, Any],
+        batch_idx: int,
+    ) -> None:
+        """Remember the batch."""
+        self.batch, self.batch_idx = batch, batch_idx
+
+    def on_before_backward(
+        self, trainer: pl.Trainer, pl_module: SeparationTask, loss: Tensor
+    ) -> None:
+        """Look at the loss."""
+        if not torch.isfinite(loss):
+            self.stop(trainer, pl_module, "the loss", [])
+
+    def on_before_optimizer_step(
+        self,
+        trainer: pl.Trainer,
+        pl_module: SeparationTask,
+        optimizer: Optimizer,  # noqa: ARG002
+    ) -> None:
+        """Look at the gradients."""
+        if getattr(trainer.precision_plugin, "scaler", None) is not None:
+            return
+        named = {n: p.grad for n, p in pl_module.named_parameters() if p.grad is not None}
+        norms = torch.stack(torch._foreach_norm(list(named.values())))
+        if not torch.isfinite(norms.sum()):
+            names = [n for n, norm in zip(named, norms, strict=True) if not torch.isfinite(norm)]
+            self.stop(trainer, pl_module, f"the gradient of {names[-1]}", names)
+
+    def stop(
+        self, trainer: pl.Trainer, pl_module: SeparationTask, what: str, names: list[str]
+    ) -> None:
+        """Keep what is needed to see why, and end the training."""
+        place = pl_module.place(self.batch_idx)
+        process = f"-process-{trainer.global_rank}" if trainer.global_rank else ""
+        path = self.folder / f"step-{trainer.global_step}{process}.pt"
+        bundle = {
+            "config": pl_module.config,
+            "weights": pl_module.state_dict(),
+            "batch": self.batch,
+            "chunks": self.batch["number"].tolist(),
+            "place": list(place),
+            "random_state": torch.Generator().manual_seed(step_seed(place)).get_state(),
+            "gradients": names,
+        }
+        save_atomically(bundle, path)
+        raise InputError(
+            f"step {trainer.global_step}: {what} is not finite; no checkpoint holds this step; to "
+            f"see why: python scripts/replay.py {path}; lowering optimizer.lr often helps"
+        )

@@ -1,0 +1,94 @@
+"""How fast training is, and what it waits for."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from auralflow_pl.training.task import SeparationTask
+
+
+class Throughput(pl.Callback):
+    """Logs speed and memory over the steps since the last record.
+
+    `throughput/steps_per_second`, `throughput/chunks_per_second`, `throughput/data_share` (share of
+    the time that training waited for data), `throughput/memory_gb` (highest so far: allocated on
+    the GPU, or resident on the CPU) and `throughput/remaining_minutes` of the whole training, where
+    it has an end. Validation counts for none of them.
+
+    Args:
+        every_n_steps: steps of a record; None: as often as the Trainer logs.
+    """
+
+    def __init__(self, every_n_steps: int | None = None) -> None:
+        self.every_n_steps = every_n_steps
+        self.left: float | None = None  # when the last batch ended
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin a record."""
+        self.steps, self.chunks = 0, 0
+        self.waiting, self.working = 0.0, 0.0
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """The time between epochs is not that of the data."""
+        self.left = time.perf_counter()
+
+    def on_validation_end(self, *_: Any) -> None:
+        """Nor that of validation."""
+        self.left = time.perf_counter()
+
+    def on_train_batch_start(
+        self,
+        trainer: pl.Trainer,  # noqa: ARG002
+        pl_module: pl.LightningModule,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        """A batch has arrived."""
+        self.began = time.perf_counter()
+        self.waiting += self.began - (self.left or self.began)
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: SeparationTask,
+        outputs: Any,  # noqa: ARG002
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Log a record if it is complete."""
+        self.left = time.perf_counter()
+        self.working += self.left - self.began
+        self.steps += 1
+        self.chunks += len(batch["mixture"]) * trainer.world_size
+        if self.steps < (self.every_n_steps or trainer.log_every_n_steps):
+            return
+        seconds = self.waiting + self.working
+        record = {
+            "steps_per_second": self.steps / seconds,
+            "chunks_per_second": self.chunks / seconds,
+            "data_share": self.waiting / seconds,
+            "memory_gb": memory(pl_module.device) / 1e9,
+        }
+        epochs = trainer.max_epochs
+        if epochs and epochs > 0:
+            done = trainer.current_epoch * trainer.num_training_batches + batch_idx + 1
+            left = epochs * trainer.num_training_batches - done
+            record["remaining_minutes"] = left * seconds / self.steps / 60
+        values = {f"throughput/{name}": float(value) for name, value in record.items()}
+        pl_module.record(values, trainer.global_step - 1)
+        self.clear()
+
+
+def memory(device: torch.device) -> int:
+    """Highest use so far in bytes, of the GPU's memory or of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

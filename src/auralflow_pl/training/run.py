@@ -1,0 +1,132 @@
+"""One training, from a validated configuration to its best score."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
+
+from auralflow_pl.config.instantiate import plain
+from auralflow_pl.config.schema import TrainKeys
+from auralflow_pl.config.validation import validated
+from auralflow_pl.errors import InputError
+from auralflow_pl.system.device import device_count
+from auralflow_pl.system.heap import keep_freed_memory
+from auralflow_pl.system.processes import check_run_dir, process_group, rank
+from auralflow_pl.training.build import build_data, build_task, build_trainer, choose_precision
+from auralflow_pl.training.resuming import find_resume
+
+log = logging.getLogger(__name__)
+
+
+def train_run(config: DictConfig) -> float:
+    """Train one network; returns the best validation score in dB.
+
+    Raises:
+        InputError: a fault in configuration or data; nothing is trained then.
+    """
+    check_run_dir(OmegaConf.to_container(config)["paths"]["run_dir"])
+    config = validated(config, TrainKeys)
+    choose_precision(config)
+    run_dir = Path(config.paths.run_dir)
+    quiet(config.silent or rank() > 0)
+    resume, step = find_resume(config, run_dir)
+    keep_freed_memory()
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    data = build_data(config)
+    task = build_task(config)
+    with log_file(run_dir / "train.log"), all_processes(config):
+        save_config(config, run_dir)
+        trainer = build_trainer(config)
+        for logger in trainer.loggers:
+            logger.resume(step)
+            if step == 0:
+                logger.log_hyperparams(plain(config))
+        try:
+            trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
+        except MisconfigurationException as error:
+            raise InputError(f"trainer: {' '.join(str(error).split())}") from error
+        except SIGTERMException:
+            log.info("ended by SIGTERM")
+            raise SystemExit(128 + signal.SIGTERM) from None
+        return report(trainer, run_dir)
+
+
+def all_processes(config: DictConfig) -> contextlib.AbstractContextManager[None]:
+    """Starts the other processes of `trainer=ddp`, with the same keys and the same run folder."""
+    devices = device_count(config.trainer.get("devices", 1))
+    keys = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    own = [f"paths.run_dir={config.paths.run_dir}", f"resume={config.resume or 'null'}"]
+    command = [sys.executable, "-m", "auralflow_pl", "train", *keys, *own, "print_config=false"]
+    return process_group(devices, config.trainer.get("num_nodes", 1), command)
+
+
+@contextlib.contextmanager
+def log_file(path: Path) -> Iterator[None]:
+    """Copy what the first process logs into a file.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    if rank() > 0:
+        yield
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path)
+    except OSError as error:
+        raise InputError(
+            f"paths.run_dir={path.parent}: cannot be written: {error.strerror}"
+        ) from error
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+
+
+def save_config(config: DictConfig, run_dir: Path) -> None:
+    """Print the resolved configuration, and save it in the run folder, once."""
+    if rank() > 0:
+        return
+    text = OmegaConf.to_yaml(config)
+    (run_dir / "config.yaml").write_text(text)
+    if config.print_config and not config.silent:
+        print(text)
+
+
+def quiet(silent: bool) -> None:
+    """Leave Lightning its warnings only, and ourselves too, if that is wanted."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        for logger in (name, f"{name}.utilities.rank_zero"):
+            logging.getLogger(logger).setLevel(logging.WARNING)
+    logging.getLogger("auralflow_pl").setLevel(logging.WARNING if silent else logging.NOTSET)
+    # Lightning 2.6 asks for this with torch 2.14 itself; a user can do nothing about it.
+    warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated", module="pytorch_lightning")
+    # Whether to use SLURM is for the user to say.
+    warnings.filterwarnings("ignore", "The `srun` command is available")
+    # The task averages losses over devices, and every device validates all tracks.
+    warnings.filterwarnings("ignore", ".*sync_dist=True")
+    # A run folder that holds a run is refused before, unless it is to be resumed.
+    warnings.filterwarnings("ignore", ".*exists and is not empty")
+
+
+def report(trainer: pl.Trainer, run_dir: Path) -> float:
+    """Say where the result is; return the score of the best checkpoint, or of the last epoch."""
+    best = trainer.checkpoint_callback
+    score = getattr(best, "best_model_score", None)
+    if score is None:
+        score = trainer.callback_metrics.get("val/si_sdr", float("nan"))
+    path = getattr(best, "best_model_path", "") or run_dir
+    log.info("best validation score %.2f dB: %s", float(score), path)
+    return float(score)

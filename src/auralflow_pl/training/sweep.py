@@ -1,0 +1,158 @@
+"""Sweeps: what every job left, what is missing, and all of them side by side."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, read_write
+
+from auralflow_pl.errors import InputError
+
+log = logging.getLogger(__name__)
+
+RESULT = "result.json"  # in the run folder of a job
+
+failed: list[Job] = []  # of the sweep that this process ended last
+
+
+class Job(NamedTuple):
+    """A job of a sweep that has ended."""
+
+    folder: Path
+    overrides: Sequence[str]  # as on the command line: key=value
+    score: float | None  # in dB; None: it failed
+    error: str | None  # one line
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Values by key."""
+        return dict(override.lstrip("+~").split("=", 1) for override in self.overrides)
+
+
+def values(overrides: Sequence[str]) -> list[str]:
+    """What a job consists of: overrides without quotation marks, and without where it is kept."""
+    plain = (override.replace("'", "").replace('"', "") for override in overrides)
+    return [override for override in plain if not override.startswith("paths.")]
+
+
+def save_result(job: Job) -> None:
+    """Write what came out into the folder of the job."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    content = {"overrides": list(job.overrides), "score": job.score, "error": job.error}
+    part = job.folder / f"{RESULT}.part"
+    part.write_text(json.dumps(content, indent=1))
+    part.replace(job.folder / RESULT)
+
+
+def load_result(folder: Path) -> Job | None:
+    """What came out of a job, if it has ended.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = folder / RESULT
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text())
+        return Job(folder, content["overrides"], content["score"], content["error"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: damaged; delete it to run the job again") from error
+
+
+def finished_before(folder: Path, overrides: Sequence[str]) -> Job | None:
+    """The result of a job that needs no second run.
+
+    Raises:
+        InputError: the folder is that of a job with other overrides.
+    """
+    job = load_result(folder)
+    if job is not None and sorted(job.overrides) != sorted(overrides):
+        raise InputError(
+            f"{folder}: is of another sweep ({' '.join(job.overrides)}); choose another "
+            "paths.run_dir, or repeat the sweep with the same values"
+        )
+    return job if job is not None and job.score is not None else None
+
+
+def summarize(folder: Path) -> list[Job]:
+    """Write summary.csv and summary.png of all jobs in a sweep's folder, and log the table."""
+    found = (load_result(path.parent) for path in folder.glob(f"*/{RESULT}"))
+    jobs = sorted((job for job in found if job), key=number)
+    if not jobs:
+        return []
+    varied = varied_keys(jobs)
+    rows = [
+        {"job": job.folder.name, **{key: job.keys.get(key, "") for key in varied}}
+        | {"score_db": "" if job.score is None else f"{job.score:.3f}", "error": job.error or ""}
+        for job in jobs
+    ]
+    with (folder / "summary.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    scored = [(job.keys, job.score) for job in jobs if job.score is not None]
+    if scored:
+        from auralflow_pl.report.figures import sweep_plot  # torch: --help does without
+
+        sweep_plot(varied, scored).savefig(folder / "summary.png", dpi=100)
+    best = max(float(row["score_db"] or -math.inf) for row in rows)
+    for row in rows:
+        chosen = "  ".join(f"{key}={row[key]}" for key in varied)
+        outcome = f"failed: {row['error']}" if row["error"] else f"{row['score_db']} dB"
+        mark = "  (best)" if row["score_db"] and float(row["score_db"]) == best else ""
+        log.info("%4s  %s  %s%s", row["job"], chosen, outcome, mark)
+    log.info("%s", folder / "summary.csv")
+    return jobs
+
+
+class Summary(Callback):
+    """Hydra calls it when a sweep begins, and when it has ended."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """Let a study that is kept go on: of its trials, only those that are missing are run."""
+        sweeper = config.hydra.sweeper
+        if sweeper.get("storage") is None:
+            return
+        Path(config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
+        done = finished_trials(sweeper.storage, sweeper.study_name)
+        if done:
+            log.info("study %s: goes on after %d trials", sweeper.study_name, done)
+        with read_write(config):
+            sweeper.n_trials = max(0, sweeper.n_trials - done)
+            if sweeper.get("sampler", {}).get("seed") is not None:
+                sweeper.sampler.seed += done  # or it would draw again what it drew before
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """Summarize, and note what failed for the exit code."""
+        failed[:] = [job for job in summarize(Path(config.hydra.sweep.dir)) if job.error]
+
+
+def finished_trials(storage: str, name: str) -> int:
+    """How many trials of a study have a score."""
+    import optuna
+
+    study = optuna.create_study(
+        storage=storage, study_name=name, direction="maximize", load_if_exists=True
+    )
+    return sum(trial.state is optuna.trial.TrialState.COMPLETE for trial in study.trials)
+
+
+def varied_keys(jobs: Sequence[Job]) -> list[str]:
+    """Keys that do not have the same value in every job; all of them, if none is."""
+    keys = list(dict.fromkeys(key for job in jobs for key in job.keys))
+    varied = [key for key in keys if len({job.keys.get(key) for job in jobs}) > 1]
+    return varied or keys
+
+
+def number(job: Job) -> tuple[str, int]:
+    """Order of jobs: by the time in their name, if there is one, then by their number."""
+    start, _, last = job.folder.name.rpartition("-")
+    return (start, int(last)) if last.isdigit() else (job.folder.name, 0)

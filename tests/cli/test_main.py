@@ -1,0 +1,274 @@
+"""The command line as a user meets it: help without torch, and one clear line for every mistake."""
+
+import re
+
+import numpy as np
+import pytest
+import soundfile
+
+from auralflow_pl.cli import main as cli
+from support import REPOSITORY, TINY, TINY_SET, python, script
+
+PROBE = """
+import sys
+sys.argv = sys.argv[1:]
+from auralflow_pl.cli import main as cli
+try:
+    cli.main() if sys.argv[0] == "auralflow" else getattr(cli, sys.argv[0])()
+except SystemExit as end:
+    assert not end.code, end.code
+heavy = [m for m in ("torch", "torchaudio", "pytorch_lightning", "scipy", "av") if m in sys.modules]
+assert not heavy, heavy
+"""
+
+
+@pytest.mark.parametrize("arguments", [["config", "--help"], ["completion", "-h"], ["--version"]])
+def test_tools_have_a_usage_and_the_program_a_version(capsys, monkeypatch, arguments):
+    monkeypatch.setattr("sys.argv", ["auralflow", *arguments])
+    cli.main()
+    out = capsys.readouterr().out
+    usage = arguments[0] in cli.TOOLS
+    assert out.startswith(f"usage: auralflow {arguments[0]}" if usage else "auralflow_pl 0.")
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "separate"])
+@pytest.mark.parametrize("flag", [["--help"], ["--cfg", "job"]])
+def test_help_and_config_do_not_import_torch(name, flag):
+    done = python("-c", PROBE, name, *flag)
+    assert done.code == 0, done.err
+    assert ("groups (group=option)" if flag == ["--help"] else "paths:") in done.out
+
+
+def test_overview_of_commands():
+    done = python("-c", PROBE, "auralflow", "--help")
+    assert done.code == 0, done.err
+    assert all(f"\n  {name} " in done.out for name in ("train", "evaluate", "separate"))
+    assert max(map(len, done.out.splitlines())) <= 80
+
+
+def test_unknown_command():
+    done = python("-m", "auralflow_pl", "trian")
+    assert done.error == "error: no such command: trian, did you mean 'train'?"
+
+
+@pytest.mark.parametrize(
+    "argument, message",
+    [
+        ("model.widht=3", "model.widht: no such key, did you mean 'model.width'?"),
+        ("stft.nfft=3", "stft.nfft: no such key, did you mean 'stft.n_fft'?"),
+        ("tarrget=vocals", "tarrget: no such key, did you mean 'target'?"),
+        ("modle=simple", "modle: no such key, did you mean 'model'?"),
+        ("model=simpel", "model=simpel: no such option, did you mean 'simple'?"),
+        ("data.source.secnds=3", "did you mean 'data.source.seconds'?"),
+        ("+model.widht=3", "model.widht: no such key, did you mean 'width'?"),
+        ("experiment=quickstar", "did you mean 'quickstart'?"),
+        ("target=voclas", "target=voclas: no such stem, did you mean 'vocals'?"),
+        ("target=[vocals,vocals]", "expected one or several different stems"),
+        ("model.mask_activation=softmax", "use mask_activation=sigmoid"),
+        ("model.dropout=3", "dropout probability has to be between 0 and 1"),
+        ("stft.hop_length=700", "2 * hop_length <= win_length <= n_fft"),
+        ("separation.overlap=0.9", "overlap from 0 to 0.5"),
+        ("pool.dtype=int24", "pool.dtype=int24: did you mean 'int16'?"),
+        ("audio.sample_rate=fast", "audio.sample_rate: Value 'fast'"),
+        ("chunk_seconds=0", "chunk_seconds=0.0: expected more than 0"),
+        ("data.source.seed=5", "another recipe (seed differ)"),
+        ("data=stem_folder", "data.root: not given; pass data.root=<folder>"),
+        ("resume=none.ckpt", "resume=none.ckpt: no such file"),
+        ("trainer.max_epochs=many", "max_epochs"),
+        ("target=(", "quote values"),
+        ("target=null", "expected a value"),
+        ("audio=44100", "audio=44100: expected audio.<key>=... with one of sample_rate"),
+        ("model=null", "model=null: expected one of lstm, mixing, simple, vae"),
+        ("seed=-1", "seed=-1: expected at least 0"),
+        ("audio.channels=0", "audio.channels=0: expected more than 0"),
+        ("data.batch_size=0", "data.batch_size=0: expected more than 0"),
+        ("data.max_tracks=-1", "data.max_tracks=-1: expected more than 0"),
+        ("chunk_seconds=nan", "chunk_seconds=nan: expected more than 0"),
+        ("data.stems=[bass,vocals]", "this data set has ['vocals', 'drums', 'bass', 'other']"),
+        ("model.levels=0", "levels from 1 to 10"),
+        ("model.width=abc", "model.width=abc: expected int"),
+        ("optimizer.lr=fast", "optimizer.lr=fast: expected"),
+        ("optimizer.lr=-1", "Invalid learning rate: -1"),
+        ("optimizer=adagrad", "optimizer=adagrad: no such option, did you mean 'adam'?"),
+        ("scheduler.factor=2", "Factor should be < 1.0"),
+        ("model=[simple,lstm]", "model takes one option; to compare several, -m model=simple,lstm"),
+        ("loss_weights={l2:1}", "loss_weights.l2: no such loss, did you mean 'l1'?"),
+        ("loss=[l1,snrr]", "loss=snrr: no such option, did you mean 'snr'?"),
+        ("augment=[gian]", "augment=gian: no such option, did you mean 'gain'?"),
+        ("loss=kl_div", "the network has no latent; use model=vae or another loss"),
+        ("+trainer.precision=16", "trainer.precision: is set by another key"),
+        ("trainer.accelerator=abacus", "abacus"),
+        ("song.mp3", "song.mp3: expected key=value"),
+    ],
+)
+def test_mistakes_in_training(command, songs, tmp_path, argument, message):
+    tiny = TINY[len(TINY_SET) :] if "stem_folder" in argument else [*TINY, f"data.root={songs}"]
+    run_dir = tmp_path / "run"
+    done = command("train", *tiny, f"paths.run_dir={run_dir}", argument)
+    assert message in done.error
+    assert not run_dir.exists() or not list(run_dir.rglob("*.ckpt"))
+    assert "Error executing job" not in done.err
+
+
+def test_a_refused_run_leaves_nothing(command, songs, tmp_path):
+    done = command(
+        "train", *TINY, f"data.root={songs}", f"paths.run_dir={tmp_path / 'r'}", "target=x"
+    )
+    assert done.code == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_is_resumed_with_its_own_configuration_only(command, songs, run, tmp_path):
+    base = ["train", *TINY, f"data.root={songs}", f"paths.run_dir={run}"]
+    assert "its target differs" in command(*base, "resume=auto", "target=drums").error
+    assert "its model differs" in command(*base, "resume=auto", "model.width=4").error
+    assert "its scheduler differs" in command(*base, "resume=auto", "scheduler=cosine").error
+    copy = tmp_path / "other.ckpt"
+    copy.write_bytes((run / "checkpoints" / "last.ckpt").read_bytes())
+    assert "holds a run already" in command(*base, f"resume={copy}").error
+
+
+def test_a_run_that_diverges_saves_no_checkpoint(command, songs, tmp_path):
+    done = command(
+        "train",
+        *TINY,
+        f"data.root={songs}",
+        f"paths.run_dir={tmp_path / 'run'}",
+        "optimizer.lr=1e30",
+        "trainer.gradient_clip_val=null",
+    )
+    assert "the loss is not finite; no checkpoint holds this step" in done.error
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda p: None, "no such folder; expected train/<track>/{vocals,drums,bass,other}.wav"),
+        (lambda p: p.mkdir(), "no tracks in data.root="),
+        (lambda p: p.write_text("x"), "no such folder"),
+    ],
+)
+def test_bad_data_root(command, tmp_path, make, message):
+    make(tmp_path / "set")
+    done = command(
+        "train",
+        *TINY[len(TINY_SET) :],
+        "data=stem_folder",
+        f"data.root={tmp_path / 'set'}",
+        f"paths.run_dir={tmp_path / 'run'}",
+    )
+    assert message in done.error
+
+
+def test_a_run_folder_with_checkpoints_is_not_overwritten(command, songs, run):
+    before = (run / "checkpoints" / "best.ckpt").read_bytes()
+    done = command("train", *TINY, f"data.root={songs}", f"paths.run_dir={run}", "seed=9")
+    assert "holds a run already" in done.error
+    assert "resume=auto" in done.error
+    assert (run / "checkpoints" / "best.ckpt").read_bytes() == before
+
+
+def test_an_unwritable_run_folder(command, songs, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    done = command(
+        "train", *TINY, f"data.root={songs}", f"paths.run_dir={tmp_path / 'file' / 'run'}"
+    )
+    assert "file" in done.error
+
+
+@pytest.fixture
+def song(tmp_path):
+    path = tmp_path / "song.wav"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.3, 0.3, (9000, 2)), 44100)
+    return path
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (lambda p: p.unlink(), "no such file or folder"),
+        (lambda p: p.write_bytes(b""), "empty file"),
+        (lambda p: p.write_bytes(p.read_bytes()[:999]), "truncated"),
+        (lambda p: p.write_text("words"), "not readable as audio"),
+        (lambda p: soundfile.write(p, np.full((99, 2), np.nan), 44100, "FLOAT"), "NaN"),
+        (lambda p: soundfile.write(p, np.zeros((0, 2)), 44100), "holds no samples"),
+    ],
+)
+def test_mistakes_in_separation(command, ckpt, song, tmp_path, damage, message):
+    damage(song)
+    done = command("separate", f"ckpt={ckpt}", f"input={song}", f"output={tmp_path / 'out'}")
+    assert message in done.error
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_an_unwritable_output(command, ckpt, song, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    done = command("separate", f"ckpt={ckpt}", f"input={song}", f"output={tmp_path / 'file'}")
+    assert "is a file, expected a folder" in done.error
+    done = command("separate", f"ckpt={ckpt}", f"input={song}", "output=/proc/stems")
+    assert "cannot write into /proc" in done.error
+
+
+def test_a_missing_required_key(command):
+    assert "missing required key: input; pass input=..." in command("separate").error
+    assert "missing required key: ckpt; pass either ckpt=..." in command("evaluate").error
+
+
+@pytest.mark.parametrize("name", ["evaluate", "separate"])
+def test_a_bad_checkpoint(command, song, tmp_path, name):
+    (tmp_path / "bad.ckpt").write_text("no")
+    arguments = [f"input={song}"] if name == "separate" else []
+    done = command(name, f"ckpt={tmp_path / 'bad.ckpt'}", *arguments)
+    assert "damaged" in done.error
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["split=tets"], "split=tets: did you mean 'test'?"),
+        (["device=quantum"], "device=quantum: not available here"),
+        (["data=stem_folder", "data.root=nowhere"], "data.root=nowhere: no such folder"),
+        (
+            ["data=stem_folder", "data.root={songs}", "data.stems=[drums,bass]"],
+            "target=vocals: needs the stem vocals",
+        ),
+        (["data.root=nowhere"], "data.root: needs a data set, for example data=stem_folder"),
+        (["device=meta"], "device=meta: not available here"),
+    ],
+)
+def test_mistakes_in_evaluation(command, ckpt, songs, arguments, message):
+    given = [argument.replace("{songs}", str(songs)) for argument in arguments]
+    assert message in command("evaluate", f"ckpt={ckpt}", *given).error
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "My Song (live), take=2 [mix]'s.wav",
+        "Café 日本語.wav",
+        "Rock & Roll; what?! <x> ^a~b `c` #1 $5 {z}.wav",
+        "1.10.wav",
+        "back\\slash'.wav",
+        "null.wav",
+    ],
+)
+def test_awkward_file_names_need_no_quoting(command, ckpt, song, tmp_path, name):
+    awkward = song.rename(tmp_path / name)
+    done = command("separate", f"ckpt={ckpt}", f"input={awkward}", f"output={tmp_path / 'out'}")
+    assert done.code == 0, done.err
+    assert (tmp_path / "out" / awkward.stem / "vocals.wav").is_file()
+
+
+def test_make_synthetic_script(tmp_path):
+    path = REPOSITORY / "scripts" / "make_synthetic.py"
+    done = python(path, f"out={tmp_path / 's'}", "tracks=3", "seconds=1", "workers=1")
+    assert done.code == 0, done.err
+    assert len(list((tmp_path / "s").glob("*/*/mixture.wav"))) == 3
+    code, text = script(path)
+    assert code == 1
+    assert text == "error: missing required key: out; pass out=<folder>\n"
+    code, text = script(path, f"out={tmp_path / 's'}", "trakcs=3")
+    assert code == 1
+    assert re.fullmatch("error: .*trakcs.*\n", text)

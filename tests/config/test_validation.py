@@ -1,0 +1,88 @@
+"""Every YAML of every group composes, its keys exist, and mistakes are named."""
+
+import pytest
+from omegaconf import open_dict
+from pytorch_lightning import Callback
+from pytorch_lightning.loggers import Logger
+
+from auralflow_pl.config.instantiate import build
+from auralflow_pl.config.locations import config_dir
+from auralflow_pl.config.schema import CompareKeys, EvaluateKeys, SeparateKeys, TrainKeys
+from auralflow_pl.config.validation import validated
+from auralflow_pl.errors import InputError
+from support import composed, option_names
+
+ELSEWHERE = {"hydra", "sweep"}  # sweeps only make sense with -m: see test_sweep.py
+GROUPS = sorted({p.name for p in config_dir().iterdir() if p.is_dir()} - ELSEWHERE)
+CHOICES = [f"{group}={option}" for group in GROUPS for option in option_names(group)]
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_option_composes_and_its_keys_exist(choice):
+    extra = ["data.root=x"] if choice.startswith("data=") else []
+    config = validated(composed("train", choice, "paths.run_dir=x", *extra), TrainKeys)
+    assert config.target == "vocals"
+
+
+@pytest.mark.parametrize("group", ["callbacks", "logger", "scheduler", "optimizer"])
+def test_every_option_builds(group, tmp_path):
+    for option in option_names(group):
+        config = validated(
+            composed("train", f"{group}={option}", f"paths.run_dir={tmp_path}"), TrainKeys
+        )
+        node = config[group]
+        if group in ("callbacks", "logger"):
+            kind = Callback if group == "callbacks" else Logger
+            assert all(isinstance(part, kind) for part in build(node).values())
+        elif node is not None:
+            assert callable(build(node))
+
+
+def test_the_other_commands_compose():
+    validated(composed("evaluate", "ckpt=x"), EvaluateKeys)
+    validated(composed("compare", "runs=[a,b]"), CompareKeys)
+    validated(composed("evaluate", "ckpt=x", "data=synthetic"), EvaluateKeys)
+    validated(composed("separate", "ckpt=x", "input=y"), SeparateKeys)
+
+
+def test_a_missing_key_is_named():
+    with pytest.raises(InputError, match=r"missing required key: input; pass input=\.\.\."):
+        validated(composed("separate", "ckpt=x"), SeparateKeys)
+    with pytest.raises(InputError, match=r"data\.root: not given; pass data\.root=<folder>"):
+        build(composed("train", "data=stem_folder").data.source)
+
+
+@pytest.mark.parametrize(
+    "key, nearest",
+    [
+        ("tarmet", "target"),
+        ("model.widht", "width"),
+        ("stft.n_ftt", "n_fft"),
+        ("data.batch_sise", "batch_size"),
+        ("data.source.second", "seconds"),
+        ("optimizer.learnrate", None),
+        ("trainer.max_epoch", "max_epochs"),
+        ("callbacks.best_checkpoint.monitr", "monitor"),
+    ],
+)
+def test_a_typing_error_in_a_file_is_named(key, nearest):
+    """Keys that arrive from a user's YAML, past the checks of the command line."""
+    config = composed("train", "paths.run_dir=x")
+    *path, last = key.split(".")
+    node = config
+    for part in path:
+        node = node[part]
+    with open_dict(config):
+        node[last] = 1
+    with pytest.raises(InputError) as caught:
+        validated(config, TrainKeys)
+    assert key in str(caught.value)
+    assert (f"did you mean '{nearest}'?" if nearest else "expected one of") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "override", ["audio.sample_rate=fast", "seed=x", "data.batch_size=[1]", "silent=perhaps"]
+)
+def test_a_wrong_type_is_named(override):
+    with pytest.raises(InputError, match=override.partition("=")[0]):
+        validated(composed("train", override, "paths.run_dir=x"), TrainKeys)

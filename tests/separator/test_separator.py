@@ -1,0 +1,283 @@
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from auralflow_pl.errors import Cancelled, InputError
+from auralflow_pl.metrics.si_sdr import si_sdr
+from auralflow_pl.models.base import MaskEstimate, MaskEstimator
+from auralflow_pl.models.unet import UNet
+from auralflow_pl.separator.separator import Separator
+from auralflow_pl.signal.resampling import resample
+from auralflow_pl.signal.stft import STFT
+from support import pieces
+
+RATE = 8000
+
+
+class Constant(MaskEstimator):
+    """A mask of one value for every target."""
+
+    def __init__(self, *values):
+        super().__init__()
+        self.values = values
+
+    def forward(self, magnitude):
+        masks = [torch.full_like(magnitude, value) for value in self.values]
+        return MaskEstimate(torch.stack(masks, 1))
+
+
+def separator(network=None, channels=1, targets=("vocals",), window_seconds=1.024, **settings):
+    network = network or Constant(*[1.0] * len(targets))
+    return Separator(
+        network, STFT(256, 256, 128), targets, RATE, channels, window_seconds, **settings
+    ).eval()
+
+
+CHUNK = separator().windows.length
+
+
+@pytest.mark.parametrize("length", [1, CHUNK - 1, CHUNK, CHUNK + 1, 10 * CHUNK + 17])
+@pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5])
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_identity_network(length, overlap, batch_size):
+    audio = torch.rand(1, length) * 2 - 1
+    out = separator(overlap=overlap, batch_size=batch_size)(audio)
+    assert out.shape == (1, 1, length)
+    assert (out[0] - audio).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("length", [1, CHUNK + 1, 4 * CHUNK + 17])
+@torch.no_grad()
+def test_chunked_equals_a_single_pass(channels, length):
+    """With a network whose view is narrower than the context: equal but for rounding."""
+    network = UNet(channels, n_fft=256, width=4, levels=2).eval()
+    audio = torch.randn(channels, length) * 0.1
+    chunked = separator(network, channels, overlap=0.5)(audio)[0]
+    whole = separator(network, channels, window_seconds=100)(audio)[0]
+    assert (chunked - whole).abs().max() < 1e-6
+
+
+def lengths():
+    """From 1 sample to 10 windows and a little, and some at random."""
+    draw = random.Random(0)
+    edges = [n * CHUNK + d for n in (1, 2, 10) for d in (-1, 0, 1)]
+    return [1, 2, 127, 128, 129, *edges, *(draw.randint(1, 10 * CHUNK) for _ in range(8))]
+
+
+@pytest.mark.parametrize("length", lengths())
+@pytest.mark.parametrize("rate", [RATE, 11025])
+@torch.no_grad()
+def test_a_stream_gives_the_same_samples_for_any_blocks(length, rate):
+    network = UNet(n_fft=256, width=2, levels=2).eval()
+    model = separator(network, batch_size=1 + length % 3)
+    audio = torch.randn(2, length) * 0.1
+    whole = model(audio, rate)
+    assert whole.shape == (1, 2, length)
+    for seed in (length, length + 1):
+        parts = list(model.stream(pieces(audio, seed), rate))
+        assert torch.equal(torch.cat(parts, -1), whole)
+
+
+@pytest.mark.parametrize("rate, output_rate", [(RATE, 11025), (44100, 48000), (44100, 8000)])
+def test_a_stream_comes_out_at_the_wanted_rate(rate, output_rate):
+    tone = torch.sin(2 * torch.pi * 440 * torch.arange(2 * rate) / rate)[None]
+    out = torch.cat(list(separator().stream(pieces(tone), rate, output_rate)), -1)[0]
+    expected = resample(tone, rate, output_rate)
+    assert out.shape == expected.shape == (1, 2 * output_rate)
+    middle = slice(output_rate // 2, -output_rate // 2)
+    assert si_sdr(out[0, middle], expected[0, middle]) > 60
+
+
+@torch.no_grad()
+def test_shifts_average_windows_at_different_places():
+    torch.manual_seed(1)
+    network = UNet(n_fft=256, width=4, levels=2).eval()
+    audio = torch.randn(1, 5 * CHUNK + 3) * 0.1
+    one, three, again, other = (
+        separator(network, shifts=shifts, seed=seed)(audio)
+        for shifts, seed in ((1, 0), (3, 0), (3, 0), (3, 1))
+    )
+    assert torch.equal(three, again)
+    assert not torch.equal(three, other)
+    assert si_sdr(three.flatten(), one.flatten()) > 15
+    assert torch.allclose(separator(shifts=4)(audio)[0], audio, atol=1e-6)
+    parts = list(separator(network, shifts=3).stream(pieces(audio)))
+    assert torch.equal(torch.cat(parts, -1), three)
+
+
+def test_memory_of_a_stream_does_not_grow():
+    """Blocks come out while others go in: the lag is bounded by a window and a batch."""
+    model, given, most = separator(batch_size=2), 0, 0
+
+    def blocks():
+        nonlocal given
+        for _ in range(300):
+            given += 1000
+            yield torch.zeros(1, 1000)
+
+    out = 0
+    for part in model.stream(blocks()):
+        most = max(most, given - out)
+        out += part.shape[-1]
+    assert out == given == 300_000
+    assert most <= 4 * CHUNK
+
+
+def test_arrays_come_back_as_arrays():
+    audio = np.random.default_rng(0).uniform(-1, 1, (2, 3 * CHUNK))
+    out = separator()(audio, RATE)
+    assert isinstance(out, np.ndarray)
+    assert out.dtype == np.float32
+    np.testing.assert_allclose(out[0], audio, atol=1e-6)
+    blocks = list(separator().stream(iter([audio[:, :50], audio[:, 50:]])))
+    np.testing.assert_array_equal(np.concatenate(blocks, -1), out)
+
+
+def test_progress_rises_to_one_and_can_cancel():
+    audio, seen = torch.randn(3, 1, 5 * CHUNK), []
+    separator()(audio, progress=seen.append)
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+    assert len(seen) > 9
+    with pytest.raises(Cancelled):
+        separator()(audio, progress=lambda share: share < 0.3)
+
+
+@pytest.mark.parametrize(
+    "blocks, message",
+    [
+        ([], "without samples"),
+        ([torch.zeros(1, 0)], "without samples"),
+        ([torch.zeros(1, 9), torch.zeros(2, 9)], "as many channels"),
+        ([torch.zeros(3, 1, 9)], r"expected \(channels, time\)"),
+        ([torch.zeros(1, 9, dtype=torch.int16)], "divide 16-bit integers by 32768"),
+        ([np.zeros((1, 9), np.int16)], "divide 16-bit integers by 32768"),
+    ],
+)
+def test_bad_blocks_are_refused(blocks, message):
+    with pytest.raises(InputError, match=message):
+        list(separator().stream(blocks))
+
+
+@torch.no_grad()
+def test_a_number_format_is_used_by_the_network_only():
+    network = UNet(n_fft=256, width=4, levels=2).eval()
+    audio = torch.randn(1, 3 * CHUNK) * 0.1
+    half, full = separator(network, precision=torch.bfloat16)(audio), separator(network)(audio)
+    assert half.dtype == torch.float32
+    assert not torch.equal(half, full)
+    assert si_sdr(half.flatten(), full.flatten()) > 25
+
+
+@pytest.mark.parametrize("shape", [(1, 500), (2, 500), (6, 500), (3, 2, 500), (2, 2, 1, 500)])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_any_shape_and_channel_count(shape, channels):
+    model = separator(Constant(0.25, 0.75), channels, ("vocals", "drums"))
+    audio = torch.randn(shape)
+    out = model(audio)
+    assert out.shape == (*shape[:-2], 2, *shape[-2:])
+    torch.testing.assert_close(out[..., 0, :, :], 0.25 * audio, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(out[..., 1, :, :], 0.75 * audio, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000])
+@pytest.mark.parametrize("length", [1, 977, 20001])
+def test_any_rate_comes_back_with_its_length(rate, length):
+    assert separator()(torch.randn(2, length), rate).shape == (1, 2, length)
+
+
+@pytest.mark.parametrize("rate", [11025, 44100, 48000])
+def test_resampling_there_and_back_keeps_a_tone(rate):
+    tone = torch.sin(2 * torch.pi * 440 * torch.arange(2 * rate) / rate)[None]
+    middle = slice(rate // 2, -rate // 2)
+    assert si_sdr(separator()(tone, rate)[0, 0, middle], tone[0, middle]) > 60
+
+
+def test_lengths_beyond_the_integers_of_float32():
+    """torchaudio counts in float32; beyond 2 ** 24 samples it is off by one."""
+    for length in (20_000_001, 28_800_007):
+        assert resample(torch.zeros(1, length), 48000, 44100).shape[-1] == -(-length * 147 // 160)
+
+
+def test_no_gradients_in_evaluation_mode():
+    model = separator(UNet(n_fft=256, width=2, levels=2))
+    assert not model(torch.randn(1, 999)).requires_grad
+    assert model.train()(torch.randn(1, 999)).requires_grad
+
+
+@pytest.mark.parametrize("shape", [(500,), (1, 0), (0, 500)])
+def test_audio_without_samples_or_channels_is_refused(shape):
+    with pytest.raises(InputError, match=r"expected \(\.\.\., channels, time\)|at least one"):
+        separator()(torch.zeros(shape))
+
+
+def test_bundle_is_consistent():
+    model = separator(Constant(0.5))
+    mixture, target = torch.randn(2, 1, 700), torch.randn(2, 1, 1, 700)
+    separation = model.separate_chunk(mixture, target)
+    torch.testing.assert_close(separation.estimate[:, 0], 0.5 * mixture, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        separation.estimate_magnitude[:, 0], 0.5 * separation.mixture_magnitude
+    )
+    assert separation.target_magnitude.shape == separation.estimate_magnitude.shape
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"overlap": 0.6},
+        {"overlap": -0.1},
+        {"batch_size": 0},
+        {"window_seconds": 0},
+        {"shifts": 0},
+    ],
+)
+def test_settings_out_of_range_are_refused(setting):
+    with pytest.raises(InputError, match="expected window_seconds > 0"):
+        separator(**setting)
+
+
+@pytest.mark.parametrize("rate", [0, -1, 1, 3999, 768_001, 44100.5, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["sample_rate", "output_rate"])
+def test_rates_that_no_sound_has_are_refused(name, rate):
+    with pytest.raises(InputError, match=f"{name}={rate}: expected .* 4000 to 768000"):
+        list(separator().stream([torch.zeros(1, 9)], **{name: rate}))
+
+
+def test_a_rate_may_be_a_whole_number_of_any_type():
+    audio = torch.randn(1, 999)
+    for rate in (11025.0, np.int64(11025), np.float32(11025)):
+        assert torch.equal(separator()(audio, rate), separator()(audio, 11025))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("make", [torch.tensor, np.array])
+def test_samples_that_are_not_finite_are_refused(make, value):
+    audio = make([[0.0] * 99, [*[0.0] * 50, -value, value, *[0.0] * 47]])
+    with pytest.raises(InputError, match="has NaN or infinite samples"):
+        separator()(audio)
+    with pytest.raises(InputError, match="has NaN or infinite samples"):
+        list(separator().stream([audio[:, :50], audio[:, 50:]]))
+
+
+def test_number_formats_go_by_name():
+    for name, dtype in {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}.items():
+        assert separator(precision=name).precision is dtype
+        assert separator(precision=dtype).precision is dtype
+    assert separator(precision=torch.float32).precision is None
+    for wrong in ("bf-16", torch.float64, 16):
+        with pytest.raises(InputError, match=f"precision={wrong}: expected fp32, bf16, fp16"):
+            separator(precision=wrong)
+
+
+@pytest.mark.parametrize("setting", [{"window_seconds": 1e9}, {"shifts": 10**9}])
+def test_settings_that_would_take_all_memory_are_refused(setting):
+    with pytest.raises(InputError, match=r"at most 600, .* shifts from 1 to 100"):
+        separator(**setting)
+    for nonsense in (float("inf"), float("nan")):
+        with pytest.raises(InputError, match="at most 600"):
+            separator(window_seconds=nonsense)
+    assert separator(window_seconds=600).windows.length == pytest.approx(600 * RATE, rel=0.01)

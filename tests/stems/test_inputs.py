@@ -1,0 +1,102 @@
+"""Which files are separated, and where their stems go."""
+
+import json
+import os
+
+import pytest
+
+from auralflow_pl.errors import InputError
+from auralflow_pl.stems.inputs import find_jobs
+from auralflow_pl.stems.outputs import Template
+
+
+def touch(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"sound")
+    return path
+
+
+def tracks(source, output="/elsewhere"):
+    """Names of the tracks that an input means."""
+    jobs = find_jobs(str(source), Template.of(str(output)))
+    return {str(job.path): job.track for job in jobs}
+
+
+def separate_all(source, output):
+    """Make empty stems and their reports where the command would."""
+    template = Template.of(str(output))
+    for job in find_jobs(str(source), template):
+        stem = touch(template.path(job.track, "vocals", "wav"))
+        report = template.beside(job.track, "report", "json")
+        report.parent.mkdir(parents=True, exist_ok=True)
+        name = os.path.relpath(stem, report.parent)
+        report.write_text(json.dumps({"stems": {"vocals": {"file": name}}}))
+
+
+@pytest.mark.parametrize("output", ["", "{track}_{target}.{ext}", "{target}/{track}.{ext}", "new"])
+@pytest.mark.parametrize("pattern", ["", "**/*.wav"])
+def test_stems_are_never_inputs(tmp_path, output, pattern):
+    for name in ("one.wav", "sub/two.wav"):
+        touch(tmp_path / name)
+    source = f"{tmp_path}/{pattern}" if pattern else tmp_path
+    before = tracks(source)
+    for _ in range(3):
+        separate_all(source, f"{tmp_path}/{output}")
+        assert tracks(source, f"{tmp_path}/{output}") == before
+    assert len(before) == 2
+
+
+def test_reports_of_others_hide_nothing(tmp_path):
+    touch(tmp_path / "song.wav")
+    for content in ("{}", "[]", "no json", '{"stems": {"vocals": 1}}'):
+        (tmp_path / "report.json").write_text(content)
+        assert list(tracks(tmp_path).values()) == ["song"]
+
+
+def test_links_are_followed_once(tmp_path):
+    song, far = touch(tmp_path / "in" / "x" / "s.wav"), touch(tmp_path / "far" / "t.wav")
+    (song.parent / "again").symlink_to(song.parent)
+    (tmp_path / "in" / "more").symlink_to(far.parent)
+    for source in (tmp_path / "in", f"{tmp_path / 'in'}/**/*.wav"):
+        assert sorted(tracks(source).values()) == ["more/t", "x/s"]
+
+
+@pytest.mark.parametrize("name", ["..wav", "...wav", "....wav"])
+def test_no_name_leads_out_of_the_output_folder(tmp_path, name):
+    assert list(tracks(touch(tmp_path / name)).values()) == ["track"]
+    (tmp_path / "list.txt").write_text(name)
+    assert list(tracks(tmp_path / "list.txt").values()) == ["track"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_lists_in_several_encodings(tmp_path, encoding):
+    (tmp_path / "list.m3u").write_bytes("Für Elise.wav\r\n".encode(encoding))
+    assert list(tracks(tmp_path / "list.m3u").values()) == ["Für Elise"]
+
+
+def test_what_is_no_list_is_named(tmp_path):
+    (tmp_path / "sound.txt").write_bytes(b"RIFF\0\0\0\0WAVE")
+    with pytest.raises(InputError, match=r"sound\.txt: no list of files"):
+        tracks(tmp_path / "sound.txt")
+
+
+def test_no_two_files_have_one_track(tmp_path):
+    paths = [touch(tmp_path / name) for name in ("a/s.wav", "b/s.wav", "s.wav (2).flac")]
+    jobs = find_jobs([str(path) for path in paths], Template.of("/elsewhere"))
+    assert len({job.track for job in jobs}) == 3
+
+
+def test_an_empty_name_and_a_pipe_are_no_files(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="input=: an empty name"):
+        tracks("")
+    with pytest.raises(InputError, match="no regular file; pass input=-"):
+        tracks(tmp_path / "pipe")
+
+
+def test_templates_without_a_suffix_get_one():
+    template = Template.of("out/{track} feat. {target}")
+    assert str(template.path("x.one", "vocals", "wav")) == "out/x.one feat. vocals.wav"
+    assert str(template.beside("x.one", "report", "json")) == "out/x.one feat. report.json"
+    assert template.suffix is None
+    assert Template.of("out/{track}/{target}.flac").suffix == "flac"

@@ -1,0 +1,175 @@
+"""What tests of several modules need."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import os
+import random
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from torch import Tensor
+from tqdm import tqdm
+
+from auralflow_pl.checkpoints.trained import FORMAT, KEY, WEIGHTS
+from auralflow_pl.config.instantiate import plain
+from auralflow_pl.config.locations import config_dir
+from auralflow_pl.separator.build import build_separator
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TINY_SET = [  # the data set of the `songs` fixture
+    "data.source.train_tracks=3",
+    "data.source.valid_tracks=1",
+    "data.source.test_tracks=2",
+    "data.source.seconds=6",
+]
+TINY = [  # a training of seconds
+    *TINY_SET,
+    "model.width=2",
+    "model.levels=3",
+    "chunk_seconds=0.5",
+    "data.chunks_per_epoch=6",
+    "data.batch_size=2",
+    "data.num_workers=0",
+    "trainer.max_epochs=1",
+    "trainer.accelerator=cpu",
+    "logger=none",
+    "silent=true",
+]
+
+
+def option_names(group: str) -> list[str]:
+    """Every YAML of a group, so that a new file is tested by existing."""
+    return sorted(p.stem for p in (config_dir() / group).glob("[!_]*.yaml"))
+
+
+def composed(command: str = "train", *overrides: str) -> DictConfig:
+    """What the command line would compose."""
+    return copy.deepcopy(composed_once(command, overrides))
+
+
+@functools.cache
+def composed_once(command: str, overrides: tuple[str, ...]) -> DictConfig:
+    """The same, to be left as it is: Hydra takes half a second."""
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return compose(command, list(overrides))
+
+
+def untrained(path: Path, *overrides: str) -> Path:
+    """A checkpoint of a network with random weights, tiny unless the overrides say otherwise."""
+    config = plain(composed("train", *TINY, *overrides))
+    network = build_separator(config, config["data"]["stems"]).network
+    weights = {f"{WEIGHTS}{name}": value for name, value in network.state_dict().items()}
+    torch.save({"state_dict": weights, KEY: {"format": FORMAT, "config": config}}, path)
+    return path
+
+
+def pieces(audio: Tensor, seed: int = 0) -> Iterator[Tensor]:
+    """A signal `(..., time)` in blocks of random lengths, some of them empty."""
+    draw, start = random.Random(seed), 0
+    while start < audio.shape[-1]:
+        stop = start + draw.choice([0, 1, 7, 100, 4096, 30000])
+        yield audio[..., start:stop]
+        start = stop
+
+
+def fork() -> int:
+    """`os.fork` for a child that may be killed.
+
+    The lock of progress bars is shared between processes: whoever dies with it leaves the others
+    waiting for ever. So the child gets one of its own.
+    """
+    child = os.fork()
+    if not child:
+        tqdm.set_lock(threading.RLock())
+    return child
+
+
+def forked(work: Callable[[], object]) -> tuple[int, int]:
+    """Begin something in a copy of this process, which has imported everything already.
+
+    Returns:
+        the number of the process, and a descriptor from which all that it prints can be read.
+    """
+    read, write = os.pipe()
+    child = fork()
+    if child:
+        os.close(write)
+        return child, read
+    code = 1
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
+            stream.flush()
+            os.dup2(write, number)
+        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+        work()
+        code = 0
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code)
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def ended(child: int, read: int) -> tuple[int, str]:
+    """Wait for a copy; its exit code (negative: killed) and what it printed."""
+    with os.fdopen(read) as file:
+        text = file.read()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text
+
+
+def script(path: Path, *arguments: str | Path) -> tuple[int, str]:
+    """Run a script in a copy of this process, which spares it the imports."""
+
+    def work() -> None:
+        sys.argv = [str(path), *map(str, arguments)]
+        runpy.run_path(str(path), run_name="__main__")
+
+    return ended(*forked(work))
+
+
+class Result(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The error line; fails unless there is exactly one, no traceback, and a bad exit code."""
+        lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        assert self.code != 0, self
+        assert len(lines) == 1, self.err
+        assert "Traceback" not in self.err, self.err
+        return lines[0]
+
+
+def python(*arguments: str | Path, cwd: Path = REPOSITORY, **environment: str) -> Result:
+    """Run Python in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    return Result(done.returncode, done.stdout, done.stderr)

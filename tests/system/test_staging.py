@@ -1,0 +1,113 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from auralflow_pl.errors import InputError
+from auralflow_pl.system.staging import check_writable, publish, staged, tidy, workshop
+
+
+def test_a_failure_leaves_nothing(tmp_path):
+    output = tmp_path / "out"
+
+    def fail():
+        with staged(output) as folder:
+            (folder / "vocals.wav").write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_were_there_stay(tmp_path):
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "notes.txt").write_text("mine")
+    with staged(output) as folder:
+        assert not (output / "vocals.wav").exists()
+        (folder / "vocals.wav").write_text("new")
+    assert {p.name: p.read_text() for p in output.iterdir()} == {
+        "notes.txt": "mine",
+        "vocals.wav": "new",
+    }
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_file_in_the_way_is_named(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="is a file, expected a folder"):
+        check_writable(tmp_path / "file" / "sub")
+    with pytest.raises(InputError, match="cannot write into /proc"):
+        check_writable(Path("/proc/none"))
+
+
+def test_a_workshop_begins_empty_and_leaves_nothing(tmp_path):
+    with workshop(tmp_path, "song") as folder:
+        (folder / "1").mkdir()
+        (folder / "1" / "vocals.wav").write_text("half")
+        left = tmp_path / "copy"
+        folder.rename(left)
+    left.rename(folder)  # as if the process had been killed
+    with workshop(tmp_path, "song") as again:
+        assert again == folder
+        assert not (again / "1").exists()
+    assert list(tmp_path.iterdir()) == []
+    folder.mkdir()
+    tidy(tmp_path, "song")
+    tidy(tmp_path, "another")
+    assert list(tmp_path.iterdir()) == []
+
+
+def make(folder, **contents):
+    """Files in a folder, by name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in contents.items():
+        (folder / name).write_text(text)
+
+
+def contents(folder):
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_files_are_published_together_or_not_at_all(tmp_path):
+    make(tmp_path / "out", a="old a", c="old c")
+    (tmp_path / "out" / "b").mkdir()
+    with workshop(tmp_path, "song") as folder:
+        make(folder, a="a", b="b")
+        finals = {folder / name: tmp_path / "out" / name for name in "ab"}
+        with pytest.raises(InputError, match="out/b: a folder has this name"):
+            publish(folder, finals, [tmp_path / "out" / "c"])
+        (tmp_path / "out" / "b").rmdir()
+        assert contents(tmp_path / "out") == {"a": "old a", "c": "old c"}
+        make(folder, a="a", b="b")
+        publish(folder, finals, [tmp_path / "out" / "c"])
+    assert contents(tmp_path / "out") == {"a": "a", "b": "b"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("killed_after", range(7))
+def test_a_process_that_is_killed_while_it_publishes(tmp_path, monkeypatch, killed_after):
+    """The next one finds all that was there before, or all that was to come."""
+    before, after = {"a": "old a", "b": "old b", "c": "old c"}, {"a": "a", "b": "b", "d": "d"}
+    make(tmp_path / "out", **before)
+    replace, count = Path.replace, iter(range(100))
+
+    def replace_or_die(self, target):
+        if next(count) == killed_after:
+            os._exit(9)
+        return replace(self, target)
+
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(Path, "replace", replace_or_die)
+        with workshop(tmp_path, "song") as folder:
+            make(folder, **after)
+            finals = {folder / name: tmp_path / "out" / name for name in after}
+            publish(folder, finals, [tmp_path / "out" / "c"])
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    tidy(tmp_path, "song")
+    assert contents(tmp_path / "out") == (before if code else after)
+    assert (code == 0) == (killed_after == 6)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -1,0 +1,241 @@
+"""Interrupted trainings, resumed: nothing may tell them from one that was never interrupted."""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from auralflow_pl.cli import main as cli
+from support import REPOSITORY, TINY, fork, script
+
+LONG = [  # everything that has a state or draws numbers
+    *TINY,
+    "model=vae",
+    "model.bottleneck.hidden_size=8",
+    "augment=light",
+    "callbacks=[default,weight_average]",
+    "callbacks.autosave.minutes=0",
+    "callbacks.plateau_stopping.stop_patience=1",
+    "logger=[csv,tensorboard]",
+    "data.chunks_per_epoch=12",
+    "trainer.max_epochs=4",
+    "trainer.log_every_n_steps=1",
+    "print_config=false",
+    "resume=auto",
+]
+
+
+def state(folder: Path) -> dict:
+    """The last checkpoint, without what times and paths say."""
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    """What was logged, without speeds, in the order of steps."""
+    with (folder / "csv" / "metrics.csv").open() as file:
+        table = [
+            {k: v for k, v in row.items() if v and not k.startswith("throughput")}
+            for row in csv.DictReader(file)
+        ]
+    return [row for row in table if len(row) > 1]
+
+
+def same(one: object, two: object) -> bool:
+    """Whether nested containers hold the same bits."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, two)
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(two) and all(map(same, one, two))
+    return one == two
+
+
+def assert_same_run(one: Path, two: Path) -> None:
+    """Weights, averages, optimizer, schedule, callbacks and logs are the same, bit for bit."""
+    first, second = state(one), state(two)
+    for key in ("state_dict", "current_model_state", "optimizer_states", "global_step", "epoch"):
+        assert same(first[key], second[key]), key
+    for key in ("sums", "schedule"):
+        assert same(first["auralflow_pl"][key], second["auralflow_pl"][key]), key
+    plateau = next(key for key in first["callbacks"] if key.startswith("PlateauStopping"))
+    assert first["callbacks"][plateau] == second["callbacks"][plateau]
+    assert rows(one) == rows(two)
+    assert scalars(one) == scalars(two)
+
+
+def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard shows."""
+    events = EventAccumulator(str(folder / "tensorboard"), {"scalars": 0})
+    events.Reload()
+    return {
+        tag: [(event.step, event.value) for event in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
+        if not tag.startswith("throughput")
+    }
+
+
+def start(arguments: list[str]) -> int:
+    """Begin a training in a copy of this process, which has imported everything already."""
+    child = fork()
+    if child:
+        return child
+    code = 1
+    try:
+        sys.argv = ["train", *arguments]
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        cli.run("train")
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    finally:
+        os._exit(code)
+
+
+def finished(child: int) -> bool:
+    """Wait for a training; whether it came to its end."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.fixture(scope="module")
+def whole(songs, tmp_path_factory) -> Path:
+    """A training that is never interrupted."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    assert finished(start([*LONG, f"data.root={songs}", f"paths.run_dir={folder}"]))
+    return folder
+
+
+@pytest.mark.parametrize("workers, kills", [(0, 14), (2, 8)])
+def test_killed_at_any_moment_and_resumed_it_is_the_same_run(
+    whole, songs, tmp_path, workers, kills
+):
+    folder = tmp_path / "run"
+    arguments = [*LONG, f"data.num_workers={workers}", f"data.root={songs}"]
+    moments = random.Random(workers)
+    steps = set()
+    count = after = 0
+    while True:
+        child = start([*arguments, f"paths.run_dir={folder}"])
+        if count == kills:
+            break
+        wait_for(folder / "config.yaml", after)
+        time.sleep(moments.uniform(0.1, 2.0))
+        after = time.time_ns()
+        os.kill(child, signal.SIGKILL)
+        if finished(child):  # it was faster: begin again elsewhere
+            assert_same_run(whole, folder)
+            folder = tmp_path / f"run{count}"
+        elif (folder / "checkpoints" / "last.ckpt").is_file():
+            steps.add(state(folder)["global_step"])
+        count += 1
+    assert finished(child)
+    assert_same_run(whole, folder)
+    assert len(steps) >= kills // 3, steps  # it was not killed at the same place all the time
+
+
+def test_killed_before_its_first_checkpoint_it_logs_nothing_twice(whole, songs, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    shutil.rmtree(folder / "checkpoints")
+    assert finished(start([*LONG, f"data.root={songs}", f"paths.run_dir={folder}"]))
+    assert_same_run(whole, folder)
+
+
+def processes(first: int) -> list[int]:
+    """A process and all below it."""
+    listed = Path(f"/proc/{first}/task").glob("*/children")
+    children = [int(number) for path in listed for number in path.read_text().split()]
+    return [first, *(number for child in children for number in processes(child))]
+
+
+def test_sigterm_writes_a_checkpoint_and_ends_with_its_code(songs, tmp_path):
+    """Sent to the workers as well, as a cluster does it."""
+    folder = tmp_path / "run"
+    arguments = [*LONG, "silent=false", "callbacks.autosave.minutes=10", "trainer.max_epochs=1000"]
+    arguments += ["data.num_workers=2"]
+    child = start([*arguments, f"data.root={songs}", f"paths.run_dir={folder}"])
+    last = folder / "checkpoints" / "last.ckpt"
+    wait_for(last)
+    before = state(folder)["global_step"]
+    assert len(processes(child)) >= 3
+    for process in reversed(processes(child)):
+        os.kill(process, signal.SIGUSR1)
+    deadline = time.monotonic() + 30
+    while "written at step" not in (folder / "train.log").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    for process in reversed(processes(child)):
+        os.kill(process, signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 128 + signal.SIGTERM
+    assert state(folder)["global_step"] > before
+    assert "resume=auto goes on from it" in (folder / "train.log").read_text()
+
+
+def wait_for(path: Path, after: int = 0) -> None:
+    """Until a file is written, at a time after `after` in ns."""
+    deadline = time.monotonic() + 60
+    while not (path.is_file() and path.stat().st_mtime_ns > after):
+        assert time.monotonic() < deadline, path
+        time.sleep(0.05)
+
+
+def test_an_interrupted_training_saves_its_step(songs, tmp_path):
+    folder = tmp_path / "run"
+    child = start(
+        [
+            *LONG,
+            "silent=false",
+            "trainer.max_epochs=1000",
+            f"data.root={songs}",
+            f"paths.run_dir={folder}",
+        ]
+    )
+    wait_for(folder / "checkpoints" / "last.ckpt")
+    os.kill(child, signal.SIGINT)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
+    assert "a checkpoint is written after this step" in (folder / "train.log").read_text()
+
+
+FULL = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+from pytorch_lightning import Callback
+class Fill(Callback):
+    def on_train_epoch_start(self, trainer, module):
+        if trainer.current_epoch == 1:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+"""
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(songs, tmp_path, monkeypatch):
+    (tmp_path / "fill.py").write_text(FULL)
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "run"
+    code, text = script(
+        REPOSITORY / "train.py",
+        *TINY,
+        "+callbacks.fill._target_=fill.Fill",
+        "trainer.max_epochs=2",
+        f"data.root={songs}",
+        f"paths.run_dir={folder}",
+    )
+    assert code == 1
+    (error,) = [line for line in text.splitlines() if line.startswith("error: ")]
+    assert "not written: File too large" in error
+    assert "MB are needed" in error
+    assert str(folder / "checkpoints") in error
+    assert "Traceback" not in text
+    assert state(folder)["epoch"] == 0
+    assert not list(folder.rglob("*.part"))
