@@ -1,6 +1,6 @@
 """Measure a checkpoint: `python evaluate.py ckpt=...`."""
 
-from auralflow_pl.cli.main import evaluate
+from auralflow_pl.cli.main import run
 
 if __name__ == "__main__":
-    evaluate()
+    run("evaluate")

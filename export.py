@@ -1,6 +1,6 @@
 """Make a file to share: `python export.py ckpt=... format=safetensors`."""
 
-from auralflow_pl.cli.main import export
+from auralflow_pl.cli.main import run
 
 if __name__ == "__main__":
-    export()
+    run("export")

@@ -1,6 +1,6 @@
 """Separate files: `python separate.py ckpt=... input=song.mp3`."""
 
-from auralflow_pl.cli.main import separate
+from auralflow_pl.cli.main import run
 
 if __name__ == "__main__":
-    separate()
+    run("separate")

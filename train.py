@@ -1,6 +1,6 @@
 """Train a network: `python train.py model=simple target=vocals`."""
 
-from auralflow_pl.cli.main import train
+from auralflow_pl.cli.main import run
 
 if __name__ == "__main__":
-    train()
+    run("train")

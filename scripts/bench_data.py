@@ -34,8 +34,8 @@ from auralflow_pl.data.augment import (
     Remix,
     Reverb,
 )
-from auralflow_pl.data.chunks import ChunkDataset, Drawing
-from auralflow_pl.data.pool import Pool, PoolTrack, mapped
+from auralflow_pl.data.chunks import ChunkDataset, SamplingOptions
+from auralflow_pl.data.pool import Pool, PoolTrack, open_mapped
 from auralflow_pl.data.stem_folder import StemFolder
 from auralflow_pl.system.heap import keep_freed_memory
 from auralflow_pl.training.data_module import StemDataModule
@@ -85,7 +85,7 @@ def chunk_rates(root: Path, options: Options) -> dict[str, float]:
     pooled = pool.open(track)
     memory = track.read_stems(0, track.frames)
     frames = SECONDS * RATE
-    samples = mapped(pooled.files[0])
+    samples = open_mapped(pooled.files[0])
     rng = np.random.default_rng(1)
     starts = rng.integers(0, track.frames - frames, options.chunks).tolist()
     return rates(
@@ -127,7 +127,7 @@ def loader_rate(
         num_workers=workers,
         augmentations=augmentations,
         pool=Pool(root / "pool", RATE),
-        drawing=Drawing("length", -60.0, 0.5, ("vocals",)),
+        drawing=SamplingOptions("length", -60.0, 0.5, ("vocals",)),
     )
     module.prepare_data()
     module.setup("fit")
@@ -195,7 +195,7 @@ def open_large_pool(root: Path) -> tuple[float, float]:
     ]
     chunks = ChunkDataset(tracks, 2, RATE, SECONDS, seed=0)
     for track in chunks.tracks:
-        mapped(track.files[0])
+        open_mapped(track.files[0])
     taken = time.perf_counter() - start
     return taken, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 

@@ -31,12 +31,12 @@ from omegaconf import OmegaConf
 from openunmix.filtering import wiener as open_unmix_wiener
 from torch import Tensor
 
-from auralflow_pl.config.instantiate import plain
+from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.locations import config_dir
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.separator.build import build_network
 from auralflow_pl.separator.onnx import OnnxNetwork, export_onnx
-from auralflow_pl.signal.wiener import wiener
+from auralflow_pl.signal.wiener import wiener_filter
 
 FREQ, FRAMES_PER_SECOND = 513, 44100 / 512
 
@@ -55,7 +55,7 @@ def built(name: str) -> MaskEstimator:
     """A network at the defaults, with statistics of some noise."""
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         config = compose("train", [f"model={name}"])
-    network = build_network(plain(config.model), 1).train()
+    network = build_network(to_plain(config.model), 1).train()
     with torch.no_grad():
         network(torch.rand(2, 1, FREQ, 100))
     return network.eval()
@@ -128,7 +128,7 @@ def filters(options: Options) -> tuple[float, float]:
     mixture = sources.sum(0)
     theirs_in = sources.abs().permute(3, 2, 1, 0), torch.view_as_real(mixture.permute(2, 1, 0))
     works = {
-        "ours": lambda: wiener(sources.abs(), mixture),
+        "ours": lambda: wiener_filter(sources.abs(), mixture),
         "theirs": lambda: open_unmix_wiener(*theirs_in, iterations=1),
     }
     times = medians(works, options.rounds, time.perf_counter)

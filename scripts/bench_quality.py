@@ -38,7 +38,7 @@ from auralflow_pl.config.locations import config_dir
 from auralflow_pl.data.stem_folder import StemFolder
 from auralflow_pl.data.synthetic import SyntheticSongs
 from auralflow_pl.evaluation.estimates import ModelEstimates
-from auralflow_pl.evaluation.scoring import hear, score
+from auralflow_pl.evaluation.scoring import score_track, separate_track
 from auralflow_pl.metrics.scores import SISDR
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
 from auralflow_pl.system.heap import keep_freed_memory
@@ -202,8 +202,10 @@ def train(name: str, root: str, network: str, options: Options) -> Result:
     tracks = StemFolder(root, STEMS).tracks(HELD_OUT[name])
     separator = task.separator.eval()
     estimates = ModelEstimates(separator, Path())
-    heard = (hear(estimates, STEMS, track) for track in tracks)
-    scores = [t for h in heard for t in score(h, separator.stft, [SISDR()], ("mixture", "oracle"))]
+    heard = (separate_track(estimates, STEMS, track) for track in tracks)
+    scores = [
+        t for h in heard for t in score_track(h, separator.stft, [SISDR()], ("mixture", "oracle"))
+    ]
     steps = trainer.global_step
     return Result(
         name,

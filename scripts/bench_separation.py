@@ -30,15 +30,15 @@ import soundfile
 import torch
 from hydra import compose, initialize_config_dir
 
-from auralflow_pl.checkpoints.trained import FORMAT, KEY, WEIGHTS
-from auralflow_pl.config.instantiate import plain
+from auralflow_pl.checkpoints.trained import CHECKPOINT_FORMAT, CHECKPOINT_KEY, NETWORK_PREFIX
+from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.locations import config_dir
 from auralflow_pl.separator.build import build_separator
 from auralflow_pl.separator.separator import Separator
-from auralflow_pl.stems.inputs import Job
+from auralflow_pl.stems.inputs import InputFile
 from auralflow_pl.stems.job import StemJob
-from auralflow_pl.stems.loading import Model
-from auralflow_pl.stems.outputs import Options, Template
+from auralflow_pl.stems.loading import LoadedModel
+from auralflow_pl.stems.outputs import OutputTemplate, StemOptions
 from auralflow_pl.system.heap import share_one_heap
 
 RATE, ROUNDS = 44100, 7
@@ -64,7 +64,7 @@ def make(*overrides: str, channels: int = 1) -> tuple[Separator, dict]:
     """A separator with random weights and normalisations that fit the material."""
     torch.manual_seed(0)
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        config = plain(compose("train", [*overrides, f"audio.channels={channels}"]))
+        config = to_plain(compose("train", [*overrides, f"audio.channels={channels}"]))
     separator = build_separator(config, config["data"]["stems"])
     separator.train()
     with torch.no_grad():
@@ -84,8 +84,11 @@ def material(seconds: float, channels: int) -> torch.Tensor:
 
 def save(separator: Separator, config: dict, path: Path) -> Path:
     """A checkpoint."""
-    weights = {f"{WEIGHTS}{k}": v for k, v in separator.network.state_dict().items()}
-    torch.save({"state_dict": weights, KEY: {"format": FORMAT, "config": config}}, path)
+    weights = {f"{NETWORK_PREFIX}{k}": v for k, v in separator.network.state_dict().items()}
+    torch.save(
+        {"state_dict": weights, CHECKPOINT_KEY: {"format": CHECKPOINT_FORMAT, "config": config}},
+        path,
+    )
     return path
 
 
@@ -156,9 +159,9 @@ def overhead(folder: Path, name: str) -> None:
     source = folder / "song.wav"
     soundfile.write(source, audio.T.numpy(), RATE)
     job = StemJob(
-        [Model("", "", separator, {})],
-        Template.of(str(folder / "out")),
-        Options(residual=True),
+        [LoadedModel("", "", separator, {})],
+        OutputTemplate.of(str(folder / "out")),
+        StemOptions(residual=True),
         torch.device("cpu"),
         overwrite=True,
     )
@@ -169,7 +172,7 @@ def overhead(folder: Path, name: str) -> None:
     ]
 
     def whole() -> None:
-        job.run(Job(source, "song"), sys.stdin.buffer, lambda *_: True)
+        job.run(InputFile(source, "song"), sys.stdin.buffer, lambda *_: True)
 
     def alone() -> None:
         for magnitude in magnitudes:

@@ -29,12 +29,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from auralflow_pl.config.locations import config_dir
 from auralflow_pl.config.schema import TrainKeys
-from auralflow_pl.config.validation import validated
+from auralflow_pl.config.validation import validate
 from auralflow_pl.data.targets import sum_stems
 from auralflow_pl.system.heap import keep_freed_memory
 from auralflow_pl.training.build import build_data, build_task, build_trainer
 from auralflow_pl.training.data_module import StemDataModule
-from auralflow_pl.training.run import quiet
+from auralflow_pl.training.run import quiet_libraries
 from auralflow_pl.training.task import SeparationTask
 
 Clock = tuple[float, float]  # wall and CPU time, in seconds
@@ -97,7 +97,7 @@ def configure(folder: str, options: Options) -> DictConfig:
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         config = compose("train", keys)
     config.data.chunks_per_epoch = options.steps * config.data.batch_size
-    return validated(config, TrainKeys)
+    return validate(config, TrainKeys)
 
 
 def under_trainer(config: DictConfig, data: StemDataModule) -> Clock:
@@ -141,7 +141,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for number in itertools.count(-1):  # the first round warms up
             config = configure(f"{folder}/{number}", options)
-            quiet(silent=True)
+            quiet_libraries(silent=True)
             pl.seed_everything(0, verbose=False)
             data = build_data(config)
             data.prepare_data()

@@ -17,7 +17,7 @@ from pathlib import Path
 from auralflow_pl.audio.reading import read_streams
 from auralflow_pl.audio.writing import write_wav
 from auralflow_pl.errors import InputError
-from auralflow_pl.system.staging import staged
+from auralflow_pl.system.staging import staged_folder
 
 STREAMS = ("mixture", "drums", "bass", "other", "vocals")  # order of the MUSDB18 stem files
 
@@ -38,7 +38,7 @@ def prepare(out: Path) -> Path:
     (out / "song").mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, out / "song" / source.name)
     folder = out / "stems" / "test" / name
-    with staged(folder) as temporary:
+    with staged_folder(folder) as temporary:
         for stem, audio in zip(STREAMS, streams, strict=True):
             write_wav(temporary / f"{stem}.wav", audio.samples, audio.sample_rate, "FLOAT")
     return folder

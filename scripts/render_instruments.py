@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 import tinysoundfont
 
-from auralflow_pl.data.synthesis.score import Note, Score
+from auralflow_pl.data.synthesis.score import MusicalScore, Note
 from auralflow_pl.data.synthesis.song import normalise
-from auralflow_pl.data.synthesis.tones import RATE, Signal, samples
+from auralflow_pl.data.synthesis.tones import SONG_RATE, SongSignal, beat_samples
 from auralflow_pl.data.synthesis.voice import melody
 
 DRUMS = 128  # bank of the drum kits
@@ -51,19 +51,19 @@ class Font:
     """
 
     def __init__(self, path: str) -> None:
-        self.synth = tinysoundfont.Synth(samplerate=RATE)
+        self.synth = tinysoundfont.Synth(samplerate=SONG_RATE)
         self.number = self.synth.sfload(path)
 
-    def play(self, bank: int, program: int, notes: Sequence[Note], seconds: float) -> Signal:
+    def play(self, bank: int, program: int, notes: Sequence[Note], seconds: float) -> SongSignal:
         """Notes on one instrument, stereo `(2, time)`."""
         self.synth.sounds_off(0)
         self.synth.program_select(0, self.number, bank, program, bank == DRUMS)
         heard = [note for note in notes if note.start < seconds]
         events = [(note.start + note.duration, False, note) for note in heard]
         events += [(note.start, True, note) for note in heard]
-        out, at = np.zeros((2, samples(seconds)), np.float32), 0
+        out, at = np.zeros((2, beat_samples(seconds)), np.float32), 0
         for when, begins, note in sorted(events, key=lambda event: event[:2]):
-            at = self.fill(out, at, round(when * RATE))
+            at = self.fill(out, at, round(when * SONG_RATE))
             if begins:
                 velocity = int(np.clip(127 * note.velocity, 1, 127))
                 self.synth.noteon(0, int(note.pitch), velocity)
@@ -72,7 +72,7 @@ class Font:
         self.fill(out, at, out.shape[1])
         return out
 
-    def fill(self, out: Signal, first: int, last: int) -> int:
+    def fill(self, out: SongSignal, first: int, last: int) -> int:
         """Let time pass: sound from sample `first` to `last` or to the end; returns the place."""
         last = min(last, out.shape[1])
         if last > first:
@@ -81,11 +81,11 @@ class Font:
         return max(first, last)
 
 
-def play_other(rng: np.random.Generator, score: Score, font: Font) -> Signal:
+def play_other(rng: np.random.Generator, score: MusicalScore, font: Font) -> SongSignal:
     """One to four instruments, each playing in a way of its own."""
     chances = list(LAYER_CHANCES.values())
     count = int(rng.choice([1, 2, 2, 3, 3, 4]))
-    total = np.zeros((2, samples(score.seconds)), np.float32)
+    total = np.zeros((2, beat_samples(score.seconds)), np.float32)
     for kind in rng.choice(list(LAYER_CHANCES), size=count, p=chances):
         program = int(rng.choice(PROGRAMS[kind]))
         sound = font.play(0, program, layer(rng, score, kind), score.seconds)
@@ -95,7 +95,7 @@ def play_other(rng: np.random.Generator, score: Score, font: Font) -> Signal:
     return total
 
 
-def layer(rng: np.random.Generator, score: Score, kind: str) -> list[Note]:
+def layer(rng: np.random.Generator, score: MusicalScore, kind: str) -> list[Note]:
     """What one instrument plays."""
     if kind == "lead":
         return melody(rng, score, "other", int(rng.integers(50, 76)))
@@ -103,13 +103,13 @@ def layer(rng: np.random.Generator, score: Score, kind: str) -> list[Note]:
     return write(rng, score, int(rng.integers(52, 74)))
 
 
-def chord_near(score: Score, bar: int, centre: int) -> list[int]:
+def chord_near(score: MusicalScore, bar: int, centre: int) -> list[int]:
     """The chord of a bar within the octave around a pitch."""
     low = centre - 6
     return sorted(low + (pitch - low) % 12 for pitch in score.chord(bar))
 
 
-def write_pad(rng: np.random.Generator, score: Score, centre: int) -> list[Note]:
+def write_pad(rng: np.random.Generator, score: MusicalScore, centre: int) -> list[Note]:
     """A chord for every bar."""
     return [
         Note(start, score.bar * 0.98, pitch, rng.uniform(0.4, 0.8))
@@ -118,7 +118,7 @@ def write_pad(rng: np.random.Generator, score: Score, centre: int) -> list[Note]
     ]
 
 
-def write_comp(rng: np.random.Generator, score: Score, centre: int) -> list[Note]:
+def write_comp(rng: np.random.Generator, score: MusicalScore, centre: int) -> list[Note]:
     """Chords in a rhythm that stays the same."""
     rhythm = [beat for beat in np.arange(0, 4, 0.5) if rng.random() < 0.55] or [0]
     length = rng.choice([0.3, 0.5, 0.9]) * score.beat * 0.5 + 0.05
@@ -130,7 +130,7 @@ def write_comp(rng: np.random.Generator, score: Score, centre: int) -> list[Note
     ]
 
 
-def write_arp(rng: np.random.Generator, score: Score, centre: int) -> list[Note]:
+def write_arp(rng: np.random.Generator, score: MusicalScore, centre: int) -> list[Note]:
     """Broken chords over two octaves."""
     step, order = float(rng.choice([0.25, 0.5, 0.5, 1 / 3])), rng.permutation(6)
     notes = []
@@ -144,7 +144,7 @@ def write_arp(rng: np.random.Generator, score: Score, centre: int) -> list[Note]
     return notes
 
 
-def write_power(rng: np.random.Generator, score: Score, centre: int) -> list[Note]:  # noqa: ARG001
+def write_power(rng: np.random.Generator, score: MusicalScore, centre: int) -> list[Note]:  # noqa: ARG001
     """Roots, fifths and octaves of an electric guitar."""
     step = float(rng.choice([0.25, 0.5, 0.5, 1.0, 2.0]))
     notes = []
@@ -160,7 +160,7 @@ def write_power(rng: np.random.Generator, score: Score, centre: int) -> list[Not
     return notes
 
 
-def play_bass(rng: np.random.Generator, score: Score, font: Font) -> Signal:
+def play_bass(rng: np.random.Generator, score: MusicalScore, font: Font) -> SongSignal:
     """Roots, with some fifths and octaves."""
     program, line = int(rng.choice(BASSES)), BASS_LINES[rng.integers(len(BASS_LINES))]
     notes = []
@@ -174,7 +174,7 @@ def play_bass(rng: np.random.Generator, score: Score, font: Font) -> Signal:
     return font.play(0, program, notes, score.seconds)
 
 
-def play_drums(rng: np.random.Generator, score: Score, font: Font) -> Signal:
+def play_drums(rng: np.random.Generator, score: MusicalScore, font: Font) -> SongSignal:
     """Kick, snare and hat in a pattern that stays the same, fills, crashes and percussion."""
     step = float(rng.choice([0.25, 0.5, 0.5, 1]))
     kick = [0, 2, *(beat for beat in np.arange(0, 4, 0.5) if rng.random() < 0.2)]

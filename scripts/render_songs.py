@@ -27,9 +27,9 @@ from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from auralflow_pl.audio.reading import Span, open_source, read_header
-from auralflow_pl.data.synthesis.score import Score, compose
+from auralflow_pl.data.synthesis.score import MusicalScore, compose_score
 from auralflow_pl.data.synthesis.song import normalise, pan, reverb
-from auralflow_pl.data.synthesis.tones import RATE, Signal, samples, slow_curve
+from auralflow_pl.data.synthesis.tones import SONG_RATE, SongSignal, beat_samples, slow_curve
 from auralflow_pl.data.synthesis.voice import melody
 from auralflow_pl.errors import InputError
 from auralflow_pl.signal.resampling import match_length, resample
@@ -80,9 +80,9 @@ def open_sources(options: Options) -> Sources:
     return Sources(Font(options.font), banks, pieces)
 
 
-def render(rng: np.random.Generator, seconds: float, sources: Sources) -> dict[str, Signal]:
+def render(rng: np.random.Generator, seconds: float, sources: Sources) -> dict[str, SongSignal]:
     """The four stems of a song, `(2, time)` each."""
-    score = compose(rng, seconds)
+    score = compose_score(rng, seconds)
     dry = {
         "vocals": play_vocals(rng, score, sources.banks),
         "drums": play_drums(rng, score, sources.font),
@@ -96,13 +96,13 @@ def render(rng: np.random.Generator, seconds: float, sources: Sources) -> dict[s
     return {stem: produce(rng, stem, sound) for stem, sound in dry.items()}
 
 
-def play_vocals(rng: np.random.Generator, score: Score, banks: list[Bank]) -> Signal:
+def play_vocals(rng: np.random.Generator, score: MusicalScore, banks: list[Bank]) -> SongSignal:
     """A singer, sometimes with a second voice, sometimes driven."""
     bank = banks[rng.integers(len(banks))]
     low = int(np.clip(round(bank.pitch + rng.uniform(-8, 8)), 41, 66))
     notes = melody(rng, score, "vocals", low)
     if not notes:
-        return np.zeros((2, samples(score.seconds)), np.float32)
+        return np.zeros((2, beat_samples(score.seconds)), np.float32)
     style = draw_style(rng, low + 8 - bank.pitch)
     stereo = pan(sing(bank, style, notes, score.seconds, rng), rng.uniform(-0.15, 0.15))
     if rng.random() < 0.3:
@@ -114,17 +114,17 @@ def play_vocals(rng: np.random.Generator, score: Score, banks: list[Bank]) -> Si
     return stereo
 
 
-def read_part(path: Path, seconds: float, rng: np.random.Generator) -> Signal:
+def read_part(path: Path, seconds: float, rng: np.random.Generator) -> SongSignal:
     """`seconds` from anywhere in a piece, `(2, time)`."""
     header = read_header(path)
     start = rng.uniform(0, max(0, header.frames / header.sample_rate - seconds - 2))
     with open_source(path, Span(start, seconds)) as source:
         sound = torch.cat(list(source.blocks), dim=-1)[:2]
-    sound = resample(sound, source.sample_rate, RATE).expand(2, -1)
-    return match_length(sound, samples(seconds)).numpy()
+    sound = resample(sound, source.sample_rate, SONG_RATE).expand(2, -1)
+    return match_length(sound, beat_samples(seconds)).numpy()
 
 
-def produce(rng: np.random.Generator, stem: str, sound: Signal) -> Signal:
+def produce(rng: np.random.Generator, stem: str, sound: SongSignal) -> SongSignal:
     """A room, a level that is ridden, and no sample beyond the peak."""
     sound = sound / np.float32(max(1e-6, np.abs(sound).max()))
     sound = sound + reverb(rng, sound, rng.uniform(0.1, 1) * ROOMS[stem])
@@ -133,14 +133,14 @@ def produce(rng: np.random.Generator, stem: str, sound: Signal) -> Signal:
     return sound * np.float32(min(1, PEAK / max(1e-6, np.abs(sound).max())))
 
 
-def write(folder: Path, stems: dict[str, Signal]) -> None:
+def write(folder: Path, stems: dict[str, SongSignal]) -> None:
     """Write a song; its folder appears when it is complete."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder.parent) as temporary:
         part = Path(temporary) / folder.name
         part.mkdir()
         for stem, sound in stems.items():
-            soundfile.write(part / f"{stem}.wav", sound.T, RATE, "PCM_16")
+            soundfile.write(part / f"{stem}.wav", sound.T, SONG_RATE, "PCM_16")
         part.rename(folder)
 
 

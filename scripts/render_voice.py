@@ -15,7 +15,7 @@ import numpy as np
 import pyworld
 
 from auralflow_pl.data.synthesis.score import Note
-from auralflow_pl.data.synthesis.tones import RATE, Signal, midi_to_hz, samples
+from auralflow_pl.data.synthesis.tones import SONG_RATE, SongSignal, beat_samples, midi_to_hz
 from auralflow_pl.data.synthesis.voice import smooth
 
 PERIOD = 0.005  # seconds between frames
@@ -146,7 +146,7 @@ def places(syllable: Syllable, frames: int, rng: np.random.Generator) -> np.ndar
 
 def sing(
     bank: Bank, style: Style, notes: Sequence[Note], seconds: float, rng: np.random.Generator
-) -> Signal:
+) -> SongSignal:
     """The notes, each on a syllable, mono `(time,)`."""
     frames = int(seconds / PERIOD) + 1
     envelope = np.full((frames, BINS), np.log(SILENCE), np.float32)
@@ -177,7 +177,7 @@ def sing(
     drift = np.interp(np.arange(frames), knots, rng.normal(0, 0.08, len(knots)))
     pitch = smooth(pitch, max(1, int(style.glide / PERIOD))) + drift + style.shift
     hz = np.where(voiced, midi_to_hz(pitch), 0.0)
-    return synthesise(hz, envelope, aperiodicity, gain, style)[: samples(seconds)]
+    return synthesise(hz, envelope, aperiodicity, gain, style)[: beat_samples(seconds)]
 
 
 def synthesise(
@@ -186,9 +186,9 @@ def synthesise(
     aperiodicity: np.ndarray,
     gain: np.ndarray,
     style: Style,
-) -> Signal:
+) -> SongSignal:
     """Sound at `RATE` from frames at `SPEECH_RATE`, through the vocal tract of the style."""
-    hz = np.linspace(0, RATE / 2, 1025)
+    hz = np.linspace(0, SONG_RATE / 2, 1025)
     source = np.clip(hz / style.warp, 0, EDGE_HZ) / (SPEECH_RATE / 2) * (BINS - 1)
     low = np.minimum(source.astype(int), BINS - 2)
     part = (source - low).astype(np.float32)
@@ -203,7 +203,7 @@ def synthesise(
         np.ascontiguousarray(pitch, np.float64),
         np.ascontiguousarray(np.exp(full), np.float64),
         np.ascontiguousarray(rough, np.float64),
-        RATE,
+        SONG_RATE,
         1000 * PERIOD,
     )
     return sound.astype(np.float32)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from auralflow_pl.errors import InputError
 from auralflow_pl.training.build import build_task
-from auralflow_pl.training.checkpoint_io import tensors
+from auralflow_pl.training.checkpoint_io import tensors_in
 
 FORMATS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
@@ -25,9 +25,9 @@ def watch(name: str, faults: list[str]) -> Any:
     """A hook that notes the first outputs of modules that are not finite."""
 
     def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-        given = all(torch.isfinite(t).all() for t in tensors(inputs))
-        if given and not all(torch.isfinite(t).all() for t in tensors(output)):
-            size = max((float(t.abs().max()) for t in tensors(inputs) if t.numel()), default=0.0)
+        given = all(torch.isfinite(t).all() for t in tensors_in(inputs))
+        if given and not all(torch.isfinite(t).all() for t in tensors_in(output)):
+            size = max((float(t.abs().max()) for t in tensors_in(inputs) if t.numel()), default=0.0)
             faults.append(f"{name} ({type(module).__name__}): input up to {size:.3g}")
 
     return hook

@@ -33,7 +33,7 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
     return f"did you mean {nearest[0]!r}?" if nearest else f"expected one of {', '.join(valid)}"
 
 
-def plainly(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value for a message: short, and harmless on a terminal."""
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import load, save
 
 from auralflow_pl.checkpoints.archive import write_archive, write_weights
-from auralflow_pl.checkpoints.contents import ENTRY
+from auralflow_pl.checkpoints.contents import METADATA_KEY
 from auralflow_pl.errors import InputError
 from auralflow_pl.publishing.exporting import load_model
 from auralflow_pl.separator.build import build_network
@@ -53,7 +53,7 @@ def folder(model, tmp_path):
 def graph(model):
     """An exported ONNX file that works."""
     text = json.dumps(model.description)
-    return export_onnx(model.separator.network, *model.sizes(), {ENTRY: text})[0]
+    return export_onnx(model.separator.network, *model.sizes(), {METADATA_KEY: text})[0]
 
 
 def refused(path, message, before):

@@ -81,7 +81,7 @@ def test_bash_completes_commands_options_and_files(environment, tmp_path):
 )
 def test_candidates(capsys, monkeypatch, line, offered):
     monkeypatch.chdir(REPOSITORY)
-    cli.show("completion", ["line", f"auralflow {line}"])
+    cli.show_help("completion", ["line", f"auralflow {line}"])
     assert capsys.readouterr().out.split() == offered
 
 

@@ -6,19 +6,19 @@ import pytest
 
 from auralflow_pl.cli import docstrings
 from auralflow_pl.cli import main as cli
-from auralflow_pl.cli.listing import options, sections
+from auralflow_pl.cli.listing import group_options, help_sections
 from auralflow_pl.config.locations import config_dir
 from support import option_names
 
 GROUPS = sorted(
     path.name for path in config_dir().iterdir() if path.is_dir() and path.name != "hydra"
 )
-SINGLE = [group for group in GROUPS if group not in (*cli.LISTS, "experiment")]
+SINGLE = [group for group in GROUPS if group not in (*cli.LIST_GROUPS, "experiment")]
 
 
 def unexplained(command, *overrides):
     """Keys without a meaning."""
-    rows = [row for section in sections(command, overrides) for row in section.rows]
+    rows = [row for section in help_sections(command, overrides) for row in section.rows]
     assert rows
     return [row.key for row in rows if not row.meaning]
 
@@ -31,14 +31,14 @@ def test_every_key_of_the_options_of_a_group_has_a_meaning(number):
 
 
 def test_every_key_of_options_that_can_be_combined_has_a_meaning():
-    chosen = [f"{group}=[{','.join(option_names(group))}]" for group in cli.LISTS]
+    chosen = [f"{group}=[{','.join(option_names(group))}]" for group in cli.LIST_GROUPS]
     assert unexplained("train", *chosen) == []
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_every_key_of_a_command_has_a_meaning_on_80_columns(command, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
-    cli.show("config", [command])
+    cli.show_help("config", [command])
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if len(line) > 80] == []
     keys = [n for n, line in enumerate(lines) if re.match(r"  [\w.]+=\S*$", line)]
@@ -48,7 +48,7 @@ def test_every_key_of_a_command_has_a_meaning_on_80_columns(command, monkeypatch
 
 def test_help_fits_on_80_columns(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
-    cli.show("train", ["--help"])
+    cli.show_help("train", ["--help"])
     out = capsys.readouterr().out
     assert "  target=vocals\n      a stem, or a list of stems" in out
     assert "  model=simple of lstm, mixing, simple, vae\n" in out
@@ -57,11 +57,11 @@ def test_help_fits_on_80_columns(monkeypatch, capsys):
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_option_says_what_it_is(group):
-    assert [name for name, text in options(group).items() if not text] == []
+    assert [name for name, text in group_options(group).items() if not text] == []
 
 
 def test_values_and_meanings_of_the_chosen_parts(capsys):
-    cli.show("config", ["model=vae", "model.bottleneck.hidden_size=32", "model"])
+    cli.show_help("config", ["model=vae", "model.bottleneck.hidden_size=32", "model"])
     out = capsys.readouterr().out
     assert "  model.bottleneck.hidden_size=32\n      units of each direction.\n" in out
     assert "  model.bottleneck.kl_warmup_steps=1000\n" in out
@@ -79,11 +79,11 @@ def test_values_and_meanings_of_the_chosen_parts(capsys):
 )
 def test_mistakes(capsys, tool, word, message):
     with pytest.raises(SystemExit):
-        cli.show(tool, [word])
+        cli.show_help(tool, [word])
     assert capsys.readouterr().err == f"error: {message}\n"
 
 
 def test_meanings_of_inherited_arguments_come_from_the_base():
-    texts = docstrings.arguments("auralflow_pl.losses.waveform.SISDRLoss")
+    texts = docstrings.argument_texts("auralflow_pl.losses.waveform.SISDRLoss")
     assert texts["best_perm"].startswith("with several targets, let each item choose")
-    assert docstrings.arguments("auralflow_pl.no_such_module.Nothing") == {}
+    assert docstrings.argument_texts("auralflow_pl.no_such_module.Nothing") == {}

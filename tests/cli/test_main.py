@@ -27,7 +27,7 @@ def test_tools_have_a_usage_and_the_program_a_version(capsys, monkeypatch, argum
     monkeypatch.setattr("sys.argv", ["auralflow", *arguments])
     cli.main()
     out = capsys.readouterr().out
-    usage = arguments[0] in cli.TOOLS
+    usage = arguments[0] in cli.TOOL_TEXTS
     assert out.startswith(f"usage: auralflow {arguments[0]}" if usage else "auralflow_pl 0.")
     assert max(map(len, out.splitlines())) <= 80
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from auralflow_pl.evaluation.results import TargetScores, TrackScores
-from auralflow_pl.evaluation.tables import evaluation
+from auralflow_pl.evaluation.tables import evaluation_content
 from auralflow_pl.metrics.scores import SISDR
 
 SETTINGS = {
@@ -24,7 +24,7 @@ def write_run(folder, values, targets=("vocals",), settings=SETTINGS, **changes)
     kept = {"seconds": 1.0, "sound": "abc"} | changes
     tracks = [TrackScores(f"song{n}", targets=found, **kept) for n, found in enumerate(scores)]
     folder.mkdir(parents=True)
-    content = evaluation(tracks, [], SISDR.headings, settings)
+    content = evaluation_content(tracks, [], SISDR.headings, settings)
     (folder / "eval.json").write_text(json.dumps(content))
 
 

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from matplotlib.image import imread
 
-from auralflow_pl.data.examination import features, same_song
+from auralflow_pl.data.examination import same_song, song_features
 from auralflow_pl.data.synthetic import SyntheticSongs
 
 RATE = 44100
@@ -178,10 +178,10 @@ def test_songs_are_recognised_at_another_level_and_place(clean):
         sum(read(p) for p in sorted((clean / s).glob("[bdov]*.wav"))).mean(1).astype(np.float32)
         for s in ("train/song000", "train/song001")
     )
-    whole = features(one, RATE)
+    whole = song_features(one, RATE)
     noise = 1e-3 * np.random.default_rng(0).standard_normal(len(one)).astype(np.float32)
-    assert same_song(whole, features(0.1 * one[100000:300001] + noise[:200001], RATE)) > 0.8
-    assert same_song(whole, features(two, RATE)) < 0.5
+    assert same_song(whole, song_features(0.1 * one[100000:300001] + noise[:200001], RATE)) > 0.8
+    assert same_song(whole, song_features(two, RATE)) < 0.5
 
 
 @pytest.mark.parametrize(

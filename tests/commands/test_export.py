@@ -12,18 +12,18 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
-from auralflow_pl.checkpoints.contents import describe, without_folders
+from auralflow_pl.checkpoints.contents import describe_model, without_folders
 from auralflow_pl.checkpoints.reading import load_checkpoint
-from auralflow_pl.config.instantiate import plain
+from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.errors import InputError
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
-from auralflow_pl.pretrained.locations import BUNDLED
+from auralflow_pl.pretrained.locations import BUNDLED_MODEL
 from auralflow_pl.publishing.exporting import load_model
 from auralflow_pl.separator.build import build_network, build_separator
 from auralflow_pl.separator.engine import choose_engine
-from auralflow_pl.separator.graph_cache import KEPT, cache_dir
+from auralflow_pl.separator.graph_cache import MAX_GRAPHS, graph_folder
 from auralflow_pl.separator.load import load_separator
-from auralflow_pl.separator.onnx import OnnxNetwork, export_onnx, quiet
+from auralflow_pl.separator.onnx import OnnxNetwork, QuietExport, export_onnx
 from auralflow_pl.separator.torchscript import export_torchscript
 from auralflow_pl.training.task import SeparationTask
 from support import TINY, composed, option_names
@@ -37,7 +37,7 @@ def saved(request, tmp_path_factory):
     overrides = [f"model={request.param}", "target=[vocals,drums]", "audio.channels=2", *SMALL]
     if "bottleneck" in composed("train", overrides[0]).model:
         overrides.append("model.bottleneck.hidden_size=24")
-    config = plain(composed("train", *overrides, "hydra.run.dir=."))
+    config = to_plain(composed("train", *overrides, "hydra.run.dir=."))
     separator = build_separator(config, config["data"]["stems"])
     with torch.no_grad():
         for _ in range(3):
@@ -85,7 +85,7 @@ def test_onnx_comes_back_within_rounding(command, saved):
 def test_torchscript_gives_the_masks_of_the_network(command, saved):
     path = exported(command, saved, ".pt", "torchscript")
     files = {"config.json": "", "README.md": ""}
-    with quiet():  # torch deprecates the format
+    with QuietExport():  # torch deprecates the format
         traced = torch.jit.load(path, _extra_files=files)
     assert json.loads(files["config.json"])["config"]["stft"]["n_fft"] == 512
     network = load_separator(saved, simplify=False).network
@@ -103,7 +103,7 @@ def test_engines_agree(saved, monkeypatch, tmp_path):
         separator = load_separator(saved, engine=engine)
         assert isinstance(separator.network, OnnxNetwork)
         assert (separator(audio) - reference).abs().max() < 1e-4
-    assert len(list(cache_dir().iterdir())) == 1
+    assert len(list(graph_folder().iterdir())) == 1
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_engines_agree(saved, monkeypatch, tmp_path):
 def test_every_option_can_be_exported(overrides):
     torch.manual_seed(0)
     config = composed("train", *SMALL, "model.levels=3", *overrides)
-    network = build_network(plain(config.model), 2).eval()
+    network = build_network(to_plain(config.model), 2).eval()
     content, difference = export_onnx(network, 1, 257, {})
     assert difference < 1e-4
     graph = OnnxNetwork(content, 2, 1, 257)
@@ -229,7 +229,7 @@ def test_a_pretrained_model_keeps_licence_card_and_weights(command, tmp_path, mo
     card = (tmp_path / "copy" / "README.md").read_text()
     assert "## Licence\n\nMIT" in card
     assert "> 1. 33 rendered songs" in card
-    weights = [folder / "model.safetensors" for folder in (BUNDLED, tmp_path / "copy")]
+    weights = [folder / "model.safetensors" for folder in (BUNDLED_MODEL, tmp_path / "copy")]
     one, two = map(load_file, weights)
     assert one.keys() == two.keys()
     assert all(one[name].dtype == two[name].dtype for name in one)
@@ -328,16 +328,16 @@ assert "onnxruntime" not in sys.modules
 def test_the_cache_is_bounded_and_mends_itself(ckpt, tmp_path, monkeypatch):
     monkeypatch.setenv("AURALFLOW_CACHE", str(tmp_path))
     load_separator(ckpt, engine="onnx")
-    (graph,) = cache_dir().iterdir()
+    (graph,) = graph_folder().iterdir()
     for spoilt in (b"", b"spoilt", graph.read_bytes()[:-100]):
         graph.write_bytes(spoilt)
         assert isinstance(load_separator(ckpt, engine="onnx").network, OnnxNetwork)
         assert len(graph.read_bytes()) > 1000
-    for number in range(KEPT + 3):
-        (cache_dir() / f"{number}.onnx").write_bytes(b"older")
+    for number in range(MAX_GRAPHS + 3):
+        (graph_folder() / f"{number}.onnx").write_bytes(b"older")
     graph.unlink()
     load_separator(ckpt, engine="onnx")
-    assert len(list(cache_dir().iterdir())) == KEPT
+    assert len(list(graph_folder().iterdir())) == MAX_GRAPHS
     assert graph.is_file()
 
 
@@ -363,7 +363,7 @@ def test_trainings_do_not_go_on_from_exported_models(command, ckpt, songs, tmp_p
 
 def test_description_needs_no_data_folder(ckpt):
     separator = load_separator(ckpt, simplify=False)
-    config = plain(composed("train", *TINY, "hydra.run.dir=."))
+    config = to_plain(composed("train", *TINY, "hydra.run.dir=."))
     config["data"] |= {"root": "/data/a", "roots": ["/data/b", "/data/c"]}
-    found = describe(config, 1, False, separator.network)
+    found = describe_model(config, 1, False, separator.network)
     assert found["config"]["data"]["name"] == "b+c"

@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 
-from auralflow_pl.commands.selfcheck import differences
+from auralflow_pl.commands.selfcheck import different_entries
 from support import TINY
 
 
@@ -47,7 +47,7 @@ def twin(songs, command, tmp_path):
 
 def test_differences_are_found(twin):
     one, two = twin
-    assert differences(one, two) == []
+    assert different_entries(one, two) == []
     path = two / "checkpoints" / "last.ckpt"
     content = torch.load(path, weights_only=True)
     name = "separator.network.decoder.head.bias"
@@ -58,7 +58,7 @@ def test_differences_are_found(twin):
     torch.save(content, path)
     table = two / "csv" / "metrics.csv"
     table.write_text(table.read_text().replace(",2\n", ",3\n"))
-    assert differences(one, two) == [
+    assert different_entries(one, two) == [
         f"state_dict.{name}",
         "optimizer_states[0].param_groups[0].lr",
         "the log",

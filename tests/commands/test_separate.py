@@ -14,7 +14,7 @@ import torch
 
 from auralflow_pl.audio.reading import read_audio
 from auralflow_pl.cli import main as cli
-from auralflow_pl.stems.excerpt import Excerpt
+from auralflow_pl.stems.excerpt import MiddleExcerpt
 from support import ended, forked, untrained
 from support.damage import damaged, encode_aac
 
@@ -417,7 +417,7 @@ def test_an_input_that_vanishes_is_named(separate, tmp_path, monkeypatch):
         write(tmp_path / "in" / f"{i}.wav")
     from auralflow_pl.commands import separate as module
 
-    find = module.find_jobs
+    find = module.find_inputs
 
     def and_delete(*arguments):
         jobs = find(*arguments)
@@ -431,10 +431,10 @@ def test_an_input_that_vanishes_is_named(separate, tmp_path, monkeypatch):
 
 
 def test_a_file_at_work_elsewhere_is_left_alone(separate, tmp_path):
-    from auralflow_pl.system.staging import workshop
+    from auralflow_pl.system.staging import work_folder
 
     source = write(tmp_path / "a.wav")
-    with workshop(tmp_path / "out", "a") as folder:
+    with work_folder(tmp_path / "out", "a") as folder:
         (folder / "1").mkdir()
         assert "another process is making a" in separate(f"input={source}", code=1).error
         assert (folder / "1").is_dir()
@@ -593,7 +593,7 @@ def test_overwriting_leaves_nothing_of_the_former_stems(separate, tmp_path):
 def test_excerpts_hold_the_middle_or_the_end():
     sound = torch.arange(100.0)[None]
     for expected, length, start in ((100, 20, 40), (1000, 20, 90), (None, 20, 0), (10, 20, 0)):
-        excerpt = Excerpt(expected, length)
+        excerpt = MiddleExcerpt(expected, length)
         for block in sound.split(10, -1):
             excerpt.push(block)
         stop = start + (10 if expected == 1000 else length)

@@ -8,7 +8,7 @@ from pytorch_lightning.loggers import Logger
 from auralflow_pl.config.instantiate import build
 from auralflow_pl.config.locations import config_dir
 from auralflow_pl.config.schema import CompareKeys, EvaluateKeys, SeparateKeys, TrainKeys
-from auralflow_pl.config.validation import validated
+from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError
 from support import composed, option_names
 
@@ -20,14 +20,14 @@ CHOICES = [f"{group}={option}" for group in GROUPS for option in option_names(gr
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_option_composes_and_its_keys_exist(choice):
     extra = ["data.root=x"] if choice.startswith("data=") else []
-    config = validated(composed("train", choice, "paths.run_dir=x", *extra), TrainKeys)
+    config = validate(composed("train", choice, "paths.run_dir=x", *extra), TrainKeys)
     assert config.target == "vocals"
 
 
 @pytest.mark.parametrize("group", ["callbacks", "logger", "scheduler", "optimizer"])
 def test_every_option_builds(group, tmp_path):
     for option in option_names(group):
-        config = validated(
+        config = validate(
             composed("train", f"{group}={option}", f"paths.run_dir={tmp_path}"), TrainKeys
         )
         node = config[group]
@@ -39,15 +39,15 @@ def test_every_option_builds(group, tmp_path):
 
 
 def test_the_other_commands_compose():
-    validated(composed("evaluate", "ckpt=x"), EvaluateKeys)
-    validated(composed("compare", "runs=[a,b]"), CompareKeys)
-    validated(composed("evaluate", "ckpt=x", "data=synthetic"), EvaluateKeys)
-    validated(composed("separate", "ckpt=x", "input=y"), SeparateKeys)
+    validate(composed("evaluate", "ckpt=x"), EvaluateKeys)
+    validate(composed("compare", "runs=[a,b]"), CompareKeys)
+    validate(composed("evaluate", "ckpt=x", "data=synthetic"), EvaluateKeys)
+    validate(composed("separate", "ckpt=x", "input=y"), SeparateKeys)
 
 
 def test_a_missing_key_is_named():
     with pytest.raises(InputError, match=r"missing required key: input; pass input=\.\.\."):
-        validated(composed("separate", "ckpt=x"), SeparateKeys)
+        validate(composed("separate", "ckpt=x"), SeparateKeys)
     with pytest.raises(InputError, match=r"data\.root: not given; pass data\.root=<folder>"):
         build(composed("train", "data=stem_folder").data.source)
 
@@ -75,7 +75,7 @@ def test_a_typing_error_in_a_file_is_named(key, nearest):
     with open_dict(config):
         node[last] = 1
     with pytest.raises(InputError) as caught:
-        validated(config, TrainKeys)
+        validate(config, TrainKeys)
     assert key in str(caught.value)
     assert (f"did you mean '{nearest}'?" if nearest else "expected one of") in str(caught.value)
 
@@ -85,4 +85,4 @@ def test_a_typing_error_in_a_file_is_named(key, nearest):
 )
 def test_a_wrong_type_is_named(override):
     with pytest.raises(InputError, match=override.partition("=")[0]):
-        validated(composed("train", override, "paths.run_dir=x"), TrainKeys)
+        validate(composed("train", override, "paths.run_dir=x"), TrainKeys)

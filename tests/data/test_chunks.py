@@ -8,7 +8,7 @@ import soundfile
 import torch
 
 from auralflow_pl.data.augment import Remix
-from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, Drawing
+from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, SamplingOptions
 from auralflow_pl.data.pool import Pool
 from auralflow_pl.data.stem_folder import StemFolder
 from auralflow_pl.data.targets import check_members, resolve_targets, sum_stems, to_channels
@@ -89,17 +89,21 @@ def test_tracks_are_drawn_by_their_length(tracks):
 
 
 def test_track_balance_draws_short_tracks_as_often():
-    chances = Drawing("track").chances
+    chances = SamplingOptions("track").chances
     assert chances([track_of(10), track_of(990)]).tolist() == [0.5, 0.5]
-    assert Drawing("length").chances([track_of(10), track_of(990)]).tolist() == [0.01, 0.99]
+    assert SamplingOptions("length").chances([track_of(10), track_of(990)]).tolist() == [0.01, 0.99]
 
 
 def test_weights_share_chunks_out_among_roots():
     tracks = [track_of(30), track_of(10), track_of(500, "b")]
     weights = {Path("a"): 3.0, Path("b"): 1.0}
-    by_length = Drawing("length", weights=weights).chances(tracks)
+    by_length = SamplingOptions("length", weights=weights).chances(tracks)
     assert by_length.tolist() == pytest.approx([0.5625, 0.1875, 0.25])
-    assert Drawing("track", weights=weights).chances(tracks).tolist() == [0.375, 0.375, 0.25]
+    assert SamplingOptions("track", weights=weights).chances(tracks).tolist() == [
+        0.375,
+        0.375,
+        0.25,
+    ]
 
 
 @pytest.mark.parametrize("remix", [[], [Remix()]])
@@ -115,7 +119,7 @@ def test_a_share_of_the_silent_targets_is_kept(songs, tmp_path, remix, keep, sha
     tracks = StemFolder(root, STEMS).tracks("train")
     pooled = Pool(tmp_path / "pool", rate)
     pooled.build(tracks)
-    drawing = Drawing("length", -60.0, keep, ("vocals",))
+    drawing = SamplingOptions("length", -60.0, keep, ("vocals",))
     for these in (tracks, [pooled.open(track) for track in tracks]):
         dataset = ChunkDataset(these, 1, rate, 0.02, 0, remix, drawing)
         levels = [float(dataset[n]["stems"][0].square().mean()) for n in range(300)]
@@ -124,7 +128,7 @@ def test_a_share_of_the_silent_targets_is_kept(songs, tmp_path, remix, keep, sha
 
 
 def test_a_set_that_is_silent_throughout_still_ends(tracks):
-    drawing = Drawing("length", 0.0, 0.0, ("vocals",))  # nothing is louder than full scale
+    drawing = SamplingOptions("length", 0.0, 0.0, ("vocals",))  # nothing is louder than full scale
     assert ChunkDataset(tracks, 1, 44100, 0.1, 0, drawing=drawing)[0]["mixture"].shape == (1, 4410)
 
 
@@ -150,7 +154,7 @@ def test_devices_share_the_chunks_of_an_epoch(devices):
 )
 def test_impossible_drawings_are_named(arguments, message):
     with pytest.raises(InputError, match=message):
-        Drawing(**arguments)
+        SamplingOptions(**arguments)
 
 
 def test_a_wrong_rate_is_named(tracks):

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from auralflow_pl.audio.reading import read_streams
-from auralflow_pl.data.musdb18 import STREAMS, VALIDATION, Musdb18, Musdb18HQ
+from auralflow_pl.data.musdb18 import STREAM_NAMES, VALIDATION_TRACKS, Musdb18, Musdb18HQ
 from auralflow_pl.data.pool import Pool
 from auralflow_pl.errors import InputError
 from support import TINY, TINY_SET
@@ -35,8 +35,8 @@ def names(source, split):
 def test_the_validation_tracks_are_those_of_the_musdb_package():
     package = importlib.util.find_spec("musdb").submodule_search_locations[0]
     settings = yaml.safe_load((Path(package) / "configs" / "mus.yaml").read_text())
-    assert set(settings["validation_tracks"]) == VALIDATION
-    numbers = {name: number for number, name in enumerate(STREAMS)}
+    assert set(settings["validation_tracks"]) == VALIDATION_TRACKS
+    numbers = {name: number for number, name in enumerate(STREAM_NAMES)}
     assert settings["stem_ids"] == numbers
 
 
@@ -59,7 +59,7 @@ def test_splits_of_the_uncompressed_edition(songs, tmp_path):
 
 
 def test_stems_come_in_the_order_that_is_asked_for(root, excerpt):
-    streams = dict(zip(STREAMS, read_streams(excerpt), strict=True))
+    streams = dict(zip(STREAM_NAMES, read_streams(excerpt), strict=True))
     track = Musdb18(root, ["bass", "vocals"]).tracks("test")[0]
     mixture, stems = track.read()
     assert torch.equal(mixture, streams["mixture"].samples)

@@ -17,7 +17,7 @@ import pytest
 import soundfile
 
 from auralflow_pl.cli import main as cli
-from auralflow_pl.demo.model_names import BUNDLED_NAME
+from auralflow_pl.demo.model_names import BUNDLED_LABEL
 from support import ended, forked, untrained
 from support.browser import browser, requests
 
@@ -267,7 +267,7 @@ def asked_for(url, path):
     parts = httpx.get(f"{url}config").json()["dependencies"]
     number = next(part["id"] for part in parts if len(part["inputs"]) == 3)
     song = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
-    asked = {"data": [song, BUNDLED_NAME, ["vocals"]], "fn_index": number, "session_hash": "me"}
+    asked = {"data": [song, BUNDLED_LABEL, ["vocals"]], "fn_index": number, "session_hash": "me"}
     answer = httpx.post(f"{url}gradio_api/queue/join", json=asked)
     if answer.status_code != 200:
         return answer.text

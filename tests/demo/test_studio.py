@@ -13,12 +13,12 @@ import torch
 
 from auralflow_pl.audio.reading import read_audio
 from auralflow_pl.config.schema import DemoKeys
-from auralflow_pl.config.validation import validated
-from auralflow_pl.demo.model_names import BUNDLED_NAME, named_models
-from auralflow_pl.demo.server import address, listening
-from auralflow_pl.demo.studio import Limits, Studio
+from auralflow_pl.config.validation import validate
+from auralflow_pl.demo.model_names import BUNDLED_LABEL, named_models
+from auralflow_pl.demo.server import bind_socket, server_address
+from auralflow_pl.demo.studio import DemoLimits, DemoService
 from auralflow_pl.errors import Cancelled, InputError
-from auralflow_pl.stems.runner import persevere
+from auralflow_pl.stems.runner import run_within_memory
 from support import composed, untrained
 from support.damage import encode_aac
 
@@ -29,15 +29,15 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     ckpt = untrained(tmp_path_factory.mktemp("model") / "two.ckpt", "target=[vocals,drums]")
-    config = validated(composed("demo", f"ckpt={ckpt}", "engine=torch"), DemoKeys)
+    config = validate(composed("demo", f"ckpt={ckpt}", "engine=torch"), DemoKeys)
     found = named_models(config, CPU)
-    assert list(found) == [BUNDLED_NAME, "two.ckpt"]
+    assert list(found) == [BUNDLED_LABEL, "two.ckpt"]
     return {"two": found["two.ckpt"]}
 
 
 @pytest.fixture
 def studio(models, tmp_path):
-    with Studio(models, CPU, tmp_path, Limits(0.1, 1, 10), persevere) as studio:
+    with DemoService(models, CPU, tmp_path, DemoLimits(0.1, 1, 10), run_within_memory) as studio:
         yield studio
 
 
@@ -177,7 +177,7 @@ def test_old_files_are_deleted_and_fresh_ones_kept(studio):
 
 
 def test_a_closed_studio_begins_nothing(models, tmp_path):
-    with Studio(models, CPU, tmp_path, Limits(1, 1, 1), persevere) as studio:
+    with DemoService(models, CPU, tmp_path, DemoLimits(1, 1, 1), run_within_memory) as studio:
         path = upload(studio)
     with pytest.raises(Cancelled):
         separate(studio, path)
@@ -193,8 +193,8 @@ def test_models_are_shown_by_names_without_folders_of_the_server(command, tmp_pa
     shutil.copy(ckpt, tmp_path / "more" / "two.ckpt")
     given = f"ckpt=[pretrained:my-one,{ckpt},{tmp_path}/more]"
     keys = composed("demo", given, f"registries={tmp_path}/published", "engine=torch")
-    found = named_models(validated(keys, DemoKeys), CPU)
-    assert list(found) == [BUNDLED_NAME, "my-one", "two.ckpt", "two.ckpt (2)"]
+    found = named_models(validate(keys, DemoKeys), CPU)
+    assert list(found) == [BUNDLED_LABEL, "my-one", "two.ckpt", "two.ckpt (2)"]
     assert found["my-one"].path.startswith(str(tmp_path / "cache"))
     assert found["two.ckpt (2)"].path == f"{tmp_path}/more/two.ckpt"
 
@@ -204,9 +204,9 @@ def test_the_server_listens_at_addresses_of_ipv6():
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("no IPv6 here")
-    with listening("::1", 0) as listener:
+    with bind_socket("::1", 0) as listener:
         port = listener.getsockname()[1]
-        assert address(listener) == f"http://[::1]:{port}/"
+        assert server_address(listener) == f"http://[::1]:{port}/"
         socket.create_connection(("::1", port)).close()
 
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from auralflow_pl.evaluation.comparison import compare_runs
-from auralflow_pl.evaluation.moments import moments
+from auralflow_pl.evaluation.moments import find_moments
 from auralflow_pl.evaluation.pages import comparison_page, evaluation_page
 from auralflow_pl.evaluation.results import TargetScores, TrackScores
-from auralflow_pl.evaluation.scoring import Heard, numbers
+from auralflow_pl.evaluation.scoring import TrackEstimates, score_numbers
 from auralflow_pl.evaluation.tables import aggregates
 from auralflow_pl.metrics.scores import SDR, SISDR, BSSEval, Leak
-from auralflow_pl.report.spectrograms import decoded, encoded
+from auralflow_pl.report.spectrograms import decode_sound, encode_sound
 from support.browser import browser, messages, requests
 
 HEADINGS = [SISDR.headings[0], SDR.headings[0], Leak.headings[0]]
@@ -32,7 +32,9 @@ def scored(rng, names=NAMES, headings=HEADINGS):
     for name in names:
         targets = []
         for target in ("vocals", "drums"):
-            frames = {h.name: numbers(torch.from_numpy(rng.normal(5, 2, 12))) for h in headings}
+            frames = {
+                h.name: score_numbers(torch.from_numpy(rng.normal(5, 2, 12))) for h in headings
+            }
             frames[headings[0].name][3] = None
             targets.append(TargetScores(target, {h.name: values(rng) for h in headings}, frames))
         targets[0].values[headings[-1].name] = dict.fromkeys(("estimate", "mixture", "oracle"))
@@ -46,7 +48,7 @@ def report(tmp_path_factory):
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     tracks = scored(rng)
-    heard = Heard(
+    heard = TrackEstimates(
         ("vocals", "drums"),
         ((0, 1),),
         0.1 * torch.randn(2, 2, 12 * RATE),
@@ -55,7 +57,9 @@ def report(tmp_path_factory):
         RATE,
     )
     cut = [
-        m.shown() for t in tracks[:1] for m in moments(t.track, heard, t.targets, HEADINGS[0], 1.0)
+        m.shown()
+        for t in tracks[:1]
+        for m in find_moments(t.track, heard, t.targets, HEADINGS[0], 1.0)
     ]
     found = list(aggregates(tracks, HEADINGS, []))
     hops = {h.name: 1.0 for h in HEADINGS}
@@ -233,4 +237,6 @@ def test_the_report_shows_its_settings(chrome, tmp_path):
 
 def test_excerpts_are_what_they_were():
     sound = 0.1 * torch.randn(2, RATE)
-    torch.testing.assert_close(decoded(encoded(sound, RATE, "FLAC")), sound, atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        decode_sound(encode_sound(sound, RATE, "FLAC")), sound, atol=1e-4, rtol=0
+    )

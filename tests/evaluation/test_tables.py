@@ -6,8 +6,8 @@ from statistics import fmean
 import pytest
 
 from auralflow_pl.evaluation.results import TargetScores, TrackScores
-from auralflow_pl.evaluation.tables import aggregates, closed, museval_layout, summary
-from auralflow_pl.metrics.base import Heading
+from auralflow_pl.evaluation.tables import aggregates, gap_closed, museval_layout, summary_text
+from auralflow_pl.metrics.base import MetricInfo
 from auralflow_pl.metrics.scores import SDR, BSSEval, Leak
 
 HEADINGS = [*BSSEval.headings, *SDR.headings, *Leak.headings]
@@ -41,7 +41,7 @@ def track(estimate, name="one"):
 def test_the_share_of_a_gap(sign, estimate, floor, ceiling, share):
     scores = [{"estimate": estimate, "mixture": floor, "oracle": ceiling}]
     silent = {"estimate": 0.0, "mixture": None, "oracle": 1.0}
-    assert closed([*scores, silent], fmean, sign) == share
+    assert gap_closed([*scores, silent], fmean, sign) == share
 
 
 def test_the_share_is_of_ratios_that_mixture_and_oracle_bound():
@@ -52,12 +52,12 @@ def test_the_share_is_of_ratios_that_mixture_and_oracle_bound():
 
 
 def test_a_heading_of_an_earlier_evaluation_is_read():
-    assert Heading("x", "X", "dB", "as eval.json had it", higher_is_better=True).bounded
+    assert MetricInfo("x", "X", "dB", "as eval.json had it", higher_is_better=True).bounded
 
 
 def test_the_terminal_calls_undefined_what_has_no_value():
     """A perfect estimate has no BSS Eval, and is not silent."""
-    text = summary(list(aggregates([track(None), track(3.0, "two")], HEADINGS, [])))
+    text = summary_text(list(aggregates([track(None), track(3.0, "two")], HEADINGS, [])))
     assert "1 tracks, 1 undefined and left out" in text
     assert "silent" not in text
 

@@ -7,7 +7,7 @@ from torchmetrics.functional.audio import signal_distortion_ratio
 
 from auralflow_pl.audio.reading import read_streams
 from auralflow_pl.metrics import bss_eval as module
-from auralflow_pl.metrics.bss_eval import bss_eval, correlate, spans
+from auralflow_pl.metrics.bss_eval import bss_eval, correlate, window_spans
 from auralflow_pl.metrics.oracle import ideal_ratio_mask
 from auralflow_pl.signal.stft import STFT
 from support.museval_code import METRICS, museval_bss_eval
@@ -179,7 +179,7 @@ def test_leading_axes_are_kept():
 )
 def test_windows_lie_where_museval_has_them(time, window, hop):
     expected = [(part.start, part.stop) for part in METRICS.Framing(window, hop, time)]
-    assert list(spans(time, window, hop)) == expected
+    assert list(window_spans(time, window, hop)) == expected
 
 
 def test_correlations_do_not_depend_on_blocks(monkeypatch):

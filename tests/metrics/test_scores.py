@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from auralflow_pl.config.locations import config_dir
 from auralflow_pl.errors import InputError
-from auralflow_pl.metrics.base import Sounds
+from auralflow_pl.metrics.base import MetricInput
 from auralflow_pl.metrics.bss_eval import bss_eval
 from auralflow_pl.metrics.scores import BSSEval
 from support import option_names
@@ -27,7 +27,7 @@ def score(request):
 def sounds(noise=0.1):
     target = torch.randn(3, 2, TIME)
     target[0, :, 4000:8000] = 0
-    return Sounds(target + noise * torch.randn_like(target), target, target.sum(0), RATE)
+    return MetricInput(target + noise * torch.randn_like(target), target, target.sum(0), RATE)
 
 
 def test_every_heading_says_what_it_is(score):
@@ -101,6 +101,6 @@ def test_options_of_bss_eval_are_checked(options, message):
 
 def test_the_shortest_window_is_a_sample(score):
     measured = type(score)(window_seconds=1e-9).measure(
-        Sounds(*(part[..., :40] for part in sounds()[:3]), RATE)
+        MetricInput(*(part[..., :40] for part in sounds()[:3]), RATE)
     )
     assert measured[score.headings[0].name].frames.shape[0] == 3

@@ -3,7 +3,7 @@
 import auralflow_pl
 from auralflow_pl.audio.reading import read_audio, read_streams
 from auralflow_pl.metrics.si_sdr import si_sdr
-from auralflow_pl.pretrained.locations import BUNDLED
+from auralflow_pl.pretrained.locations import BUNDLED_MODEL
 
 
 def test_the_model_in_the_package_gains_on_the_real_excerpt(command, excerpt, tmp_path):
@@ -24,7 +24,7 @@ def test_the_model_in_the_package_gains_on_the_real_excerpt(command, excerpt, tm
 
 
 def test_it_is_small_and_says_what_it_is():
-    assert (BUNDLED / "model.safetensors").stat().st_size < 8e6
-    card = (BUNDLED / "README.md").read_text()
+    assert (BUNDLED_MODEL / "model.safetensors").stat().st_size < 8e6
+    card = (BUNDLED_MODEL / "README.md").read_text()
     assert all(word in card for word in ("Scores", "learned from", "Licence", "Freedoom", "WORLD"))
     assert auralflow_pl.load().targets == ("vocals",)

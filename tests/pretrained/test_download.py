@@ -8,11 +8,11 @@ import pytest
 
 from auralflow_pl.pretrained import download as fetching
 from auralflow_pl.pretrained import sources
-from auralflow_pl.pretrained.download import NotFetchedError, Wanted, fetch
+from auralflow_pl.pretrained.download import NotFetchedError, WantedFile, fetch_file
 from support.web import Web, endless, ranged, status, whole
 
 CONTENT = os.urandom(300_000)
-WANTED = Wanted("model", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+WANTED = WantedFile("model", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
 WRONG = os.urandom(len(CONTENT))
 
 
@@ -31,13 +31,13 @@ def part(tmp_path):
 
 def failures(places, part):
     with pytest.raises(NotFetchedError) as caught:
-        fetch(places, WANTED, part)
+        fetch_file(places, WANTED, part)
     assert len(caught.value.failures) == len(places)
     return caught.value.failures
 
 
 def test_a_file_is_fetched_in_one_request(web, part):
-    fetch([web.add("/model", ranged(CONTENT))], WANTED, part)
+    fetch_file([web.add("/model", ranged(CONTENT))], WANTED, part)
     assert part.read_bytes() == CONTENT
     assert web.asked == [("/model", None)]
     assert web.headers[0]["Accept-Encoding"] == "identity"
@@ -46,7 +46,7 @@ def test_a_file_is_fetched_in_one_request(web, part):
 @pytest.mark.parametrize("harsh", [False, True])
 def test_a_connection_that_drops_is_resumed(web, part, harsh):
     drops = [100_000, 70_000, 1000]
-    fetch([web.add("/model", ranged(CONTENT, drops, harsh))], WANTED, part)
+    fetch_file([web.add("/model", ranged(CONTENT, drops, harsh))], WANTED, part)
     assert part.read_bytes() == CONTENT
     asked = [start for _, start in web.asked]
     assert asked[0] is None
@@ -59,20 +59,20 @@ def test_a_connection_that_drops_is_resumed(web, part, harsh):
 
 def test_a_part_of_an_earlier_attempt_is_completed(web, part):
     part.write_bytes(CONTENT[:250_000])
-    fetch([web.add("/model", ranged(CONTENT))], WANTED, part)
+    fetch_file([web.add("/model", ranged(CONTENT))], WANTED, part)
     assert part.read_bytes() == CONTENT
     assert (web.asked, web.sent) == ([("/model", 250_000)], 50_000)
 
 
 def test_a_whole_part_is_only_verified(web, part):
     part.write_bytes(CONTENT)
-    fetch([web.add("/model", ranged(CONTENT))], WANTED, part)
+    fetch_file([web.add("/model", ranged(CONTENT))], WANTED, part)
     assert web.asked == []
 
 
 def test_a_server_without_ranges_starts_over(web, part):
     part.write_bytes(CONTENT[:250_000])
-    fetch([web.add("/model", whole(CONTENT))], WANTED, part)
+    fetch_file([web.add("/model", whole(CONTENT))], WANTED, part)
     assert part.read_bytes() == CONTENT
     assert web.asked == [("/model", 250_000)]
 
@@ -80,28 +80,28 @@ def test_a_server_without_ranges_starts_over(web, part):
 @pytest.mark.parametrize("there", [WRONG[:1000], WRONG, WRONG * 2])
 def test_a_part_with_other_bytes_is_thrown_away(web, part, there):
     part.write_bytes(there)
-    fetch([web.add("/model", ranged(CONTENT))], WANTED, part)
+    fetch_file([web.add("/model", ranged(CONTENT))], WANTED, part)
     assert part.read_bytes() == CONTENT
     assert web.asked[-1] == ("/model", None)
 
 
 def test_a_mirror_helps_where_a_source_has_other_bytes(web, part):
     bad, good = web.add("/bad", ranged(WRONG)), web.add("/good", ranged(CONTENT))
-    fetch([bad, good], WANTED, part)
+    fetch_file([bad, good], WANTED, part)
     assert part.read_bytes() == CONTENT
     assert web.asked == [("/bad", None), ("/good", None)]
 
 
 def test_a_mirror_goes_on_where_a_source_gave_up(web, part):
     bad = web.add("/bad", ranged(CONTENT, [100_000, 0, 0, 0]))
-    fetch([bad, web.add("/good", ranged(CONTENT))], WANTED, part)
+    fetch_file([bad, web.add("/good", ranged(CONTENT))], WANTED, part)
     assert part.read_bytes() == CONTENT
     assert web.asked[-1] == ("/good", 100_000)
 
 
 def test_a_mirror_is_not_blamed_for_what_another_began(web, part):
     bad = web.add("/bad", ranged(WRONG, [100_000, 0, 0, 0]))
-    fetch([bad, web.add("/good", ranged(CONTENT))], WANTED, part)
+    fetch_file([bad, web.add("/good", ranged(CONTENT))], WANTED, part)
     assert part.read_bytes() == CONTENT
     assert web.asked[-2:] == [("/good", 100_000), ("/good", None)]
 
@@ -116,7 +116,7 @@ def test_redirects_are_followed_with_the_range(web, part):
     part.write_bytes(CONTENT[:1000])
     web.add("/model", ranged(CONTENT))
     web.add("/second", status(302, Location="/model"))
-    fetch([web.add("/first", status(301, Location=f"{web.base}/second"))], WANTED, part)
+    fetch_file([web.add("/first", status(301, Location=f"{web.base}/second"))], WANTED, part)
     assert part.read_bytes() == CONTENT
     assert web.asked == [("/first", 1000), ("/second", 1000), ("/model", 1000)]
 
@@ -139,7 +139,7 @@ def test_the_body_of_a_redirect_is_not_read(web, part):
             handler.write(bytes(8192))
 
     web.add("/model", ranged(CONTENT))
-    fetch([web.add("/flood", flood)], WANTED, part)
+    fetch_file([web.add("/flood", flood)], WANTED, part)
     assert part.read_bytes() == CONTENT
 
 
@@ -158,7 +158,7 @@ def chunked(*sizes):
 
 
 def test_chunks_are_put_together_and_those_that_lie_are_not_believed(web, part):
-    fetch([web.add("/model", chunked(5, 100_000))], WANTED, part)
+    fetch_file([web.add("/model", chunked(5, 100_000))], WANTED, part)
     assert part.read_bytes() == CONTENT
     part.unlink()
     assert "the connection broke" in failures([web.add("/huge", chunked(2**60))], part)[0]
@@ -223,7 +223,7 @@ def test_files_of_this_machine(part, tmp_path):
     assert "%20" in address
     for source in (address, str(tmp_path / "a b.zip")):
         part.unlink(missing_ok=True)
-        fetch([source], WANTED, part)
+        fetch_file([source], WANTED, part)
         assert part.read_bytes() == CONTENT
     part.unlink()
     (tmp_path / "short").write_bytes(b"x")
@@ -243,7 +243,7 @@ def test_the_hub(web, part, monkeypatch):
         there = store.add("/blob", ranged(CONTENT)).replace("127.0.0.1", "localhost")
         path = "/owner/repo/resolve/v1/sub/model.zip"
         web.add(path, status(302, Location=there))
-        fetch(["hf://owner/repo/sub/model.zip@v1"], WANTED, part)
+        fetch_file(["hf://owner/repo/sub/model.zip@v1"], WANTED, part)
         assert part.read_bytes() == CONTENT
         assert web.headers[0]["Authorization"] == "Bearer hf_secret"
         assert "Authorization" not in store.headers[0]

@@ -19,9 +19,14 @@ import yaml
 import auralflow_pl
 from auralflow_pl.errors import InputError
 from auralflow_pl.pretrained import registry
-from auralflow_pl.pretrained.cache import cached_path, located, obtain
-from auralflow_pl.pretrained.locations import BUNDLED, PACKAGED, home_of, models_folder
-from auralflow_pl.pretrained.registry import find, read_registries, read_registry
+from auralflow_pl.pretrained.cache import cached_path, fetch_model, resolve_ckpt
+from auralflow_pl.pretrained.locations import (
+    BUNDLED_MODEL,
+    PACKAGED_REGISTRY,
+    models_folder,
+    output_root,
+)
+from auralflow_pl.pretrained.registry import find_entry, read_registries, read_registry
 from auralflow_pl.separator.load import load_separator
 from support import REPOSITORY, composed, option_names, python, untrained
 from support.web import Web, ranged, whole
@@ -35,7 +40,7 @@ def folders(tmp_path, monkeypatch):
     monkeypatch.setenv("AURALFLOW_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.delenv(registry.VARIABLE, raising=False)
+    monkeypatch.delenv(registry.REGISTRY_VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
 
 
@@ -73,12 +78,12 @@ def named(path, *sources, name="vae-vocals", **changes):
 
 
 def test_the_registry_of_the_package_is_true():
-    (found,) = read_registry(PACKAGED)
-    assert obtain(found) == BUNDLED
+    (found,) = read_registry(PACKAGED_REGISTRY)
+    assert fetch_model(found) == BUNDLED_MODEL
     assert load_separator("pretrained:mixing-vocals").targets == found.targets
     assert found.architecture in option_names("model")
     assert auralflow_pl.load("mixing", target="vocals").targets == ("vocals",)
-    card = (BUNDLED / "README.md").read_text()
+    card = (BUNDLED_MODEL / "README.md").read_text()
     for value in found.metrics[0].values:
         assert f"| {value.value:.2f} | {value.mixture:.2f} |" in card
     assert not models_folder().exists()
@@ -175,14 +180,14 @@ def test_registries_are_found_and_the_first_one_counts(tmp_path, monkeypatch):
     written(
         tmp_path / "config" / "auralflow_pl" / "registry" / "b.yaml", two=entry(), three=entry()
     )
-    monkeypatch.setenv(registry.VARIABLE, os.pathsep.join([str(tmp_path / "team")]))
+    monkeypatch.setenv(registry.REGISTRY_VARIABLE, os.pathsep.join([str(tmp_path / "team")]))
     found = read_registries(str(given))
     assert list(found) == ["one", "two", "three", "mixing-vocals"]
     assert [found[name].data for name in ("one", "two")] == ["given", "team"]
     assert found["two"].sources == (str(tmp_path / "team" / "model.zip"),)
     with pytest.raises(InputError, match=r"registries=nowhere: no registry; expected a \.yaml"):
         read_registries(["nowhere"])
-    monkeypatch.setenv(registry.VARIABLE, "nowhere")
+    monkeypatch.setenv(registry.REGISTRY_VARIABLE, "nowhere")
     with pytest.raises(InputError, match="AURALFLOW_REGISTRY=nowhere: no registry"):
         read_registries()
 
@@ -213,12 +218,12 @@ def test_models_are_found_by_name_or_architecture(tmp_path, name, target, expect
         "lstm-all": entry(architecture="lstm"),
     }
     path = written(tmp_path / "r.yaml", **models)
-    entries = {e.name: e for e in (*read_registry(PACKAGED), *read_registry(path))}
+    entries = {e.name: e for e in (*read_registry(PACKAGED_REGISTRY), *read_registry(path))}
     if expected in models:
-        assert find(entries, name, target).name == expected
+        assert find_entry(entries, name, target).name == expected
         return
     with pytest.raises(InputError) as caught:
-        find(entries, name, target)
+        find_entry(entries, name, target)
     assert expected in str(caught.value)
 
 
@@ -241,7 +246,7 @@ def test_what_is_neither_a_file_nor_a_model(tmp_path):
 def test_what_cannot_be_reached_can_be_brought_by_hand(web, tmp_path):
     model = named(tmp_path / "r.yaml", f"{web.base}/a", f"{web.base}/b")
     with pytest.raises(InputError) as caught:
-        obtain(model)
+        fetch_model(model)
     line, path = str(caught.value), cached_path(model)
     assert line.count("\n") == 0
     assert f"{web.base}/a: HTTP 404 Not Found; {web.base}/b: HTTP 404 Not Found" in line
@@ -249,17 +254,17 @@ def test_what_cannot_be_reached_can_be_brought_by_hand(web, tmp_path):
     assert f"copy the file with 200000 bytes and SHA-256 {model.sha256} to that path" in line
     path.write_bytes(CONTENT[::-1])
     with pytest.raises(InputError, match="a file with other bytes at"):
-        obtain(model)
+        fetch_model(model)
     path.write_bytes(CONTENT)
     asked = len(web.asked)
-    assert obtain(model).read_bytes() == CONTENT
+    assert fetch_model(model).read_bytes() == CONTENT
     assert len(web.asked) == asked
 
 
 def test_wrong_bytes_never_get_the_name(web, tmp_path):
     model = named(tmp_path / "r.yaml", web.add("/a", whole(CONTENT[::-1])))
     with pytest.raises(InputError, match="other bytes: SHA-256"):
-        obtain(model)
+        fetch_model(model)
     assert [path.suffix for path in models_folder().iterdir()] == [".lock"]
 
 
@@ -267,11 +272,11 @@ def test_an_unwritable_cache_and_a_full_one(web, tmp_path, monkeypatch):
     model = named(tmp_path / "r.yaml", f"{web.base}/a", size=2**32)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5))
     with pytest.raises(InputError, match=r"needs 4295\.0 MB, 0\.0 MB are free; make room, or set"):
-        obtain(model)
+        fetch_model(model)
     (tmp_path / "file").write_text("mine")
     monkeypatch.setenv("AURALFLOW_CACHE", str(tmp_path / "file"))
     with pytest.raises(InputError, match="vae-vocals is not kept: Not a directory"):
-        obtain(model)
+        fetch_model(model)
 
 
 FETCH = "from auralflow_pl.pretrained import located; print(located('pretrained:vae-vocals'))"
@@ -281,7 +286,7 @@ def started(tmp_path, *arguments):
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=tmp_path,
-        env={**os.environ, registry.VARIABLE: str(tmp_path / "r.yaml")},
+        env={**os.environ, registry.REGISTRY_VARIABLE: str(tmp_path / "r.yaml")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -316,7 +321,7 @@ def test_an_interrupted_download_goes_on(web, tmp_path):
     assert 0 < there < len(CONTENT)
     assert not cached_path(model).exists()
     web.delay = 0.0
-    assert obtain(model).read_bytes() == CONTENT
+    assert fetch_model(model).read_bytes() == CONTENT
     assert web.asked == [("/a", None), ("/a", there)]
     assert not part.exists()
 
@@ -346,7 +351,7 @@ def test_the_cache_is_shown_and_emptied(web, command, tmp_path):
     assert "not in the cache" in command("models", "remove=mixing-vocals").error
     assert "not a name" in command("models", "remove=../x").error
     assert "either a name" in command("models", "vae", "remove=vae").error
-    assert BUNDLED.is_dir()
+    assert BUNDLED_MODEL.is_dir()
 
 
 def test_a_copy_is_saved_where_the_user_says(command, tmp_path):
@@ -406,10 +411,10 @@ def test_a_run_goes_out_and_comes_back(command, web, measured_run, songs, tmp_pa
 
 def test_commands_take_pretrained_models(command, measured_run, songs, tmp_path, monkeypatch):
     assert command("publish", "run", "name=tiny", "licence=MIT").code == 0
-    monkeypatch.setenv(registry.VARIABLE, "published")
+    monkeypatch.setenv(registry.REGISTRY_VARIABLE, "published")
     song = np.random.default_rng(0).uniform(-0.3, 0.3, (9000, 2))
     soundfile.write("song.wav", song, 44100)
-    path = located("pretrained:tiny")
+    path = resolve_ckpt("pretrained:tiny")
     for ckpt, output in (("pretrained:tiny", "a"), ("[pretrained:tiny]", "b"), (path, "c")):
         done = command("separate", f"ckpt={ckpt}", "input=song.wav", f"output={output}")
         assert done.code == 0, done.err
@@ -424,7 +429,7 @@ def test_commands_take_pretrained_models(command, measured_run, songs, tmp_path,
     assert (
         "did you mean 'tiny'" in command("separate", "ckpt=pretrained:tny", "input=song.wav").error
     )
-    monkeypatch.delenv(registry.VARIABLE)
+    monkeypatch.delenv(registry.REGISTRY_VARIABLE)
     for name, *keys in (
         ("separate", "input=song.wav", "output=d"),
         ("export", "output=d.zip"),
@@ -436,7 +441,7 @@ def test_commands_take_pretrained_models(command, measured_run, songs, tmp_path,
         done = command(*given, "registries=published/tiny.yaml")
         assert done.code == 0, done.err
     assert (tmp_path / "d" / "song" / "vocals.wav").read_bytes() == stems[0]
-    assert home_of(BUNDLED) == home_of(path) != home_of(tmp_path / "best.ckpt")
+    assert output_root(BUNDLED_MODEL) == output_root(path) != output_root(tmp_path / "best.ckpt")
 
 
 def test_mistakes_in_publishing(command, tmp_path):
@@ -473,10 +478,10 @@ def test_mistakes_in_publishing(command, tmp_path):
 
 @pytest.mark.parametrize("option", option_names("model"))
 def test_architectures_are_recognised(option):
-    from auralflow_pl.config.instantiate import plain
+    from auralflow_pl.config.instantiate import to_plain
     from auralflow_pl.publishing.entry import architecture_of
 
-    model = plain(composed("train", f"model={option}", "model.width=10", "model.leak=0.2").model)
+    model = to_plain(composed("train", f"model={option}", "model.width=10", "model.leak=0.2").model)
     assert architecture_of(model) == option
     assert architecture_of({"_target_": "plain_network.PlainNetwork"}) == "PlainNetwork"
 

@@ -7,7 +7,7 @@ import torch
 
 from auralflow_pl.checkpoints.reading import load_checkpoint
 from auralflow_pl.errors import InputError
-from auralflow_pl.separator.engine import engine_of
+from auralflow_pl.separator.engine import engine_name
 from auralflow_pl.separator.load import load_separator
 from support import option_names, python, untrained
 
@@ -222,10 +222,10 @@ def test_settings_that_there_are_not_do_not_blame_the_checkpoint(ckpt, settings,
 def test_a_number_format_decides_between_engines(ckpt):
     for precision in ("bf16", "fp16"):
         network = load_separator(ckpt, engine="auto", precision=precision).network
-        assert engine_of(network) == "torch"
+        assert engine_name(network) == "torch"
         with pytest.raises(InputError, match="ONNX graphs compute in fp32; pass precision=fp32"):
             load_separator(ckpt, engine="onnx", precision=precision)
-    assert engine_of(load_separator(ckpt, engine="auto", precision="fp32").network) == "onnx"
+    assert engine_name(load_separator(ckpt, engine="auto", precision="fp32").network) == "onnx"
 
 
 @torch.no_grad()

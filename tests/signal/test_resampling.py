@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchaudio.functional import resample as windowed_sinc
 
-from auralflow_pl.signal.resampling import resample, resampled
+from auralflow_pl.signal.resampling import resample, resample_blocks
 from support import pieces
 
 RATES = [
@@ -40,7 +40,7 @@ def test_torchaudio_computes_the_same(source, target, length):
 @pytest.mark.parametrize("length", [1, 2, 44099, 100003])
 def test_pieces_of_any_length_give_the_same_samples(source, target, length):
     audio = torch.randn(2, length)
-    parts = list(resampled(pieces(audio, seed=length), source, target))
+    parts = list(resample_blocks(pieces(audio, seed=length), source, target))
     assert torch.equal(torch.cat(parts, -1), resample(audio, source, target))
 
 

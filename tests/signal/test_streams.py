@@ -3,13 +3,13 @@ import pytest
 import torch
 
 from auralflow_pl.errors import InputError
-from auralflow_pl.separator.input import checked
-from auralflow_pl.signal.streams import Queue, aligned, delay, skip
+from auralflow_pl.separator.input import as_float_tensor
+from auralflow_pl.signal.streams import SampleQueue, align_blocks, delay_blocks, skip_samples
 from support import pieces
 
 
 def test_a_queue_gives_what_came_in():
-    audio, queue, out = torch.randn(2, 1000), Queue(), []
+    audio, queue, out = torch.randn(2, 1000), SampleQueue(), []
     for number, piece in enumerate(pieces(audio)):
         queue.push(piece)
         if len(queue) > 50:
@@ -22,7 +22,7 @@ def test_a_queue_gives_what_came_in():
 
 def test_aligned_streams_give_equal_spans():
     one, two = torch.randn(2, 3000), torch.randn(3, 1, 3000)
-    spans = list(aligned([pieces(one, 1), pieces(two, 2)]))
+    spans = list(align_blocks([pieces(one, 1), pieces(two, 2)]))
     assert all(a.shape[-1] == b.shape[-1] > 0 for a, b in spans)
     assert torch.equal(torch.cat([a for a, _ in spans], -1), one)
     assert torch.equal(torch.cat([b for _, b in spans], -1), two)
@@ -31,9 +31,9 @@ def test_aligned_streams_give_equal_spans():
 def test_delay_and_skip_are_inverse():
     audio = torch.randn(1, 500)
     for length in (0, 1, 499, 2000):
-        delayed = list(delay(pieces(audio), length))
+        delayed = list(delay_blocks(pieces(audio), length))
         assert torch.cat(delayed, -1).shape[-1] == 500 + length
-        assert torch.equal(torch.cat(list(skip(delayed, length)), -1), audio)
+        assert torch.equal(torch.cat(list(skip_samples(delayed, length)), -1), audio)
 
 
 LAYOUTS = {
@@ -49,24 +49,24 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 def test_arrays_of_any_layout_are_taken(layout):
     audio = np.random.default_rng(0).uniform(-1, 1, (2, 300)).astype(np.float16).astype(np.float32)
-    assert torch.equal(checked(layout(audio)), torch.tensor(audio).flip(-1))
+    assert torch.equal(as_float_tensor(layout(audio)), torch.tensor(audio).flip(-1))
 
 
 def test_only_what_torch_cannot_share_is_copied():
     audio = np.zeros((2, 300), np.float32)
-    assert checked(audio).data_ptr() == audio.ctypes.data
+    assert as_float_tensor(audio).data_ptr() == audio.ctypes.data
     tensor = torch.zeros(2, 300)
-    assert checked(tensor) is tensor
+    assert as_float_tensor(tensor) is tensor
     audio.flags.writeable = False
-    assert checked(audio).data_ptr() != audio.ctypes.data
+    assert as_float_tensor(audio).data_ptr() != audio.ctypes.data
 
 
 @pytest.mark.parametrize("audio", [[[0.0, 0.1]], None, 0.5, "song.wav"])
 def test_audio_that_is_neither_tensor_nor_array_is_named(audio):
     with pytest.raises(InputError, match=f"audio of type {type(audio).__name__}: expected"):
-        checked(audio)
+        as_float_tensor(audio)
 
 
 def test_loud_audio_is_finite():
     """The sum overflows, the samples do not."""
-    assert checked(torch.full((1, 9), 3e38)).isfinite().all()
+    assert as_float_tensor(torch.full((1, 9), 3e38)).isfinite().all()

@@ -3,7 +3,7 @@ import torch
 from openunmix.filtering import wiener as reference
 
 from auralflow_pl.errors import InputError
-from auralflow_pl.signal.wiener import refine, wiener
+from auralflow_pl.signal.wiener import refine_once, wiener_filter
 
 
 def scene(targets=3, channels=2, freq=7, frames=50, dtype=torch.complex128, level=1.0):
@@ -31,7 +31,7 @@ def test_equal_to_open_unmix(iterations, soft_mask, residual, channels, level):
         residual,
     )
     expected = torch.view_as_complex(expected.permute(4, 2, 1, 0, 3).contiguous())
-    found = wiener(magnitudes, mixture, iterations, soft_mask, residual)
+    found = wiener_filter(magnitudes, mixture, iterations, soft_mask, residual)
     error = 1e-9 if soft_mask else 1e-6
     torch.testing.assert_close(found, expected, rtol=error, atol=error * level)
 
@@ -43,7 +43,7 @@ def test_exact_sources_sum_to_the_mixture(channels, soft_mask, dtype, error):
     magnitudes, mixture = scene(channels=channels, dtype=dtype)
     mixture[..., :5] = 0
     for residual in (False, True):
-        found = wiener(magnitudes, mixture, 2, soft_mask, residual, exact=True)
+        found = wiener_filter(magnitudes, mixture, 2, soft_mask, residual, exact=True)
         assert found.shape[0] == 3 + residual
         torch.testing.assert_close(found.sum(0), mixture, rtol=error, atol=error)
 
@@ -53,7 +53,7 @@ def test_one_channel_is_the_ratio_of_powers():
     magnitudes, mixture = scene(channels=1)
     powers = magnitudes.square()
     expected = powers / powers.sum(0) * mixture
-    torch.testing.assert_close(wiener(magnitudes, mixture, eps=0.0), expected)
+    torch.testing.assert_close(wiener_filter(magnitudes, mixture, eps=0.0), expected)
 
 
 def test_sources_on_channels_of_their_own_are_found_at_once():
@@ -61,7 +61,7 @@ def test_sources_on_channels_of_their_own_are_found_at_once():
     sources = torch.zeros(2, 2, 7, 50, dtype=torch.complex128)
     sources[0, 0], sources[1, 1] = torch.randn(2, 7, 50, dtype=torch.complex128)
     rough = sources * (0.5 + torch.rand(2, 1, 7, 50))
-    found = refine(rough, sources.sum(0), eps=1e-24)
+    found = refine_once(rough, sources.sum(0), eps=1e-24)
     torch.testing.assert_close(found, sources, rtol=1e-6, atol=1e-6)
 
 
@@ -73,7 +73,7 @@ def test_sources_from_two_directions_are_told_apart():
     start = panned + 0.3 * panned.flip(0)
     error = [
         float((estimate - panned).abs().square().mean())
-        for estimate in (start, refine(start, mixture, 1), refine(start, mixture, 20))
+        for estimate in (start, refine_once(start, mixture, 1), refine_once(start, mixture, 20))
     ]
     assert error[1] < error[0]
     assert error[2] < 0.5 * error[0]
@@ -86,8 +86,8 @@ def test_float32_is_finite_and_close_to_float64(channels, level):
     magnitudes[..., :9], mixture[..., 3:20] = 0, 0
     magnitudes[1:] = 0  # a single source: the covariance of the mixture is singular
     mixture = mixture[:1].expand_as(mixture)
-    single = wiener(magnitudes.float(), mixture.to(torch.complex64), 3)
-    double = wiener(magnitudes, mixture, 3)
+    single = wiener_filter(magnitudes.float(), mixture.to(torch.complex64), 3)
+    double = wiener_filter(magnitudes, mixture, 3)
     assert torch.isfinite(torch.view_as_real(single)).all()
     assert (single - double).abs().max() <= 1e-2 * mixture.abs().max()
 
@@ -98,7 +98,7 @@ def test_gradients_agree_with_finite_differences(soft_mask, channels):
     magnitudes, mixture = scene(2, channels, 2, 5)
 
     def filtered(magnitudes, mixture):
-        return wiener(magnitudes, mixture, 2, soft_mask, True, True, 1e-4, block_frames=2)
+        return wiener_filter(magnitudes, mixture, 2, soft_mask, True, True, 1e-4, block_frames=2)
 
     inputs = (magnitudes.requires_grad_(), mixture.requires_grad_())
     assert torch.autograd.gradcheck(filtered, inputs, fast_mode=True)
@@ -106,33 +106,33 @@ def test_gradients_agree_with_finite_differences(soft_mask, channels):
 
 def test_gradients_are_finite_on_silence():
     magnitudes = torch.zeros(2, 2, 3, 4, requires_grad=True)
-    wiener(magnitudes, torch.zeros(2, 3, 4, dtype=torch.complex64)).abs().sum().backward()
+    wiener_filter(magnitudes, torch.zeros(2, 3, 4, dtype=torch.complex64)).abs().sum().backward()
     assert torch.isfinite(magnitudes.grad).all()
 
 
 def test_items_of_leading_axes_do_not_interact():
     scenes = [scene(level=level) for level in (1.0, 100.0, 0.0)]
     magnitudes, mixtures = (torch.stack(part) for part in zip(*scenes, strict=True))
-    together = wiener(magnitudes[None], mixtures[None], 2)
+    together = wiener_filter(magnitudes[None], mixtures[None], 2)
     for item, (magnitude, mixture) in enumerate(scenes):
-        torch.testing.assert_close(together[0, item], wiener(magnitude, mixture, 2))
+        torch.testing.assert_close(together[0, item], wiener_filter(magnitude, mixture, 2))
 
 
 @pytest.mark.parametrize("block_frames", [1, 7, 49, 50, 1000])
 def test_blocks_change_nothing(block_frames):
     magnitudes, mixture = scene()
-    expected = wiener(magnitudes, mixture, 2, block_frames=10**6)
-    found = wiener(magnitudes, mixture, 2, block_frames=block_frames)
+    expected = wiener_filter(magnitudes, mixture, 2, block_frames=10**6)
+    found = wiener_filter(magnitudes, mixture, 2, block_frames=block_frames)
     torch.testing.assert_close(found, expected)
 
 
 def test_estimates_stay_as_they_are():
     estimates = torch.randn(2, 2, 3, 4, dtype=torch.complex64)
     before = estimates.clone()
-    refine(estimates, estimates.sum(0), 2)
+    refine_once(estimates, estimates.sum(0), 2)
     assert torch.equal(estimates, before)
 
 
 def test_shapes_that_do_not_belong_together_are_named():
     with pytest.raises(InputError, match=r"expected .*targets, channels, freq, frames"):
-        wiener(torch.zeros(2, 2, 3, 4), torch.zeros(1, 3, 4, dtype=torch.complex64))
+        wiener_filter(torch.zeros(2, 2, 3, 4), torch.zeros(1, 3, 4, dtype=torch.complex64))

@@ -6,8 +6,8 @@ import os
 import pytest
 
 from auralflow_pl.errors import InputError
-from auralflow_pl.stems.inputs import find_jobs
-from auralflow_pl.stems.outputs import Template
+from auralflow_pl.stems.inputs import find_inputs
+from auralflow_pl.stems.outputs import OutputTemplate
 
 
 def touch(path):
@@ -18,14 +18,14 @@ def touch(path):
 
 def tracks(source, output="/elsewhere"):
     """Names of the tracks that an input means."""
-    jobs = find_jobs(str(source), Template.of(str(output)))
+    jobs = find_inputs(str(source), OutputTemplate.of(str(output)))
     return {str(job.path): job.track for job in jobs}
 
 
 def separate_all(source, output):
     """Make empty stems and their reports where the command would."""
-    template = Template.of(str(output))
-    for job in find_jobs(str(source), template):
+    template = OutputTemplate.of(str(output))
+    for job in find_inputs(str(source), template):
         stem = touch(template.path(job.track, "vocals", "wav"))
         report = template.beside(job.track, "report", "json")
         report.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def test_what_is_no_list_is_named(tmp_path):
 
 def test_no_two_files_have_one_track(tmp_path):
     paths = [touch(tmp_path / name) for name in ("a/s.wav", "b/s.wav", "s.wav (2).flac")]
-    jobs = find_jobs([str(path) for path in paths], Template.of("/elsewhere"))
+    jobs = find_inputs([str(path) for path in paths], OutputTemplate.of("/elsewhere"))
     assert len({job.track for job in jobs}) == 3
 
 
@@ -95,8 +95,8 @@ def test_an_empty_name_and_a_pipe_are_no_files(tmp_path):
 
 
 def test_templates_without_a_suffix_get_one():
-    template = Template.of("out/{track} feat. {target}")
+    template = OutputTemplate.of("out/{track} feat. {target}")
     assert str(template.path("x.one", "vocals", "wav")) == "out/x.one feat. vocals.wav"
     assert str(template.beside("x.one", "report", "json")) == "out/x.one feat. report.json"
     assert template.suffix is None
-    assert Template.of("out/{track}/{target}.flac").suffix == "flac"
+    assert OutputTemplate.of("out/{track}/{target}.flac").suffix == "flac"

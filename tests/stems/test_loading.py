@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from auralflow_pl.errors import InputError
-from auralflow_pl.stems.refinement import check_sources
+from auralflow_pl.stems.refinement import check_refinable
 from support import untrained
 
 
@@ -69,9 +69,9 @@ def test_a_window_that_would_take_all_memory_is_refused(separate):
 
 def test_one_source_is_nothing_to_share_a_mixture_among():
     with pytest.raises(InputError, match=r"wiener=true: .* pass residual=true"):
-        check_sources(1, residual=False)
-    check_sources(1, residual=True)
-    check_sources(2, residual=False)
+        check_refinable(1, residual=False)
+    check_refinable(1, residual=True)
+    check_refinable(2, residual=False)
 
 
 def test_the_wiener_filter_needs_something_to_share_the_mixture_among(separate, tmp_path):

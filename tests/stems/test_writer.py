@@ -6,8 +6,8 @@ import torch
 
 from auralflow_pl.audio.writing import FLOAT_WAV, Encoding
 from auralflow_pl.errors import InputError
-from auralflow_pl.signal.streams import aligned
-from auralflow_pl.stems.writer import Layout, StemWriter
+from auralflow_pl.signal.streams import align_blocks
+from auralflow_pl.stems.writer import StemLayout, StemWriter
 from support import pieces
 
 STEP = {"PCM_16": 2.0**-15, "PCM_24": 2.0**-23, "FLOAT": 2.0**-22}
@@ -20,9 +20,9 @@ def write(folder, mixture, estimates, encoding, **layout):
     settings = {"residual": True, "frames": mixture.shape[-1], **layout}
     writer = StemWriter(
         folder,
-        Layout(names, sample_rate=44100, channels=len(mixture), encoding=encoding, **settings),
+        StemLayout(names, sample_rate=44100, channels=len(mixture), encoding=encoding, **settings),
     )
-    for block, parts in aligned([pieces(mixture, 1), pieces(estimates, 2)]):
+    for block, parts in align_blocks([pieces(mixture, 1), pieces(estimates, 2)]):
         writer.write(block, parts)
     writer.close()
     read = {
@@ -155,4 +155,4 @@ def test_without_a_residual(tmp_path):
 
 def test_an_unknown_way_to_clip(tmp_path):
     with pytest.raises(InputError, match="clip=rescal: did you mean"):
-        StemWriter(tmp_path, Layout(["a"], True, 44100, 2, FLOAT_WAV, clip="rescal"))
+        StemWriter(tmp_path, StemLayout(["a"], True, 44100, 2, FLOAT_WAV, clip="rescal"))

@@ -22,8 +22,8 @@ from omegaconf import DictConfig
 from torch import Tensor
 from tqdm import tqdm
 
-from auralflow_pl.checkpoints.trained import FORMAT, KEY, WEIGHTS
-from auralflow_pl.config.instantiate import plain
+from auralflow_pl.checkpoints.trained import CHECKPOINT_FORMAT, CHECKPOINT_KEY, NETWORK_PREFIX
+from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.locations import config_dir
 from auralflow_pl.separator.build import build_separator
 
@@ -68,10 +68,13 @@ def composed_once(command: str, overrides: tuple[str, ...]) -> DictConfig:
 
 def untrained(path: Path, *overrides: str) -> Path:
     """A checkpoint of a network with random weights, tiny unless the overrides say otherwise."""
-    config = plain(composed("train", *TINY, *overrides))
+    config = to_plain(composed("train", *TINY, *overrides))
     network = build_separator(config, config["data"]["stems"]).network
-    weights = {f"{WEIGHTS}{name}": value for name, value in network.state_dict().items()}
-    torch.save({"state_dict": weights, KEY: {"format": FORMAT, "config": config}}, path)
+    weights = {f"{NETWORK_PREFIX}{name}": value for name, value in network.state_dict().items()}
+    torch.save(
+        {"state_dict": weights, CHECKPOINT_KEY: {"format": CHECKPOINT_FORMAT, "config": config}},
+        path,
+    )
     return path
 
 

@@ -4,14 +4,20 @@ from pathlib import Path
 import pytest
 
 from auralflow_pl.errors import InputError
-from auralflow_pl.system.staging import check_writable, publish, staged, tidy, workshop
+from auralflow_pl.system.staging import (
+    check_writable,
+    move_together,
+    remove_leftovers,
+    staged_folder,
+    work_folder,
+)
 
 
 def test_a_failure_leaves_nothing(tmp_path):
     output = tmp_path / "out"
 
     def fail():
-        with staged(output) as folder:
+        with staged_folder(output) as folder:
             (folder / "vocals.wav").write_text("half")
             raise RuntimeError
 
@@ -24,7 +30,7 @@ def test_files_that_were_there_stay(tmp_path):
     output = tmp_path / "out"
     output.mkdir()
     (output / "notes.txt").write_text("mine")
-    with staged(output) as folder:
+    with staged_folder(output) as folder:
         assert not (output / "vocals.wav").exists()
         (folder / "vocals.wav").write_text("new")
     assert {p.name: p.read_text() for p in output.iterdir()} == {
@@ -43,19 +49,19 @@ def test_a_file_in_the_way_is_named(tmp_path):
 
 
 def test_a_workshop_begins_empty_and_leaves_nothing(tmp_path):
-    with workshop(tmp_path, "song") as folder:
+    with work_folder(tmp_path, "song") as folder:
         (folder / "1").mkdir()
         (folder / "1" / "vocals.wav").write_text("half")
         left = tmp_path / "copy"
         folder.rename(left)
     left.rename(folder)  # as if the process had been killed
-    with workshop(tmp_path, "song") as again:
+    with work_folder(tmp_path, "song") as again:
         assert again == folder
         assert not (again / "1").exists()
     assert list(tmp_path.iterdir()) == []
     folder.mkdir()
-    tidy(tmp_path, "song")
-    tidy(tmp_path, "another")
+    remove_leftovers(tmp_path, "song")
+    remove_leftovers(tmp_path, "another")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -73,15 +79,15 @@ def contents(folder):
 def test_files_are_published_together_or_not_at_all(tmp_path):
     make(tmp_path / "out", a="old a", c="old c")
     (tmp_path / "out" / "b").mkdir()
-    with workshop(tmp_path, "song") as folder:
+    with work_folder(tmp_path, "song") as folder:
         make(folder, a="a", b="b")
         finals = {folder / name: tmp_path / "out" / name for name in "ab"}
         with pytest.raises(InputError, match="out/b: a folder has this name"):
-            publish(folder, finals, [tmp_path / "out" / "c"])
+            move_together(folder, finals, [tmp_path / "out" / "c"])
         (tmp_path / "out" / "b").rmdir()
         assert contents(tmp_path / "out") == {"a": "old a", "c": "old c"}
         make(folder, a="a", b="b")
-        publish(folder, finals, [tmp_path / "out" / "c"])
+        move_together(folder, finals, [tmp_path / "out" / "c"])
     assert contents(tmp_path / "out") == {"a": "a", "b": "b"}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
@@ -101,13 +107,13 @@ def test_a_process_that_is_killed_while_it_publishes(tmp_path, monkeypatch, kill
     child = os.fork()
     if child == 0:
         monkeypatch.setattr(Path, "replace", replace_or_die)
-        with workshop(tmp_path, "song") as folder:
+        with work_folder(tmp_path, "song") as folder:
             make(folder, **after)
             finals = {folder / name: tmp_path / "out" / name for name in after}
-            publish(folder, finals, [tmp_path / "out" / "c"])
+            move_together(folder, finals, [tmp_path / "out" / "c"])
         os._exit(0)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    tidy(tmp_path, "song")
+    remove_leftovers(tmp_path, "song")
     assert contents(tmp_path / "out") == (before if code else after)
     assert (code == 0) == (killed_after == 6)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -25,7 +25,7 @@ LARGEST_HEADER = 2**16
 RATES_HZ = range(4000, 768001)
 
 
-class Chunks(NamedTuple):
+class ChunkLayout(NamedTuple):
     """How a format lays out its chunks, each with a name, a size and a content."""
 
     magic: bytes
@@ -36,15 +36,15 @@ class Chunks(NamedTuple):
     counted: int = 0  # bytes before the content that the size counts
 
 
-CHUNKS = (
-    Chunks(b"RIFF", 12, "<4sI", b"data"),
-    Chunks(b"RIFX", 12, ">4sI", b"data"),
-    Chunks(b"RF64", 12, "<4sI", b"data"),
-    Chunks(b"FORM", 12, ">4sI", b"SSND"),  # AIFF
-    Chunks(b"caff", 8, ">4sq", b"data", 1),
-    Chunks(b"riff", 40, "<16sQ", b"data", 8, 24),  # W64
+CHUNK_LAYOUTS = (
+    ChunkLayout(b"RIFF", 12, "<4sI", b"data"),
+    ChunkLayout(b"RIFX", 12, ">4sI", b"data"),
+    ChunkLayout(b"RF64", 12, "<4sI", b"data"),
+    ChunkLayout(b"FORM", 12, ">4sI", b"SSND"),  # AIFF
+    ChunkLayout(b"caff", 8, ">4sq", b"data", 1),
+    ChunkLayout(b"riff", 40, "<16sQ", b"data", 8, 24),  # W64
     # AU has no chunks: where the audio begins, its size, then 12 bytes that the size leaves out.
-    Chunks(b".snd", 4, ">4sI", b"", 1, -12),
+    ChunkLayout(b".snd", 4, ">4sI", b"", 1, -12),
 )
 
 
@@ -83,7 +83,7 @@ def check_chunks(file: BinaryIO, size: int, name: str) -> None:
         name: of it, for messages.
     """
     start = file.read(36)
-    form = next((form for form in CHUNKS if start.startswith(form.magic)), None)
+    form = next((form for form in CHUNK_LAYOUTS if start.startswith(form.magic)), None)
     if form is None:
         return
     file.seek(form.first)
@@ -95,7 +95,7 @@ def check_chunks(file: BinaryIO, size: int, name: str) -> None:
             if form.magic == b"RF64" and promised == 0xFFFFFFFF:
                 (promised,) = struct.unpack("<Q", start[28:36])
             if promised not in UNKNOWN_SIZES and promised not in STREAMED_SIZES:
-                check_held(name, "header", promised, held)
+                check_frames_held(name, "header", promised, held)
             return
         if promised > held:
             return
@@ -115,10 +115,12 @@ def check_last_page(file: BinaryIO, size: int, name: str) -> None:
     _, mark, page = file.read().rpartition(b"OggS\0")
     if mark:
         segments = page[21] if len(page) > 21 else 0
-        check_held(name, "last page", 22 + segments + sum(page[22 : 22 + segments]), len(page))
+        check_frames_held(
+            name, "last page", 22 + segments + sum(page[22 : 22 + segments]), len(page)
+        )
 
 
-def check_held(name: str, part: str, promised: int, held: int) -> None:
+def check_frames_held(name: str, part: str, promised: int, held: int) -> None:
     """Raise InputError if fewer bytes are held than promised."""
     if promised > held:
         raise InputError(
@@ -127,7 +129,7 @@ def check_held(name: str, part: str, promised: int, held: int) -> None:
         )
 
 
-class Counted:
+class CountingReader:
     """A file that can be read only once; its beginning and its size are kept."""
 
     def __init__(self, file: BinaryIO) -> None:

@@ -21,10 +21,10 @@ PCM_CODECS = {"pcm_s32le": "PCM_32", "pcm_s32be": "PCM_32"} | {
 }
 
 # Some formats are lists of other files and addresses; a sound file opens nothing but itself.
-OPTIONS = {"protocol_whitelist": "none"}
+CONTAINER_OPTIONS = {"protocol_whitelist": "none"}
 
 
-class Stream(NamedTuple):
+class DecodedStream(NamedTuple):
     """An audio stream whose first samples are decoded."""
 
     sample_rate: int
@@ -52,8 +52,8 @@ def open_container(
         form: name of FFmpeg's demuxer; by default it is recognised.
         options: of the demuxer.
     """
-    with translated(name, because):
-        container = av.open(file, format=form, options={**OPTIONS, **(options or {})})
+    with translated_errors(name, because):
+        container = av.open(file, format=form, options={**CONTAINER_OPTIONS, **(options or {})})
     with container:
         if not container.streams.audio:
             raise InputError(f"{name}: holds no audio stream")
@@ -61,7 +61,7 @@ def open_container(
 
 
 @contextlib.contextmanager
-def translated(name: str, because: str = "") -> Iterator[None]:
+def translated_errors(name: str, because: str = "") -> Iterator[None]:
     """Turn errors of FFmpeg into InputErrors."""
     try:
         yield
@@ -69,12 +69,14 @@ def translated(name: str, because: str = "") -> Iterator[None]:
         raise
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise InputError(
-            f"{name}: not readable as audio ({because or reason(error)}); expected WAV, FLAC, OGG, "
-            "MP3, M4A, MP4 or another format of libsndfile or FFmpeg, complete and undamaged"
+            f"{name}: not readable as audio ({because or reason_of(error)}); expected WAV, FLAC, "
+            "OGG, MP3, M4A, MP4 or another format of libsndfile or FFmpeg, complete and undamaged"
         ) from error
 
 
-def open_stream(container: av.container.InputContainer, name: str, because: str = "") -> Stream:
+def open_stream(
+    container: av.container.InputContainer, name: str, because: str = ""
+) -> DecodedStream:
     """The first audio stream of a container, in blocks; what it is, its first samples tell.
 
     Args:
@@ -86,22 +88,22 @@ def open_stream(container: av.container.InputContainer, name: str, because: str 
         InputError: not one sample can be decoded.
     """
     stream = container.streams.audio[0]
-    frames = decoded(container, stream, name, because)
+    frames = decode_stream(container, stream, name, because)
     first = next(frames, None)
     if first is None:
         raise InputError(f"{name}: holds no samples; expected at least one")
     seconds = container.duration / av.time_base if container.duration else None
-    return Stream(
+    return DecodedStream(
         first.sample_rate,
         first.layout.nb_channels,
         None if seconds is None else round(seconds * first.sample_rate),
         sample_format(stream),
         {**container.metadata, **stream.metadata},
-        blocks(first, frames),
+        decode_blocks(first, frames),
     )
 
 
-def decoded(
+def decode_stream(
     container: av.container.InputContainer, stream: av.AudioStream, name: str, because: str
 ) -> Iterator[av.AudioFrame]:
     """The frames of a stream as planar float32.
@@ -111,7 +113,7 @@ def decoded(
     """
     planar = av.AudioResampler(format="fltp")
     first = frame = None
-    with translated(name, because):
+    with translated_errors(name, because):
         for packet in container.demux(stream):
             for frame in packet.decode():
                 first = first or frame
@@ -150,14 +152,14 @@ def promised_seconds(
     return None
 
 
-def blocks(first: av.AudioFrame, frames: Iterator[av.AudioFrame]) -> Iterator[Tensor]:
+def decode_blocks(first: av.AudioFrame, frames: Iterator[av.AudioFrame]) -> Iterator[Tensor]:
     """Samples `(channels, time)` of frames."""
     yield torch.from_numpy(first.to_ndarray())
     for frame in frames:
         yield torch.from_numpy(frame.to_ndarray())
 
 
-def read_streams(path: Path, streams: int | None = None) -> list[tuple[Tensor, int, str]]:
+def decode_streams(path: Path, streams: int | None = None) -> list[tuple[Tensor, int, str]]:
     """Samples `(channels, time)`, rate and subtype of the audio streams of a container.
 
     All are decoded in one pass.
@@ -167,7 +169,7 @@ def read_streams(path: Path, streams: int | None = None) -> list[tuple[Tensor, i
         streams: how many to decode, from the first on; all by default.
     """
     name = str(path)
-    with path.open("rb") as file, open_container(file, name) as container, translated(name):
+    with path.open("rb") as file, open_container(file, name) as container, translated_errors(name):
         chosen = list(container.streams.audio)[:streams]
         planar = {stream.index: av.AudioResampler(format="fltp") for stream in chosen}
         parts: dict[int, list[np.ndarray]] = {stream.index: [] for stream in chosen}
@@ -176,12 +178,12 @@ def read_streams(path: Path, streams: int | None = None) -> list[tuple[Tensor, i
                 for out in planar[packet.stream.index].resample(frame):
                     parts[packet.stream.index].append(out.to_ndarray())
         return [
-            (joined(parts[stream.index], stream.channels), stream.rate, sample_format(stream))
+            (join_blocks(parts[stream.index], stream.channels), stream.rate, sample_format(stream))
             for stream in chosen
         ]
 
 
-def joined(parts: list[np.ndarray], channels: int) -> Tensor:
+def join_blocks(parts: list[np.ndarray], channels: int) -> Tensor:
     """Blocks `(channels, time)` as one, also if there is none."""
     return torch.from_numpy(np.concatenate([np.zeros((channels, 0), np.float32), *parts], axis=1))
 
@@ -193,7 +195,7 @@ def sample_format(stream: av.AudioStream) -> str:
     return PCM_CODECS.get(codec, integers)
 
 
-def reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """The last clause of a library's message, on one line."""
     text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
     return " ".join(str(text).split()).rstrip(".")

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from auralflow_pl.audio import ffmpeg
-from auralflow_pl.audio.checks import Counted, check_finite, check_length, check_rate
-from auralflow_pl.audio.ffmpeg import open_container, open_stream, reason
+from auralflow_pl.audio.checks import CountingReader, check_finite, check_length, check_rate
+from auralflow_pl.audio.ffmpeg import open_container, open_stream, reason_of
 from auralflow_pl.errors import InputError
-from auralflow_pl.signal.streams import limit, skip
+from auralflow_pl.signal.streams import limit_samples, skip_samples
 from auralflow_pl.system.files import check_file
 
 # What a folder is searched for. Reading itself goes by content, not by name.
@@ -25,16 +25,16 @@ AUDIO_SUFFIXES = frozenset(
     ".m4a .m4b .mp4 .aac .wma .mka .webm .mov .mkv .ac3 .ape .wv .tta".split()
 )
 
-BLOCK = 2**17  # samples of all channels that are read at a time
+DECODE_FRAMES = 2**17  # samples of all channels that are read at a time
 
-TAGS = ("title", "artist", "album", "date", "tracknumber", "genre", "comment", "copyright")
+TAG_NAMES = ("title", "artist", "album", "date", "tracknumber", "genre", "comment", "copyright")
 
-FFMPEG_TAGS = {"track": "tracknumber"}  # where its names differ
+FFMPEG_TAG_NAMES = {"track": "tracknumber"}  # where its names differ
 
-UNRECOGNISED = 1  # libsndfile's code of a format that it does not know
+UNRECOGNISED_FORMAT = 1  # libsndfile's code of a format that it does not know
 
 
-class Audio(NamedTuple):
+class DecodedAudio(NamedTuple):
     """Decoded sound."""
 
     samples: Tensor  # (channels, time), float32
@@ -57,7 +57,7 @@ class Span(NamedTuple):
     duration: float | None = None  # None: to the end
 
 
-WHOLE = Span()
+WHOLE_SPAN = Span()
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Source:
 
 
 @contextlib.contextmanager
-def open_source(path: Path, span: Span = WHOLE) -> Iterator[Source]:
+def open_source(path: Path, span: Span = WHOLE_SPAN) -> Iterator[Source]:
     """Open a sound file of any format; of several audio streams (`.stem.mp4`) the first.
 
     Raises:
@@ -86,12 +86,12 @@ def open_source(path: Path, span: Span = WHOLE) -> Iterator[Source]:
         try:
             file = stack.enter_context(soundfile.SoundFile(path))
         except (soundfile.LibsndfileError, ValueError) as error:
-            because = "" if getattr(error, "code", 0) == UNRECOGNISED else reason(error)
+            because = "" if getattr(error, "code", 0) == UNRECOGNISED_FORMAT else reason_of(error)
             content = stack.enter_context(path.open("rb"))
             container = stack.enter_context(open_container(content, str(path), because))
             check_length(path)
             stream = open_stream(container, str(path), because)
-            yield source_of(stream, str(path), span)
+            yield ffmpeg_source(stream, str(path), span)
         else:
             check_length(path)
             yield sound_source(file, str(path), span)
@@ -99,7 +99,7 @@ def open_source(path: Path, span: Span = WHOLE) -> Iterator[Source]:
 
 @contextlib.contextmanager
 def open_pipe(
-    file: BinaryIO, name: str, span: Span = WHOLE, pcm: tuple[str, int, int] | None = None
+    file: BinaryIO, name: str, span: Span = WHOLE_SPAN, pcm: tuple[str, int, int] | None = None
 ) -> Iterator[Source]:
     """Open what can be read only once: WAV or another format that FFmpeg recognises, or raw PCM.
 
@@ -112,11 +112,11 @@ def open_pipe(
     form, options = None, {}
     if pcm:
         form, options = pcm[0], {"sample_rate": str(pcm[1]), "ch_layout": f"{pcm[2]}c"}
-    counted = Counted(file)
+    counted = CountingReader(file)
     with open_container(counted, name, form=form, options=options) as container:
         stream = open_stream(container, name)
         whole = counted.complete(stream.blocks, name)
-        yield source_of(stream._replace(blocks=whole), name, span)
+        yield ffmpeg_source(stream._replace(blocks=whole), name, span)
 
 
 def sound_source(file: soundfile.SoundFile, name: str, span: Span) -> Source:
@@ -128,7 +128,7 @@ def sound_source(file: soundfile.SoundFile, name: str, span: Span) -> Source:
         left = min(left, round(span.duration * file.samplerate))
     if start:
         file.seek(start)
-    tags = {key: text for key, text in file.copy_metadata().items() if key in TAGS and text}
+    tags = {key: text for key, text in file.copy_metadata().items() if key in TAG_NAMES and text}
     found = sound_blocks(file, left, name)
     return Source(
         name,
@@ -137,20 +137,21 @@ def sound_source(file: soundfile.SoundFile, name: str, span: Span) -> Source:
         left,
         file.subtype,
         tags,
-        sane(found, name, span),
+        finite_blocks(found, name, span),
     )
 
 
 def sound_blocks(file: soundfile.SoundFile, frames: int, name: str) -> Iterator[Tensor]:
     """The next `frames` samples of a file, which must be there."""
-    left, size = frames, max(1, BLOCK // file.channels)
+    left, size = frames, max(1, DECODE_FRAMES // file.channels)
     dtype, unit = ("int16", 2.0**-15) if file.subtype == "PCM_16" else ("float32", 1.0)
     while left:
         try:
             block = file.read(min(size, left), dtype=dtype, always_2d=True)
         except soundfile.LibsndfileError as error:
             raise InputError(
-                f"{name}: damaged after sample {frames - left} ({reason(error)}); replace the file"
+                f"{name}: damaged after sample {frames - left} ({reason_of(error)}); "
+                "replace the file"
             ) from error
         if not len(block):
             raise InputError(
@@ -161,18 +162,18 @@ def sound_blocks(file: soundfile.SoundFile, frames: int, name: str) -> Iterator[
         yield torch.from_numpy(block.T.copy()).float().mul_(unit)
 
 
-def source_of(stream: ffmpeg.Stream, name: str, span: Span) -> Source:
+def ffmpeg_source(stream: ffmpeg.DecodedStream, name: str, span: Span) -> Source:
     """What FFmpeg has opened; everything before the span is decoded, and dropped."""
     check_rate(stream.sample_rate, name)
     start = round(span.offset * stream.sample_rate)
-    found: Iterator[Tensor] = skip(stream.blocks, start)
+    found: Iterator[Tensor] = skip_samples(stream.blocks, start)
     frames = None if stream.frames is None else max(0, stream.frames - start)
     if span.duration is not None:
         wanted = round(span.duration * stream.sample_rate)
-        found = limit(found, wanted)
+        found = limit_samples(found, wanted)
         frames = wanted if frames is None else min(frames, wanted)
-    named = {FFMPEG_TAGS.get(k.lower(), k.lower()): text for k, text in stream.tags.items()}
-    tags = {key: text for key, text in named.items() if key in TAGS}
+    named = {FFMPEG_TAG_NAMES.get(k.lower(), k.lower()): text for k, text in stream.tags.items()}
+    tags = {key: text for key, text in named.items() if key in TAG_NAMES}
     return Source(
         name,
         stream.sample_rate,
@@ -180,11 +181,11 @@ def source_of(stream: ffmpeg.Stream, name: str, span: Span) -> Source:
         frames,
         stream.subtype,
         tags,
-        sane(found, name, span),
+        finite_blocks(found, name, span),
     )
 
 
-def sane(blocks: Iterator[Tensor], name: str, span: Span) -> Iterator[Tensor]:
+def finite_blocks(blocks: Iterator[Tensor], name: str, span: Span) -> Iterator[Tensor]:
     """Blocks whose samples are all finite, and at least one of them."""
     block = None
     for block in blocks:
@@ -236,13 +237,13 @@ def read_span(path: Path, start: int, frames: int) -> Tensor:
     return check_finite(span.contiguous(), str(path))
 
 
-def read_audio(path: Path) -> Audio:
+def read_audio(path: Path) -> DecodedAudio:
     """Decode a whole file, whatever its format; see `open_source`."""
     with open_source(path) as source:
-        return Audio(torch.cat(list(source.blocks), -1), source.sample_rate, source.subtype)
+        return DecodedAudio(torch.cat(list(source.blocks), -1), source.sample_rate, source.subtype)
 
 
-def read_streams(path: Path, streams: int | None = None) -> list[Audio]:
+def read_streams(path: Path, streams: int | None = None) -> list[DecodedAudio]:
     """Decode the audio streams of a container with FFmpeg, all in one pass.
 
     Args:
@@ -250,7 +251,7 @@ def read_streams(path: Path, streams: int | None = None) -> list[Audio]:
         streams: how many to decode, from the first on; all by default.
 
     Returns:
-        one `Audio` per stream, in the order of the file.
+        one `DecodedAudio` per stream, in the order of the file.
     """
     check_file(path)
-    return [Audio(*stream) for stream in ffmpeg.read_streams(path, streams)]
+    return [DecodedAudio(*stream) for stream in ffmpeg.decode_streams(path, streams)]

@@ -12,22 +12,22 @@ import torch
 from torch import Tensor
 
 from auralflow_pl.audio.checks import RATES_HZ
-from auralflow_pl.audio.ffmpeg import reason
-from auralflow_pl.audio.id3 import prepend
+from auralflow_pl.audio.ffmpeg import reason_of
+from auralflow_pl.audio.id3 import prepend_tags
 from auralflow_pl.errors import InputError, did_you_mean
 
 PCM_BITS = {"PCM_16": 16, "PCM_24": 24}
 
-SUBTYPES = {"16": "PCM_16", "24": "PCM_24", "float": "FLOAT"}
+WAV_SUBTYPES = {"16": "PCM_16", "24": "PCM_24", "float": "FLOAT"}
 
-LOSSY = {"ogg": "VORBIS", "mp3": "MPEG_LAYER_III"}
+LOSSY_FORMATS = {"ogg": "VORBIS", "mp3": "MPEG_LAYER_III"}
 
-FORMATS = ("wav", "flac", *LOSSY)
+AUDIO_FORMATS = ("wav", "flac", *LOSSY_FORMATS)
 
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 # In Hz, and in words. Above its highest, libvorbis crashes; others libFLAC cannot read back.
-RATES: Mapping[str, tuple[tuple[Sequence[int], ...], str]] = {
+FORMAT_RATES: Mapping[str, tuple[tuple[Sequence[int], ...], str]] = {
     "mp3": ((MP3_RATES,), f"{', '.join(map(str, MP3_RATES))} Hz"),
     "ogg": ((range(4000, 200001),), "4000 to 200000 Hz"),
     "flac": (
@@ -37,9 +37,9 @@ RATES: Mapping[str, tuple[tuple[Sequence[int], ...], str]] = {
     "wav": ((RATES_HZ,), f"{RATES_HZ[0]} to {RATES_HZ[-1]} Hz"),
 }
 
-CHANNELS = {"mp3": 2, "ogg": 255, "flac": 8, "wav": 1024}  # at most
+MOST_CHANNELS = {"mp3": 2, "ogg": 255, "flac": 8, "wav": 1024}  # at most
 
-QUALITY = {"mp3": (0.0, "CONSTANT"), "ogg": (0.1, None)}  # 320 kbit/s, and about as much
+COMPRESSION_LEVELS = {"mp3": (0.0, "CONSTANT"), "ogg": (0.1, None)}  # 320 kbit/s, and about as much
 
 WAV_TAG_LIMIT = 2045  # bytes of a text; after a longer one libsndfile reads no more of them
 
@@ -62,7 +62,7 @@ class Encoding:
     @property
     def lossy(self) -> bool:
         """Whether what is read back differs from what was written."""
-        return self.form in LOSSY
+        return self.form in LOSSY_FORMATS
 
 
 FLOAT_WAV = Encoding("wav", "FLOAT")
@@ -81,17 +81,17 @@ def choose_encoding(form: str, subtype: str | None, source: str) -> Encoding:
     Raises:
         InputError: unknown, or not possible together.
     """
-    if form not in FORMATS:
-        raise InputError(f"format={form}: {did_you_mean(form, FORMATS)}")
-    if subtype is not None and subtype not in SUBTYPES:
-        raise InputError(f"subtype={subtype}: expected one of {', '.join(SUBTYPES)}")
-    if form in LOSSY:
+    if form not in AUDIO_FORMATS:
+        raise InputError(f"format={form}: {did_you_mean(form, AUDIO_FORMATS)}")
+    if subtype is not None and subtype not in WAV_SUBTYPES:
+        raise InputError(f"subtype={subtype}: expected one of {', '.join(WAV_SUBTYPES)}")
+    if form in LOSSY_FORMATS:
         if subtype is not None:
             raise InputError(f"subtype={subtype}: format={form} has none; use format=wav or flac")
-        return Encoding(form, LOSSY[form])
+        return Encoding(form, LOSSY_FORMATS[form])
     if form == "flac" and subtype == "float":
         raise InputError("subtype=float: format=flac holds 16 or 24 bits; use format=wav")
-    wanted = output_subtype(source) if subtype is None else SUBTYPES[subtype]
+    wanted = output_subtype(source) if subtype is None else WAV_SUBTYPES[subtype]
     return Encoding(form, "PCM_24" if form == "flac" and wanted == "FLOAT" else wanted)
 
 
@@ -106,8 +106,8 @@ def check_encoding(encoding: Encoding, sample_rate: int, channels: int) -> None:
     """Raise InputError if the format, or the program, has no such rate or so many channels."""
     if sample_rate not in RATES_HZ:
         raise InputError(f"sample_rate={sample_rate}: expected {RATES_HZ[0]} to {RATES_HZ[-1]} Hz")
-    rates, known = RATES[encoding.form]
-    most = CHANNELS[encoding.form]
+    rates, known = FORMAT_RATES[encoding.form]
+    most = MOST_CHANNELS[encoding.form]
     if channels > most or not any(sample_rate in some for some in rates):
         raise InputError(
             f"format={encoding.form}: has no {channels} channels at {sample_rate} Hz, only "
@@ -146,7 +146,7 @@ class SoundWriter:
         large = encoding.form == "wav" and (frames is None or frames > most)
         self.limit = None if large or encoding.form != "wav" else most
         form = "RF64" if large else encoding.form.upper()
-        level, mode = QUALITY.get(encoding.form, (None, None))
+        level, mode = COMPRESSION_LEVELS.get(encoding.form, (None, None))
         try:
             self.file = soundfile.SoundFile(
                 path,
@@ -181,7 +181,7 @@ class SoundWriter:
         try:
             self.file.close()
             if self.encoding.form == "mp3" and self.tags:
-                prepend(self.path, self.tags)
+                prepend_tags(self.path, self.tags)
             written = soundfile.info(self.path).frames
         except (soundfile.LibsndfileError, OSError) as error:
             raise self.fault(error) from error
@@ -196,8 +196,8 @@ class SoundWriter:
         """What to say when something cannot be written."""
         size = self.path.stat().st_size if self.path.exists() else 0
         return InputError(
-            f"{self.path.name}: {size / 1e6:.1f} MB written, no more possible ({reason(error)}); "
-            "is the disk full?"
+            f"{self.path.name}: {size / 1e6:.1f} MB written, no more possible "
+            f"({reason_of(error)}); is the disk full?"
         )
 
 

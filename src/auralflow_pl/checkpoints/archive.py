@@ -15,20 +15,20 @@ from torch import Tensor
 from auralflow_pl.checkpoints.contents import (
     CARD,
     CONFIG,
-    LARGEST_CONFIG,
-    LARGEST_MODEL,
+    MAX_CONFIG_BYTES,
+    MAX_MODEL_BYTES,
     WEIGHTS,
     Checkpoint,
-    check_digest,
-    parse,
+    check_weights_digest,
+    checkpoint_of,
+    parse_description,
     read_at_most,
-    shared,
 )
 from auralflow_pl.errors import InputError
 
 LARGEST_CARD = 2**17
 
-DAMAGED = (zipfile.BadZipFile, KeyError, EOFError, OSError, ValueError, RuntimeError)
+DAMAGED_ARCHIVE = (zipfile.BadZipFile, KeyError, EOFError, OSError, ValueError, RuntimeError)
 
 
 def write_weights(
@@ -90,13 +90,13 @@ def read_folder(folder: Path) -> Checkpoint:
                 f"no such file in this folder: {name}; expected a checkpoint or an exported model"
             )
     with (folder / CONFIG).open("rb") as file:
-        description = parse(read_at_most(file, LARGEST_CONFIG, CONFIG))
+        description = parse_description(read_at_most(file, MAX_CONFIG_BYTES, CONFIG))
     path = folder / WEIGHTS
-    if path.stat().st_size > LARGEST_MODEL:
-        raise InputError(f"{WEIGHTS} is larger than {LARGEST_MODEL / 1e9:.1f} GB")
+    if path.stat().st_size > MAX_MODEL_BYTES:
+        raise InputError(f"{WEIGHTS} is larger than {MAX_MODEL_BYTES / 1e9:.1f} GB")
     with path.open("rb") as file:
-        check_digest(description, hashlib.file_digest(file, "sha256").hexdigest())
-    return shared(description, weights=tensors_of(path))
+        check_weights_digest(description, hashlib.file_digest(file, "sha256").hexdigest())
+    return checkpoint_of(description, weights=read_tensors(path))
 
 
 def read_archive(path: Path) -> Checkpoint:
@@ -107,14 +107,14 @@ def read_archive(path: Path) -> Checkpoint:
     try:
         with zipfile.ZipFile(path) as archive:
             with archive.open(CONFIG) as file:
-                description = parse(read_at_most(file, LARGEST_CONFIG, CONFIG))
+                description = parse_description(read_at_most(file, MAX_CONFIG_BYTES, CONFIG))
             with archive.open(WEIGHTS) as file:
-                content = read_at_most(file, LARGEST_MODEL, WEIGHTS)
-        check_digest(description, hashlib.sha256(content).hexdigest())
-        return shared(description, weights=load(content))
+                content = read_at_most(file, MAX_MODEL_BYTES, WEIGHTS)
+        check_weights_digest(description, hashlib.sha256(content).hexdigest())
+        return checkpoint_of(description, weights=load(content))
     except InputError:
         raise
-    except (*DAMAGED, SafetensorError) as error:
+    except (*DAMAGED_ARCHIVE, SafetensorError) as error:
         cause = " ".join(str(error).split())[:200]
         raise InputError(f"damaged archive: {cause}; copy or export it again") from error
 
@@ -129,11 +129,11 @@ def read_card(path: Path) -> str | None:
             with zipfile.ZipFile(path) as archive, archive.open(CARD) as file:
                 content = read_at_most(file, LARGEST_CARD, CARD)
         return content.decode()
-    except (InputError, ValueError, *DAMAGED):
+    except (InputError, ValueError, *DAMAGED_ARCHIVE):
         return None
 
 
-def tensors_of(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
     """Tensors of a safetensors file, mapped; its header is checked against its size before."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file

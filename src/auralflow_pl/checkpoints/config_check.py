@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from auralflow_pl.checks.kinds import mapping, number, whole
-from auralflow_pl.errors import InputError, plainly
+from auralflow_pl.checks.kinds import expect_mapping, expect_number, expect_whole
+from auralflow_pl.errors import InputError, shown
 
-LARGEST = 2**20  # values and characters in all
+MAX_CONFIG_VALUES = 2**20  # values and characters in all
 
-DEEPEST = 50
+MAX_CONFIG_DEPTH = 50
 
-LARGEST_BITS = 64  # of a whole number
+MAX_INTEGER_BITS = 64  # of a whole number
 
-LONGEST_CHUNK = 10**6  # seconds
+MAX_CHUNK_SECONDS = 10**6  # seconds
 
-MOST_STEPS = 2**53
+MAX_STEPS = 2**53
 
 
 def check_config(config: Mapping[str, Any]) -> None:
@@ -28,7 +28,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     check_plain(config)
     if config.get("data") is None:
         raise InputError("configuration: data is missing; export or train it again")
-    for key, kind in FACTS.items():
+    for key, kind in CONFIG_CHECKS.items():
         value: Any = config
         for part in key.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
@@ -38,8 +38,8 @@ def check_config(config: Mapping[str, Any]) -> None:
 
 def check_step(step: Any) -> None:
     """Raise InputError unless it can be a number of optimizer steps."""
-    if type(step) is not int or not 0 <= step <= MOST_STEPS:
-        raise InputError(f"step={plainly(step)}: expected a number of steps")
+    if type(step) is not int or not 0 <= step <= MAX_STEPS:
+        raise InputError(f"step={shown(step)}: expected a number of steps")
 
 
 def check_kind(key: str, value: Any, kind: Any) -> None:
@@ -47,7 +47,7 @@ def check_kind(key: str, value: Any, kind: Any) -> None:
     try:
         kind(value)
     except ValueError as error:
-        raise InputError(f"{key}={plainly(value)}: expected {error}") from None
+        raise InputError(f"{key}={shown(value)}: expected {error}") from None
 
 
 def check_plain(config: Mapping[str, Any]) -> None:
@@ -60,14 +60,14 @@ def check_plain(config: Mapping[str, Any]) -> None:
     while waiting:
         value, depth = waiting.pop()
         size += 1 + (len(value) if isinstance(value, str | dict | list | tuple) else 0)
-        if size > LARGEST:
-            raise InputError(f"configuration: more than {LARGEST} values and characters")
-        if depth > DEEPEST:
-            raise InputError(f"configuration: nested more than {DEEPEST} levels deep")
+        if size > MAX_CONFIG_VALUES:
+            raise InputError(f"configuration: more than {MAX_CONFIG_VALUES} values and characters")
+        if depth > MAX_CONFIG_DEPTH:
+            raise InputError(f"configuration: nested more than {MAX_CONFIG_DEPTH} levels deep")
         if isinstance(value, dict):
             for key in value:
                 if not isinstance(key, str | int):
-                    raise InputError(f"configuration: {plainly(key)}: expected names as keys")
+                    raise InputError(f"configuration: {shown(key)}: expected names as keys")
             waiting += [(part, depth + 1) for pair in value.items() for part in pair]
         elif isinstance(value, list | tuple):
             waiting += [(part, depth + 1) for part in value]
@@ -80,41 +80,41 @@ def check_single(value: Any) -> None:
     if not (value is None or isinstance(value, str | int | float)):
         kind = type(value).__name__
         raise InputError(f"configuration: holds a {kind}; expected plain texts and numbers")
-    if isinstance(value, int) and value.bit_length() > LARGEST_BITS:
+    if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
         raise InputError(f"configuration: holds a huge number of {value.bit_length()} bits")
     if isinstance(value, str) and "${" in value:
-        raise InputError(f"configuration: {plainly(value)} holds ${{; expected resolved values")
+        raise InputError(f"configuration: {shown(value)} holds ${{; expected resolved values")
 
 
-def seconds(value: Any) -> float:
+def check_seconds_value(value: Any) -> float:
     """A length of time."""
-    if not 0 < number(value) <= LONGEST_CHUNK:
-        raise ValueError(f"more than 0 and at most {LONGEST_CHUNK} seconds")
+    if not 0 < expect_number(value) <= MAX_CHUNK_SECONDS:
+        raise ValueError(f"more than 0 and at most {MAX_CHUNK_SECONDS} seconds")
     return float(value)
 
 
-def name(value: Any) -> str:
+def check_name(value: Any) -> str:
     """What something is called."""
     if not isinstance(value, str):
         raise ValueError("a name")
     return value
 
 
-def names(value: Any) -> tuple[str, ...]:
+def check_names(value: Any) -> tuple[str, ...]:
     """What several things are called."""
     if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
         raise ValueError("a list of names")
     return tuple(value)
 
 
-FACTS = {  # that are told about a training, where they are known
-    "data": mapping,
-    "data.name": name,
-    "data.root": name,
-    "data.roots": names,
-    "data.batch_size": whole,
-    "data.max_tracks": whole,
-    "trainer": mapping,
-    "trainer.accumulate_grad_batches": whole,
-    "chunk_seconds": seconds,
+CONFIG_CHECKS = {  # that are told about a training, where they are known
+    "data": expect_mapping,
+    "data.name": check_name,
+    "data.root": check_name,
+    "data.roots": check_names,
+    "data.batch_size": expect_whole,
+    "data.max_tracks": expect_whole,
+    "trainer": expect_mapping,
+    "trainer.accumulate_grad_batches": expect_whole,
+    "chunk_seconds": check_seconds_value,
 }

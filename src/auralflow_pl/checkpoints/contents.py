@@ -13,22 +13,22 @@ from auralflow_pl.errors import InputError, printable
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.version import __version__
 
-FORMAT = 1
+EXPORT_FORMAT = 1
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
-ENTRY = "auralflow_pl"  # of the metadata of an ONNX file
+METADATA_KEY = "auralflow_pl"  # of the metadata of an ONNX file
 
-LARGEST_CONFIG = 2**20  # bytes
+MAX_CONFIG_BYTES = 2**20  # bytes
 
-LARGEST_MODEL = 2**32
+MAX_MODEL_BYTES = 2**32
 
-SHARED = (  # of the configuration of a training; no key that says where data or runs are
+SHARED_KEYS = (  # of the configuration of a training; no key that says where data or runs are
     *("model", "target", "stft", "audio", "chunk_seconds", "seed", "loss", "loss_weights"),
     *("optimizer", "scheduler", "augment", "precision", "trainer"),
 )
 
-SHARED_DATA = ("stems", "groups", "batch_size", "chunks_per_epoch", "max_tracks")
+SHARED_DATA_KEYS = ("stems", "groups", "batch_size", "chunks_per_epoch", "max_tracks")
 
 
 class Checkpoint(NamedTuple):
@@ -44,7 +44,7 @@ class Checkpoint(NamedTuple):
     exported: bool = False  # without the state of a training, which could go on
 
 
-def describe(
+def describe_model(
     config: Mapping[str, Any], step: int, averaged: bool, network: MaskEstimator
 ) -> dict[str, Any]:
     """The content of `config.json`, but for the digest of the weights.
@@ -57,12 +57,12 @@ def describe(
     """
     data = config["data"]
     roots = data.get("roots") or [data.get("root")]
-    public = {key: config[key] for key in SHARED if key in config}
-    public["data"] = {key: data[key] for key in SHARED_DATA if key in data} | {
+    public = {key: config[key] for key in SHARED_KEYS if key in config}
+    public["data"] = {key: data[key] for key in SHARED_DATA_KEYS if key in data} | {
         "name": printable(data.get("name") or "+".join(Path(str(r)).name for r in roots if r))
     }
     return {
-        "format": FORMAT,
+        "format": EXPORT_FORMAT,
         "auralflow_pl": __version__,
         "step": step,
         "averaged": averaged,
@@ -89,14 +89,14 @@ def read_at_most(file: IO[bytes], size: int, name: str) -> bytes:
     return content
 
 
-def parse(content: bytes) -> Mapping[str, Any]:
+def parse_description(content: bytes) -> Mapping[str, Any]:
     """A description, whose form is checked; what the configuration says is checked by its users."""
     try:
         description = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{CONFIG}: not JSON: {' '.join(str(error).split())[:100]}") from error
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise InputError(f"{CONFIG}: expected format {FORMAT}, which this version reads")
+    if not isinstance(description, dict) or description.get("format") != EXPORT_FORMAT:
+        raise InputError(f"{CONFIG}: expected format {EXPORT_FORMAT}, which this version reads")
     kinds = {"config": dict, "step": int, "averaged": bool, "frame_multiple": int}
     for key, kind in kinds.items():
         if not isinstance(description.get(key), kind):
@@ -109,7 +109,7 @@ def parse(content: bytes) -> Mapping[str, Any]:
     return description
 
 
-def shared(
+def checkpoint_of(
     description: Mapping[str, Any],
     weights: Mapping[str, Tensor] | None = None,
     graph: bytes = b"",
@@ -127,7 +127,7 @@ def shared(
     )
 
 
-def check_digest(description: Mapping[str, Any], digest: str) -> None:
+def check_weights_digest(description: Mapping[str, Any], digest: str) -> None:
     """Raise InputError unless the weights are those that the description is about."""
     if description.get("sha256") != digest:
         raise InputError(

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auralflow_pl.checkpoints.contents import (
-    ENTRY,
-    LARGEST_CONFIG,
+    MAX_CONFIG_BYTES,
+    METADATA_KEY,
     Checkpoint,
-    parse,
+    checkpoint_of,
+    parse_description,
     read_at_most,
-    shared,
 )
 from auralflow_pl.errors import InputError
-from auralflow_pl.system.extras import EXTRA, installed
+from auralflow_pl.system.extras import ONNX_HINT, is_onnx_installed
 
 if TYPE_CHECKING:
     from onnx import ModelProto, TensorProto
@@ -33,8 +33,8 @@ def read_graph(content: bytes) -> dict[str, str]:
     Raises:
         InputError: which of these, or no ONNX file at all.
     """
-    if not installed():
-        raise InputError(f"ONNX: the packages onnx and onnxruntime are not installed; {EXTRA}")
+    if not is_onnx_installed():
+        raise InputError(f"ONNX: the packages onnx and onnxruntime are not installed; {ONNX_HINT}")
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -46,12 +46,12 @@ def read_graph(content: bytes) -> dict[str, str]:
         raise InputError(f"not exported by this project: expected one input, {INPUT}")
     if model.functions or model.training_info or model.graph.sparse_initializer:
         raise InputError("holds functions or sparse tensors; expected a plain graph")
-    for tensor in (*model.graph.initializer, *constants(model)):
+    for tensor in (*model.graph.initializer, *read_constants(model)):
         check_tensor(tensor)
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
-def constants(model: ModelProto) -> Iterator[TensorProto]:
+def read_constants(model: ModelProto) -> Iterator[TensorProto]:
     """Tensors among the attributes of the nodes.
 
     Raises:
@@ -76,7 +76,7 @@ def check_tensor(tensor: TensorProto) -> None:
         raise InputError(f"tensor {tensor.name!r} claims {list(tensor.dims)} and holds less")
 
 
-LARGEST_GRAPH = 2**31 - 1  # what protobuf can hold
+MAX_GRAPH_BYTES = 2**31 - 1  # what protobuf can hold
 
 
 def read_onnx(path: Path) -> Checkpoint:
@@ -84,10 +84,10 @@ def read_onnx(path: Path) -> Checkpoint:
     if not path.is_file():
         raise InputError("no such file; expected a checkpoint or an exported model")
     with path.open("rb") as file:
-        graph = read_at_most(file, LARGEST_GRAPH, path.name)
-    text = read_graph(graph).get(ENTRY)
+        graph = read_at_most(file, MAX_GRAPH_BYTES, path.name)
+    text = read_graph(graph).get(METADATA_KEY)
     if text is None:
         raise InputError("not exported by this project: its metadata say nothing about it")
-    if len(text) > LARGEST_CONFIG:
-        raise InputError(f"metadata of {len(text)} characters; expected at most {LARGEST_CONFIG}")
-    return shared(parse(text.encode()), graph=graph)
+    if len(text) > MAX_CONFIG_BYTES:
+        raise InputError(f"metadata of {len(text)} characters; expected at most {MAX_CONFIG_BYTES}")
+    return checkpoint_of(parse_description(text.encode()), graph=graph)

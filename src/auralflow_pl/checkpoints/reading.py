@@ -12,7 +12,7 @@ from auralflow_pl.checkpoints.trained import read_training
 from auralflow_pl.errors import InputError, printable
 
 
-def read_shared(path: Path) -> Checkpoint | None:
+def read_exported(path: Path) -> Checkpoint | None:
     """Read a folder, an archive or an ONNX file; None if `path` is none of them.
 
     Raises:
@@ -41,7 +41,7 @@ def load_checkpoint(path: str | Path, key: str = "ckpt") -> Checkpoint:
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise InputError("no regular file but a pipe or device; expected a checkpoint")
-        model = read_shared(path) or read_training(path)
+        model = read_exported(path) or read_training(path)
         check_config(model.config)
         check_step(model.step)
     except InputError as error:

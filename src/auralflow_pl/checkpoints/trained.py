@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from auralflow_pl.checkpoints.contents import Checkpoint
-from auralflow_pl.errors import InputError, plainly
+from auralflow_pl.errors import InputError, shown
 
-KEY = "auralflow_pl"  # our entry in a Lightning checkpoint
+CHECKPOINT_KEY = "auralflow_pl"  # our entry in a Lightning checkpoint
 
-FORMAT = 1
+CHECKPOINT_FORMAT = 1
 
-WEIGHTS = "separator.network."  # prefix of the network's weights in the state dict
+NETWORK_PREFIX = "separator.network."  # prefix of the network's weights in the state dict
 
 
 def read_training(path: Path) -> Checkpoint:
@@ -36,12 +36,12 @@ def read_training(path: Path) -> Checkpoint:
         ) from error
     except Exception as error:  # a confused pickle brings up anything
         raise InputError("damaged or not a checkpoint; copy or train it again") from error
-    ours = content.get(KEY) if isinstance(content, dict) else None
+    ours = content.get(CHECKPOINT_KEY) if isinstance(content, dict) else None
     if not isinstance(ours, dict) or not isinstance(content.get("state_dict"), dict):
         raise InputError("a checkpoint of another project; expected one of train.py")
-    if ours.get("format") != FORMAT:
+    if ours.get("format") != CHECKPOINT_FORMAT:
         raise InputError(
-            f"format {plainly(ours.get('format'))}, this version reads format {FORMAT}"
+            f"format {shown(ours.get('format'))}, this version reads format {CHECKPOINT_FORMAT}"
         )
     if not isinstance(ours.get("config"), dict):
         raise InputError("holds no configuration; expected a checkpoint of train.py")
@@ -54,15 +54,15 @@ def network_weights(state: Mapping[Any, Any]) -> dict[str, Tensor]:
     weights = {}
     for name, value in state.items():
         if not isinstance(name, str):
-            raise InputError(f"state_dict: {plainly(name)} is no name of a tensor; train it again")
-        if name.startswith(WEIGHTS):
+            raise InputError(f"state_dict: {shown(name)} is no name of a tensor; train it again")
+        if name.startswith(NETWORK_PREFIX):
             if not isinstance(value, Tensor):
-                raise InputError(f"state_dict: {plainly(name)} is no tensor; train it again")
-            weights[name.removeprefix(WEIGHTS)] = value
+                raise InputError(f"state_dict: {shown(name)} is no tensor; train it again")
+            weights[name.removeprefix(NETWORK_PREFIX)] = value
     return weights
 
 
-def check_values(name: str, value: Tensor, expected: torch.dtype, learned: bool) -> None:
+def check_tensor_values(name: str, value: Tensor, expected: torch.dtype, learned: bool) -> None:
     """Raise InputError unless a tensor holds all that it claims, in numbers of the expected kind.
 
     What is not learned, as a mask in a network of others, may be infinite, but is always a number.

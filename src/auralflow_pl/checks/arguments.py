@@ -10,7 +10,7 @@ from typing import Any
 
 from auralflow_pl.errors import InputError, did_you_mean
 
-SCALARS = (bool, int, float, str, types.NoneType)
+SCALAR_TYPES = (bool, int, float, str, types.NoneType)
 
 
 def check_arguments(function: Callable[..., Any], values: Mapping[str, Any], where: str) -> None:
@@ -28,7 +28,7 @@ def check_arguments(function: Callable[..., Any], values: Mapping[str, Any], whe
     for name, value in values.items():
         if name not in parameters:
             raise InputError(f"{where}.{name}: no such key, {did_you_mean(name, parameters)}")
-        if isinstance(value, SCALARS) and not fits(value, hints.get(name, Any)):
+        if isinstance(value, SCALAR_TYPES) and not fits_type(value, hints.get(name, Any)):
             expected = inspect.formatannotation(hints[name]).replace("typing.", "")
             raise InputError(f"{where}.{name}={value}: expected {expected}")
 
@@ -41,7 +41,7 @@ def type_hints(function: Callable[..., Any]) -> Mapping[str, Any]:
         return {}
 
 
-def fits(value: Any, hint: Any) -> bool:
+def fits_type(value: Any, hint: Any) -> bool:
     """Whether a scalar may stand where `hint` is expected; True for hints that are no classes."""
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     options = typing.get_args(hint) if union else (hint,)

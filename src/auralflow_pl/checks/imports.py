@@ -26,7 +26,7 @@ def current_name(name: str) -> str:
     return name
 
 
-def locate(
+def import_class(
     node: Mapping[str, Any], base: type, where: str, trust: Sequence[str] | None
 ) -> type[Any]:
     """The class that `_target_` names, if it is a `base` of a trusted package.

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from auralflow_pl.errors import InputError, did_you_mean, plainly
+from auralflow_pl.errors import InputError, did_you_mean, shown
 
 
-def checked(
+def check_mapping(
     node: Any, kinds: Mapping[str, Callable[[Any], Any]], where: str, optional: Sequence[str] = ()
 ) -> dict[str, Any]:
     """The values of a mapping, each of its kind.
@@ -26,11 +26,11 @@ def checked(
     """
     if not isinstance(node, dict):
         place = where.rstrip(".: ")
-        raise InputError(f"{place}: is {plainly(node)}, expected keys {', '.join(kinds)}")
+        raise InputError(f"{place}: is {shown(node)}, expected keys {', '.join(kinds)}")
     for key in node:
         if key not in kinds:
             hint = did_you_mean(str(key)[:64], kinds)
-            raise InputError(f"{where}{plainly(key)}: no such key, {hint}")
+            raise InputError(f"{where}{shown(key)}: no such key, {hint}")
     for key in kinds:
         if key not in node and key not in optional:
             raise InputError(f"{where}{key}: is missing")
@@ -39,11 +39,11 @@ def checked(
         try:
             values[key] = kinds[key](value)
         except ValueError as error:
-            raise InputError(f"{where}{key}={plainly(value)}: expected {error}") from None
+            raise InputError(f"{where}{key}={shown(value)}: expected {error}") from None
     return values
 
 
-def text(value: Any) -> str:
+def expect_text(value: Any) -> str:
     """Words, without characters that control a terminal."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError("text")
@@ -53,34 +53,34 @@ def text(value: Any) -> str:
     return line
 
 
-def whole(value: Any) -> int:
+def expect_whole(value: Any) -> int:
     """A number of things."""
     if type(value) is not int or value < 1:
         raise ValueError("a whole number from 1 on")
     return value
 
 
-def number(value: Any) -> float:
+def expect_number(value: Any) -> float:
     """Any finite number."""
     if type(value) not in (int, float) or not math.isfinite(value):
         raise ValueError("a number")
     return float(value)
 
 
-def mapping(value: Any) -> dict[Any, Any]:
+def expect_mapping(value: Any) -> dict[Any, Any]:
     """Keys and values."""
     if not isinstance(value, dict):
         raise ValueError("keys and values")
     return value
 
 
-def sequence(value: Any) -> list[Any]:
+def expect_sequence(value: Any) -> list[Any]:
     """Some items."""
     if not isinstance(value, list) or not value:
         raise ValueError("a list")
     return value
 
 
-def words(value: Any) -> tuple[str, ...]:
+def expect_words(value: Any) -> tuple[str, ...]:
     """Some texts."""
-    return tuple(text(item) for item in sequence(value))
+    return tuple(expect_text(item) for item in expect_sequence(value))

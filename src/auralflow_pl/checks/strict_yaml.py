@@ -9,10 +9,10 @@ import yaml
 
 from auralflow_pl.errors import InputError
 
-LARGEST = 2**20  # bytes of a file
+MAX_YAML_BYTES = 2**20  # bytes of a file
 
 
-def load(path: Path) -> Any:
+def load_yaml(path: Path) -> Any:
     """The plain values in a file.
 
     Raises:
@@ -20,10 +20,10 @@ def load(path: Path) -> Any:
     """
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-        if len(content) > LARGEST:
-            raise InputError(f"{path}: longer than {LARGEST} bytes")
-        return yaml.load(content, Strict)  # noqa: S506 - it is a SafeLoader
+            content = file.read(MAX_YAML_BYTES + 1)
+        if len(content) > MAX_YAML_BYTES:
+            raise InputError(f"{path}: longer than {MAX_YAML_BYTES} bytes")
+        return yaml.load(content, StrictLoader)  # noqa: S506 - it is a SafeLoader
     except InputError:
         raise
     except OSError as error:
@@ -33,7 +33,7 @@ def load(path: Path) -> Any:
         raise InputError(f"{path}: not YAML with plain values: {cause}") from error
 
 
-class Strict(yaml.SafeLoader):
+class StrictLoader(yaml.SafeLoader):
     """Plain values only, no key twice, and no references, which can stand for endless content."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:

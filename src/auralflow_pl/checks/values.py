@@ -7,7 +7,7 @@ import math
 from auralflow_pl.errors import InputError, did_you_mean
 
 
-def choose(name: str, options: tuple[str, ...], key: str) -> str:
+def one_of(name: str, options: tuple[str, ...], key: str) -> str:
     """`name`, if it is one of `options`.
 
     Raises:

@@ -20,7 +20,7 @@ def first_sentence(text: str) -> str:
 
 
 @cache
-def head(path: Path) -> str:
+def head_comment(path: Path) -> str:
     """The comment at the top of a YAML file, or what the docstring of its `_target_` says."""
     lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -31,20 +31,24 @@ def head(path: Path) -> str:
     if lines:
         return " ".join(lines)
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return docstrings.summary(content.get("_target_", ""))
+    return docstrings.summary_of(content.get("_target_", ""))
 
 
 @cache
-def comments(path: Path) -> dict[str, str]:
+def key_comments(path: Path) -> dict[str, str]:
     """The keys of a YAML file in dotted form, with the comment behind each (empty: none)."""
     text = path.read_text(encoding="utf-8")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first one is faster
     root = yaml.compose(text, loader)
-    found = dict(keyed(root, text.splitlines(), "")) if isinstance(root, yaml.MappingNode) else {}
-    return found | {"": head(path)} if "_target_" in found else found
+    found = (
+        dict(keyed_lines(root, text.splitlines(), "")) if isinstance(root, yaml.MappingNode) else {}
+    )
+    return found | {"": head_comment(path)} if "_target_" in found else found
 
 
-def keyed(node: yaml.MappingNode, lines: Sequence[str], where: str) -> Iterator[tuple[str, str]]:
+def keyed_lines(
+    node: yaml.MappingNode, lines: Sequence[str], where: str
+) -> Iterator[tuple[str, str]]:
     """`(dotted key, comment)` of each key below a node."""
     for key, value in node.value:
         if key.value == "defaults" and not where:
@@ -55,4 +59,4 @@ def keyed(node: yaml.MappingNode, lines: Sequence[str], where: str) -> Iterator[
         _, sign, text = lines[mark.line][mark.column :].partition("# ")
         yield name, text.strip() if sign else ""
         if isinstance(value, yaml.MappingNode):
-            yield from keyed(value, lines, name)
+            yield from keyed_lines(value, lines, name)

@@ -14,19 +14,19 @@ from pathlib import Path
 
 from hydra.errors import HydraException
 
-from auralflow_pl.cli.listing import composed, options
-from auralflow_pl.cli.shells import SCRIPTS
+from auralflow_pl.cli.listing import compose_command, group_options
+from auralflow_pl.cli.shells import SHELL_SCRIPTS
 from auralflow_pl.config.locations import config_dir
 from auralflow_pl.errors import InputError, did_you_mean
-from auralflow_pl.pretrained.registry import PREFIX, read_registries
+from auralflow_pl.pretrained.registry import NAME_PREFIX, read_registries
 
-FLAGS = ("--help", "--cfg", "--multirun")
+COMMAND_FLAGS = ("--help", "--cfg", "--multirun")
 
-DOORS = ("train", "evaluate", "separate", "export")  # scripts at the top of the repository
+SCRIPT_NAMES = ("train", "evaluate", "separate", "export")  # scripts at the top of the repository
 
 
 @dataclass(frozen=True)
-class Grammar:
+class CommandGrammar:
     """What the command line knows."""
 
     commands: Mapping[str, str]  # and the key of a word that stands alone, or ""
@@ -35,7 +35,7 @@ class Grammar:
     paths: Sequence[str]  # keys that hold paths
 
 
-def completion(arguments: Sequence[str], grammar: Grammar) -> None:
+def print_completion(arguments: Sequence[str], grammar: CommandGrammar) -> None:
     """Print the script of a shell, or answer a query of one.
 
     Raises:
@@ -45,14 +45,14 @@ def completion(arguments: Sequence[str], grammar: Grammar) -> None:
     if kind == "query":
         print("\n".join(candidates(words or [""], grammar)))
     elif kind == "line":
-        print("\n".join(candidates(split(words[0]), grammar)))
-    elif kind in SCRIPTS:
-        print(SCRIPTS[kind].replace("DOORS", "|".join(DOORS)))
+        print("\n".join(candidates(split_line(words[0]), grammar)))
+    elif kind in SHELL_SCRIPTS:
+        print(SHELL_SCRIPTS[kind].replace("DOORS", "|".join(SCRIPT_NAMES)))
     else:
-        raise InputError(f"completion {kind}: {did_you_mean(kind, SCRIPTS)}")
+        raise InputError(f"completion {kind}: {did_you_mean(kind, SHELL_SCRIPTS)}")
 
 
-def split(line: str) -> list[str]:
+def split_line(line: str) -> list[str]:
     """The words of a line after its program, as a shell sees them; the last one may be unfinished.
 
     `python train.py ...` is `auralflow train ...`.
@@ -71,14 +71,14 @@ def split(line: str) -> list[str]:
     return rest
 
 
-def candidates(words: Sequence[str], grammar: Grammar) -> list[str]:
+def candidates(words: Sequence[str], grammar: CommandGrammar) -> list[str]:
     """What the last of the words after `auralflow` can become, sorted."""
     *before, word = words
     if not before:
-        return matching(word, [*grammar.commands, *grammar.tools, "--help"])
+        return matching_words(word, [*grammar.commands, *grammar.tools, "--help"])
     command, *chosen = before
     if command == "completion":
-        return matching(word, SCRIPTS) if not chosen else []
+        return matching_words(word, SHELL_SCRIPTS) if not chosen else []
     extra: list[str] = []
     if command == "config":
         command = chosen[0] if chosen and chosen[0] in grammar.commands else "train"
@@ -86,25 +86,27 @@ def candidates(words: Sequence[str], grammar: Grammar) -> list[str]:
     if command not in grammar.commands:
         return []
     if "=" not in word and not word.startswith("-"):
-        extra += alone(command, word, chosen, grammar)
+        extra += standalone_candidates(command, word, chosen, grammar)
     key, equals, value = word.partition("=")
     if equals:
-        return sorted(set(values(command, key, value, chosen, grammar)))
+        return sorted(set(value_candidates(command, key, value, chosen, grammar)))
     if word.startswith("-"):
-        return matching(word, FLAGS)
-    return matching(word, [*extra, *keys(command, word, chosen)])
+        return matching_words(word, COMMAND_FLAGS)
+    return matching_words(word, [*extra, *key_candidates(command, word, chosen)])
 
 
-def alone(command: str, word: str, chosen: Sequence[str], grammar: Grammar) -> Iterator[str]:
+def standalone_candidates(
+    command: str, word: str, chosen: Sequence[str], grammar: CommandGrammar
+) -> Iterator[str]:
     """What a word without a key can become."""
     key = grammar.commands[command]
     if command == "compare" or (key in grammar.paths and not chosen):
-        yield from files(word, "")
+        yield from file_candidates(word, "")
     elif key == "name" and not chosen:
-        yield from models()
+        yield from model_candidates()
 
 
-def models() -> list[str]:
+def model_candidates() -> list[str]:
     """Names of the models in registries; none if one of them is wrong."""
     try:
         return [*read_registries()]
@@ -112,14 +114,14 @@ def models() -> list[str]:
         return []
 
 
-def matching(word: str, names: Iterable[str]) -> list[str]:
+def matching_words(word: str, names: Iterable[str]) -> list[str]:
     """The names that begin with a word, sorted."""
     return sorted({name for name in names if name.startswith(word)})
 
 
-def keys(command: str, word: str, chosen: Sequence[str]) -> Iterator[str]:
+def key_candidates(command: str, word: str, chosen: Sequence[str]) -> Iterator[str]:
     """Keys and groups down to the depth of a word."""
-    node, groups = composition(command, chosen)
+    node, groups = composed_keys(command, chosen)
     where = word[: word.rfind(".") + 1]
     for name in where.split(".")[:-1]:
         node = node.get(name)
@@ -134,42 +136,44 @@ def keys(command: str, word: str, chosen: Sequence[str]) -> Iterator[str]:
             yield f"{where}{key}="
 
 
-def values(
-    command: str, key: str, value: str, chosen: Sequence[str], grammar: Grammar
+def value_candidates(
+    command: str, key: str, value: str, chosen: Sequence[str], grammar: CommandGrammar
 ) -> Iterator[str]:
     """What can stand behind `key=`."""
-    if key == "remove" or (key == "ckpt" and value.startswith(PREFIX)):
-        start = PREFIX if key == "ckpt" else ""
-        yield from (f"{key}={n}" for n in matching(value, [f"{start}{m}" for m in models()]))
+    if key == "remove" or (key == "ckpt" and value.startswith(NAME_PREFIX)):
+        start = NAME_PREFIX if key == "ckpt" else ""
+        yield from (
+            f"{key}={n}" for n in matching_words(value, [f"{start}{m}" for m in model_candidates()])
+        )
         return
     if key in grammar.paths or key.startswith("paths."):
-        yield from files(value, f"{key}=")
+        yield from file_candidates(value, f"{key}=")
         return
-    node, groups = composition(command, chosen)
+    node, groups = composed_keys(command, chosen)
     if key in groups:
         start = max(value.rfind(sign) for sign in "[,") + 1
         if start and key not in grammar.lists and not {"-m", "--multirun"} & set(chosen):
             return
-        for name in matching(value[start:], options(key)):
+        for name in matching_words(value[start:], group_options(key)):
             yield f"{key}={value[:start]}{name}"
         return
     for name in key.split("."):
         node = node.get(name) if isinstance(node, dict) else None
     if isinstance(node, bool):
-        yield from (f"{key}={name}" for name in matching(value, ("true", "false")))
+        yield from (f"{key}={name}" for name in matching_words(value, ("true", "false")))
 
 
-def composition(command: str, chosen: Sequence[str]) -> tuple[dict, list[str]]:
+def composed_keys(command: str, chosen: Sequence[str]) -> tuple[dict, list[str]]:
     """The configuration with the groups that were chosen, and the names of all its groups."""
     picked = [word for word in chosen if (config_dir() / word.partition("=")[0]).is_dir()]
     try:
-        content, groups, _ = composed(command, [word for word in picked if "=" in word])
+        content, groups, _ = compose_command(command, [word for word in picked if "=" in word])
     except HydraException:
-        content, groups, _ = composed(command, [])
+        content, groups, _ = compose_command(command, [])
     return content, list(groups)
 
 
-def files(word: str, prefix: str) -> Iterator[str]:
+def file_candidates(word: str, prefix: str) -> Iterator[str]:
     """Files and folders whose path begins with a word; hidden ones if the word asks for them."""
     name = word.rpartition("/")[2]
     folder = word.removesuffix(name)

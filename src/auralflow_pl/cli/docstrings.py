@@ -15,10 +15,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-ENTRY = re.compile(r"^(\w+)(?: ?\([^)]*\))?: *(.*)$")
+ARGUMENT_ENTRY = re.compile(r"^(\w+)(?: ?\([^)]*\))?: *(.*)$")
 
 
-class Definition(NamedTuple):
+class ClassDefinition(NamedTuple):
     """A class or function, and the module in which it stands."""
 
     module: str
@@ -26,61 +26,65 @@ class Definition(NamedTuple):
 
 
 @cache
-def summary(target: str) -> str:
+def summary_of(target: str) -> str:
     """First paragraph of the docstring of a dotted name; empty if there is none."""
-    found = definition(target)
-    return first_paragraph(docstring(found.node)) if found else ""
+    found = find_definition(target)
+    return first_paragraph(docstring_of(found.node)) if found else ""
 
 
 @cache
-def arguments(target: str) -> dict[str, str]:
+def argument_texts(target: str) -> dict[str, str]:
     """Meaning of each argument of a class or function, by name.
 
     What a class does not say itself, or with "see ..." only, its bases say.
     """
     texts: dict[str, str] = {}
     for found in lineage(target):
-        for node in (found.node, *constructor(found.node)):
-            for name, text in entries(docstring(node)).items():
+        for node in (found.node, *constructor_of(found.node)):
+            for name, text in argument_entries(docstring_of(node)).items():
                 if not text.startswith("see `"):
                     texts.setdefault(name, text)
     return texts
 
 
-def lineage(target: str) -> Iterator[Definition]:
+def lineage(target: str) -> Iterator[ClassDefinition]:
     """A definition and those of its bases, nearest first."""
-    found = definition(target)
+    found = find_definition(target)
     if found is None:
         return
     yield found
     for base in found.node.bases if isinstance(found.node, ast.ClassDef) else ():
-        if name := resolved(found.module, ast.unparse(base).partition("[")[0]):
+        if name := resolve_name(found.module, ast.unparse(base).partition("[")[0]):
             yield from lineage(name)
 
 
-def definition(target: str) -> Definition | None:
+def find_definition(target: str) -> ClassDefinition | None:
     """Where a dotted name is defined; imported names are followed to their module."""
     module, _, name = target.rpartition(".")
-    for node in tree(module).body:
+    for node in parsed_module(module).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
-            return Definition(module, node)
-    origin = imported(module).get(name)
-    return definition(origin) if origin else None
+            return ClassDefinition(module, node)
+    origin = import_table(module).get(name)
+    return find_definition(origin) if origin else None
 
 
-def resolved(module: str, name: str) -> str | None:
+def resolve_name(module: str, name: str) -> str | None:
     """The full name of what a module calls `name`; None for a built-in."""
     first, dot, rest = name.partition(".")
-    known = {n.name: f"{module}.{n.name}" for n in tree(module).body if isinstance(n, ast.ClassDef)}
-    origin = (imported(module) | known).get(first)
+    known = {
+        n.name: f"{module}.{n.name}"
+        for n in parsed_module(module).body
+        if isinstance(n, ast.ClassDef)
+    }
+    origin = (import_table(module) | known).get(first)
     return f"{origin}{dot}{rest}" if origin else None
 
 
 @cache
-def imported(module: str) -> dict[str, str]:
+def import_table(module: str) -> dict[str, str]:
     """Full names of what a module imports at its top, by the names that it gives them."""
     names = {}
-    for node in tree(module).body:
+    for node in parsed_module(module).body:
         if isinstance(node, ast.Import):
             names |= {alias.asname: alias.name for alias in node.names if alias.asname}
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -89,7 +93,7 @@ def imported(module: str) -> dict[str, str]:
 
 
 @cache
-def tree(module: str) -> ast.Module:
+def parsed_module(module: str) -> ast.Module:
     """The syntax tree of a module; an empty one if it has no source."""
     package, *rest = module.split(".")
     spec = find_spec(package) if package else None
@@ -100,13 +104,13 @@ def tree(module: str) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8") if file.is_file() else "")
 
 
-def constructor(node: ast.ClassDef | ast.FunctionDef) -> list[ast.FunctionDef]:
+def constructor_of(node: ast.ClassDef | ast.FunctionDef) -> list[ast.FunctionDef]:
     """`__init__` of a class, if it has one."""
     body = node.body if isinstance(node, ast.ClassDef) else []
     return [n for n in body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
 
 
-def docstring(node: ast.ClassDef | ast.FunctionDef) -> str:
+def docstring_of(node: ast.ClassDef | ast.FunctionDef) -> str:
     """Of a class or function, without its indentation."""
     return inspect.cleandoc(ast.get_docstring(node) or "")
 
@@ -116,7 +120,7 @@ def first_paragraph(text: str) -> str:
     return " ".join(text.partition("\n\n")[0].split())
 
 
-def entries(text: str) -> dict[str, str]:
+def argument_entries(text: str) -> dict[str, str]:
     """The section `Args:` of a docstring, by name; of each entry the first paragraph."""
     _, found, section = text.partition("Args:\n")
     lines = section.expandtabs().splitlines() if found else []
@@ -127,7 +131,7 @@ def entries(text: str) -> dict[str, str]:
         depth = len(line) - len(line.lstrip())
         if line.strip() and depth < indent:
             break
-        entry = ENTRY.match(line.strip()) if depth == indent else None
+        entry = ARGUMENT_ENTRY.match(line.strip()) if depth == indent else None
         if entry:
             name = entry[1]
             texts[name] = [entry[2]]

@@ -6,11 +6,11 @@ import shutil
 import textwrap
 from collections.abc import Sequence
 
-from auralflow_pl.cli.listing import Row, Section, options, sections
+from auralflow_pl.cli.listing import HelpRow, HelpSection, group_options, help_sections
 from auralflow_pl.errors import InputError, did_you_mean
 
 
-def config(command: str, overrides: Sequence[str], wanted: Sequence[str]) -> None:
+def print_config(command: str, overrides: Sequence[str], wanted: Sequence[str]) -> None:
     """Print the composed configuration of a command, with all options of the chosen parts.
 
     Args:
@@ -21,7 +21,7 @@ def config(command: str, overrides: Sequence[str], wanted: Sequence[str]) -> Non
     Raises:
         InputError: nothing is called like one of `wanted`.
     """
-    found = sections(command, overrides)
+    found = help_sections(command, overrides)
     names = [name for part in found for name in (part.group, *(row.key for row in part.rows))]
     for name in wanted:
         if name not in names:
@@ -29,17 +29,17 @@ def config(command: str, overrides: Sequence[str], wanted: Sequence[str]) -> Non
                 f"{name}: no such key or group, {did_you_mean(name, filter(None, names))}"
             )
     for section in found:
-        rows = [row for row in section.rows if not wanted or chosen(row.key, section, wanted)]
+        rows = [row for row in section.rows if not wanted or is_wanted(row.key, section, wanted)]
         if rows or not wanted or section.group in wanted:
-            show(Section(section.group, section.choice, rows))
+            print_section(HelpSection(section.group, section.choice, rows))
 
 
-def chosen(key: str, section: Section, wanted: Sequence[str]) -> bool:
+def is_wanted(key: str, section: HelpSection, wanted: Sequence[str]) -> bool:
     """Whether a key is asked for, by its name, that of a part that holds it, or its group."""
     return section.group in wanted or any(f"{key}.".startswith(f"{name}.") for name in wanted)
 
 
-def overview(command: str, text: str, word: str, overrides: Sequence[str]) -> None:
+def print_overview(command: str, text: str, word: str, overrides: Sequence[str]) -> None:
     """Print the help of a command: its own keys, and its groups with their options.
 
     Args:
@@ -48,51 +48,51 @@ def overview(command: str, text: str, word: str, overrides: Sequence[str]) -> No
         word: key of a word that stands alone, or empty.
         overrides: `key=value` and `group=option`.
     """
-    own, *groups = sections(command, overrides)
+    own, *groups = help_sections(command, overrides)
     alone = f" [<{word}>]" if word else ""
-    paragraph(f"usage: auralflow {command}{alone} [key=value ...] [group=option ...]")
+    print_paragraph(f"usage: auralflow {command}{alone} [key=value ...] [group=option ...]")
     print()
-    paragraph(f"{text[0].upper()}{text[1:]}.")
+    print_paragraph(f"{text[0].upper()}{text[1:]}.")
     print("\nkeys (key=value):")
     for row in own.rows:
-        entry(row)
+        print_row(row)
     print("\ngroups (group=option):" if groups else "", end="\n" if groups else "")
     for group in groups:
-        names = ", ".join(options(group.group))
-        paragraph(f"{group.name} of {names}" if "," in names else group.name, 2, 6)
+        names = ", ".join(group_options(group.group))
+        print_paragraph(f"{group.name} of {names}" if "," in names else group.name, 2, 6)
     print()
-    paragraph(
+    print_paragraph(
         f"`auralflow config {command}` explains the keys and options of the groups, `--cfg job` "
         "prints the configuration as YAML."
     )
 
 
-def show(section: Section) -> None:
+def print_section(section: HelpSection) -> None:
     """Print a section: its name, its keys, and what else the group offers."""
-    said = [options(section.group).get(name) for name in section.choice]
+    said = [group_options(section.group).get(name) for name in section.choice]
     print(section.name if section.group else "keys of the command")
     for text in filter(None, said):
-        paragraph(text, 2)
+        print_paragraph(text, 2)
     print()
     repeated = [r for r in section.rows if r.value is None or r.key == section.group]
     shown = [row for row in section.rows if row not in repeated or row.meaning not in said]
     for row in shown:
-        entry(row)
-    others = options(section.group) if section.group else {}
+        print_row(row)
+    others = group_options(section.group) if section.group else {}
     if len(others) > 1:
         print("\n" * bool(shown) + f"  options of {section.group}:")
         for name, text in others.items():
-            paragraph(f"{name:<16} {text}", 4, 21)
+            print_paragraph(f"{name:<16} {text}", 4, 21)
     print()
 
 
-def entry(row: Row) -> None:
+def print_row(row: HelpRow) -> None:
     """Print a key with its value, and below it what it means."""
-    paragraph(row.key if row.value is None else f"{row.key}={row.value}", 2, 6)
-    paragraph(row.meaning, 6)
+    print_paragraph(row.key if row.value is None else f"{row.key}={row.value}", 2, 6)
+    print_paragraph(row.meaning, 6)
 
 
-def paragraph(text: str, indent: int = 0, hanging: int | None = None) -> None:
+def print_paragraph(text: str, indent: int = 0, hanging: int | None = None) -> None:
     """Print text, if any, in lines of at most 80 columns, or as wide as a narrower terminal."""
     width = min(80, shutil.get_terminal_size((80, 24)).columns)
     hanging = indent if hanging is None else hanging

@@ -16,16 +16,16 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from auralflow_pl.cli import docstrings
-from auralflow_pl.cli.comments import comments, first_sentence, head
+from auralflow_pl.cli.comments import first_sentence, head_comment, key_comments
 from auralflow_pl.config.locations import config_dir
 
-SPELLING = {"None": "null", "True": "true", "False": "false"}
+YAML_SPELLINGS = {"None": "null", "True": "true", "False": "false"}
 
-LONG = 200  # characters, from which on a meaning is cut after its first sentence
+MAX_MEANING = 200  # characters, from which on a meaning is cut after its first sentence
 
 
 @dataclass(frozen=True)
-class Row:
+class HelpRow:
     """A key, its value as the command line takes it (None for a part with keys), its meaning."""
 
     key: str
@@ -34,12 +34,12 @@ class Row:
 
 
 @dataclass
-class Section:
+class HelpSection:
     """The keys of a command itself (`group` is empty), or those that a group brought."""
 
     group: str
     choice: list[str]
-    rows: list[Row] = field(default_factory=list)
+    rows: list[HelpRow] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -49,29 +49,29 @@ class Section:
         return f"{self.group}={''.join(self.choice) or 'null'}"
 
 
-def sections(command: str, overrides: Sequence[str]) -> list[Section]:
+def help_sections(command: str, overrides: Sequence[str]) -> list[HelpSection]:
     """The composed configuration, those keys first that belong to no group."""
-    content, groups, files = composed(command, overrides)
+    content, groups, files = compose_command(command, overrides)
     meanings: dict[str, str] = {}
     owners: dict[str, str] = {}
     for path, package in files:
-        for key, text in comments(path).items():
+        for key, text in key_comments(path).items():
             name = ".".join(filter(None, (package, key)))
             owners.setdefault(name.partition(".")[0], path.parent.name)
             if text:
                 meanings[name] = text
-    found = {"": Section("", [])} | {g: Section(g, choice) for g, choice in groups.items()}
+    found = {"": HelpSection("", [])} | {g: HelpSection(g, choice) for g, choice in groups.items()}
     for group, choice in groups.items():
         owners.setdefault(group, group)
         if choice:  # what it inherits from says less
-            meanings[group] = options(group).get(choice[0], "") or meanings.get(group, "")
-    for row in rows(content, meanings):
+            meanings[group] = group_options(group).get(choice[0], "") or meanings.get(group, "")
+    for row in help_rows(content, meanings):
         owner = owners.get(row.key.partition(".")[0], "")
         found[owner if owner in found else ""].rows.append(row)
     return list(found.values())
 
 
-def composed(
+def compose_command(
     command: str, overrides: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, list[str]], list[tuple[Path, str]]]:
     """A configuration, the options of each group, and the YAML files with their packages."""
@@ -94,47 +94,47 @@ def composed(
     return content, groups, [(path, package) for path, package in paths if path.is_file()]
 
 
-def rows(
+def help_rows(
     node: Mapping[str, Any], meanings: Mapping[str, str], where: str = "", target: str = ""
-) -> Iterator[Row]:
+) -> Iterator[HelpRow]:
     """All keys below a node, those of its parts after their heads."""
-    explained = docstrings.arguments(target) if target else {}
+    explained = docstrings.argument_texts(target) if target else {}
     for key, value in node.items():
         name = f"{where}.{key}" if where else key
         if key.startswith("_"):
             continue
         meaning = explained.get(key) or meanings.get(name, "")
         if not isinstance(value, dict) or not value:
-            yield Row(name, scalar(value), shortened(meaning))
+            yield HelpRow(name, command_line_value(value), shorten_meaning(meaning))
             continue
         part = value.get("_target_", "")
         if part:
-            meaning = meanings.get(name) or docstrings.summary(part)
+            meaning = meanings.get(name) or docstrings.summary_of(part)
         if part or meaning:
-            yield Row(name, None, shortened(meaning))
-        yield from rows(value, meanings, name, part)
+            yield HelpRow(name, None, shorten_meaning(meaning))
+        yield from help_rows(value, meanings, name, part)
 
 
-def scalar(value: Any) -> str:
+def command_line_value(value: Any) -> str:
     """A value as the command line takes it."""
     if isinstance(value, list):
-        return f"[{','.join(map(scalar, value))}]"
+        return f"[{','.join(map(command_line_value, value))}]"
     if isinstance(value, str):
         return value or "''"
     return "{}" if value == {} else json.dumps(value)
 
 
-def shortened(text: str) -> str:
+def shorten_meaning(text: str) -> str:
     """The first sentence of a long text, all of a short one; values as in YAML."""
-    if len(text) > LONG:
+    if len(text) > MAX_MEANING:
         text = first_sentence(text)
     text = re.sub(r"(:\w+:)?``?(.*?)``?", r"`\2`", text)
-    text = re.sub(r"\b(None|True|False)\b", lambda m: SPELLING[m[0]], text)
+    text = re.sub(r"\b(None|True|False)\b", lambda m: YAML_SPELLINGS[m[0]], text)
     return text if text[-1:] in ("", ".", ")") else f"{text}."
 
 
 @cache
-def options(group: str) -> dict[str, str]:
+def group_options(group: str) -> dict[str, str]:
     """What a group offers: names, and a sentence about each."""
     paths = sorted((config_dir() / group).glob("[!_]*.yaml"))
-    return {path.stem: first_sentence(head(path)) for path in paths}
+    return {path.stem: first_sentence(head_comment(path)) for path in paths}

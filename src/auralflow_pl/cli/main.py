@@ -16,11 +16,18 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from auralflow_pl.cli import help as options
-from auralflow_pl.cli.completion import Grammar, completion
+from auralflow_pl.cli.completion import CommandGrammar, print_completion
 from auralflow_pl.cli.explain import explain
 from auralflow_pl.cli.output import end_output, fail
 from auralflow_pl.cli.quoting import prepare_arguments
-from auralflow_pl.cli.table import COMMANDS, LISTS, PATH_KEYS, TOOL_USAGE, TOOLS, USAGE
+from auralflow_pl.cli.table import (
+    COMMANDS,
+    LIST_GROUPS,
+    MAIN_USAGE,
+    PATH_KEYS,
+    TOOL_TEXTS,
+    TOOL_USAGE,
+)
 from auralflow_pl.config.locations import config_dir
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.version import __version__
@@ -30,44 +37,24 @@ def main() -> None:
     """Entry point `auralflow <command> ...`."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help"):
-        texts = {name: command.text for name, command in COMMANDS.items()} | TOOLS
+        texts = {name: command.text for name, command in COMMANDS.items()} | TOOL_TEXTS
         lines = (f"  {name:<10} {text}" for name, text in texts.items())
-        print(USAGE.format(commands="\n".join(lines)))
+        print(MAIN_USAGE.format(commands="\n".join(lines)))
         sys.exit(0 if arguments else 2)
     command = arguments[0]
     if command == "--version":
         print(f"auralflow_pl {__version__}")
         return
-    if command in TOOLS:
+    if command in TOOL_TEXTS:
         if {"-h", "--help"} & {*arguments}:
             print(TOOL_USAGE[command], end="")
         else:
-            show(command, arguments[1:])
+            show_help(command, arguments[1:])
         return
     if command not in COMMANDS:
-        fail(f"no such command: {command}, {did_you_mean(command, [*COMMANDS, *TOOLS])}")
+        fail(f"no such command: {command}, {did_you_mean(command, [*COMMANDS, *TOOL_TEXTS])}")
     sys.argv = [f"auralflow {command}", *arguments[1:]]
     run(command)
-
-
-def train() -> None:
-    """Entry point of train.py."""
-    run("train")
-
-
-def evaluate() -> None:
-    """Entry point of evaluate.py."""
-    run("evaluate")
-
-
-def separate() -> None:
-    """Entry point of separate.py."""
-    run("separate")
-
-
-def export() -> None:
-    """Entry point of export.py."""
-    run("export")
 
 
 def run(command: str) -> None:
@@ -77,7 +64,7 @@ def run(command: str) -> None:
     the environment every error shows where it came from.
     """
     if {"-h", "--help"} & set(sys.argv[1:]):
-        show(command, sys.argv[1:])
+        show_help(command, sys.argv[1:])
         return
     for stream in (sys.stdout, sys.stderr):  # file names need not be valid text
         stream.reconfigure(errors="backslashreplace")
@@ -87,7 +74,7 @@ def run(command: str) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra leaves its errors to us
     try:
         hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=command)(
-            lambda config: call(command, config, verbose)
+            lambda config: call_command(command, config, verbose)
         )()
     except KeyboardInterrupt:
         fail("interrupted", 130)
@@ -102,27 +89,30 @@ def run(command: str) -> None:
     if sys.argv[1:2] in (["-m"], ["--multirun"]):
         from auralflow_pl.training import sweep
 
-        if sweep.failed:
-            folders = ", ".join(str(job.folder) for job in sweep.failed)
-            fail(f"{len(sweep.failed)} of the jobs failed: {folders}; repeat the sweep to run them")
+        if sweep.failed_jobs:
+            failed = sweep.failed_jobs
+            folders = ", ".join(str(job.folder) for job in failed)
+            fail(f"{len(failed)} of the jobs failed: {folders}; repeat the sweep to run them")
 
 
-def show(name: str, arguments: list[str]) -> None:
-    """Print the help of a command, or what one of `TOOLS` shows."""
+def show_help(name: str, arguments: list[str]) -> None:
+    """Print the help of a command, or what one of `TOOL_TEXTS` shows."""
     arguments = [argument for argument in arguments if argument not in ("-h", "--help")]
     words = [argument for argument in arguments if "=" not in argument and argument[:1] != "~"]
     known = name == "config" and words and words[0] in COMMANDS
-    command = words.pop(0) if known else "train" if name in TOOLS else name
+    command = words.pop(0) if known else "train" if name in TOOL_TEXTS else name
     overrides = prepare_arguments(command, [word for word in arguments if "=" in word])
     try:
         if name == "completion":
             paths = (*PATH_KEYS, "runs")
             words = {name: command.word for name, command in COMMANDS.items()}
-            completion(arguments, Grammar(words, [*TOOLS], LISTS, paths))
+            print_completion(arguments, CommandGrammar(words, [*TOOL_TEXTS], LIST_GROUPS, paths))
         elif name == "config":
-            options.config(command, overrides, words)
+            options.print_config(command, overrides, words)
         else:
-            options.overview(command, COMMANDS[command].text, COMMANDS[command].word, overrides)
+            options.print_overview(
+                command, COMMANDS[command].text, COMMANDS[command].word, overrides
+            )
         sys.stdout.flush()
     except BrokenPipeError:
         end_output()
@@ -130,7 +120,7 @@ def show(name: str, arguments: list[str]) -> None:
         fail(explain(error, command))
 
 
-def call(command: str, config: DictConfig, verbose: bool) -> Any:
+def call_command(command: str, config: DictConfig, verbose: bool) -> Any:
     """Import the module of a command, and torch with it, only now."""
     module = COMMANDS[command].module or command
     function: Callable[[DictConfig], Any] = getattr(

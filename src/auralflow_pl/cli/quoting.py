@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from auralflow_pl.cli.output import fail
-from auralflow_pl.cli.table import COMMANDS, LISTS, PATH_KEYS, TEXT_KEYS
+from auralflow_pl.cli.table import COMMANDS, LIST_GROUPS, PATH_KEYS, TEXT_KEYS
 from auralflow_pl.config.locations import config_dir
 
 
@@ -29,10 +29,10 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         if value == "null" and (config_dir() / key).is_dir():
             options = sorted(path.stem for path in (config_dir() / key).glob("[!_]*.yaml"))
             fail(f"{argument}: expected one of {', '.join(options)}")
-        if value.startswith("[") and (config_dir() / key).is_dir() and key not in LISTS:
+        if value.startswith("[") and (config_dir() / key).is_dir() and key not in LIST_GROUPS:
             fail(f"{argument}: {key} takes one option; to compare several, -m {key}={value[1:-1]}")
     texts = TEXT_KEYS.get(command, ())
-    return sweep[:1] + [quote(argument, texts, bool(sweep)) for argument in rest]
+    return sweep[:1] + [quote_argument(argument, texts, bool(sweep)) for argument in rest]
 
 
 def gather_runs(arguments: list[str]) -> list[str]:
@@ -43,25 +43,25 @@ def gather_runs(arguments: list[str]) -> list[str]:
         if os.path.lexists(argument) or ("=" not in argument and argument[0:1] not in ("-", ""))
     ]
     rest = [argument for argument in arguments if argument not in runs]
-    return [*rest, f"runs=[{','.join(map(quoted, runs))}]"] if runs else rest
+    return [*rest, f"runs=[{','.join(map(quote_value, runs))}]"] if runs else rest
 
 
-def quote(argument: str, texts: Sequence[str], sweep: bool) -> str:
+def quote_argument(argument: str, texts: Sequence[str], sweep: bool) -> str:
     """Quote `key=value` if the key holds a text or a path, so that any can be given as it is.
 
     In a sweep commas separate values, so only a path that exists is quoted there.
     """
     key, _, value = argument.partition("=")
     if key in texts and not sweep and value != "null" and value[0:1] not in ("'", '"', ""):
-        return f"{key}={quoted(value)}"
+        return f"{key}={quote_value(value)}"
     if not (key in PATH_KEYS or key.startswith("paths.")) or value in ("", "null", "???"):
         return argument
     if value[0] in "'\"[" or "${" in value or (sweep and not os.path.lexists(value)):
-        return argument if not os.path.lexists(value) else f"{key}={quoted(value)}"
-    return f"{key}={quoted(value)}"
+        return argument if not os.path.lexists(value) else f"{key}={quote_value(value)}"
+    return f"{key}={quote_value(value)}"
 
 
-def quoted(value: str) -> str:
+def quote_value(value: str) -> str:
     """`value` as a quoted string of Hydra's grammar, without interpolation."""
     escaped = re.sub(r"(\\*)(\'|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
     return "'" + escaped.replace("${", "\\${") + "'"

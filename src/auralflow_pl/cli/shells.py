@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-BASH = r"""# bash: eval "$(auralflow completion bash)"
+BASH_SCRIPT = r"""# bash: eval "$(auralflow completion bash)"
 _auralflow() {
     local line=${COMP_LINE:0:COMP_POINT} ask=("$1") word start candidate
     COMPREPLY=()
@@ -35,7 +35,7 @@ complete -o nospace -F _auralflow auralflow
 complete -o nospace -o bashdefault -o default -F _auralflow python python3
 """
 
-ZSH = r"""# zsh: source <(auralflow completion zsh), after compinit
+ZSH_SCRIPT = r"""# zsh: source <(auralflow completion zsh), after compinit
 _auralflow() {
     local -a ask asked found open
     ask=(${words[1]}) asked=(${words[2,CURRENT]})
@@ -58,7 +58,7 @@ _auralflow() {
 compdef _auralflow auralflow python python3
 """
 
-FISH = r"""# fish: auralflow completion fish | source
+FISH_SCRIPT = r"""# fish: auralflow completion fish | source
 function __auralflow_ask
     set -l words (commandline -opc) (commandline -ct)
     if string match -qr 'python[0-9.]*$' -- $words[1]
@@ -78,4 +78,4 @@ for name in python python3
 end
 """
 
-SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
+SHELL_SCRIPTS = {"bash": BASH_SCRIPT, "zsh": ZSH_SCRIPT, "fish": FISH_SCRIPT}

@@ -29,12 +29,12 @@ COMMANDS = {
     ),
 }
 
-TOOLS = {
+TOOL_TEXTS = {
     "config": "show the configuration of a command, and what every option means",
     "completion": "print what bash, zsh or fish needs to complete commands and keys",
 }
 
-LISTS = (
+LIST_GROUPS = (
     "augment",
     "callbacks",
     "logger",
@@ -49,7 +49,7 @@ TEXT_KEYS = {  # of commands: keys whose value is a text
     "publish": ("licence", "description", "trained_on"),
 }
 
-USAGE = """usage: auralflow <command> [key=value ...] [--help] [--cfg job] | --version
+MAIN_USAGE = """usage: auralflow <command> [key=value ...] [--help] [--cfg job] | --version
 
 commands:
 {commands}

@@ -7,10 +7,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from auralflow_pl.config.schema import CompareKeys
-from auralflow_pl.config.validation import validated
+from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError
 from auralflow_pl.evaluation.comparability import (
-    check_settings,
+    check_same_settings,
     check_sound,
     common_headings,
     distinct_names,
@@ -19,7 +19,7 @@ from auralflow_pl.evaluation.comparability import (
 from auralflow_pl.evaluation.comparison import Comparison, compare_runs, only_in_some, target_names
 from auralflow_pl.evaluation.pages import comparison_page
 from auralflow_pl.evaluation.results import TrackScores, read_evaluation
-from auralflow_pl.system.staging import check_writable, staged
+from auralflow_pl.system.staging import check_writable, staged_folder
 
 FEWEST_RESAMPLES = 100
 
@@ -31,7 +31,7 @@ def compare(config: DictConfig) -> list[Comparison]:
         InputError: fewer than two evaluations, one that cannot be read, nothing in common, or
             something that was measured differently.
     """
-    config = validated(config, CompareKeys)
+    config = validate(config, CompareKeys)
     check_options(config)
     paths = [find_evaluation(Path(run)) for run in config.runs]
     contents = [read_evaluation(path) for path in paths]
@@ -42,7 +42,7 @@ def compare(config: DictConfig) -> list[Comparison]:
         for name, content in zip(names, contents, strict=True)
     }
     for name, content in list(zip(names, contents, strict=True))[1:]:
-        check_settings(names[0], contents[0], name, content)
+        check_same_settings(names[0], contents[0], name, content)
         check_sound(names[0], runs[names[0]], name, runs[name])
     page = page_path(config.output, paths[-1])
     found = compare_runs(runs, headings, config.confidence, config.resamples, config.seed)
@@ -51,7 +51,7 @@ def compare(config: DictConfig) -> list[Comparison]:
     notes = only_in_some("target", {name: target_names(tracks) for name, tracks in runs.items()})
     having = {name: c["headings"] for name, c in zip(names, contents, strict=True)}
     notes += only_in_some("metric", having)
-    with staged(page.parent) as folder:
+    with staged_folder(page.parent) as folder:
         text = comparison_page(names, found, config.confidence, notes)
         (folder / page.name).write_text(text, encoding="utf-8")
     print(*(one.verdict(config.confidence) for one in found), *notes, page, sep="\n")

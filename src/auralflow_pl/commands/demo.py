@@ -9,14 +9,14 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from auralflow_pl.config.schema import DemoKeys
-from auralflow_pl.config.validation import validated
+from auralflow_pl.config.validation import validate
 from auralflow_pl.demo.model_names import named_models
-from auralflow_pl.demo.server import address, keep_to_ourselves, listening
-from auralflow_pl.demo.studio import Limits, Studio
+from auralflow_pl.demo.server import bind_socket, configure_gradio, server_address
+from auralflow_pl.demo.studio import DemoLimits, DemoService
 from auralflow_pl.errors import InputError
-from auralflow_pl.stems.runner import persevere
+from auralflow_pl.stems.runner import run_within_memory
 from auralflow_pl.system.device import choose_device
-from auralflow_pl.system.signals import terminable, until_signalled
+from auralflow_pl.system.signals import exit_on_sigterm, until_interrupted
 
 
 def demo(config: DictConfig) -> None:
@@ -25,22 +25,22 @@ def demo(config: DictConfig) -> None:
     Raises:
         InputError: Gradio is not installed, a model cannot be loaded, or the port is taken.
     """
-    config = validated(config, DemoKeys)
+    config = validate(config, DemoKeys)
     if importlib.util.find_spec("gradio") is None:
         raise InputError("demo: Gradio is not installed; pip install 'auralflow-pl[demo]'")
     device = choose_device(config.device)
-    limits = Limits(config.max_minutes, config.max_mb, config.keep_minutes)
+    limits = DemoLimits(config.max_minutes, config.max_mb, config.keep_minutes)
     with (
-        listening(config.host, config.port) as listener,
-        terminable(),
+        bind_socket(config.host, config.port) as listener,
+        exit_on_sigterm(),
         tempfile.TemporaryDirectory(prefix="auralflow-demo-") as folder,
     ):
         models = named_models(config, device)
-        studio = Studio(models, device, Path(folder), limits, persevere)
-        keep_to_ourselves(studio.uploads)
-        from auralflow_pl.demo.server import serve
+        studio = DemoService(models, device, Path(folder), limits, run_within_memory)
+        configure_gradio(studio.uploads)
+        from auralflow_pl.demo.server import serve_demo
 
-        with studio, until_signalled():
-            print(f"{address(listener)} (Ctrl-C ends it)", flush=True)
-            serve(studio, config.queue, listener)
+        with studio, until_interrupted():
+            print(f"{server_address(listener)} (Ctrl-C ends it)", flush=True)
+            serve_demo(studio, config.queue, listener)
     print("ended; uploads and stems are deleted")

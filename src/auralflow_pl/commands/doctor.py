@@ -18,29 +18,29 @@ from tqdm import tqdm
 
 from auralflow_pl.config.instantiate import build
 from auralflow_pl.config.schema import DoctorKeys
-from auralflow_pl.config.validation import validated
+from auralflow_pl.config.validation import validate
 from auralflow_pl.data.chunks import ChunkDataset
 from auralflow_pl.data.examination import (
-    HEARD_DB,
-    SAME_SONG,
+    AUDIBLE_DB,
+    SAME_SONG_SIMILARITY,
     Examination,
     Finding,
     StemLevel,
-    decibel,
     examine,
+    power_to_db,
     same_song,
 )
 from auralflow_pl.data.tracks import SPLITS, Track, TrackSource
 from auralflow_pl.errors import InputError
 from auralflow_pl.report.figures import level_map
-from auralflow_pl.system.staging import check_writable, staged
+from auralflow_pl.system.staging import check_writable, staged_folder
 from auralflow_pl.training.build import build_data
 
-WORKERS = 4  # tracks at a time: each is held in memory as a whole
+MAX_WORKERS = 4  # tracks at a time: each is held in memory as a whole
 
 
 @dataclass(frozen=True)
-class Draw:
+class ChunkDraw:
     """How often something came up in the chunks that were drawn."""
 
     kind: str  # "track", with each stem counted, or "silence", in each stem
@@ -55,20 +55,20 @@ def doctor(config: DictConfig) -> list[Finding]:
     Raises:
         InputError: a fault in the configuration, or errors in the data.
     """
-    config = validated(config, DoctorKeys)
+    config = validate(config, DoctorKeys)
     output = Path(config.output)
     check_writable(output)
     source = build(config.data.source)
     source.prepare()
     findings, tracks = find_tracks(source, config.audio.sample_rate)
     examinations = examine_all(tracks, findings)
-    findings += leaks(tracks, examinations)
+    findings += find_leaks(tracks, examinations)
     findings.sort(key=lambda f: (f.severity, f.check, SPLITS.index(f.split), f.track))
     errors = sum(f.severity == "error" for f in findings)
     draws = [] if errors or not config.draws else draw_chunks(config)
     levels = [level for one in examinations if one for level in one.levels]
-    write_report(output, findings, levels, draws)
-    print(table(findings, draws, config.draws))
+    write_doctor_report(output, findings, levels, draws)
+    print(findings_table(findings, draws, config.draws))
     warnings = len(findings) - errors
     text = f"{errors} errors, {warnings} warnings in {len(tracks)} tracks; see {output}"
     if errors:
@@ -115,7 +115,7 @@ def examine_all(tracks: Sequence[Track], findings: list[Finding]) -> list[Examin
             return error
 
     examinations: list[Examination | None] = []
-    with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1)) as threads:
+    with ThreadPoolExecutor(min(MAX_WORKERS, os.cpu_count() or 1)) as threads:
         results = tqdm(
             threads.map(attempt, tracks), "doctor", len(tracks), unit="track", leave=False
         )
@@ -130,19 +130,21 @@ def examine_all(tracks: Sequence[Track], findings: list[Finding]) -> list[Examin
     return examinations
 
 
-def leaks(tracks: Sequence[Track], examined: Sequence[Examination | None]) -> Iterator[Finding]:
+def find_leaks(
+    tracks: Sequence[Track], examined: Sequence[Examination | None]
+) -> Iterator[Finding]:
     """Songs that stand in two splits."""
     known = [(track, one.features) for track, one in zip(tracks, examined, strict=True) if one]
     for (one, heard), (two, also) in combinations(known, 2):
         if one.split == two.split:
             continue
         likeness = same_song(heard, also)
-        if likeness > SAME_SONG:
+        if likeness > SAME_SONG_SIMILARITY:
             text = f"the same song as {one.split}/{one.name} (correlation {likeness:.2f})"
             yield Finding("error", "leak", two.split, two.name, "", text)
 
 
-def draw_chunks(config: DictConfig) -> list[Draw]:
+def draw_chunks(config: DictConfig) -> list[ChunkDraw]:
     """What the sampler draws for training: places by track, and silence by stem."""
     data = build_data(config)
     data.prepare_data()
@@ -155,32 +157,32 @@ def draw_chunks(config: DictConfig) -> list[Draw]:
         rng = np.random.default_rng((chunks.seed, number))
         places.update(place.track for place in chunks.places(rng))
         for index, stem in enumerate(chunks[number]["stems"]):
-            silent[index] += decibel(float(stem.square().mean())) < HEARD_DB
+            silent[index] += power_to_db(float(stem.square().mean())) < AUDIBLE_DB
     chances = chunks.drawing.chances(chunks.tracks)
     total = config.draws * len(stems)
     drawn = [
-        Draw("track", track.name, float(chance), places[track] / total)
+        ChunkDraw("track", track.name, float(chance), places[track] / total)
         for track, chance in zip(chunks.tracks, chances, strict=True)
     ]
     quiet = zip(stems, silent, strict=True)
-    return drawn + [Draw("silence", stem, None, float(n) / config.draws) for stem, n in quiet]
+    return drawn + [ChunkDraw("silence", stem, None, float(n) / config.draws) for stem, n in quiet]
 
 
-def write_report(
-    output: Path, findings: list[Finding], levels: list[StemLevel], draws: list[Draw]
+def write_doctor_report(
+    output: Path, findings: list[Finding], levels: list[StemLevel], draws: list[ChunkDraw]
 ) -> None:
     """`findings.csv`, `levels.csv`, `draws.csv` and `levels.png`."""
-    with staged(output) as folder:
-        write_csv(folder / "findings.csv", Finding._fields, findings)
-        write_csv(folder / "levels.csv", StemLevel._fields, levels)
+    with staged_folder(output) as folder:
+        write_findings(folder / "findings.csv", Finding._fields, findings)
+        write_findings(folder / "levels.csv", StemLevel._fields, levels)
         rows = [(d.kind, d.name, d.expected, d.drawn) for d in draws]
-        write_csv(folder / "draws.csv", ("kind", "name", "expected", "drawn"), rows)
+        write_findings(folder / "draws.csv", ("kind", "name", "expected", "drawn"), rows)
         if levels:
             shown = [(f"{x.split}/{x.track}", x.stem, x.level_db, x.coverage) for x in levels]
             level_map(shown).savefig(folder / "levels.png", dpi=110)
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def write_findings(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A table with four decimals."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -189,7 +191,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
             writer.writerow([f"{v:.4f}" if isinstance(v, float) else v for v in row])
 
 
-def table(findings: Sequence[Finding], draws: Sequence[Draw], count: int) -> str:
+def findings_table(findings: Sequence[Finding], draws: Sequence[ChunkDraw], count: int) -> str:
     """The findings, one in a line, errors first; then what was drawn."""
     lines = []
     places = ["/".join(part for part in (f.split, f.track, f.stem) if part) for f in findings]
@@ -207,5 +209,5 @@ def table(findings: Sequence[Finding], draws: Sequence[Draw], count: int) -> str
             f"{min(shares):.1%} to {max(shares):.1%} from each"
         )
         silent = ", ".join(f"{d.name} {d.drawn:.0%}" for d in draws if d.kind == "silence")
-        lines.append(f"silent chunks (below {HEARD_DB:g} dB): {silent}")
+        lines.append(f"silent chunks (below {AUDIBLE_DB:g} dB): {silent}")
     return "\n".join(lines) or "nothing found"

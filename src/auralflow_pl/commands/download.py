@@ -7,14 +7,14 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from auralflow_pl.config.instantiate import plain
+from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.schema import DownloadKeys
-from auralflow_pl.config.validation import validated
+from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError
-from auralflow_pl.pretrained.cache import obtain
-from auralflow_pl.pretrained.registry import Entry, find, read_registries
-from auralflow_pl.system.files import digest_of, megabytes
-from auralflow_pl.system.staging import check_writable, staged
+from auralflow_pl.pretrained.cache import fetch_model
+from auralflow_pl.pretrained.registry import RegistryEntry, find_entry, read_registries
+from auralflow_pl.system.files import file_sha256, in_megabytes
+from auralflow_pl.system.staging import check_writable, staged_folder
 
 
 def download(config: DictConfig) -> Path:
@@ -23,18 +23,18 @@ def download(config: DictConfig) -> Path:
     Raises:
         InputError: no such model, no source has it, or the copy cannot be written.
     """
-    config = plain(validated(config, DownloadKeys))
-    entry = find(read_registries(config["registries"]), config["name"], config["target"])
-    copy = destination(config["save"], entry) if config["save"] is not None else None
-    path = obtain(entry)
+    config = to_plain(validate(config, DownloadKeys))
+    entry = find_entry(read_registries(config["registries"]), config["name"], config["target"])
+    copy = save_path(config["save"], entry) if config["save"] is not None else None
+    path = fetch_model(entry)
     if copy is not None:
-        save(path, copy)
+        save_model(path, copy)
         path = copy
-    print(f"{path}: {entry.name}, {megabytes(entry.size)}, verified")
+    print(f"{path}: {entry.name}, {in_megabytes(entry.size)}, verified")
     return path
 
 
-def destination(given: str, entry: Entry) -> Path:
+def save_path(given: str, entry: RegistryEntry) -> Path:
     """The archive that `save` means: itself, or one in a folder."""
     path = Path(given)
     path = path if path.suffix == ".zip" else path / f"{entry.name}.zip"
@@ -44,7 +44,7 @@ def destination(given: str, entry: Entry) -> Path:
     return path
 
 
-def save(source: Path, path: Path) -> None:
+def save_model(source: Path, path: Path) -> None:
     """Copy a model into an archive; one that holds the same is left alone.
 
     Raises:
@@ -52,11 +52,11 @@ def save(source: Path, path: Path) -> None:
     """
     from auralflow_pl.checkpoints.archive import write_archive  # which needs torch
 
-    with staged(path.parent) as temporary:
+    with staged_folder(path.parent) as temporary:
         made = temporary / path.name
         if source.is_dir():
             write_archive(source, made)
         else:
             shutil.copyfile(source, made)
-        if path.exists() and digest_of(path) != digest_of(made):
+        if path.exists() and file_sha256(path) != file_sha256(made):
             raise InputError(f"save={path}: another file is there; remove it or choose a name")

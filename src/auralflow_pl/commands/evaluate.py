@@ -6,21 +6,21 @@ import json
 
 from omegaconf import DictConfig
 
-from auralflow_pl.config.instantiate import plain
+from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.schema import EvaluateKeys
-from auralflow_pl.config.validation import validated
+from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError
 from auralflow_pl.evaluation.evaluator import Evaluation, excerpts_of
 from auralflow_pl.evaluation.parallel import (
-    all_processes,
     check_spread,
     compute_all,
-    compute_together,
+    compute_distributed,
+    evaluation_processes,
 )
 from auralflow_pl.evaluation.results import TrackScores
-from auralflow_pl.evaluation.tables import summary
-from auralflow_pl.evaluation.writing import write, write_report
-from auralflow_pl.pretrained.cache import located
+from auralflow_pl.evaluation.tables import summary_text
+from auralflow_pl.evaluation.writing import write_evaluation_page, write_tables
+from auralflow_pl.pretrained.cache import resolve_ckpt
 from auralflow_pl.system.device import device_of_process
 from auralflow_pl.system.processes import local_rank, rank
 from auralflow_pl.system.staging import check_writable
@@ -35,29 +35,29 @@ def evaluate(config: DictConfig) -> list[TrackScores]:
     Raises:
         InputError: a mistake in the configuration, or a track that cannot be read.
     """
-    config = validated(config, EvaluateKeys)
+    config = validate(config, EvaluateKeys)
     if config.trainer is not None:
         check_spread(config)
         config.device = device_of_process(config.device, config.trainer, local_rank())
     if config.ckpt is not None:
-        config.ckpt = str(located(config.ckpt, plain(config)["registries"]))
+        config.ckpt = str(resolve_ckpt(config.ckpt, to_plain(config)["registries"]))
     work = Evaluation(config)
     check_writable(work.output)
     paths = {track.name: work.cached(track) for track in work.tracks}
     if len(paths) < len(work.tracks):
         raise InputError(f"split={config.split}: two tracks have the same name; rename one")
     missing = [n for n, track in enumerate(work.tracks) if not paths[track.name].is_file()]
-    with all_processes(config):
+    with evaluation_processes(config):
         if config.trainer is None:
             compute_all(work, missing)
         else:
-            compute_together(work, missing, paths)
+            compute_distributed(work, missing, paths)
             if rank() > 0:
                 return []
     results = [TrackScores.from_plain(json.loads(p.read_text())) for p in paths.values()]
-    found = write(work, results)
+    found = write_tables(work, results)
     if config.report:
-        write_report(work, results, found, [excerpts_of(path) for path in paths.values()])
-    print(summary(found))
+        write_evaluation_page(work, results, found, [excerpts_of(path) for path in paths.values()])
+    print(summary_text(found))
     print(f"{work.output / 'eval.csv'}")
     return results

@@ -6,16 +6,16 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from auralflow_pl.config.instantiate import plain
+from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.schema import ExportKeys
-from auralflow_pl.config.validation import validated
+from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError, did_you_mean
-from auralflow_pl.pretrained.cache import entry_of, obtain
+from auralflow_pl.pretrained.cache import fetch_model, registry_entry
 from auralflow_pl.publishing.exporting import (
-    SUFFIXES,
+    EXPORT_SUFFIXES,
     check_output,
-    default_output,
     export_file,
+    export_path,
     export_weights,
     load_model,
 )
@@ -27,12 +27,12 @@ def export(config: DictConfig) -> Path:
     Raises:
         InputError: it cannot be loaded, exported or written.
     """
-    config = validated(config, ExportKeys)
-    if config.format not in SUFFIXES:
-        raise InputError(f"format={config.format}: {did_you_mean(config.format, SUFFIXES)}")
-    entry = entry_of(config.ckpt, plain(config)["registries"])
-    ckpt = obtain(entry) if entry else Path(config.ckpt)
-    output = Path(config.output or default_output(ckpt, config.format))
+    config = validate(config, ExportKeys)
+    if config.format not in EXPORT_SUFFIXES:
+        raise InputError(f"format={config.format}: {did_you_mean(config.format, EXPORT_SUFFIXES)}")
+    entry = registry_entry(config.ckpt, to_plain(config)["registries"])
+    ckpt = fetch_model(entry) if entry else Path(config.ckpt)
+    output = Path(config.output or export_path(ckpt, config.format))
     check_output(output, config.format)
     licence = config.licence or (entry.licence if entry else None)
     model = load_model(ckpt, list(config.trust), licence)

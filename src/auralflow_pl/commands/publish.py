@@ -7,23 +7,23 @@ from pathlib import Path
 import yaml
 from omegaconf import DictConfig
 
-from auralflow_pl.config.instantiate import plain
+from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.schema import PublishKeys
-from auralflow_pl.config.validation import validated
-from auralflow_pl.errors import InputError, plainly
-from auralflow_pl.pretrained.cache import located
-from auralflow_pl.pretrained.locations import VARIABLE
-from auralflow_pl.pretrained.registry import FORMAT, NAME, Entry
-from auralflow_pl.publishing.entry import HEADER, best_of, described, proved
+from auralflow_pl.config.validation import validate
+from auralflow_pl.errors import InputError, shown
+from auralflow_pl.pretrained.cache import resolve_ckpt
+from auralflow_pl.pretrained.locations import REGISTRY_VARIABLE
+from auralflow_pl.pretrained.registry import NAME_PATTERN, REGISTRY_FORMAT, RegistryEntry
+from auralflow_pl.publishing.entry import REGISTRY_HEADER, best_checkpoint, entry_content, read_back
 from auralflow_pl.publishing.exporting import export_weights, load_model
-from auralflow_pl.system.staging import check_writable, staged
+from auralflow_pl.system.staging import check_writable, staged_folder
 
-NEXT = """{archive}: {size} bytes, SHA-256 {sha256}
+NEXT_STEPS = """{archive}: {size} bytes, SHA-256 {sha256}
 {registry}: the entry {name}, which can be used at once:
   {variable}={registry} auralflow separate ckpt=pretrained:{name} input=song.mp3
 {upload}"""
 
-UPLOAD = """To share it: upload {archive} as it is, put its address in front of the sources of
+UPLOAD_STEP = """To share it: upload {archive} as it is, put its address in front of the sources of
   {registry} (or repeat with sources=[https://...] overwrite=true), and pass that file on."""
 
 
@@ -34,11 +34,11 @@ def publish(config: DictConfig) -> Path:
         InputError: the model cannot be loaded or written, the entry would be no valid one, or
             there is something under its name.
     """
-    config = plain(validated(config, PublishKeys))
+    config = to_plain(validate(config, PublishKeys))
     name, output = config["name"], Path(config["output"])
-    if not NAME.fullmatch(name):
+    if not NAME_PATTERN.fullmatch(name):
         raise InputError(
-            f"name={plainly(name)}: not a name; use up to 64 letters, digits, - and _, as in "
+            f"name={shown(name)}: not a name; use up to 64 letters, digits, - and _, as in "
             "vae-vocals"
         )
     archive, registry = output / f"{name}.zip", output / f"{name}.yaml"
@@ -46,26 +46,31 @@ def publish(config: DictConfig) -> Path:
         if path.exists() and not config["overwrite"]:
             raise InputError(f"{path}: is there already; pass another name or overwrite=true")
     check_writable(output)
-    ckpt = best_of(located(config["ckpt"], config["registries"]))
+    ckpt = best_checkpoint(resolve_ckpt(config["ckpt"], config["registries"]))
     model = load_model(ckpt, config["trust"], config["licence"])
-    with staged(output) as temporary:
+    with staged_folder(output) as temporary:
         export_weights(model, temporary / archive.name, config["half"])
-        entry = described(config, model, ckpt, temporary / archive.name)
-        content = {"format": FORMAT, "models": {name: entry}}
+        entry = entry_content(config, model, ckpt, temporary / archive.name)
+        content = {"format": REGISTRY_FORMAT, "models": {name: entry}}
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
-        (temporary / registry.name).write_text(HEADER + text, encoding="utf-8")
-        checked = proved(temporary / registry.name, output)
+        (temporary / registry.name).write_text(REGISTRY_HEADER + text, encoding="utf-8")
+        checked = read_back(temporary / registry.name, output)
     print(next_steps(checked, archive, registry, bool(config["sources"])))
     return registry
 
 
-def next_steps(entry: Entry, archive: Path, registry: Path, placed: bool) -> str:
+def next_steps(entry: RegistryEntry, archive: Path, registry: Path, placed: bool) -> str:
     """What was made, and what can be done with it."""
-    names = {"archive": archive, "registry": registry, "name": entry.name, "variable": VARIABLE}
+    names = {
+        "archive": archive,
+        "registry": registry,
+        "name": entry.name,
+        "variable": REGISTRY_VARIABLE,
+    }
     upload = f"Upload {archive} to the sources that you named, and pass {registry} on."
-    return NEXT.format(
+    return NEXT_STEPS.format(
         **names,
         size=entry.size,
         sha256=entry.sha256,
-        upload=upload if placed else UPLOAD.format(**names),
+        upload=upload if placed else UPLOAD_STEP.format(**names),
     )

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from auralflow_pl.config.schema import SelfcheckKeys
-from auralflow_pl.config.validation import validated
+from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError
 
 OWN_KEYS = ("check", "kills", "steps")
@@ -31,8 +31,8 @@ def selfcheck(config: DictConfig) -> None:
     Raises:
         InputError: they differ, and in what; or a training fails.
     """
-    config = validated(config, SelfcheckKeys)
-    check_keys(config)
+    config = validate(config, SelfcheckKeys)
+    check_selfcheck_keys(config)
     epoch = -(-config.steps // 2)
     keys = [
         *(key for key in HydraConfig.get().overrides.task if key.split("=")[0] not in OWN_KEYS),
@@ -48,14 +48,14 @@ def selfcheck(config: DictConfig) -> None:
     ]
     with tempfile.TemporaryDirectory(prefix="auralflow-") as name:
         whole, killed = Path(name) / "whole", Path(name) / "killed"
-        train(keys, whole)
+        train_killed(keys, whole)
         print(f"not interrupted: {2 * epoch} steps")
         for number in range(config.kills):
-            step = train(keys, killed, kill_after=max(1, 2 * epoch // (config.kills + 1)))
+            step = train_killed(keys, killed, kill_after=max(1, 2 * epoch // (config.kills + 1)))
             print(f"killed: {number + 1}, the checkpoint is of step {step}")
-        train(keys, killed)
-        found = differences(whole, killed)
-        rows = len(logged(whole))
+        train_killed(keys, killed)
+        found = different_entries(whole, killed)
+        rows = len(logged_rows(whole))
     if found:
         raise InputError(f"selfcheck resume: the two trainings differ in {', '.join(found[:5])}")
     print(
@@ -63,7 +63,7 @@ def selfcheck(config: DictConfig) -> None:
     )
 
 
-def check_keys(config: DictConfig) -> None:
+def check_selfcheck_keys(config: DictConfig) -> None:
     """Raise InputError for what cannot be checked."""
     if config.check != "resume":
         raise InputError(f"check={config.check}: expected resume")
@@ -75,7 +75,7 @@ def check_keys(config: DictConfig) -> None:
         raise InputError("callbacks: without autosave there is nothing to resume from; add it")
 
 
-def train(keys: Sequence[str], folder: Path, kill_after: int | None = None) -> int:
+def train_killed(keys: Sequence[str], folder: Path, kill_after: int | None = None) -> int:
     """Train in a process of its own, killed after some checkpoints; the step of the last one.
 
     Raises:
@@ -84,9 +84,9 @@ def train(keys: Sequence[str], folder: Path, kill_after: int | None = None) -> i
     command = [sys.executable, "-m", "auralflow_pl", "train", *keys, f"paths.run_dir={folder}"]
     last = folder / "checkpoints" / "last.ckpt"
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
-        changes, before = 0, stamp(last)
+        changes, before = 0, modified_ns(last)
         while kill_after is not None and changes < kill_after and process.poll() is None:
-            now = stamp(last)
+            now = modified_ns(last)
             changes, before = changes + (now != before), now
             time.sleep(0.002)
         if kill_after is not None:
@@ -95,20 +95,20 @@ def train(keys: Sequence[str], folder: Path, kill_after: int | None = None) -> i
     if process.returncode > 0:
         lines = [line for line in error.splitlines() if line.startswith("error: ")]
         raise InputError(f"selfcheck: {(lines or error.splitlines() or ['no message'])[-1]}")
-    return load(folder)["global_step"] if last.is_file() else 0
+    return load_last(folder)["global_step"] if last.is_file() else 0
 
 
-def stamp(path: Path) -> int:
+def modified_ns(path: Path) -> int:
     """Time of the last change, in ns; 0 if there is no file."""
     return path.stat().st_mtime_ns if path.is_file() else 0
 
 
-def load(folder: Path) -> dict[str, Any]:
+def load_last(folder: Path) -> dict[str, Any]:
     """The last checkpoint of a run."""
     return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
 
 
-def logged(folder: Path) -> list[dict[str, str]]:
+def logged_rows(folder: Path) -> list[dict[str, str]]:
     """The rows of the log, without what depends on time."""
     with (folder / "csv" / "metrics.csv").open() as file:
         table = [
@@ -118,9 +118,9 @@ def logged(folder: Path) -> list[dict[str, str]]:
     return [row for row in table if len(row) > 2]  # more than epoch and step
 
 
-def differences(one: Path, two: Path) -> list[str]:
+def different_entries(one: Path, two: Path) -> list[str]:
     """Names of what is not the same, bit for bit, in the last checkpoints and logs of two runs."""
-    first, second = load(one), load(two)
+    first, second = load_last(one), load_last(two)
     for content in (first, second):
         content["auralflow_pl"].pop("config")
         content.pop("loops")  # counts how often Lightning's loops were entered
@@ -129,18 +129,18 @@ def differences(one: Path, two: Path) -> list[str]:
             for name, state in content["callbacks"].items()
             if "dirpath" not in state
         }
-    found = list(unequal(first, second, ""))
-    return found + (["the log"] if logged(one) != logged(two) else [])
+    found = list(unequal_parts(first, second, ""))
+    return found + (["the log"] if logged_rows(one) != logged_rows(two) else [])
 
 
-def unequal(one: Any, two: Any, name: str) -> Iterator[str]:
+def unequal_parts(one: Any, two: Any, name: str) -> Iterator[str]:
     """Names of the entries of nested containers that are not the same."""
     if isinstance(one, Mapping) and isinstance(two, Mapping) and one.keys() == two.keys():
         for key in one:
-            yield from unequal(one[key], two[key], f"{name}.{key}" if name else str(key))
+            yield from unequal_parts(one[key], two[key], f"{name}.{key}" if name else str(key))
     elif isinstance(one, list | tuple) and isinstance(two, list | tuple) and len(one) == len(two):
         for number, (a, b) in enumerate(zip(one, two, strict=True)):
-            yield from unequal(a, b, f"{name}[{number}]")
+            yield from unequal_parts(a, b, f"{name}[{number}]")
     elif isinstance(one, Tensor) and isinstance(two, Tensor):
         if not torch.equal(one, two):
             yield name

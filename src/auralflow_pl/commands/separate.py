@@ -8,20 +8,20 @@ from dataclasses import replace
 from omegaconf import DictConfig
 
 from auralflow_pl.audio.writing import FLOAT_WAV, choose_encoding
-from auralflow_pl.config.instantiate import plain
+from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.schema import SeparateKeys
-from auralflow_pl.config.validation import validated
+from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError, did_you_mean
-from auralflow_pl.stems.inputs import Job, choose_shard, find_jobs
+from auralflow_pl.stems.inputs import InputFile, choose_shard, find_inputs
 from auralflow_pl.stems.job import StemJob
 from auralflow_pl.stems.loading import load_models
 from auralflow_pl.stems.memory_limit import fit_memory
-from auralflow_pl.stems.outputs import Options, Template
-from auralflow_pl.stems.runner import run_jobs
-from auralflow_pl.stems.writer import CLIPS
+from auralflow_pl.stems.outputs import OutputTemplate, StemOptions
+from auralflow_pl.stems.runner import separate_files
+from auralflow_pl.stems.writer import CLIP_MODES
 from auralflow_pl.system.device import choose_devices
 from auralflow_pl.system.heap import share_one_heap
-from auralflow_pl.system.signals import terminable
+from auralflow_pl.system.signals import exit_on_sigterm
 from auralflow_pl.system.staging import check_writable
 
 PCM_NAMES = {"16": "s16le", "24": "s24le", "float": "f32le"}
@@ -33,14 +33,14 @@ def separate(config: DictConfig) -> None:
     Raises:
         InputError: nothing can be separated; or, after all other files are done, some could not.
     """
-    config = validated(config, SeparateKeys)
+    config = validate(config, SeparateKeys)
     share_one_heap()
     options, template = build_options(config)
-    everything = find_jobs(plain(config)["input"], template)
+    everything = find_inputs(to_plain(config)["input"], template)
     jobs = choose_shard(everything, config.shard)
     check_writable(template.base)
     stem_jobs = []
-    for device in choose_devices(plain(config)["device"]):
+    for device in choose_devices(to_plain(config)["device"]):
         models = load_models(config, device)
         if config.max_ram is not None:
             fit_memory([model.separator for model in models], config.max_ram)
@@ -48,13 +48,13 @@ def separate(config: DictConfig) -> None:
             models = [replace(model, settings={**model.settings, **limit}) for model in models]
         stem_jobs.append(StemJob(models, template, options, device, config.plot, config.overwrite))
     check_outputs(everything, stem_jobs[0])
-    with terminable():
-        run_jobs(stem_jobs, jobs, config.jobs)
+    with exit_on_sigterm():
+        separate_files(stem_jobs, jobs, config.jobs)
 
 
-def build_options(config: DictConfig) -> tuple[Options, Template]:
+def build_options(config: DictConfig) -> tuple[StemOptions, OutputTemplate]:
     """What is made of a file, and how its parts are called."""
-    template = Template.of(config.output)
+    template = OutputTemplate.of(config.output)
     form = config.format or template.suffix or "wav"
     if template.suffix not in (None, form):
         raise InputError(f"output={config.output}: names another format than format={form}")
@@ -65,7 +65,7 @@ def build_options(config: DictConfig) -> tuple[Options, Template]:
                 f"raw.subtype={config.raw.subtype}: expected one of {', '.join(PCM_NAMES)}"
             )
         pcm = (PCM_NAMES[config.raw.subtype], config.raw.sample_rate, config.raw.channels)
-    options = Options(
+    options = StemOptions(
         config.residual,
         form,
         config.subtype,
@@ -77,12 +77,12 @@ def build_options(config: DictConfig) -> tuple[Options, Template]:
         config.wiener,
     )
     choose_encoding(form, config.subtype, "")
-    if config.clip not in CLIPS:
-        raise InputError(f"clip={config.clip}: {did_you_mean(config.clip, CLIPS)}")
+    if config.clip not in CLIP_MODES:
+        raise InputError(f"clip={config.clip}: {did_you_mean(config.clip, CLIP_MODES)}")
     return options, template
 
 
-def check_outputs(jobs: Sequence[Job], stem_job: StemJob) -> None:
+def check_outputs(jobs: Sequence[InputFile], stem_job: StemJob) -> None:
     """Raise InputError if a stem would take the place of an input."""
     inputs = {job.path.resolve() for job in jobs if job.path}
     for job in jobs:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from auralflow_pl.errors import InputError
 from auralflow_pl.training.run import train_run
-from auralflow_pl.training.sweep import Job, finished_before, save_result, values
+from auralflow_pl.training.sweep import SweepResult, finished_before, job_overrides, save_result
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def train(config: DictConfig) -> float:
     if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
         return train_run(config)
     folder = Path(HydraConfig.get().runtime.output_dir)
-    overrides = values(HydraConfig.get().overrides.task)
+    overrides = job_overrides(HydraConfig.get().overrides.task)
     if before := finished_before(folder, overrides):
         log.info("%s: finished before, %.2f dB", folder, before.score)
         return before.score
@@ -48,5 +48,5 @@ def train(config: DictConfig) -> float:
         error = f"{type(fault).__name__}: {' '.join(str(fault).split())}"
     if error:
         log.error("job %s failed: %s", folder.name, error)
-    save_result(Job(folder, overrides, score, error))
+    save_result(SweepResult(folder, overrides, score, error))
     return float("nan") if score is None else score

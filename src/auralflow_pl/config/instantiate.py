@@ -29,7 +29,7 @@ def build(node: Any, **arguments: Any) -> Any:
         raise InputError(f"{node['_target_'].rpartition('.')[2]}: {text}") from error
 
 
-def plain(config: Any) -> Any:
+def to_plain(config: Any) -> Any:
     """Resolved containers of plain values."""
     return OmegaConf.to_container(config, resolve=True)
 

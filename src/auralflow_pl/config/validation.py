@@ -13,10 +13,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from auralflow_pl.checks.arguments import check_arguments
 from auralflow_pl.checks.imports import current_name
-from auralflow_pl.config.instantiate import plain
+from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.errors import InputError, did_you_mean
 
-POSITIVE = (
+POSITIVE_KEYS = (
     "chunk_seconds",
     "audio.sample_rate",
     "audio.channels",
@@ -39,7 +39,7 @@ POSITIVE = (
     "raw.channels",
 )
 
-NOT_NEGATIVE = (
+NOT_NEGATIVE_KEYS = (
     "offset",
     "seed",
     "separation.seed",
@@ -50,7 +50,7 @@ NOT_NEGATIVE = (
 )
 
 
-def validated(config: DictConfig, schema: type) -> DictConfig:
+def validate(config: DictConfig, schema: type) -> DictConfig:
     """A copy of `config` with checked keys, types and arguments.
 
     Raises:
@@ -66,7 +66,7 @@ def validated(config: DictConfig, schema: type) -> DictConfig:
     except OmegaConfBaseException as error:
         raise InputError(f"{error.full_key}: {' '.join(str(error.msg).split())}") from error
     check_ranges(checked)
-    for where, node in targets(checked):
+    for where, node in target_nodes(checked):
         node["_target_"] = current_name(node["_target_"])
         check_target(where, node)
     return checked
@@ -74,12 +74,12 @@ def validated(config: DictConfig, schema: type) -> DictConfig:
 
 def check_ranges(config: DictConfig) -> None:
     """Raise InputError for numbers that make no sense whatever else is chosen."""
-    for key in (*POSITIVE, *NOT_NEGATIVE):
+    for key in (*POSITIVE_KEYS, *NOT_NEGATIVE_KEYS):
         value = OmegaConf.select(config, key)
         if value is None:
             continue
-        least = "at least 0" if key in NOT_NEGATIVE else "more than 0"
-        if not math.isfinite(value) or value < 0 or (value == 0 and key in POSITIVE):
+        least = "at least 0" if key in NOT_NEGATIVE_KEYS else "more than 0"
+        if not math.isfinite(value) or value < 0 or (value == 0 and key in POSITIVE_KEYS):
             raise InputError(f"{key}={value}: expected {least}")
 
 
@@ -111,13 +111,13 @@ def check_keys(config: Mapping[str, Any], schema: type, where: str) -> None:
             check_keys(config[key], default, f"{name}.")
 
 
-def targets(node: Any, where: str = "") -> Iterator[tuple[str, DictConfig]]:
+def target_nodes(node: Any, where: str = "") -> Iterator[tuple[str, DictConfig]]:
     """`(key, node)` of every node with a `_target_`."""
     if OmegaConf.is_dict(node):
         if "_target_" in node:
             yield where, node
         for key in node:
-            yield from targets(node[key], f"{where}.{key}" if where else str(key))
+            yield from target_nodes(node[key], f"{where}.{key}" if where else str(key))
 
 
 def check_target(where: str, node: DictConfig) -> None:
@@ -126,5 +126,5 @@ def check_target(where: str, node: DictConfig) -> None:
         function = get_method(node["_target_"])
     except Exception as error:
         raise InputError(f"{where}._target_={node['_target_']}: cannot be imported") from error
-    values = {name: value for name, value in plain(node).items() if not name.startswith("_")}
+    values = {name: value for name, value in to_plain(node).items() if not name.startswith("_")}
     check_arguments(function, values, where)

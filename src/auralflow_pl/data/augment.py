@@ -18,17 +18,17 @@ from torch import Tensor
 
 from auralflow_pl.data.tracks import Track
 from auralflow_pl.errors import InputError
-from auralflow_pl.signal.stretch import shift
+from auralflow_pl.signal.stretch import shift_pitch
 
 
-class Place(NamedTuple):
+class ReadPosition(NamedTuple):
     """Where a stem of a chunk is read."""
 
     track: Track
     start: int  # first sample
 
 
-DrawPlace = Callable[[np.random.Generator, int], Place]
+DrawPosition = Callable[[np.random.Generator, int], ReadPosition]
 
 
 class Augmentation(ABC):  # noqa: B024 - either method will do
@@ -38,10 +38,10 @@ class Augmentation(ABC):  # noqa: B024 - either method will do
 
     def places(
         self,
-        places: list[Place],
+        places: list[ReadPosition],
         rng: np.random.Generator,  # noqa: ARG002
-        draw: DrawPlace,  # noqa: ARG002
-    ) -> list[Place]:
+        draw: DrawPosition,  # noqa: ARG002
+    ) -> list[ReadPosition]:
         """Other places for the stems.
 
         Args:
@@ -71,7 +71,9 @@ class Remix(Augmentation):
     def __init__(self, probability: float = 1.0) -> None:
         self.probability = check_probability("remix", probability)
 
-    def places(self, places: list[Place], rng: np.random.Generator, draw: DrawPlace) -> list[Place]:
+    def places(
+        self, places: list[ReadPosition], rng: np.random.Generator, draw: DrawPosition
+    ) -> list[ReadPosition]:
         """All places drawn anew, or all as they were."""
         if rng.random() >= self.probability:
             return places
@@ -106,7 +108,7 @@ class ChannelSwap(Augmentation):
 
     def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
         """Stems, some of them with channels in reverse order."""
-        swap = choose(stems, self.probability, rng)
+        swap = choose_value(stems, self.probability, rng)
         return torch.where(swap, stems.flip(1), stems)
 
 
@@ -122,7 +124,7 @@ class Polarity(Augmentation):
 
     def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
         """Stems, some of them inverted."""
-        return torch.where(choose(stems, self.probability, rng), -stems, stems)
+        return torch.where(choose_value(stems, self.probability, rng), -stems, stems)
 
 
 class PitchTempo(Augmentation):
@@ -166,7 +168,7 @@ class PitchTempo(Augmentation):
             return stems
         pitch = 2 ** (rng.uniform(-self.semitones, self.semitones) / 12)
         tempo = 1 + rng.uniform(-self.percent, self.percent) / 100
-        return shift(stems, pitch, tempo)
+        return shift_pitch(stems, pitch, tempo)
 
 
 class Equalizer(Augmentation):
@@ -271,7 +273,7 @@ class Reverb(Augmentation):
         return stem + torch.from_numpy(tail)
 
 
-def choose(stems: Tensor, probability: float, rng: np.random.Generator) -> Tensor:
+def choose_value(stems: Tensor, probability: float, rng: np.random.Generator) -> Tensor:
     """For each stem whether it is chosen, `(stems, 1, 1)`."""
     return torch.from_numpy(rng.random(len(stems)) < probability).reshape(-1, 1, 1)
 

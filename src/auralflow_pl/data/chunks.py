@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from auralflow_pl.data.augment import Augmentation, Place
+from auralflow_pl.data.augment import Augmentation, ReadPosition
 from auralflow_pl.data.targets import to_channels
 from auralflow_pl.data.tracks import Track
 from auralflow_pl.errors import InputError, did_you_mean
 
-BALANCES = ("length", "track")
+BALANCE_NAMES = ("length", "track")
 
 MOST_DRAWS = 100  # of a chunk, where targets are hardly ever heard
 
@@ -55,7 +55,7 @@ class ChunkSampler(Sampler[int]):
 
 
 @dataclass(frozen=True)
-class Drawing:
+class SamplingOptions:
     """How places of chunks are drawn.
 
     Args:
@@ -78,8 +78,10 @@ class Drawing:
     weights: Mapping[Path, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.balance not in BALANCES:
-            raise InputError(f"data.balance={self.balance}: {did_you_mean(self.balance, BALANCES)}")
+        if self.balance not in BALANCE_NAMES:
+            raise InputError(
+                f"data.balance={self.balance}: {did_you_mean(self.balance, BALANCE_NAMES)}"
+            )
         if not 0 <= self.keep_silent <= 1:
             raise InputError(f"data.keep_silent={self.keep_silent}: expected from 0 to 1")
         if self.silence_db is not None and not -200 <= self.silence_db <= 0:
@@ -124,7 +126,7 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
         chunk_seconds: float,
         seed: int,
         augmentations: Sequence[Augmentation] = (),
-        drawing: Drawing = Drawing(),
+        drawing: SamplingOptions = SamplingOptions(),
     ) -> None:
         for track in tracks:
             if track.sample_rate != sample_rate:
@@ -151,7 +153,7 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
         stems = stems[..., : self.frames]
         return {"mixture": stems.sum(0), "stems": stems, "number": torch.tensor(number)}
 
-    def places(self, rng: np.random.Generator) -> list[Place]:
+    def places(self, rng: np.random.Generator) -> list[ReadPosition]:
         """Where each stem of a chunk is read."""
         count = len(self.tracks[0].stems)
         places = [self.draw(rng, range(count))] * count
@@ -159,7 +161,7 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
             places = augmentation.places(places, rng, lambda rng, stem: self.draw(rng, [stem]))
         return places
 
-    def draw(self, rng: np.random.Generator, numbers: Sequence[int]) -> Place:
+    def draw(self, rng: np.random.Generator, numbers: Sequence[int]) -> ReadPosition:
         """A place for some stems; again, while the targets among them are silent there."""
         stems = self.tracks[0].stems
         wanted = [stems[number] for number in numbers if stems[number] in self.drawing.targets]
@@ -172,20 +174,20 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
             place = self.draw_any(rng)
         return place
 
-    def draw_any(self, rng: np.random.Generator) -> Place:
+    def draw_any(self, rng: np.random.Generator) -> ReadPosition:
         """A track by its chance, and the first sample of a chunk in it."""
         last = len(self.tracks) - 1
         track = self.tracks[min(last, int(np.searchsorted(self.cumulated, rng.random(), "right")))]
-        return Place(track, int(rng.integers(max(0, track.frames - self.reach) + 1)))
+        return ReadPosition(track, int(rng.integers(max(0, track.frames - self.reach) + 1)))
 
-    def is_heard(self, place: Place, stems: Sequence[str]) -> bool:
+    def is_heard(self, place: ReadPosition, stems: Sequence[str]) -> bool:
         """Whether one of the stems is louder than silence in a chunk at this place."""
         track, start = place
         floor = 10 ** (self.drawing.silence_db / 10)
         frames = min(self.frames, track.frames)
         return any(track.level(stem, start, frames) > floor for stem in stems)
 
-    def read(self, places: Sequence[Place]) -> Tensor:
+    def read(self, places: Sequence[ReadPosition]) -> Tensor:
         """What is at the places, `(stems, channels, time)`, as long as the augmentations need."""
         track, start = places[0]
         if all(place == places[0] for place in places[1:]):

@@ -16,7 +16,7 @@ from auralflow_pl.data.tracks import Track
 
 SILENT_DB = -80.0  # peak of a stem without content
 
-HEARD_DB = -60.0  # RMS from which a moment counts as covered
+AUDIBLE_DB = -60.0  # RMS from which a moment counts as covered
 
 MOMENT_SECONDS = 0.1
 
@@ -26,7 +26,7 @@ DC_LEVEL, DC_SHARE = 1e-3, 0.03  # offset, absolute and relative to the standard
 
 MONO_DB = -80.0  # level of the difference of both channels, relative to their sum
 
-SAME = 0.999  # correlation of two stems
+SAME_SOUND = 0.999  # correlation of two stems
 
 SUM_WARNING_DB, SUM_ERROR_DB = -30.0, -10.0  # of what the stems do not explain of the mixture
 
@@ -36,7 +36,7 @@ TAIL_DB = -70.0  # of a spectrum below its highest bin
 
 BLEED_SECONDS, BLEED_REACH_SECONDS, BLEED_PARTS = 1.0, 0.01, 3
 
-SAME_SONG = 0.7  # correlation of how the energies in bands change
+SAME_SONG_SIMILARITY = 0.7  # correlation of how the energies in bands change
 
 BANDS, BAND_HZ = 16, (60.0, 8000.0)
 
@@ -83,7 +83,7 @@ def examine(track: Track) -> Examination:
     mixture, stems = (part.numpy() for part in track.read())
     sounds = dict(zip(track.stems, stems, strict=True))
     faults = [(*fault, stem) for stem, sound in sounds.items() for fault in stem_faults(sound)]
-    pairs = chain(duplicates(sounds), bleeding(sounds, track.sample_rate))
+    pairs = chain(duplicate_stems(sounds), bleeding_stems(sounds, track.sample_rate))
     faults += [(*fault, "") for fault in pairs]
     if track.has_mixture:
         faults += mixture_faults(sounds, mixture)
@@ -92,15 +92,15 @@ def examine(track: Track) -> Examination:
         for severity, check, text, stem in faults
     ]
     levels = [stem_level(track, stem, sound) for stem, sound in sounds.items()]
-    return Examination(findings, levels, features(stems.sum(0).mean(0), track.sample_rate))
+    return Examination(findings, levels, song_features(stems.sum(0).mean(0), track.sample_rate))
 
 
-def decibel(power: float) -> float:
+def power_to_db(power: float) -> float:
     """A mean square, or a ratio of two, in dB; at least -200."""
     return float(10 * np.log10(max(power, 1e-20)))
 
 
-def power(sound: np.ndarray) -> float:
+def mean_power(sound: np.ndarray) -> float:
     """Mean square."""
     return float(np.square(sound, dtype=np.float64).mean())
 
@@ -110,14 +110,14 @@ def stem_level(track: Track, stem: str, sound: np.ndarray) -> StemLevel:
     moment = max(1, round(MOMENT_SECONDS * track.sample_rate))
     whole = sound[:, : sound.shape[1] // moment * moment]
     moments = np.square(whole).reshape(len(sound), -1, moment).mean((0, 2))
-    coverage = float((moments > 10 ** (HEARD_DB / 10)).mean()) if len(moments) else 0.0
+    coverage = float((moments > 10 ** (AUDIBLE_DB / 10)).mean()) if len(moments) else 0.0
     return StemLevel(
         track.split,
         track.name,
         stem,
         sound.shape[1] / track.sample_rate,
-        decibel(power(sound)),
-        decibel(float(np.abs(sound).max()) ** 2),
+        power_to_db(mean_power(sound)),
+        power_to_db(float(np.abs(sound).max()) ** 2),
         coverage,
     )
 
@@ -125,31 +125,31 @@ def stem_level(track: Track, stem: str, sound: np.ndarray) -> StemLevel:
 def stem_faults(sound: np.ndarray) -> Iterator[tuple[str, str, str]]:
     """Severity, check and text of what is wrong with a stem by itself."""
     peak = float(np.abs(sound).max())
-    if decibel(peak**2) < SILENT_DB:
-        yield "warning", "silent", f"peak {decibel(peak**2):.0f} dB"
+    if power_to_db(peak**2) < SILENT_DB:
+        yield "warning", "silent", f"peak {power_to_db(peak**2):.0f} dB"
         return
     size = np.abs(sound)
     top = int((size >= 0.9999 * peak).sum())
     below = int((size >= 0.99 * peak).sum()) - top
     if top >= CLIPPED_SAMPLES and top > below:
-        yield "warning", "clipped", f"{top} samples at the peak of {decibel(peak**2):.1f} dB"
+        yield "warning", "clipped", f"{top} samples at the peak of {power_to_db(peak**2):.1f} dB"
     offset = float(np.abs(sound.mean(1, dtype=np.float64)).max())
     if offset > DC_LEVEL and offset > DC_SHARE * float(sound.std()):
         yield "warning", "dc", f"offset {offset:.4f}"
     if len(sound) == 2:
-        side = power(sound[0] - sound[1]) / max(power(sound[0] + sound[1]), 1e-20)
-        if decibel(side) < MONO_DB:
+        side = mean_power(sound[0] - sound[1]) / max(mean_power(sound[0] + sound[1]), 1e-20)
+        if power_to_db(side) < MONO_DB:
             yield "warning", "mono", "both channels are the same"
 
 
-def duplicates(sounds: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str, str]]:
+def duplicate_stems(sounds: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str, str]]:
     """Pairs of stems that are the same."""
     for one, two in combinations(sounds, 2):
         if is_same(sounds[one], sounds[two]):
             yield "error", "duplicate", f"{one} and {two} are the same sound"
 
 
-def bleeding(sounds: Mapping[str, np.ndarray], rate: int) -> Iterator[tuple[str, str, str]]:
+def bleeding_stems(sounds: Mapping[str, np.ndarray], rate: int) -> Iterator[tuple[str, str, str]]:
     """Pairs of stems of which one can be heard in the other, up to 10 ms earlier or later.
 
     By the generalised cross-correlation with phase transform (Knapp and Carter, 1976) of every
@@ -159,7 +159,7 @@ def bleeding(sounds: Mapping[str, np.ndarray], rate: int) -> Iterator[tuple[str,
     reach = round(BLEED_REACH_SECONDS * rate)
     points = next_fast_len(length + reach, real=True)
     parts = {name: parts_of(sound, length) for name, sound in sounds.items()}
-    heard = {name: np.square(p).mean(1) > 10 ** (HEARD_DB / 10) for name, p in parts.items()}
+    heard = {name: np.square(p).mean(1) > 10 ** (AUDIBLE_DB / 10) for name, p in parts.items()}
     spectra = {name: without_tail(rfft(part, points)) for name, part in parts.items()}
     for one, two in combinations(sounds, 2):
         both = heard[one] & heard[two]
@@ -182,8 +182,8 @@ def without_tail(spectra: np.ndarray) -> np.ndarray:
 
 def is_same(one: np.ndarray, two: np.ndarray) -> bool:
     """Whether two sounds are the same but for a gain; silence is like nothing."""
-    powers = power(one) * power(two)
-    return powers > 1e-16 and float(np.mean(one * two, dtype=np.float64)) > SAME * powers**0.5
+    powers = mean_power(one) * mean_power(two)
+    return powers > 1e-16 and float(np.mean(one * two, dtype=np.float64)) > SAME_SOUND * powers**0.5
 
 
 def parts_of(sound: np.ndarray, length: int) -> np.ndarray:
@@ -198,14 +198,14 @@ def mixture_faults(
 ) -> Iterator[tuple[str, str, str, str]]:
     """A mixture that is not the sum of the stems, and if possible why."""
     total = np.sum(list(sounds.values()), 0)
-    loudness = max(power(mixture), 1e-20)
-    rest = decibel(power(mixture - total) / loudness)
+    loudness = max(mean_power(mixture), 1e-20)
+    rest = power_to_db(mean_power(mixture - total) / loudness)
     if rest < SUM_WARNING_DB:
         return
     moved = {"mixture": -lag_of(mixture, total)}
     moved |= {stem: lag_of(sound, mixture - total + sound) for stem, sound in sounds.items()}
     left = {
-        name: decibel(power(without_shift(name, lag, sounds, mixture, total)) / loudness)
+        name: power_to_db(mean_power(without_shift(name, lag, sounds, mixture, total)) / loudness)
         for name, lag in moved.items()
         if lag
     }
@@ -215,7 +215,7 @@ def mixture_faults(
         late = -moved[culprit]
         yield "error", "misaligned", f"{culprit} is {late:+d} samples late", stem
         return
-    gain = float(np.mean(mixture * total) / max(power(total), 1e-20))
+    gain = float(np.mean(mixture * total) / max(mean_power(total), 1e-20))
     text = f"mixture - sum of stems is at {rest:.0f} dB of the mixture (gain {gain:.2f})"
     yield ("error" if rest > SUM_ERROR_DB else "warning"), "sum", text, ""
 
@@ -233,11 +233,11 @@ def without_shift(
 ) -> np.ndarray:
     """Mixture minus stems, with one of them moved."""
     if name == "mixture":
-        return shifted(mixture, -lag) - total
-    return mixture - total + sounds[name] - shifted(sounds[name], lag)
+        return best_shift(mixture, -lag) - total
+    return mixture - total + sounds[name] - best_shift(sounds[name], lag)
 
 
-def shifted(sound: np.ndarray, lag: int) -> np.ndarray:
+def best_shift(sound: np.ndarray, lag: int) -> np.ndarray:
     """`sound` moved to the right, with zeros where nothing is known."""
     moved = np.zeros_like(sound)
     if lag >= 0:
@@ -247,7 +247,7 @@ def shifted(sound: np.ndarray, lag: int) -> np.ndarray:
     return moved
 
 
-def features(mono: np.ndarray, rate: int) -> np.ndarray:
+def song_features(mono: np.ndarray, rate: int) -> np.ndarray:
     """How the level in each band changes, `(bands, frames)`, the same for any gain and rate."""
     size, hop = round(FEATURE_SECONDS * rate), round(FEATURE_HOP_SECONDS * rate)
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(mono, (0, size)), size)[::hop]

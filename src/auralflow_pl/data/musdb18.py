@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 from torch import Tensor
 
-from auralflow_pl.audio.ffmpeg import reason
+from auralflow_pl.audio.ffmpeg import reason_of
 from auralflow_pl.audio.reading import read_streams
 from auralflow_pl.data.stem_folder import StemFolder, subfolders
 from auralflow_pl.data.tracks import SPLITS, Track, TrackSource
@@ -20,13 +20,13 @@ from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.signal.resampling import match_length
 from auralflow_pl.system.files import check_file
 
-STREAMS = ("mixture", "drums", "bass", "other", "vocals")  # order in the stem files
+STREAM_NAMES = ("mixture", "drums", "bass", "other", "vocals")  # order in the stem files
 
-SUFFIX = ".stem.mp4"
+STEM_SUFFIX = ".stem.mp4"
 
 SAMPLE_URL = "https://github.com/sigsep/sigsep-mus-db/releases/download/v0.4.0/MUSDB18-7-STEMS.zip"
 
-VALIDATION = frozenset(  # of the training songs, as the musdb package has it
+VALIDATION_TRACKS = frozenset(  # of the training songs, as the musdb package has it
     {
         "Actions - One Minute Smile",
         "Clara Berry And Wooldog - Waltz For My Victims",
@@ -52,7 +52,7 @@ class StemFileTrack(Track):
 
     def planes(self) -> Iterator[Tensor]:
         """Stems and mixture, `(channels, time)` each."""
-        streams = dict(zip(STREAMS, read_streams(self.files[0]), strict=True))
+        streams = dict(zip(STREAM_NAMES, read_streams(self.files[0]), strict=True))
         return (
             match_length(streams[name].samples, self.frames) for name in (*self.stems, "mixture")
         )
@@ -81,8 +81,8 @@ class Musdb18(TrackSource):
         download: bool = False,
     ) -> None:
         for stem in stems:
-            if stem not in STREAMS[1:]:
-                raise InputError(f"data.stems={stem}: {did_you_mean(stem, STREAMS[1:])}")
+            if stem not in STREAM_NAMES[1:]:
+                raise InputError(f"data.stems={stem}: {did_you_mean(stem, STREAM_NAMES[1:])}")
         self.root = Path(root)
         self.stems = tuple(stems)
         self.max_tracks = max_tracks
@@ -95,11 +95,14 @@ class Musdb18(TrackSource):
 
     def find(self, split: str) -> list[Path]:
         """The stem files of a split, by name."""
-        check_root(self.root, f"<train|test>/<track>{SUFFIX}")
-        paths = official_split(self.root, split, lambda folder: sorted(folder.glob(f"*{SUFFIX}")))
+        check_root(self.root, f"<train|test>/<track>{STEM_SUFFIX}")
+        paths = official_split(
+            self.root, split, lambda folder: sorted(folder.glob(f"*{STEM_SUFFIX}"))
+        )
         if not paths:
             raise InputError(
-                f"no {split} tracks in data.root={self.root}; expected <train|test>/<track>{SUFFIX}"
+                f"no {split} tracks in data.root={self.root}; expected "
+                f"<train|test>/<track>{STEM_SUFFIX}"
             )
         return paths[: self.max_tracks]
 
@@ -112,14 +115,14 @@ class Musdb18(TrackSource):
                 lengths = {round(s.duration * s.time_base * s.rate) for s in streams}
                 formats = {(s.rate, s.channels) for s in streams}
         except (av.error.FFmpegError, AttributeError, TypeError) as error:
-            raise InputError(f"{path}: not readable as audio ({reason(error)})") from error
-        if len(streams) != len(STREAMS) or len(lengths) != 1 or len(formats) != 1:
+            raise InputError(f"{path}: not readable as audio ({reason_of(error)})") from error
+        if len(streams) != len(STREAM_NAMES) or len(lengths) != 1 or len(formats) != 1:
             raise InputError(
                 f"{path}: {len(streams)} audio streams of {len(lengths)} lengths, expected "
-                f"{len(STREAMS)} of one: {', '.join(STREAMS)}"
+                f"{len(STREAM_NAMES)} of one: {', '.join(STREAM_NAMES)}"
             )
         ((rate, channels),) = formats
-        name = path.name.removesuffix(SUFFIX)
+        name = path.name.removesuffix(STEM_SUFFIX)
         return StemFileTrack(
             name,
             split,
@@ -153,7 +156,11 @@ def official_split(root: Path, split: str, find: Callable[[Path], list[Path]]) -
     if split == "test":
         return found
     wanted = split == "valid"
-    return [path for path in found if (path.name.removesuffix(SUFFIX) in VALIDATION) is wanted]
+    return [
+        path
+        for path in found
+        if (path.name.removesuffix(STEM_SUFFIX) in VALIDATION_TRACKS) is wanted
+    ]
 
 
 def check_root(root: Path, layout: str) -> None:
@@ -185,6 +192,6 @@ def download_excerpts(root: Path) -> None:
             shutil.move(train.parent, root)
     except (OSError, zipfile.BadZipFile, StopIteration) as error:
         raise InputError(
-            f"data.source.download=true: {SAMPLE_URL} could not be fetched ({reason(error)}); "
+            f"data.source.download=true: {SAMPLE_URL} could not be fetched ({reason_of(error)}); "
             f"download it where there is a network and unpack it to data.root={root}"
         ) from error

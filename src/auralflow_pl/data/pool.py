@@ -27,13 +27,13 @@ from auralflow_pl.data.tracks import Track
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.signal.resampling import match_length, resample
 
-VERSION = 1  # of the layout: raise it when what a file holds changes
+POOL_VERSION = 1  # of the layout: raise it when what a file holds changes
 
-SCALES = {"int16": 32768.0, "float32": 1.0}
+SAMPLE_SCALES = {"int16": 32768.0, "float32": 1.0}
 
 
 @lru_cache(maxsize=4096)
-def mapped(path: Path) -> np.ndarray:
+def open_mapped(path: Path) -> np.ndarray:
     """The array of a pool file, `(planes, channels, frames)`; nothing is read before it is used."""
     return np.load(path, mmap_mode="r")
 
@@ -44,9 +44,9 @@ class PoolTrack(Track):
 
     def read_planes(self, planes: slice | int, start: int, frames: int) -> Tensor:
         """Float samples of some planes, `(planes, channels, frames)` or `(channels, frames)`."""
-        samples = mapped(self.files[0])[planes, :, start : start + frames]
+        samples = open_mapped(self.files[0])[planes, :, start : start + frames]
         floats = torch.from_numpy(samples.astype(np.float32))
-        return floats.mul_(1 / SCALES[str(samples.dtype)])
+        return floats.mul_(1 / SAMPLE_SCALES[str(samples.dtype)])
 
     def read_stem(self, stem: str, start: int, frames: int) -> Tensor:
         """One stem, `(channels, frames)` from sample `start` on."""
@@ -59,8 +59,8 @@ class PoolTrack(Track):
     def level(self, stem: str, start: int, frames: int) -> float:
         """Mean square of one stem over a span, from every 16th sample: a sixteenth of the work."""
         plane = self.stems.index(stem)
-        samples = mapped(self.files[0])[plane, :, start : start + frames : 16]
-        scale = SCALES[str(samples.dtype)]
+        samples = open_mapped(self.files[0])[plane, :, start : start + frames : 16]
+        scale = SAMPLE_SCALES[str(samples.dtype)]
         return float(np.square(samples, dtype=np.float32).mean()) / scale**2
 
     def planes(self) -> Iterator[Tensor]:
@@ -69,7 +69,7 @@ class PoolTrack(Track):
         return (self.read_planes(plane, 0, self.frames) for plane in range(count))
 
 
-def digest(value: object) -> str:
+def source_digest(value: object) -> str:
     """Twelve hexadecimal digits for plain values."""
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12]
 
@@ -99,8 +99,8 @@ class Pool:
         dtype: str = "int16",
         workers: int | None = None,
     ) -> None:
-        if dtype not in SCALES:
-            raise InputError(f"pool.dtype={dtype}: {did_you_mean(dtype, SCALES)}")
+        if dtype not in SAMPLE_SCALES:
+            raise InputError(f"pool.dtype={dtype}: {did_you_mean(dtype, SAMPLE_SCALES)}")
         self.folder = Path(folder)
         self.sample_rate = sample_rate
         self.dtype = np.dtype(dtype)
@@ -109,9 +109,9 @@ class Pool:
     def path(self, track: Track) -> Path:
         """Where a track is kept: name, which sources and parameters, and their state."""
         recipe = [[str(p.resolve()) for p in track.files], self.sample_rate, str(self.dtype)]
-        state = [VERSION, [(p.stat().st_size, p.stat().st_mtime_ns) for p in track.files]]
+        state = [POOL_VERSION, [(p.stat().st_size, p.stat().st_mtime_ns) for p in track.files]]
         name = re.sub(r"[^\w.-]+", "_", track.name)[:60]
-        return self.folder / f"{name}-{digest(recipe)}-{digest(state)}.npy"
+        return self.folder / f"{name}-{source_digest(recipe)}-{source_digest(state)}.npy"
 
     def shape(self, track: Track) -> tuple[int, int, int]:
         """Planes, channels and frames of a track in the pool."""
@@ -190,7 +190,7 @@ class Pool:
         for plane in track.planes():
             audio = match_length(resample(plane, track.sample_rate, self.sample_rate), shape[-1])
             if self.dtype == np.int16:
-                audio = (audio * SCALES["int16"]).round().clamp(-32768, 32767).short()
+                audio = (audio * SAMPLE_SCALES["int16"]).round().clamp(-32768, 32767).short()
             file.write(audio.contiguous().numpy().data)
         file.flush()
         os.fsync(file.fileno())

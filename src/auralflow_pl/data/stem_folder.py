@@ -11,7 +11,7 @@ from auralflow_pl.audio.reading import AUDIO_SUFFIXES, Header, read_header
 from auralflow_pl.data.tracks import SPLITS, FileTrack, Track, TrackSource
 from auralflow_pl.errors import InputError, did_you_mean
 
-HELD_OUT = 0.1  # share of the tracks of an undivided folder that goes to valid, and to test
+HELD_OUT_SHARE = 0.1  # share of the tracks of an undivided folder that goes to valid, and to test
 
 
 class StemFolder(TrackSource):
@@ -73,7 +73,7 @@ class StemFolder(TrackSource):
         """The folders of the tracks of a split, by name."""
         if any((root / name).is_dir() for name in SPLITS):
             return subfolders(root / split)
-        return divide(subfolders(root))[split]
+        return divide_tracks(subfolders(root))[split]
 
     def layout(self, split: str) -> str:
         """The expected layout, for messages."""
@@ -129,10 +129,10 @@ def subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("[!.]*") if path.is_dir())
 
 
-def divide(folders: Sequence[Path]) -> dict[str, list[Path]]:
+def divide_tracks(folders: Sequence[Path]) -> dict[str, list[Path]]:
     """Splits of an undivided data set, from nothing but the names of its tracks."""
     drawn = sorted(folders, key=lambda path: hashlib.sha256(path.name.encode()).hexdigest())
-    count = max(1, round(HELD_OUT * len(drawn)))
+    count = max(1, round(HELD_OUT_SHARE * len(drawn)))
     parts = {"valid": drawn[:count], "test": drawn[count : 2 * count], "train": drawn[2 * count :]}
     return {split: sorted(part) for split, part in parts.items()}
 

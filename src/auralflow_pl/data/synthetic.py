@@ -16,15 +16,15 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from auralflow_pl.data.stem_folder import StemFolder
-from auralflow_pl.data.synthesis.score import STEMS
+from auralflow_pl.data.synthesis.score import STEM_NAMES
 from auralflow_pl.data.synthesis.song import render_song
-from auralflow_pl.data.synthesis.tones import RATE
+from auralflow_pl.data.synthesis.tones import SONG_RATE
 from auralflow_pl.data.tracks import SPLITS
 from auralflow_pl.errors import InputError
 
-RECIPE = "synthetic.json"  # says what a folder was generated with
+RECIPE_FILE = "synthetic.json"  # says what a folder was generated with
 
-VERSION = 1  # of the synthesis: raise it when the sound of a seed changes
+SONGS_VERSION = 1  # of the synthesis: raise it when the sound of a seed changes
 
 
 class SyntheticSongs(StemFolder):
@@ -54,7 +54,7 @@ class SyntheticSongs(StemFolder):
         workers: int | None = None,
         max_tracks: int | None = None,
     ) -> None:
-        super().__init__(root, STEMS, max_tracks)
+        super().__init__(root, STEM_NAMES, max_tracks)
         self.root = Path(root)
         counts = dict(zip(SPLITS, (train_tracks, valid_tracks, test_tracks), strict=True))
         if seconds < 1 or min(counts.values()) < 0 or sum(counts.values()) == 0 or seed < 0:
@@ -62,7 +62,7 @@ class SyntheticSongs(StemFolder):
                 f"synthetic songs: tracks={counts}, seconds={seconds}, seed={seed}: expected at "
                 "least one track of at least 1 second, and a seed >= 0"
             )
-        self.recipe = {"version": VERSION, "seed": seed, "seconds": float(seconds), **counts}
+        self.recipe = {"version": SONGS_VERSION, "seed": seed, "seconds": float(seconds), **counts}
         self.workers = workers or os.cpu_count() or 1
 
     def prepare(self) -> None:
@@ -87,7 +87,7 @@ class SyntheticSongs(StemFolder):
     def render(self, jobs: Sequence[tuple[tuple[int, int, int], str, str]]) -> None:
         """Render songs, in parallel."""
         self.root.mkdir(exist_ok=True)
-        (self.root / RECIPE).write_text(json.dumps(self.recipe, indent=2) + "\n")
+        (self.root / RECIPE_FILE).write_text(json.dumps(self.recipe, indent=2) + "\n")
         render = partial(write_song, self.root, seconds=float(self.recipe["seconds"]))
         with ProcessPoolExecutor(self.workers, mp_context=get_context("spawn")) as pool:
             songs = pool.map(render, jobs)
@@ -103,7 +103,7 @@ class SyntheticSongs(StemFolder):
         """Raise InputError unless `root` is new, empty, or of this recipe."""
         if self.root.exists() and not self.root.is_dir():
             raise InputError(f"data.root={self.root}: is a file, expected a folder")
-        recipe = self.root / RECIPE
+        recipe = self.root / RECIPE_FILE
         if recipe.is_file():
             found = read_recipe(recipe)
             if found != self.recipe:
@@ -137,5 +137,5 @@ def write_song(root: Path, job: tuple[tuple[int, int, int], str, str], seconds: 
         part = Path(temporary) / name
         part.mkdir()
         for stem, pcm in render_song(seed, seconds).items():
-            soundfile.write(part / f"{stem}.wav", pcm, RATE, "PCM_16")
+            soundfile.write(part / f"{stem}.wav", pcm, SONG_RATE, "PCM_16")
         part.rename(folder / name)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from auralflow_pl.errors import InputError, did_you_mean, plainly
+from auralflow_pl.errors import InputError, did_you_mean, shown
 
 
 def resolve_targets(
@@ -25,18 +25,18 @@ def resolve_targets(
     names = (target,) if isinstance(target, str) else tuple(target or ())
     for name in (*stems, *names):
         if not isinstance(name, str):
-            raise InputError(f"target or stem {plainly(name)}: expected names, as in vocals")
+            raise InputError(f"target or stem {shown(name)}: expected names, as in vocals")
     sums = {"accompaniment": tuple(stem for stem in stems if stem != "vocals")}
     for name, members in (groups or {}).items():
         for member in members:
             if member not in stems:
                 raise InputError(
-                    f"data.groups.{plainly(name)}: {plainly(member)} is no stem, "
+                    f"data.groups.{shown(name)}: {shown(member)} is no stem, "
                     f"{did_you_mean(str(member), stems)}"
                 )
         if not members or len(set(members)) != len(members):
             raise InputError(
-                f"data.groups.{plainly(name)}={list(members)!s:.200}: expected different stems"
+                f"data.groups.{shown(name)}={list(members)!s:.200}: expected different stems"
             )
         sums[name] = tuple(members)
     sums |= {stem: (stem,) for stem in stems}
@@ -44,7 +44,7 @@ def resolve_targets(
         raise InputError(f"target={list(names)!s:.200}: expected one or several different stems")
     for name in names:
         if name not in sums:
-            raise InputError(f"target={plainly(name)}: no such stem, {did_you_mean(name, sums)}")
+            raise InputError(f"target={shown(name)}: no such stem, {did_you_mean(name, sums)}")
     return {name: sums[name] for name in names}
 
 

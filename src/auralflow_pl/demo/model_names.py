@@ -8,21 +8,21 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from auralflow_pl.config.instantiate import plain
-from auralflow_pl.pretrained.locations import BUNDLED
-from auralflow_pl.pretrained.registry import PREFIX
-from auralflow_pl.stems.loading import Model, checkpoints, load_models
+from auralflow_pl.config.instantiate import to_plain
+from auralflow_pl.pretrained.locations import BUNDLED_MODEL
+from auralflow_pl.pretrained.registry import NAME_PREFIX
+from auralflow_pl.stems.loading import LoadedModel, checkpoint_paths, load_models
 
-BUNDLED_NAME = "vocals (in the package)"
+BUNDLED_LABEL = "vocals (in the package)"
 
 
-def named_models(config: DictConfig, device: torch.device) -> dict[str, Model]:
+def named_models(config: DictConfig, device: torch.device) -> dict[str, LoadedModel]:
     """The model in the package, and those of the key `ckpt`, by the names that the page shows."""
     given = {} if config.ckpt is None else shown_names(config)
-    paths = [*given.values(), BUNDLED]  # those that may be mistaken first
+    paths = [*given.values(), BUNDLED_MODEL]  # those that may be mistaken first
     every = OmegaConf.merge(config, {"ckpt": [str(path) for path in paths]})
     *others, bundled = load_models(every, device)
-    return {BUNDLED_NAME: bundled, **dict(zip(given, others, strict=True))}
+    return {BUNDLED_LABEL: bundled, **dict(zip(given, others, strict=True))}
 
 
 def shown_names(config: DictConfig) -> dict[str, Path]:
@@ -30,13 +30,13 @@ def shown_names(config: DictConfig) -> dict[str, Path]:
 
     That is the name of a pretrained model or file; with a number where it is there already.
     """
-    ckpt = plain(config)["ckpt"]
+    ckpt = to_plain(config)["ckpt"]
     found: dict[str, Path] = {}
     for one in ckpt if isinstance(ckpt, list) and ckpt else [ckpt]:
-        for path in checkpoints(OmegaConf.merge(config, {"ckpt": one})):
-            pretrained = str(one).startswith(PREFIX)
-            name = str(one).removeprefix(PREFIX) if pretrained else path.resolve().name
+        for path in checkpoint_paths(OmegaConf.merge(config, {"ckpt": one})):
+            pretrained = str(one).startswith(NAME_PREFIX)
+            name = str(one).removeprefix(NAME_PREFIX) if pretrained else path.resolve().name
             numbered = (f"{name} ({number})" for number in itertools.count(2))
             every = itertools.chain([name], numbered)
-            found[next(n for n in every if n not in (BUNDLED_NAME, *found))] = path
+            found[next(n for n in every if n not in (BUNDLED_LABEL, *found))] = path
     return found

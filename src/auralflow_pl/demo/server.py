@@ -14,18 +14,18 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 
 from auralflow_pl.demo.page import (
-    COLOURS,
-    POLICY,
-    STYLE,
+    DEMO_POLICY,
+    PAGE_STYLE,
     SYSTEM_FONTS,
+    THEME_COLOURS,
     build_blocks,
     names_foreign_file,
 )
-from auralflow_pl.demo.studio import Studio
+from auralflow_pl.demo.studio import DemoService
 from auralflow_pl.errors import InputError
 
 
-def build_app(studio: Studio, queue: int) -> FastAPI:
+def build_app(studio: DemoService, queue: int) -> FastAPI:
     """Page and results."""
     app = FastAPI(openapi_url=None)
 
@@ -36,7 +36,7 @@ def build_app(studio: Studio, queue: int) -> FastAPI:
             response: Response = JSONResponse({"detail": detail}, 400)
         else:
             response = await answer(request)
-        response.headers.setdefault("Content-Security-Policy", POLICY)
+        response.headers.setdefault("Content-Security-Policy", DEMO_POLICY)
         return response
 
     @app.get("/results/{token}/{name:path}")
@@ -48,13 +48,13 @@ def build_app(studio: Studio, queue: int) -> FastAPI:
 
     theme = gr.themes.Base(
         primary_hue="teal", neutral_hue="zinc", font=SYSTEM_FONTS, font_mono=("monospace",)
-    ).set(**COLOURS)
+    ).set(**THEME_COLOURS)
     return gr.mount_gradio_app(
         app,
         build_blocks(studio, queue),
         "/",
         theme=theme,
-        css=STYLE,
+        css=PAGE_STYLE,
         ssr_mode=False,
         run_history=False,
         show_error=False,
@@ -64,10 +64,10 @@ def build_app(studio: Studio, queue: int) -> FastAPI:
     )
 
 
-class Server(uvicorn.Server):
+class DemoServer(uvicorn.Server):
     """Ends jobs and the streams of open pages before it waits for them."""
 
-    def __init__(self, app: FastAPI, studio: Studio) -> None:
+    def __init__(self, app: FastAPI, studio: DemoService) -> None:
         super().__init__(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5))
         self.studio = studio
         self.page_ends: asyncio.Event = app.routes[-1].app.stop_event
@@ -79,12 +79,12 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(studio: Studio, queue: int, listener: socket.socket) -> None:
+def serve_demo(studio: DemoService, queue: int, listener: socket.socket) -> None:
     """Serve the page until a signal comes."""
-    Server(build_app(studio, queue), studio).run(sockets=[listener])
+    DemoServer(build_app(studio, queue), studio).run(sockets=[listener])
 
 
-def listening(host: str, port: int) -> socket.socket:
+def bind_socket(host: str, port: int) -> socket.socket:
     """A socket that is bound.
 
     Raises:
@@ -101,13 +101,13 @@ def listening(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def address(listener: socket.socket) -> str:
+def server_address(listener: socket.socket) -> str:
     """Where the page is."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-def keep_to_ourselves(uploads: Path) -> None:
+def configure_gradio(uploads: Path) -> None:
     """Tell Gradio, before it is imported, where files go, and to report to nobody."""
     os.environ["GRADIO_TEMP_DIR"] = str(uploads)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"

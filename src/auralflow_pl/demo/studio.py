@@ -17,22 +17,22 @@ import torch
 
 from auralflow_pl.audio.reading import open_source
 from auralflow_pl.data.synthesis.song import render_song
-from auralflow_pl.data.synthesis.tones import RATE
+from auralflow_pl.data.synthesis.tones import SONG_RATE
 from auralflow_pl.errors import Cancelled, InputError
 from auralflow_pl.report.listening import prepare_sound, write_listening_page
-from auralflow_pl.stems.inputs import Job, track_name
-from auralflow_pl.stems.job import Progress, StemJob
-from auralflow_pl.stems.loading import Model
-from auralflow_pl.stems.outputs import Options, Template
-from auralflow_pl.stems.writer import RESIDUAL
+from auralflow_pl.stems.inputs import InputFile, track_name
+from auralflow_pl.stems.job import SecondsCallback, StemJob
+from auralflow_pl.stems.loading import LoadedModel
+from auralflow_pl.stems.outputs import OutputTemplate, StemOptions
+from auralflow_pl.stems.writer import RESIDUAL_NAME
 
 EXAMPLE_SEED, EXAMPLE_SECONDS = (0, 3, 0), 12.0  # a song that no split of the data set has
 
-Run = Callable[[StemJob, Job, Progress], bool]
+SeparateFunction = Callable[[StemJob, InputFile, SecondsCallback], bool]
 
 
 @dataclass(frozen=True)
-class Limits:
+class DemoLimits:
     """What a visitor may ask for, and how long it is kept."""
 
     minutes: float
@@ -40,7 +40,7 @@ class Limits:
     keep_minutes: float
 
 
-class Studio:
+class DemoService:
     """Separates files of visitors, one at a time, and deletes what is old; a context.
 
     Args:
@@ -53,11 +53,11 @@ class Studio:
 
     def __init__(
         self,
-        models: Mapping[str, Model],
+        models: Mapping[str, LoadedModel],
         device: torch.device,
         folder: Path,
-        limits: Limits,
-        run: Run,
+        limits: DemoLimits,
+        run: SeparateFunction,
     ) -> None:
         self.models, self.device, self.limits, self.run = models, device, limits, run
         folder = folder.resolve()
@@ -69,7 +69,7 @@ class Studio:
         self.spared: dict[str, set[Path]] = {}  # what is in use, by a visitor or the name of a job
         self.sweeper = threading.Thread(target=self.keep_sweeping, daemon=True)
 
-    def __enter__(self) -> Studio:
+    def __enter__(self) -> DemoService:
         for folder in (self.uploads, self.results, self.examples):
             folder.mkdir(parents=True)
         self.sweeper.start()
@@ -108,11 +108,16 @@ class Studio:
         with self.rendering:
             if not path.is_file():
                 song = render_song(EXAMPLE_SEED, EXAMPLE_SECONDS)
-                soundfile.write(path, song["mixture"], RATE)
+                soundfile.write(path, song["mixture"], SONG_RATE)
         return path
 
     def separate(
-        self, visitor: str, path: Path, model: str, targets: Sequence[str], progress: Progress
+        self,
+        visitor: str,
+        path: Path,
+        model: str,
+        targets: Sequence[str],
+        progress: SecondsCallback,
     ) -> str:
         """Make stems and a page to hear them.
 
@@ -169,29 +174,34 @@ class Studio:
             return False
 
     def make(
-        self, folder: Path, path: Path, model: str, targets: Sequence[str], progress: Progress
+        self,
+        folder: Path,
+        path: Path,
+        model: str,
+        targets: Sequence[str],
+        progress: SecondsCallback,
     ) -> None:
         """Fill the folder of a result."""
         chosen = self.models[model]
         if not targets:
             raise InputError("target: nothing is chosen; expected at least one")
-        template = Template(f"{folder}/{{track}}/{{target}}.{{ext}}")
-        job = StemJob([chosen], template, Options(True), self.device, targets=targets)
+        template = OutputTemplate(f"{folder}/{{track}}/{{target}}.{{ext}}")
+        job = StemJob([chosen], template, StemOptions(True), self.device, targets=targets)
         with open_source(path) as source:
             if source.frames is not None:
                 self.check_length(source.frames / source.sample_rate)
-        work = Job(path, "stems")
+        work = InputFile(path, "stems")
         self.run(job, work, progress)
         job.report(work).unlink()  # it says where song and model are on the server
         sounds = [prepare_sound("mixture", path, folder / "mixture.flac")]
-        for number, name in enumerate([*job.targets, RESIDUAL]):
+        for number, name in enumerate([*job.targets, RESIDUAL_NAME]):
             progress(sounds[0].seconds, sounds[0].seconds)
             stem = Path("stems") / f"{name}.wav"
             heard = folder / f"{number}.flac"
             sounds.append(prepare_sound(name, folder / stem, heard, str(stem)))
         write_listening_page(folder, track_name(path), f"separated by {model}", sounds)
 
-    def watched(self, progress: Progress, stop: threading.Event) -> Progress:
+    def watched(self, progress: SecondsCallback, stop: threading.Event) -> SecondsCallback:
         """Progress that also stops a job when it is cancelled, or its file turns out too long."""
 
         def report(done: float, total: float | None) -> bool:

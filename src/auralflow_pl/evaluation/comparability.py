@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from auralflow_pl.errors import InputError
-from auralflow_pl.evaluation.comparison import listed
+from auralflow_pl.evaluation.comparison import list_names
 from auralflow_pl.evaluation.results import TrackScores
-from auralflow_pl.metrics.base import Heading
+from auralflow_pl.metrics.base import MetricInfo
 
 NEAR_SECONDS = 0.01  # of two lengths of the same track
 
 
-def check_settings(
+def check_same_settings(
     first: str, before: Mapping[str, Any], name: str, after: Mapping[str, Any]
 ) -> None:
     """Raise InputError if two evaluations measured something they share with other settings."""
@@ -49,15 +49,17 @@ def check_sound(
 ) -> None:
     """Raise InputError if tracks of the same name are not the same sound, as far as is known."""
     old = {track.track: track for track in before}
-    different = [new.track for new in after if new.track in old and unlike(old[new.track], new)]
+    different = [
+        new.track for new in after if new.track in old and unlike_settings(old[new.track], new)
+    ]
     if different:
         raise InputError(
-            f"runs: {listed(different)}: not the same sound in {first} and {name}; evaluate both "
-            "on the same data set, then compare"
+            f"runs: {list_names(different)}: not the same sound in {first} and {name}; "
+            "evaluate both on the same data set, then compare"
         )
 
 
-def unlike(one: TrackScores, other: TrackScores) -> bool:
+def unlike_settings(one: TrackScores, other: TrackScores) -> bool:
     """Whether they cannot have been measured against the same sound."""
     known = None not in (one.sound, other.sound)
     return abs(one.seconds - other.seconds) > NEAR_SECONDS or (known and one.sound != other.sound)
@@ -82,14 +84,14 @@ def find_evaluation(path: Path) -> Path:
     raise InputError(f"runs={path}: holds {len(found)} evaluations, name one of {places}")
 
 
-def common_headings(contents: Sequence[dict[str, Any]]) -> list[Heading]:
+def common_headings(contents: Sequence[dict[str, Any]]) -> list[MetricInfo]:
     """Those that all evaluations have.
 
     Raises:
         InputError: there are none.
     """
     first, *others = (content["headings"] for content in contents)
-    found = [Heading(**first[name]) for name in first if all(name in h for h in others)]
+    found = [MetricInfo(**first[name]) for name in first if all(name in h for h in others)]
     if not found:
         raise InputError("runs: no metric in common; evaluate both with the same metrics=[...]")
     return found

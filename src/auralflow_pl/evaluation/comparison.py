@@ -8,15 +8,15 @@ from itertools import chain
 
 import numpy as np
 
-from auralflow_pl.evaluation.results import ESTIMATE, TrackScores
-from auralflow_pl.evaluation.tables import scores_of
-from auralflow_pl.metrics.base import Heading
+from auralflow_pl.evaluation.results import ESTIMATE_NAME, TrackScores
+from auralflow_pl.evaluation.tables import track_scores
+from auralflow_pl.metrics.base import MetricInfo
 
-FEWEST = 5  # pairs from which on an interval is given
+FEWEST_TRACKS = 5  # pairs from which on an interval is given
 
-SMALLEST = 1e-4  # difference, in dB or without unit, that is not rounding
+SMALLEST_DB = 1e-4  # difference, in dB or without unit, that is not rounding
 
-NAMED = 3  # of several names in a sentence
+MOST_NAMED = 3  # of several names in a sentence
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Comparison:
     run: str
     against: str
     target: str
-    heading: Heading
+    heading: MetricInfo
     tracks: list[str]
     before: list[float]  # of `against`, by track
     after: list[float]  # of `run`
@@ -46,7 +46,7 @@ class Comparison:
     @property
     def differences(self) -> list[float]:
         """By track; 0 where it is only rounding."""
-        return changes(self.before, self.after)
+        return track_changes(self.before, self.after)
 
     @property
     def wins(self) -> int:
@@ -72,7 +72,7 @@ class Comparison:
         for name, tracks in ((self.against, self.only_before), (self.run, self.only_after)):
             if tracks:
                 noun = "track" if len(tracks) == 1 else "tracks"
-                parts.append(f"{len(tracks)} {noun} only in {name}: {listed(tracks)}")
+                parts.append(f"{len(tracks)} {noun} only in {name}: {list_names(tracks)}")
         return "; ".join(parts)
 
     def finding(self, confidence: float) -> str:
@@ -85,30 +85,30 @@ class Comparison:
             return f"{subject} and {self.against} share {count} tracks, too few to tell"
         unit = f" {self.heading.unit}" if self.heading.unit else ""
         where = (
-            f"{signed(self.interval.mean)}{unit} ({confidence:.0%} interval "
-            f"{signed(self.interval.low)} to {signed(self.interval.high)}, better in {self.wins} "
-            f"of {count} tracks)"
+            f"{signed_number(self.interval.mean)}{unit} ({confidence:.0%} interval "
+            f"{signed_number(self.interval.low)} to {signed_number(self.interval.high)}, "
+            f"better in {self.wins} of {count} tracks)"
         )
         if self.outcome == "open":
             return f"{subject} against {self.against}: no difference shown, {where}"
         return f"{subject} is {self.outcome} than {self.against}: {where}"
 
 
-def changes(before: Sequence[float], after: Sequence[float]) -> list[float]:
+def track_changes(before: Sequence[float], after: Sequence[float]) -> list[float]:
     """Differences, those that are only rounding as 0."""
     found = (b - a for a, b in zip(before, after, strict=True))
-    return [change if abs(change) >= SMALLEST else 0.0 for change in found]
+    return [change if abs(change) >= SMALLEST_DB else 0.0 for change in found]
 
 
-def signed(value: float) -> str:
+def signed_number(value: float) -> str:
     """With two decimals, or four if two would show nothing."""
     return f"{value:+.4f}" if 0 < abs(value) < 0.01 else f"{value:+.2f}"
 
 
-def listed(names: Sequence[str]) -> str:
+def list_names(names: Sequence[str]) -> str:
     """The first ones, and how many there are beside them."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def only_in_some(what: str, having: Mapping[str, Iterable[str]]) -> list[str]:
@@ -157,7 +157,7 @@ def bootstrap_interval(
 
 def compare_runs(
     runs: Mapping[str, Sequence[TrackScores]],
-    headings: Sequence[Heading],
+    headings: Sequence[MetricInfo],
     confidence: float = 0.95,
     resamples: int = 10000,
     seed: int = 0,
@@ -178,15 +178,15 @@ def compare_runs(
     for name, tracks in others:
         for target in target_names(base):
             for heading in headings:
-                old, new = (defined(run, target, heading) for run in (base, tracks))
+                old, new = (defined_pairs(run, target, heading) for run in (base, tracks))
                 if target not in target_names(tracks) or not old | new:
                     continue
                 shared = [track for track in old if track in new]
                 before, after = ([values[track] for track in shared] for values in (old, new))
                 interval = None
-                if len(shared) >= FEWEST:
+                if len(shared) >= FEWEST_TRACKS:
                     rng = np.random.default_rng(seed)
-                    change = changes(before, after)
+                    change = track_changes(before, after)
                     interval = bootstrap_interval(change, confidence, resamples, rng)
                 missing = ([t for t in a if t not in b] for a, b in ((old, new), (new, old)))
                 found.append(
@@ -202,8 +202,10 @@ def target_names(tracks: Iterable[TrackScores]) -> list[str]:
     return list(dict.fromkeys(target.target for track in tracks for target in track.targets))
 
 
-def defined(tracks: Iterable[TrackScores], target: str, heading: Heading) -> dict[str, float]:
+def defined_pairs(
+    tracks: Iterable[TrackScores], target: str, heading: MetricInfo
+) -> dict[str, float]:
     """Values of estimates by track, where they have one."""
-    scores = scores_of(tracks, target)
-    values = {track: one.values[heading.name][ESTIMATE] for track, one in scores.items()}
+    scores = track_scores(tracks, target)
+    values = {track: one.values[heading.name][ESTIMATE_NAME] for track, one in scores.items()}
     return {track: value for track, value in values.items() if value is not None}

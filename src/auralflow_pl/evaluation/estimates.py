@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from auralflow_pl.audio.reading import AUDIO_SUFFIXES, read_audio
-from auralflow_pl.config.instantiate import plain
+from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.data.targets import check_members, resolve_targets
 from auralflow_pl.data.tracks import Track, TrackSource
 from auralflow_pl.errors import InputError
@@ -145,12 +145,12 @@ def find_estimates(
     """The checkpoint, or the folder, that the command names."""
     device = choose_device(config.device)
     if config.estimates is not None:
-        groups = plain(config.data.groups) if config.data.get("groups") else None
+        groups = to_plain(config.data.groups) if config.data.get("groups") else None
         root = Path(config.estimates)
         return FolderEstimates(root, tracks, source.stems, groups, device)
     engine = choose_engine(config.engine, device, config.ckpt)
     separator = load_separator(
-        Path(config.ckpt), list(config.trust), engine=engine, **plain(config.separation)
+        Path(config.ckpt), list(config.trust), engine=engine, **to_plain(config.separation)
     )
     check_members(separator.sums, source.stems)
     return ModelEstimates(separator.to(device), Path(config.ckpt))

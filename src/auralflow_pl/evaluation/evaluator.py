@@ -9,20 +9,20 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from auralflow_pl.config.instantiate import build, plain
+from auralflow_pl.config.instantiate import build, to_plain
 from auralflow_pl.data.tracks import Track
 from auralflow_pl.errors import InputError
 from auralflow_pl.evaluation.estimates import find_estimates
-from auralflow_pl.evaluation.moments import moments
+from auralflow_pl.evaluation.moments import find_moments
 from auralflow_pl.evaluation.results import TrackScores
-from auralflow_pl.evaluation.scoring import check_references, hear, score
+from auralflow_pl.evaluation.scoring import check_references, score_track, separate_track
 from auralflow_pl.evaluation.source import find_source
-from auralflow_pl.metrics.base import Heading, Score
-from auralflow_pl.pretrained.locations import home_of, label_of
-from auralflow_pl.system.files import digest, keep
+from auralflow_pl.metrics.base import MetricInfo, TargetMetric
+from auralflow_pl.pretrained.locations import model_label, output_root
+from auralflow_pl.system.files import keep_result, sound_digest
 from auralflow_pl.version import __version__
 
-FORMAT = 2  # of results in the cache; to be raised when a metric changes
+RESULT_FORMAT = 2  # of results in the cache; to be raised when a metric changes
 
 
 class Evaluation:
@@ -44,15 +44,15 @@ class Evaluation:
         check_references(config.references)
         if not config.metrics:
             raise InputError("metrics: none; expected some, as in metrics=[si_sdr,sdr]")
-        self.metrics: dict[str, Score] = dict(build(config.metrics))
+        self.metrics: dict[str, TargetMetric] = dict(build(config.metrics))
         self.data, source = find_source(config)
         self.stems = source.stems
         self.tracks = source.tracks(config.split)
         self.estimates = find_estimates(config, source, self.tracks)
-        self.output = Path(config.output or default_output(config, self.data))
+        self.output = Path(config.output or evaluation_folder(config, self.data))
 
     @property
-    def headings(self) -> list[Heading]:
+    def headings(self) -> list[MetricInfo]:
         """Of all metrics."""
         return [heading for metric in self.metrics.values() for heading in metric.headings]
 
@@ -73,49 +73,49 @@ class Evaluation:
         return {
             "version": __version__,
             "subject": self.subject,
-            "checkpoint": digest(self.estimates.files(self.tracks[0]), "") if model else None,
-            "separation": plain(self.config.separation) if model else None,
+            "checkpoint": sound_digest(self.estimates.files(self.tracks[0]), "") if model else None,
+            "separation": to_plain(self.config.separation) if model else None,
             "data": self.data,
             "split": self.config.split,
             "targets": {name: list(stems) for name, stems in self.estimates.sums.items()},
             "rest": self.config.rest,
             "references": list(self.config.references),
-            "metrics": plain(self.config.metrics),
+            "metrics": to_plain(self.config.metrics),
         }
 
     def sound(self, track: Track) -> str:
         """Digest of the files that the stems and the mixture of a track are read from."""
-        return digest(track.files, "")
+        return sound_digest(track.files, "")
 
     def cached(self, track: Track, sound: str | None = None) -> Path:
         """Where the result of a track is, or will be; `sound` if its digest is known."""
         keys = ("metrics", "references", "rest", "report", "separation", "engine")
         options = {
-            key: plain(self.config[key])
+            key: to_plain(self.config[key])
             if OmegaConf.is_config(self.config[key])
             else self.config[key]
             for key in keys
         }
         options |= {"targets": {k: list(v) for k, v in self.estimates.sums.items()}}
-        options |= {"format": FORMAT, "track": track.name, "stems": list(self.stems)}
+        options |= {"format": RESULT_FORMAT, "track": track.name, "stems": list(self.stems)}
         options |= {"sound": sound or self.sound(track)}
-        name = digest(self.estimates.files(track), json.dumps(options, sort_keys=True))
+        name = sound_digest(self.estimates.files(track), json.dumps(options, sort_keys=True))
         return self.output / "tracks" / f"{name}.json"
 
     def compute(self, track: Track) -> None:
         """Measure a track and keep the result; it appears complete or not at all."""
         sound = self.sound(track)
         path = self.cached(track, sound)
-        heard = hear(self.estimates, self.stems, track, self.config.rest)
+        heard = separate_track(self.estimates, self.stems, track, self.config.rest)
         metrics = list(self.metrics.values())
-        found = score(heard, self.estimates.stft, metrics, list(self.config.references))
+        found = score_track(heard, self.estimates.stft, metrics, list(self.config.references))
         seconds = track.frames / track.sample_rate
         result = TrackScores(track.name, seconds, found, sound)
         if self.config.report:
             heading = self.headings[0]
-            cut = moments(track.name, heard, found, heading, self.hops[heading.name])
-            keep([moment.plain() for moment in cut], excerpts_of(path))
-        keep(result.plain(), path)  # the last one: where it is, everything is
+            cut = find_moments(track.name, heard, found, heading, self.hops[heading.name])
+            keep_result([moment.plain() for moment in cut], excerpts_of(path))
+        keep_result(result.plain(), path)  # the last one: where it is, everything is
 
 
 def excerpts_of(path: Path) -> Path:
@@ -123,9 +123,9 @@ def excerpts_of(path: Path) -> Path:
     return path.with_suffix(".moments")
 
 
-def default_output(config: DictConfig, data: str) -> Path:
+def evaluation_folder(config: DictConfig, data: str) -> Path:
     """`eval/<ckpt>/<data set>-<split>` in the run folder, or beside a lone file or folder."""
     subject = Path(config.ckpt or config.estimates)
-    run_dir = home_of(subject) if config.ckpt else subject.parent
-    name = label_of(subject) if config.ckpt else subject.name
+    run_dir = output_root(subject) if config.ckpt else subject.parent
+    name = model_label(subject) if config.ckpt else subject.name
     return run_dir / "eval" / name / f"{data}-{config.split}"

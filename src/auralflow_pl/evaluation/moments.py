@@ -6,17 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from auralflow_pl.report.spectrograms import decoded, encoded, pictures
+from auralflow_pl.report.spectrograms import decode_sound, encode_sound, spectrogram_pictures
 from auralflow_pl.signal.resampling import resample
 
 if TYPE_CHECKING:
     from auralflow_pl.evaluation.results import TargetScores
-    from auralflow_pl.evaluation.scoring import Heard
-    from auralflow_pl.metrics.base import Heading
+    from auralflow_pl.evaluation.scoring import TrackEstimates
+    from auralflow_pl.metrics.base import MetricInfo
 
-SECONDS = 4.0
+EXCERPT_SECONDS = 4.0
 
-RATE = 44100  # Hz, of the encoded sound: a rate that MP3 has
+MOMENT_RATE = 44100  # Hz, of the encoded sound: a rate that MP3 has
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,22 @@ class Moment:
 
     def shown(self) -> dict[str, Any]:
         """For the page: sounds as MP3, and `pictures` of their spectrograms as PNG."""
-        sounds = {name: decoded(sound) for name, sound in self.sounds.items()}
-        compressed = {name: encoded(sound, RATE, "MP3") for name, sound in sounds.items()}
-        return self.plain() | {"sounds": compressed, "pictures": pictures(sounds, RATE)}
+        sounds = {name: decode_sound(sound) for name, sound in self.sounds.items()}
+        compressed = {
+            name: encode_sound(sound, MOMENT_RATE, "MP3") for name, sound in sounds.items()
+        }
+        return self.plain() | {
+            "sounds": compressed,
+            "pictures": spectrogram_pictures(sounds, MOMENT_RATE),
+        }
 
 
-def moments(
-    track: str, heard: Heard, scores: Sequence[TargetScores], heading: Heading, hop: float
+def find_moments(
+    track: str,
+    heard: TrackEstimates,
+    scores: Sequence[TargetScores],
+    heading: MetricInfo,
+    hop: float,
 ) -> Iterator[Moment]:
     """The worst and the best window of every target; none where nothing is defined.
 
@@ -68,13 +77,18 @@ def moments(
         }
         for kind, (value, window) in (("worst", min(known)), ("best", max(known))):
             length = heard.mixture.shape[-1] / heard.sample_rate
-            start = min(max(0.0, (window + 0.5) * hop - SECONDS / 2), max(0.0, length - SECONDS))
+            start = min(
+                max(0.0, (window + 0.5) * hop - EXCERPT_SECONDS / 2),
+                max(0.0, length - EXCERPT_SECONDS),
+            )
             first = round(start * heard.sample_rate)
-            span = slice(first, first + round(SECONDS * heard.sample_rate))
+            span = slice(first, first + round(EXCERPT_SECONDS * heard.sample_rate))
             cut = {name: part[:, span].cpu() for name, part in parts.items()}
             seconds = cut["mixture"].shape[-1] / heard.sample_rate
             sounds = {
-                name: encoded(resample(part, heard.sample_rate, RATE), RATE, "FLAC")
+                name: encode_sound(
+                    resample(part, heard.sample_rate, MOMENT_RATE), MOMENT_RATE, "FLAC"
+                )
                 for name, part in cut.items()
             }
             yield Moment(

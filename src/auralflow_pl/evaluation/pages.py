@@ -8,13 +8,13 @@ from dataclasses import asdict
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from auralflow_pl.report.page import page
+from auralflow_pl.report.page import html_page
 
 if TYPE_CHECKING:
     from auralflow_pl.evaluation.comparison import Comparison
     from auralflow_pl.evaluation.results import TrackScores
     from auralflow_pl.evaluation.tables import Aggregate
-    from auralflow_pl.metrics.base import Heading
+    from auralflow_pl.metrics.base import MetricInfo
 
 
 def evaluation_page(
@@ -22,7 +22,7 @@ def evaluation_page(
     subtitle: str,
     tracks: Sequence[TrackScores],
     found: Sequence[Aggregate],
-    headings: Sequence[Heading],
+    headings: Sequence[MetricInfo],
     hops: Mapping[str, float],
     moments: Sequence[Mapping[str, Any]],
     settings: Mapping[str, Any] = MappingProxyType({}),
@@ -54,22 +54,24 @@ def evaluation_page(
         "moments": list(moments),
         "settings": list(setting_rows(settings)),
     }
-    return page("evaluation", title, subtitle, data)
+    return html_page("evaluation", title, subtitle, data)
 
 
 def setting_rows(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Name and text of each setting, and of each metric; nothing for what is not set."""
     for key, value in settings.items():
         if key == "metrics":
-            yield from ((f"metric {name}", in_words(options)) for name, options in value.items())
+            yield from (
+                (f"metric {name}", setting_in_words(options)) for name, options in value.items()
+            )
         elif value not in (None, [], {}):
-            yield key, in_words(value)
+            yield key, setting_in_words(value)
 
 
-def in_words(value: Any) -> str:
+def setting_in_words(value: Any) -> str:
     """A setting in one line, without classes."""
     if isinstance(value, Mapping):
-        parts = (f"{k}={in_words(v)}" for k, v in value.items() if k != "_target_")
+        parts = (f"{k}={setting_in_words(v)}" for k, v in value.items() if k != "_target_")
         return ", ".join(parts) or "no options"
     if isinstance(value, str):
         return value
@@ -103,4 +105,4 @@ def comparison_page(
     ]
     subtitle = f"{', '.join(names[1:])} against {names[0]}, track by track"
     data = {"confidence": confidence, "comparisons": comparisons, "notes": list(notes)}
-    return page("comparison", "Comparison", subtitle, data)
+    return html_page("comparison", "Comparison", subtitle, data)

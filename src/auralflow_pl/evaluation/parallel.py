@@ -17,15 +17,15 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from auralflow_pl.config.instantiate import plain
+from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.schema import EvaluateKeys
-from auralflow_pl.config.validation import validated
+from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.evaluation.evaluator import Evaluation
 from auralflow_pl.system.device import device_count
-from auralflow_pl.system.processes import process_group, rank, workers, world_size
+from auralflow_pl.system.processes import process_group, rank, worker_pool, world_size
 
-MUCH_SECONDS = 600.0  # of music, from which on several processes pay
+PARALLEL_SECONDS = 600.0  # of music, from which on several processes pay
 
 TRAINER_KEYS = ("accelerator", "devices", "num_nodes")  # all that an evaluation reads of them
 
@@ -41,7 +41,7 @@ def check_spread(config: DictConfig) -> None:
         raise InputError(f"jobs={config.jobs}: trainer starts the processes; pass one of the two")
 
 
-def all_processes(config: DictConfig) -> AbstractContextManager[None]:
+def evaluation_processes(config: DictConfig) -> AbstractContextManager[None]:
     """Starts the other processes of `trainer=ddp`, with the same keys."""
     if config.trainer is None:
         return nullcontext()
@@ -51,7 +51,9 @@ def all_processes(config: DictConfig) -> AbstractContextManager[None]:
     return process_group(devices, config.trainer.get("num_nodes", 1), command)
 
 
-def compute_together(work: Evaluation, missing: Sequence[int], paths: Mapping[str, Path]) -> None:
+def compute_distributed(
+    work: Evaluation, missing: Sequence[int], paths: Mapping[str, Path]
+) -> None:
     """Compute the tracks with these numbers, together with the other processes of `trainer=ddp`.
 
     Each one begins with every n-th track and then takes what nobody has begun. A track that is
@@ -63,7 +65,7 @@ def compute_together(work: Evaluation, missing: Sequence[int], paths: Mapping[st
     order = [*mine, *(number for number in missing if number not in mine)]
     first = rank() == 0
     bar = tqdm(total=len(missing), desc="evaluate", unit="track", leave=False, disable=not first)
-    with bar, one_thread():
+    with bar, single_thread():
         for timeout in (0, -1) if first else (0,):
             for number in order:
                 track = work.tracks[number]
@@ -86,18 +88,18 @@ def compute_all(work: Evaluation, missing: Sequence[int]) -> None:
     seconds = sum(work.tracks[n].frames / work.tracks[n].sample_rate for n in missing)
     jobs = work.config.jobs
     if jobs is None:
-        many = seconds > MUCH_SECONDS and work.estimates.stft.window.device.type == "cpu"
+        many = seconds > PARALLEL_SECONDS and work.estimates.stft.window.device.type == "cpu"
         jobs = (os.cpu_count() or 1) if many else 1
     jobs = min(jobs, len(missing))
     bar = tqdm(total=len(missing), desc="evaluate", unit="track", leave=False)
-    with bar, one_thread():
+    with bar, single_thread():
         if jobs <= 1:
             for number in missing:
                 work.compute(work.tracks[number])
                 bar.update()
             return
-        config = json.dumps(plain(work.config))
-        with workers(jobs) as pool:
+        config = json.dumps(to_plain(work.config))
+        with worker_pool(jobs) as pool:
             for job in as_completed([pool.submit(compute_one, config, n) for n in missing]):
                 job.result()
                 bar.update()
@@ -105,19 +107,19 @@ def compute_all(work: Evaluation, missing: Sequence[int]) -> None:
 
 def compute_one(config: str, number: int) -> None:
     """One track, in a process of its own, from a configuration in JSON."""
-    work = evaluation_of(config)
-    with one_thread():
+    work = cached_evaluation(config)
+    with single_thread():
         work.compute(work.tracks[number])
 
 
 @functools.cache
-def evaluation_of(config: str) -> Evaluation:
+def cached_evaluation(config: str) -> Evaluation:
     """Made once in a process, for all the tracks that it takes."""
-    return Evaluation(validated(OmegaConf.create(json.loads(config)), EvaluateKeys))
+    return Evaluation(validate(OmegaConf.create(json.loads(config)), EvaluateKeys))
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def single_thread() -> Iterator[None]:
     """Compute in one thread, so that sums are rounded alike in one process and in several."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

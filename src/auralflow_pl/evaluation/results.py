@@ -10,11 +10,11 @@ from typing import Any
 
 from auralflow_pl.errors import InputError
 
-ESTIMATE = "estimate"
+ESTIMATE_NAME = "estimate"
 
-REFERENCES = ("mixture", "ibm", "oracle", "phase")
+REFERENCE_NAMES = ("mixture", "ibm", "oracle", "phase")
 
-Value = float | None  # None: undefined
+ScoreValue = float | None  # None: undefined
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class TargetScores:
     """What was measured of one target of one track."""
 
     target: str
-    values: dict[str, dict[str, Value]]  # by heading, then by `estimate` or reference
-    frames: dict[str, list[Value]]  # of the estimate in windows, by heading
+    values: dict[str, dict[str, ScoreValue]]  # by heading, then by `estimate` or reference
+    frames: dict[str, list[ScoreValue]]  # of the estimate in windows, by heading
 
 
 @dataclass(frozen=True)

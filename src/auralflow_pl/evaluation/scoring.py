@@ -13,14 +13,14 @@ from torch import Tensor
 from auralflow_pl.data.targets import sum_stems
 from auralflow_pl.data.tracks import Track
 from auralflow_pl.errors import InputError, did_you_mean
-from auralflow_pl.evaluation.results import ESTIMATE, REFERENCES, TargetScores, Value
-from auralflow_pl.metrics.base import Score, Sounds
+from auralflow_pl.evaluation.results import ESTIMATE_NAME, REFERENCE_NAMES, ScoreValue, TargetScores
+from auralflow_pl.metrics.base import MetricInput, TargetMetric
 from auralflow_pl.metrics.oracle import ideal_binary_mask, ideal_ratio_mask, mixture_phase
 from auralflow_pl.metrics.si_sdr import is_silent
 from auralflow_pl.signal.stft import STFT
 
 
-class Estimates(Protocol):
+class EstimateSource(Protocol):
     """Where estimates come from: a checkpoint, or a folder."""
 
     sums: Mapping[str, Sequence[str]]  # targets, and the stems that each is the sum of
@@ -30,7 +30,7 @@ class Estimates(Protocol):
         """Estimates `(targets, channels, time)` of a track with a mixture `(channels, time)`."""
 
 
-class Heard(NamedTuple):
+class TrackEstimates(NamedTuple):
     """A track and its estimates."""
 
     names: tuple[str, ...]
@@ -42,7 +42,9 @@ class Heard(NamedTuple):
 
 
 @torch.inference_mode()
-def hear(estimates: Estimates, stems: Sequence[str], track: Track, rest: bool = False) -> Heard:
+def separate_track(
+    estimates: EstimateSource, stems: Sequence[str], track: Track, rest: bool = False
+) -> TrackEstimates:
     """Read a track and separate it.
 
     Args:
@@ -64,26 +66,26 @@ def hear(estimates: Estimates, stems: Sequence[str], track: Track, rest: bool = 
     apart = len(set(members)) == len(members)
     if rest and not apart:
         raise InputError(f"rest=true: targets {', '.join(names)} share stems; pass rest=false")
-    nothing = set(members) == set(stems) and is_silent(left(mixture, target).flatten())
+    nothing = set(members) == set(stems) and is_silent(residual_of(mixture, target).flatten())
     if rest and not nothing:
         names = (*names, "accompaniment" if names == ("vocals",) else "rest")
         numbers = (*numbers, len(numbers))
-        estimate, target = (torch.cat([x, left(mixture, x)]) for x in (estimate, target))
+        estimate, target = (torch.cat([x, residual_of(mixture, x)]) for x in (estimate, target))
     groups = (numbers,) if apart else tuple((number,) for number in numbers)
-    return Heard(names, groups, estimate, target, mixture, track.sample_rate)
+    return TrackEstimates(names, groups, estimate, target, mixture, track.sample_rate)
 
 
-def left(mixture: Tensor, parts: Tensor) -> Tensor:
+def residual_of(mixture: Tensor, parts: Tensor) -> Tensor:
     """What parts `(targets, channels, time)` leave of the mixture, `(1, channels, time)`."""
     return (mixture - parts.sum(0)).unsqueeze(0)
 
 
 @torch.inference_mode()
-def score(
-    heard: Heard,
+def score_track(
+    heard: TrackEstimates,
     stft: STFT,
-    metrics: Sequence[Score],
-    references: Sequence[str] = REFERENCES,
+    metrics: Sequence[TargetMetric],
+    references: Sequence[str] = REFERENCE_NAMES,
 ) -> list[TargetScores]:
     """Measure estimates, and the references beside them.
 
@@ -94,29 +96,35 @@ def score(
         heard: a track.
         stft: of the oracles.
         metrics: to compute.
-        references: some of `REFERENCES`: the unprocessed mixture, ideal binary mask, ideal ratio
+        references: some of `REFERENCE_NAMES`: the unprocessed mixture, ideal binary mask, ideal ratio
             mask, and the magnitude of the target with the phase of the mixture.
     """
     scores = []
     for numbers in heard.groups:
         target, estimate = heard.target[list(numbers)], heard.estimate[list(numbers)]
-        remainder = left(heard.mixture, target)
+        remainder = residual_of(heard.mixture, target)
         complete = bool(is_silent(remainder.flatten()))
-        candidates = {ESTIMATE: estimate}
-        candidates |= {name: reference(name, stft, target, heard.mixture) for name in references}
+        candidates = {ESTIMATE_NAME: estimate}
+        candidates |= {
+            name: reference_estimates(name, stft, target, heard.mixture) for name in references
+        }
         results = {}
         for name, candidate in candidates.items():
             pair = (candidate, target)
             if not complete:
-                other = candidate[:1] if name == "mixture" else left(heard.mixture, candidate)
+                other = (
+                    candidate[:1] if name == "mixture" else residual_of(heard.mixture, candidate)
+                )
                 pair = (torch.cat([candidate, other]), torch.cat([target, remainder]))
-            results[name] = measure(Sounds(*pair, heard.mixture, heard.sample_rate), metrics)
-        scores += [gather(heard.names[n], row, results) for row, n in enumerate(numbers)]
+            results[name] = measure_scores(
+                MetricInput(*pair, heard.mixture, heard.sample_rate), metrics
+            )
+        scores += [gather_scores(heard.names[n], row, results) for row, n in enumerate(numbers)]
     return scores
 
 
-def reference(name: str, stft: STFT, target: Tensor, mixture: Tensor) -> Tensor:
-    """One of `REFERENCES` for targets `(targets, channels, time)`."""
+def reference_estimates(name: str, stft: STFT, target: Tensor, mixture: Tensor) -> Tensor:
+    """One of `REFERENCE_NAMES` for targets `(targets, channels, time)`."""
     if name == "mixture":
         return mixture.expand_as(target)
     length, whole = target.shape[-1], stft(mixture)
@@ -132,40 +140,40 @@ def reference(name: str, stft: STFT, target: Tensor, mixture: Tensor) -> Tensor:
 
 
 def check_references(references: Sequence[str]) -> None:
-    """Raise InputError for a name that is none of `REFERENCES`."""
+    """Raise InputError for a name that is none of `REFERENCE_NAMES`."""
     for name in references:
-        if name not in REFERENCES:
-            raise InputError(f"references={name}: {did_you_mean(name, REFERENCES)}")
+        if name not in REFERENCE_NAMES:
+            raise InputError(f"references={name}: {did_you_mean(name, REFERENCE_NAMES)}")
 
 
-class Column(NamedTuple):
+class MetricColumn(NamedTuple):
     """Values of one heading."""
 
     name: str
-    values: list[Value]  # by target
-    frames: list[list[Value]]  # by target and window
+    values: list[ScoreValue]  # by target
+    frames: list[list[ScoreValue]]  # by target and window
 
 
-def measure(sounds: Sounds, metrics: Sequence[Score]) -> list[Column]:
+def measure_scores(sounds: MetricInput, metrics: Sequence[TargetMetric]) -> list[MetricColumn]:
     """All headings of all metrics."""
     return [
-        Column(name, *(numbers(part) for part in measured))
+        MetricColumn(name, *(score_numbers(part) for part in measured))
         for metric in metrics
         for name, measured in metric.measure(sounds).items()
     ]
 
 
-def numbers(values: Tensor) -> list[Any]:
+def score_numbers(values: Tensor) -> list[Any]:
     """Nested lists of floats, None where undefined."""
     if values.ndim > 1:
-        return [numbers(part) for part in values]
+        return [score_numbers(part) for part in values]
     return [value if math.isfinite(value) else None for value in values.double().tolist()]
 
 
-def gather(target: str, row: int, results: Mapping[str, list[Column]]) -> TargetScores:
+def gather_scores(target: str, row: int, results: Mapping[str, list[MetricColumn]]) -> TargetScores:
     """What was measured of one target, from what was measured of each candidate."""
-    values: dict[str, dict[str, Value]] = {}
+    values: dict[str, dict[str, ScoreValue]] = {}
     for candidate, columns in results.items():
         for column in columns:
             values.setdefault(column.name, {})[candidate] = column.values[row]
-    return TargetScores(target, values, {c.name: c.frames[row] for c in results[ESTIMATE]})
+    return TargetScores(target, values, {c.name: c.frames[row] for c in results[ESTIMATE_NAME]})

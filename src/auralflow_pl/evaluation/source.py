@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from auralflow_pl.checkpoints.reading import load_checkpoint
 from auralflow_pl.checks.arguments import check_arguments
-from auralflow_pl.checks.imports import locate
+from auralflow_pl.checks.imports import import_class
 from auralflow_pl.config.instantiate import build
 from auralflow_pl.data.tracks import TrackSource
 from auralflow_pl.errors import InputError, printable
@@ -24,7 +24,7 @@ def build_source(node: Mapping[str, Any] | None, trust: Sequence[str] = ()) -> T
     """
     if not isinstance(node, Mapping):
         raise InputError("data.source: the checkpoint names no data set; pass data=<set>")
-    source = locate(node, TrackSource, "data.source", trust)
+    source = import_class(node, TrackSource, "data.source", trust)
     arguments = {key: value for key, value in node.items() if key != "_target_"}
     check_arguments(source, arguments, "data.source")
     if any(isinstance(value, Mapping) for value in arguments.values()):
@@ -45,7 +45,7 @@ def find_source(config: DictConfig) -> tuple[str, TrackSource]:
     if config.data is not None:
         source = build(config.data.source)
         source.prepare()
-        return label(config.data), source
+        return source_label(config.data), source
     if config.ckpt is None:
         raise InputError("estimates: of which data set? pass data=<set> data.root=<folder>")
     data = load_checkpoint(config.ckpt).config["data"]
@@ -56,9 +56,9 @@ def find_source(config: DictConfig) -> tuple[str, TrackSource]:
                 f"the checkpoint {missing if root else 'names no data set'}; "
                 "pass data=<set> data.root=<folder>"
             )
-    return label(data), build_source(data.get("source"), list(config.trust))
+    return source_label(data), build_source(data.get("source"), list(config.trust))
 
 
-def label(data: Mapping[str, Any]) -> str:
+def source_label(data: Mapping[str, Any]) -> str:
     """A data set by the names of its folders."""
     return "+".join(Path(str(root)).name for root in data.get("roots") or [data.get("root")])

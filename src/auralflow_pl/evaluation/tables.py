@@ -10,51 +10,51 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from auralflow_pl.evaluation.results import ESTIMATE, TargetScores, TrackScores, Value
-from auralflow_pl.metrics.base import Heading
+from auralflow_pl.evaluation.results import ESTIMATE_NAME, ScoreValue, TargetScores, TrackScores
+from auralflow_pl.metrics.base import MetricInfo
 
 FLOOR, CEILING = "mixture", "oracle"
 
-NARROWEST = 1.0  # gap, in dB or without unit, of which a share means anything
+SMALLEST_GAP = 1.0  # gap, in dB or without unit, of which a share means anything
 
-AVERAGES: Mapping[str, Callable[[Sequence[float]], float]] = {
+AVERAGE_NAMES: Mapping[str, Callable[[Sequence[float]], float]] = {
     "mean": statistics.fmean,
     "median": statistics.median,
 }
 
-MUSEVAL = {"SDR": "bss_sdr", "SIR": "bss_sir", "SAR": "bss_sar", "ISR": "bss_isr"}
+MUSEVAL_NAMES = {"SDR": "bss_sdr", "SIR": "bss_sir", "SAR": "bss_sar", "ISR": "bss_isr"}
 
 
 class Aggregate(NamedTuple):
     """An average over tracks of one heading of one target."""
 
     target: str
-    heading: Heading
+    heading: MetricInfo
     name: str  # what it is: "median over tracks of median over frames"
-    values: dict[str, Value]  # of the estimate and the references
+    values: dict[str, ScoreValue]  # of the estimate and the references
     gap: float | None  # share that the estimate closes of the gap from floor to ceiling
     tracks: int  # that it is the average of
     undefined: int  # tracks that it leaves out
 
 
-def column(heading: str, candidate: str) -> str:
+def score_column(heading: str, candidate: str) -> str:
     """Name of a column of eval.csv."""
-    return heading if candidate == ESTIMATE else f"{heading}_{candidate}"
+    return heading if candidate == ESTIMATE_NAME else f"{heading}_{candidate}"
 
 
-def rows(tracks: Iterable[TrackScores]) -> Iterator[dict[str, Any]]:
+def score_rows(tracks: Iterable[TrackScores]) -> Iterator[dict[str, Any]]:
     """One for each track and target."""
     for track in tracks:
         for target in track.targets:
             row: dict[str, Any] = {"track": track.track, "target": target.target}
             for heading, values in target.values.items():
-                row |= {column(heading, name): value for name, value in values.items()}
+                row |= {score_column(heading, name): value for name, value in values.items()}
             yield row
 
 
-def write_csv(tracks: Iterable[TrackScores], path: Path) -> None:
+def write_scores(tracks: Iterable[TrackScores], path: Path) -> None:
     """Four decimals; what is undefined has an empty cell."""
-    table = list(rows(tracks))
+    table = list(score_rows(tracks))
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(table[0]))
         writer.writeheader()
@@ -63,7 +63,7 @@ def write_csv(tracks: Iterable[TrackScores], path: Path) -> None:
 
 
 def aggregates(
-    tracks: Sequence[TrackScores], headings: Sequence[Heading], framewise: Sequence[str]
+    tracks: Sequence[TrackScores], headings: Sequence[MetricInfo], framewise: Sequence[str]
 ) -> Iterator[Aggregate]:
     """Means and medians over the tracks in which an estimate has a value.
 
@@ -77,30 +77,30 @@ def aggregates(
         mine = [t for track in tracks for t in track.targets if t.target == name]
         for heading in headings:
             scores = [target.values[heading.name] for target in mine]
-            heard = [values for values in scores if values[ESTIMATE] is not None]
-            for label, average in AVERAGES.items():
+            heard = [values for values in scores if values[ESTIMATE_NAME] is not None]
+            for label, average in AVERAGE_NAMES.items():
                 of = " of median over frames" if heading.name in framewise else ""
-                means = averaged(heard, average)
+                means = average_of(heard, average)
                 sign = 1 if heading.higher_is_better else -1
-                gap = closed(heard, average, sign) if heading.bounded else None
+                gap = gap_closed(heard, average, sign) if heading.bounded else None
                 full = f"{label} over tracks{of}"
                 undefined = len(scores) - len(heard)
                 yield Aggregate(name, heading, full, means, gap, len(heard), undefined)
 
 
-def averaged(
-    scores: Sequence[Mapping[str, Value]], average: Callable[[Sequence[float]], float]
-) -> dict[str, Value]:
+def average_of(
+    scores: Sequence[Mapping[str, ScoreValue]], average: Callable[[Sequence[float]], float]
+) -> dict[str, ScoreValue]:
     """Of each candidate over the tracks in which it has a value."""
-    result: dict[str, Value] = {}
+    result: dict[str, ScoreValue] = {}
     for name in dict.fromkeys(name for values in scores for name in values):
         known = [values[name] for values in scores if values[name] is not None]
         result[name] = average(known) if known else None
     return result
 
 
-def closed(
-    scores: Sequence[Mapping[str, Value]],
+def gap_closed(
+    scores: Sequence[Mapping[str, ScoreValue]],
     average: Callable[[Sequence[float]], float],
     sign: int,
 ) -> float | None:
@@ -108,20 +108,22 @@ def closed(
 
     None where the ceiling is not clearly better than the floor; `sign` is -1 if lower is better.
     """
-    wanted = (ESTIMATE, FLOOR, CEILING)
+    wanted = (ESTIMATE_NAME, FLOOR, CEILING)
     known = [[v.get(name) for name in wanted] for v in scores]
     known = [values for values in known if None not in values]
     if not known:
         return None
     estimate, floor, ceiling = (average(values) for values in zip(*known, strict=True))
-    return (estimate - floor) / (ceiling - floor) if sign * (ceiling - floor) >= NARROWEST else None
+    return (
+        (estimate - floor) / (ceiling - floor) if sign * (ceiling - floor) >= SMALLEST_GAP else None
+    )
 
 
-def summary(found: Sequence[Aggregate]) -> str:
+def summary_text(found: Sequence[Aggregate]) -> str:
     """The aggregates for the terminal."""
     candidates = list(dict.fromkeys(name for one in found for name in one.values))
     width = max(len(one.name) for one in found) + 2
-    labels = [titled(one.heading) for one in found]
+    labels = [titled_table(one.heading) for one in found]
     wide = max(len(label) for label in labels) + 2
     longest = max(len(one.target) for one in found) + 2
     lines = [
@@ -138,14 +140,14 @@ def summary(found: Sequence[Aggregate]) -> str:
         lines.append(f"{one.target:<{longest}}{label:<{wide}}{one.name:<{width}}{shown}{gap}")
     first = found[0].heading
     usual = {one.target: one.undefined for one in found if one.heading == first}
-    for one in found[:: len(AVERAGES)]:
+    for one in found[:: len(AVERAGE_NAMES)]:
         if one.heading == first or one.undefined != usual[one.target]:
             text = f"{one.tracks} tracks, {one.undefined} undefined and left out"
-            lines.append(f"{one.target:<{longest}}{titled(one.heading):<{wide}}{text}")
+            lines.append(f"{one.target:<{longest}}{titled_table(one.heading):<{wide}}{text}")
     return "\n".join(lines)
 
 
-def titled(heading: Heading) -> str:
+def titled_table(heading: MetricInfo) -> str:
     """Label and unit."""
     return f"{heading.label} [{heading.unit}]" if heading.unit else heading.label
 
@@ -156,11 +158,11 @@ def museval_layout(
     """A track as museval writes it, undefined values as NaN; None without BSS Eval."""
     targets = []
     for target in track.targets:
-        if MUSEVAL["SDR"] not in target.frames:
+        if MUSEVAL_NAMES["SDR"] not in target.frames:
             return None
         targets.append({"name": target.target, "frames": []})
-        for number in range(len(target.frames[MUSEVAL["SDR"]])):
-            found = {key: target.frames[name][number] for key, name in MUSEVAL.items()}
+        for number in range(len(target.frames[MUSEVAL_NAMES["SDR"]])):
+            found = {key: target.frames[name][number] for key, name in MUSEVAL_NAMES.items()}
             values = {key: math.nan if v is None else v for key, v in found.items()}
             frame = {"time": number * hop_seconds, "duration": window_seconds, "metrics": values}
             targets[-1]["frames"].append(frame)
@@ -176,10 +178,10 @@ def is_museval(path: Path) -> bool:
     return isinstance(content, dict) and content.keys() == {"targets", "museval_version"}
 
 
-def evaluation(
+def evaluation_content(
     tracks: Sequence[TrackScores],
     found: Sequence[Aggregate],
-    headings: Sequence[Heading],
+    headings: Sequence[MetricInfo],
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
     """All that eval.json holds; `settings` say what was measured, and how."""
@@ -191,6 +193,6 @@ def evaluation(
     }
 
 
-def scores_of(tracks: Iterable[TrackScores], target: str) -> dict[str, TargetScores]:
+def track_scores(tracks: Iterable[TrackScores], target: str) -> dict[str, TargetScores]:
     """One target by track."""
     return {t.track: s for t in tracks for s in t.targets if s.target == target}

@@ -14,24 +14,26 @@ from auralflow_pl.evaluation.results import TrackScores
 from auralflow_pl.evaluation.tables import (
     Aggregate,
     aggregates,
-    evaluation,
+    evaluation_content,
     is_museval,
     museval_layout,
-    write_csv,
+    write_scores,
 )
 from auralflow_pl.system.files import write_json
-from auralflow_pl.system.staging import staged
+from auralflow_pl.system.staging import staged_folder
 
-MOMENTS = 6  # worst and best ones in the report
+MOST_MOMENTS = 6  # worst and best ones in the report
 
 
-def write(work: Evaluation, results: Sequence[TrackScores]) -> list[Aggregate]:
+def write_tables(work: Evaluation, results: Sequence[TrackScores]) -> list[Aggregate]:
     """`eval.csv`, `eval.json`, and files for museval's tools."""
     framewise = [n.name for n in work.headings if n.name.startswith("bss_")]
     found = list(aggregates(results, work.headings, framewise))
-    with staged(work.output) as folder:
-        write_csv(results, folder / "eval.csv")
-        write_json(evaluation(results, found, work.headings, work.settings), folder / "eval.json")
+    with staged_folder(work.output) as folder:
+        write_scores(results, folder / "eval.csv")
+        write_json(
+            evaluation_content(results, found, work.headings, work.settings), folder / "eval.json"
+        )
     write_museval(work, results)
     if not work.config.report:
         (work.output / "report.html").unlink(missing_ok=True)
@@ -45,7 +47,7 @@ def write_museval(work: Evaluation, results: Sequence[TrackScores]) -> None:
         if is_museval(path):
             path.unlink()
     if bss_eval:
-        with staged(root / work.config.split) as folder:
+        with staged_folder(root / work.config.split) as folder:
             for result in results:
                 layout = museval_layout(result, bss_eval.window_seconds, bss_eval.hop_seconds)
                 write_json(layout, folder / f"{result.track}.json", nan=True)
@@ -54,7 +56,7 @@ def write_museval(work: Evaluation, results: Sequence[TrackScores]) -> None:
             folder.rmdir()
 
 
-def write_report(
+def write_evaluation_page(
     work: Evaluation,
     results: Sequence[TrackScores],
     found: Sequence[Aggregate],
@@ -64,8 +66,8 @@ def write_report(
     sign = 1 if work.headings[0].higher_is_better else -1
     cut = [moment for path in excerpts for moment in json.loads(path.read_text())]
     cut.sort(key=lambda moment: sign * moment["value"])
-    worst = [moment for moment in cut if moment["kind"] == "worst"][:MOMENTS]
-    best = [moment for moment in reversed(cut) if moment["kind"] == "best"][:MOMENTS]
+    worst = [moment for moment in cut if moment["kind"] == "worst"][:MOST_MOMENTS]
+    best = [moment for moment in reversed(cut) if moment["kind"] == "best"][:MOST_MOMENTS]
     seconds = sum(result.seconds for result in results)
     subtitle = (
         f"{work.subject}, on {len(results)} tracks ({seconds / 60:.1f} minutes) of "
@@ -76,5 +78,5 @@ def write_report(
     text = evaluation_page(
         title, subtitle, results, found, work.headings, work.hops, shown, work.settings
     )
-    with staged(work.output) as folder:
+    with staged_folder(work.output) as folder:
         (folder / "report.html").write_text(text, encoding="utf-8")

@@ -11,7 +11,7 @@ from itertools import permutations
 import torch
 from torch import Tensor, nn
 
-from auralflow_pl.checks.values import choose
+from auralflow_pl.checks.values import one_of
 from auralflow_pl.errors import InputError
 from auralflow_pl.signal.stft import STFT, magnitude
 
@@ -66,7 +66,7 @@ class TargetLoss(nn.Module, ABC):
 
     def __init__(self, reduction: str = "mean", best_perm: bool = False) -> None:
         super().__init__()
-        self.reduction = choose(reduction, ("mean", "sum"), "reduction")
+        self.reduction = one_of(reduction, ("mean", "sum"), "reduction")
         self.best_perm = best_perm
 
     @abstractmethod

@@ -16,7 +16,7 @@ from auralflow_pl.signal.stft import STFT
 if TYPE_CHECKING:
     from auralflow_pl.losses.base import Separation
 
-ITEM = (-3, -2, -1)  # the axes of one target: channels, freq, frames
+SPECTROGRAM_AXES = (-3, -2, -1)  # the axes of one target: channels, freq, frames
 
 
 class MultiResolutionSTFTLoss(TargetLoss):
@@ -73,7 +73,7 @@ class MultiResolutionSTFTLoss(TargetLoss):
 
     def compare(self, estimate: Tensor, target: Tensor) -> Tensor:
         """Convergence and log distance of magnitudes over `channels, freq, frames`."""
-        difference = (estimate - target).square().sum(ITEM)
-        convergence = torch.sqrt(difference / target.square().sum(ITEM) + 1e-12)
-        distance = (estimate.log() - target.log()).abs().mean(ITEM)
+        difference = (estimate - target).square().sum(SPECTROGRAM_AXES)
+        convergence = torch.sqrt(difference / target.square().sum(SPECTROGRAM_AXES) + 1e-12)
+        distance = (estimate.log() - target.log()).abs().mean(SPECTROGRAM_AXES)
         return convergence + distance

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from auralflow_pl.checks.values import choose
+from auralflow_pl.checks.values import one_of
 from auralflow_pl.errors import InputError
 from auralflow_pl.losses.base import TargetLoss
 
 if TYPE_CHECKING:
     from auralflow_pl.losses.base import Separation
 
-ITEM = (-3, -2, -1)  # the axes of one target: channels, freq, frames
+ITEM_AXES = (-3, -2, -1)  # the axes of one target: channels, freq, frames
 
 
-def distance(difference: Tensor, kind: str) -> Tensor:
+def mean_distance(difference: Tensor, kind: str) -> Tensor:
     """Mean over the axes of an item: of absolute values (`l1`) or of squares (`l2`)."""
     values = difference.abs() if kind == "l1" else difference.square()
-    return values.mean(ITEM)
+    return values.mean(ITEM_AXES)
 
 
 class SpectralLoss(TargetLoss):
@@ -42,7 +42,7 @@ class L1Loss(SpectralLoss):
     def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
         """`(batch, targets)`."""
         target = separation.target_magnitude[:, order]
-        return distance(separation.estimate_magnitude - target, "l1")
+        return mean_distance(separation.estimate_magnitude - target, "l1")
 
 
 class L2Loss(SpectralLoss):
@@ -51,7 +51,7 @@ class L2Loss(SpectralLoss):
     def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
         """`(batch, targets)`."""
         target = separation.target_magnitude[:, order]
-        return distance(separation.estimate_magnitude - target, "l2")
+        return mean_distance(separation.estimate_magnitude - target, "l2")
 
 
 class RMSELoss(L2Loss):
@@ -78,7 +78,7 @@ class ConstructionLoss(SpectralLoss):
         self, construction_loss: str = "l2", reduction: str = "mean", best_perm: bool = False
     ) -> None:
         super().__init__(reduction, best_perm)
-        self.kind = choose(construction_loss, ("l1", "l2"), "construction_loss")
+        self.kind = one_of(construction_loss, ("l1", "l2"), "construction_loss")
 
 
 class MaskLoss(ConstructionLoss):
@@ -91,7 +91,7 @@ class MaskLoss(ConstructionLoss):
         """`(batch, targets)`."""
         mixture = separation.mixture_magnitude.unsqueeze(1)
         ideal = separation.target_magnitude[:, order] / mixture.clamp(min=1e-8)
-        return distance(separation.mask - ideal.clamp(max=1), self.kind)
+        return mean_distance(separation.mask - ideal.clamp(max=1), self.kind)
 
 
 class ComponentLoss(SpectralLoss):
@@ -140,16 +140,17 @@ class ComponentLoss(SpectralLoss):
         target = separation.target_magnitude[:, order]
         rest = separation.rest_magnitude[:, order]
         passed = mask * rest
-        softer = level(passed) / level(rest) * rest
+        softer = log_level(passed) / log_level(rest) * rest
         terms = (mask * target - target, passed, passed - softer)
         return sum(
-            weight * distance(term, "l2") for weight, term in zip(self.weights, terms, strict=True)
+            weight * mean_distance(term, "l2")
+            for weight, term in zip(self.weights, terms, strict=True)
         )
 
 
-def level(magnitude: Tensor) -> Tensor:
+def log_level(magnitude: Tensor) -> Tensor:
     """Root mean square of each item, never 0: `(batch, targets, 1, 1, 1)`."""
-    return torch.sqrt(magnitude.square().mean(ITEM, keepdim=True) + 1e-10)
+    return torch.sqrt(magnitude.square().mean(ITEM_AXES, keepdim=True) + 1e-10)
 
 
 class KLDivLoss(ConstructionLoss):
@@ -170,4 +171,4 @@ class KLDivLoss(ConstructionLoss):
                 "loss=kl_div: the network has no latent; use model=vae or another loss"
             )
         target = separation.target_magnitude[:, order]
-        return distance(separation.estimate_magnitude - target, self.kind)
+        return mean_distance(separation.estimate_magnitude - target, self.kind)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from auralflow_pl.losses.base import Separation
 
 
-def decibel(power: Tensor, floor: float) -> Tensor:
+def ratio_to_db(power: Tensor, floor: float) -> Tensor:
     """Level of a mean square, at least that of `floor`."""
     return 10 * torch.log10(power + floor)
 
@@ -59,7 +59,9 @@ class SISDRLoss(LevelLoss):
         energy = target.square().mean(-1)
         scale = (estimate * target).mean(-1) / energy.clamp(min=self.floor)
         noise = (estimate - scale.unsqueeze(-1) * target).square().mean(-1)
-        return decibel(noise, self.floor) - decibel(scale.square() * energy, self.floor / 1000)
+        return ratio_to_db(noise, self.floor) - ratio_to_db(
+            scale.square() * energy, self.floor / 1000
+        )
 
 
 class SNRLoss(LevelLoss):
@@ -72,7 +74,7 @@ class SNRLoss(LevelLoss):
         """`(batch, targets)`."""
         target = separation.target[:, order].flatten(-2)
         noise = (separation.estimate.flatten(-2) - target).square().mean(-1)
-        return decibel(noise, self.floor) - decibel(target.square().mean(-1), self.floor)
+        return ratio_to_db(noise, self.floor) - ratio_to_db(target.square().mean(-1), self.floor)
 
 
 class L1SNRLoss(TargetLoss):

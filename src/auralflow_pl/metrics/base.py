@@ -14,7 +14,7 @@ from auralflow_pl.errors import InputError
 from auralflow_pl.metrics.si_sdr import is_silent
 
 
-class Sounds(NamedTuple):
+class MetricInput(NamedTuple):
     """What is measured."""
 
     estimate: Tensor  # (..., targets, channels, time)
@@ -22,14 +22,14 @@ class Sounds(NamedTuple):
     mixture: Tensor  # (..., channels, time)
     sample_rate: int  # Hz
 
-    def windows(self, frames: int) -> Sounds:
+    def windows(self, frames: int) -> MetricInput:
         """The windows of `frames` samples that fit in, as another axis in front."""
         frames = min(frames, self.target.shape[-1])
         parts = (x.unfold(-1, frames, frames).movedim(-2, 0) for x in self[:3])
-        return Sounds(*parts, self.sample_rate)
+        return MetricInput(*parts, self.sample_rate)
 
 
-def samples(seconds: float, sample_rate: int) -> int:
+def seconds_to_samples(seconds: float, sample_rate: int) -> int:
     """In so many seconds, but at least one."""
     return max(1, round(seconds * sample_rate))
 
@@ -40,7 +40,7 @@ def check_seconds(name: str, seconds: float) -> None:
         raise InputError(f"{name}={seconds}: expected seconds, more than 0")
 
 
-class Heading(NamedTuple):
+class MetricInfo(NamedTuple):
     """What a column of a table means."""
 
     name: str  # of the column
@@ -51,14 +51,14 @@ class Heading(NamedTuple):
     bounded: bool = True  # by the mixture and the ideal mask, so that a share of the gap means much
 
 
-class Measured(NamedTuple):
+class Measurement(NamedTuple):
     """Values of one heading; NaN where undefined."""
 
     value: Tensor  # (targets,)
     frames: Tensor  # (targets, windows)
 
 
-class Score(Metric):
+class TargetMetric(Metric):
     """Mean over updates and targets of what is defined; how much is not, is in `undefined`.
 
     Args:
@@ -68,7 +68,7 @@ class Score(Metric):
         InputError: windows without length.
     """
 
-    headings: tuple[Heading, ...]  # the first one is the value of the metric
+    headings: tuple[MetricInfo, ...]  # the first one is the value of the metric
     total: Tensor
     count: Tensor
     undefined: Tensor
@@ -81,18 +81,18 @@ class Score(Metric):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     @abstractmethod
-    def values(self, sounds: Sounds) -> Tensor:
+    def values(self, sounds: MetricInput) -> Tensor:
         """`(..., targets)`, NaN where undefined."""
 
-    def measure(self, sounds: Sounds) -> dict[str, Measured]:
+    def measure(self, sounds: MetricInput) -> dict[str, Measurement]:
         """Values of whole signals without leading axes, and of their windows, by heading."""
-        window = samples(self.window_seconds, sounds.sample_rate)
+        window = seconds_to_samples(self.window_seconds, sounds.sample_rate)
         parts = self.values(sounds.windows(window)).transpose(0, 1)
-        return {self.headings[0].name: Measured(self.values(sounds), parts)}
+        return {self.headings[0].name: Measurement(self.values(sounds), parts)}
 
     def update(self, estimate: Tensor, target: Tensor, mixture: Tensor, sample_rate: int) -> None:
-        """Add signals; shapes as in `Sounds`."""
-        values = self.values(Sounds(estimate, target, mixture, sample_rate)).double()
+        """Add signals; shapes as in `MetricInput`."""
+        values = self.values(MetricInput(estimate, target, mixture, sample_rate)).double()
         defined = values.isfinite()
         self.total += values[defined].sum()
         self.count += defined.sum()
@@ -103,14 +103,14 @@ class Score(Metric):
         return self.total / self.count
 
 
-class Ratio(Score):
+class RatioMetric(TargetMetric):
     """A ratio over all channels and samples of a signal; undefined for a silent target."""
 
     @abstractmethod
     def ratio(self, estimate: Tensor, target: Tensor) -> Tensor:
         """`(..., time)` to `(...)`."""
 
-    def values(self, sounds: Sounds) -> Tensor:
+    def values(self, sounds: MetricInput) -> Tensor:
         """`(..., targets)`."""
         estimate, target = sounds.estimate.flatten(-2), sounds.target.flatten(-2)
         silent = is_silent(target)

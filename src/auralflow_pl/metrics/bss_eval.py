@@ -27,17 +27,17 @@ from torch import Tensor, nn
 
 from auralflow_pl.errors import InputError
 
-BLOCK = 4096  # points of a transform
+FFT_SIZE = 4096  # points of a transform
 
-TOGETHER = 4  # blocks that are correlated at a time, so that they stay in the cache
+BLOCKS_TOGETHER = 4  # blocks that are correlated at a time, so that they stay in the cache
 
 ROUNDING_DB = 150.0  # ratios beyond are those of rounding errors: 155 dB and more on music,
 
 ROUNDING_DB_FLOAT32 = 130.0  # 143 dB and more in float32 sums of 8 targets
 
-ATTEMPTS = 10  # to factorise such equations
+FACTORISATION_ATTEMPTS = 10  # to factorise such equations
 
-REFINEMENTS = 3  # of filters whose equations are singular but for rounding
+MOST_REFINEMENTS = 3  # of filters whose equations are singular but for rounding
 
 WINDOW_SECONDS = HOP_SECONDS = 1.0  # of museval
 
@@ -101,10 +101,10 @@ def bss_eval(
     for pair in zip(target.reshape(-1, *one), estimate.reshape(-1, *one), strict=True):
         filters = None if framewise_filters else solve_filters(*pair, taps)
         parts = []
-        for start, stop in spans(one[-1], window, hop):
+        for start, stop in window_spans(one[-1], window, hop):
             part = [sound[..., start:stop] for sound in pair]
             found = solve_filters(*part, taps) if filters is None else filters
-            parts.append(ratios(*part, found, taps, images, all_audible))
+            parts.append(bss_ratios(*part, found, taps, images, all_audible))
         scores.append(torch.stack(parts, -1))
     result = torch.stack(scores, 1).reshape(4, *shape, *scores[0].shape[1:])
     return BssEval(*result)
@@ -112,11 +112,11 @@ def bss_eval(
 
 def check_taps(taps: int) -> None:
     """Raise InputError unless filters of this length leave half a block to what they filter."""
-    if taps not in range(1, BLOCK // 2 + 1):
-        raise InputError(f"taps={taps}: expected 1 to {BLOCK // 2} samples")
+    if taps not in range(1, FFT_SIZE // 2 + 1):
+        raise InputError(f"taps={taps}: expected 1 to {FFT_SIZE // 2} samples")
 
 
-def spans(time: int, window: int | None, hop: int | None) -> Iterator[tuple[int, int]]:
+def window_spans(time: int, window: int | None, hop: int | None) -> Iterator[tuple[int, int]]:
     """`(start, stop)` of every window that fits in, or the whole signal if none does."""
     if window is None or window >= time:
         yield 0, time
@@ -125,33 +125,35 @@ def spans(time: int, window: int | None, hop: int | None) -> Iterator[tuple[int,
         yield start, start + window
 
 
-class Filters(NamedTuple):
+class DistortionFilters(NamedTuple):
     """What makes projections of targets, as spectra `(from, targets, channels, freq)`."""
 
     own: Tensor  # from the channels of the same target
     every: Tensor  # from all planes, the channels of all targets
 
 
-def solve_filters(target: Tensor, estimate: Tensor, taps: int) -> Filters:
+def solve_filters(target: Tensor, estimate: Tensor, taps: int) -> DistortionFilters:
     """Filters that fit targets to estimates by least squares, `(targets, channels, time)` each."""
     targets, channels = target.shape[:2]
     planes = targets * channels
     lags = correlate(
         target.flatten(0, 1), estimate.flatten(0, 1), taps
     )  # (planes, 2 * planes, taps)
-    gram = toeplitz(lags[:, :planes])  # (planes, taps, planes, taps)
+    gram = toeplitz_matrix(lags[:, :planes])  # (planes, taps, planes, taps)
     cross = lags[:, planes:].transpose(1, 2)  # (planes, taps, planes of estimates)
     spectra = []
     for start in range(0, planes, channels):
         p = slice(start, start + channels)
-        own = solve(gram[p, :, p].flatten(2).flatten(0, 1), cross[p, :, p].flatten(0, 1))
-        spectra.append(torch.fft.rfft(own.unflatten(0, (channels, taps)).transpose(1, 2), BLOCK))
+        own = solve_toeplitz(gram[p, :, p].flatten(2).flatten(0, 1), cross[p, :, p].flatten(0, 1))
+        spectra.append(torch.fft.rfft(own.unflatten(0, (channels, taps)).transpose(1, 2), FFT_SIZE))
     owns = torch.stack(spectra, 1)
     if targets == 1:
-        return Filters(owns, owns)
-    every = solve(gram.flatten(2).flatten(0, 1), cross.flatten(0, 1))
+        return DistortionFilters(owns, owns)
+    every = solve_toeplitz(gram.flatten(2).flatten(0, 1), cross.flatten(0, 1))
     every = every.reshape(planes, taps, planes).transpose(1, 2)
-    return Filters(owns, torch.fft.rfft(every, BLOCK).unflatten(1, (targets, channels)))
+    return DistortionFilters(
+        owns, torch.fft.rfft(every, FFT_SIZE).unflatten(1, (targets, channels))
+    )
 
 
 def correlate(first: Tensor, second: Tensor, taps: int) -> Tensor:
@@ -166,28 +168,28 @@ def correlate(first: Tensor, second: Tensor, taps: int) -> Tensor:
         float64 `(planes, 2 * planes, taps)`.
     """
     planes, time = first.shape
-    size = BLOCK - taps + 1
-    total = first.new_zeros(BLOCK // 2 + 1, planes, 2 * planes, dtype=torch.complex128)
-    blocks = first.new_zeros(3 * planes, TOGETHER, BLOCK, dtype=torch.float64)
-    spectra = total.new_empty(BLOCK // 2 + 1, TOGETHER, 3 * planes)
-    for start in range(0, time, size * TOGETHER):
-        stop = start + size * TOGETHER
-        blocks[:planes, :, :size] = padded(first, start, stop).unfold(-1, size, size)
+    size = FFT_SIZE - taps + 1
+    total = first.new_zeros(FFT_SIZE // 2 + 1, planes, 2 * planes, dtype=torch.complex128)
+    blocks = first.new_zeros(3 * planes, BLOCKS_TOGETHER, FFT_SIZE, dtype=torch.float64)
+    spectra = total.new_empty(FFT_SIZE // 2 + 1, BLOCKS_TOGETHER, 3 * planes)
+    for start in range(0, time, size * BLOCKS_TOGETHER):
+        stop = start + size * BLOCKS_TOGETHER
+        blocks[:planes, :, :size] = pad_signal(first, start, stop).unfold(-1, size, size)
         for rows, sound in zip(blocks[planes:].split(planes), (first, second), strict=True):
-            rows.copy_(padded(sound, start, stop + taps - 1).unfold(-1, BLOCK, size))
+            rows.copy_(pad_signal(sound, start, stop + taps - 1).unfold(-1, FFT_SIZE, size))
         spectra.copy_(torch.fft.rfft(blocks).transpose(0, 2))
         total.baddbmm_(spectra[..., :planes].mH, spectra[..., planes:])
-    return torch.fft.irfft(total.permute(1, 2, 0), BLOCK)[..., :taps]
+    return torch.fft.irfft(total.permute(1, 2, 0), FFT_SIZE)[..., :taps]
 
 
-def padded(sound: Tensor, start: int, stop: int) -> Tensor:
+def pad_signal(sound: Tensor, start: int, stop: int) -> Tensor:
     """The samples from `start` to `stop`, with zeros where there are none."""
     known = sound[..., max(0, start) : max(0, stop)]
     before = min(max(0, -start), stop - start)
     return nn.functional.pad(known, (before, stop - start - before - known.shape[-1]))
 
 
-def toeplitz(lags: Tensor) -> Tensor:
+def toeplitz_matrix(lags: Tensor) -> Tensor:
     """Correlations of delayed planes `(planes, taps, planes, taps)` from those over lags.
 
     Args:
@@ -202,7 +204,7 @@ def toeplitz(lags: Tensor) -> Tensor:
     return gram
 
 
-def solve(gram: Tensor, cross: Tensor) -> Tensor:
+def solve_toeplitz(gram: Tensor, cross: Tensor) -> Tensor:
     """Solve `gram @ x = cross`; what is 0 in `gram` from end to end is 0 in `x`.
 
     As in museval, the diagonal is raised by the machine epsilon. Where that is not enough, because
@@ -213,32 +215,37 @@ def solve(gram: Tensor, cross: Tensor) -> Tensor:
     eps = torch.finfo(gram.dtype).eps
     diagonal = gram.diagonal().clone()
     raise_by, largest = eps, len(gram) * eps * float(diagonal.max())
-    for _ in range(ATTEMPTS):
+    for _ in range(FACTORISATION_ATTEMPTS):
         gram.diagonal().copy_(torch.where(diagonal > 0, diagonal + raise_by, 1.0))
         factor, failed = torch.linalg.cholesky_ex(gram)
         if not failed:
             break
         raise_by = max(10 * raise_by, largest)
-    solution = substitute(factor, cross)
+    solution = back_substitute(factor, cross)
     if raise_by > eps:
         gram.diagonal().copy_(diagonal)
-        for _ in range(REFINEMENTS):
-            solution += substitute(factor, cross - gram @ solution)
+        for _ in range(MOST_REFINEMENTS):
+            solution += back_substitute(factor, cross - gram @ solution)
     return solution
 
 
-def substitute(factor: Tensor, cross: Tensor) -> Tensor:
+def back_substitute(factor: Tensor, cross: Tensor) -> Tensor:
     """Solve `factor @ factor.mT @ x = cross`; `cholesky_solve` would copy the factor."""
     half = torch.linalg.solve_triangular(factor, cross, upper=False)
     return torch.linalg.solve_triangular(factor.mT, half, upper=True)
 
 
-def ratios(
-    target: Tensor, estimate: Tensor, filters: Filters, taps: int, images: bool, all_audible: bool
+def bss_ratios(
+    target: Tensor,
+    estimate: Tensor,
+    filters: DistortionFilters,
+    taps: int,
+    images: bool,
+    all_audible: bool,
 ) -> Tensor:
     """The four ratios of a window, `(targets, channels, time)` each: `(4, targets)`."""
     energy = target.new_zeros(9, len(target), dtype=torch.float64)
-    for one, other, own, every in project(target, estimate, filters, taps):
+    for one, other, own, every in project_on(target, estimate, filters, taps):
         wanted = one if images else own
         parts = (one, other, own, every, other - wanted, own - one, every - own, other - every)
         energy[:8] += torch.stack([torch.linalg.vecdot(part, part) for part in parts])
@@ -254,30 +261,30 @@ def ratios(
     return torch.where(known, values, torch.nan)
 
 
-def project(
-    target: Tensor, estimate: Tensor, filters: Filters, taps: int
+def project_on(
+    target: Tensor, estimate: Tensor, filters: DistortionFilters, taps: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Target, estimate and the two projections, in blocks `(targets, channels * time)`.
 
     The blocks follow each other and end `taps - 1` samples after the window, with the filters.
     """
     targets, channels, time = target.shape
-    size, history = BLOCK - taps + 1, taps - 1
+    size, history = FFT_SIZE - taps + 1, taps - 1
     for start in range(0, time + history, size):
-        one = padded(target, start - history, start + size).double()
-        other = padded(estimate, start, start + size).double()
+        one = pad_signal(target, start - history, start + size).double()
+        other = pad_signal(estimate, start, start + size).double()
         spectrum = torch.fft.rfft(one)
-        own = filtered(spectrum.transpose(0, 1).unsqueeze(2), filters.own)
+        own = apply_filters(spectrum.transpose(0, 1).unsqueeze(2), filters.own)
         if targets == 1:
             every = own
         else:
-            every = filtered(spectrum.reshape(targets * channels, 1, 1, -1), filters.every)
-        projections = [torch.fft.irfft(x, BLOCK)[..., history:] for x in (own, every)]
+            every = apply_filters(spectrum.reshape(targets * channels, 1, 1, -1), filters.every)
+        projections = [torch.fft.irfft(x, FFT_SIZE)[..., history:] for x in (own, every)]
         one, other, own, every = (x.flatten(1) for x in (one[..., history:], other, *projections))
         yield one, other, own, every
 
 
-def filtered(spectra: Tensor, filters: Tensor) -> Tensor:
+def apply_filters(spectra: Tensor, filters: Tensor) -> Tensor:
     """The sum over what is filtered, `(from, ..., freq)` each, in place: sums stay in the cache."""
     total = spectra[0] * filters[0]
     for spectrum, answer in zip(spectra[1:], filters[1:], strict=True):

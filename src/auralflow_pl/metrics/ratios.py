@@ -66,7 +66,7 @@ def log_wmse(estimate: Tensor, target: Tensor, mixture: Tensor, sample_rate: int
     """
     shape = target.shape
     one = (1, 1, -1, shape[-1])  # (batch, channels, stems, time) of the package
-    scores = hearing(sample_rate, target.device).per_stem(
+    scores = log_wmse_metric(sample_rate, target.device).per_stem(
         mixture.expand(shape).reshape(-1, 1, shape[-1]),
         estimate.reshape(one).transpose(0, 2),
         target.reshape(one).transpose(0, 2),
@@ -75,7 +75,7 @@ def log_wmse(estimate: Tensor, target: Tensor, mixture: Tensor, sample_rate: int
 
 
 @lru_cache(maxsize=8)
-def hearing(sample_rate: int, device: torch.device) -> LogWMSE:
+def log_wmse_metric(sample_rate: int, device: torch.device) -> LogWMSE:
     """The metric of the package, whose filter depends on the rate."""
     return LogWMSE(sample_rate=sample_rate).to(device)
 

@@ -6,26 +6,26 @@ import torch
 from torch import Tensor
 
 from auralflow_pl.metrics.base import (
-    Heading,
-    Measured,
-    Ratio,
-    Score,
-    Sounds,
+    Measurement,
+    MetricInfo,
+    MetricInput,
+    RatioMetric,
+    TargetMetric,
     check_seconds,
-    samples,
+    seconds_to_samples,
 )
 from auralflow_pl.metrics.bss_eval import bss_eval, check_taps
 from auralflow_pl.metrics.ratios import leak_level, log_wmse, si_snr, snr, usdr
 from auralflow_pl.metrics.si_sdr import si_sdr
 
-SOURCE = " (BSS Eval; Vincent et al., 2006; Stöter et al., 2018)"
+SOURCE_TEXT = " (BSS Eval; Vincent et al., 2006; Stöter et al., 2018)"
 
 
-class SISDR(Ratio):
+class SISDR(RatioMetric):
     """See `si_sdr`."""
 
     headings = (
-        Heading(
+        MetricInfo(
             "si_sdr",
             "SI-SDR",
             "dB",
@@ -38,11 +38,11 @@ class SISDR(Ratio):
         return si_sdr(estimate, target)
 
 
-class SISNR(Ratio):
+class SISNR(RatioMetric):
     """See `si_snr`."""
 
     headings = (
-        Heading(
+        MetricInfo(
             "si_snr",
             "SI-SNR",
             "dB",
@@ -55,11 +55,11 @@ class SISNR(Ratio):
         return si_snr(estimate, target)
 
 
-class SNR(Ratio):
+class SNR(RatioMetric):
     """See `snr`."""
 
     headings = (
-        Heading(
+        MetricInfo(
             "snr",
             "SNR",
             "dB",
@@ -72,11 +72,11 @@ class SNR(Ratio):
         return snr(estimate, target)
 
 
-class SDR(Ratio):
+class SDR(RatioMetric):
     """See `usdr`."""
 
     headings = (
-        Heading(
+        MetricInfo(
             "sdr",
             "SDR (MDX)",
             "dB",
@@ -90,11 +90,11 @@ class SDR(Ratio):
         return usdr(estimate, target)
 
 
-class LogWMSE(Score):
+class LogWMSE(TargetMetric):
     """See `log_wmse`; the mean over channels."""
 
     headings = (
-        Heading(
+        MetricInfo(
             "log_wmse",
             "log-WMSE",
             "",
@@ -103,18 +103,18 @@ class LogWMSE(Score):
         ),
     )
 
-    def values(self, sounds: Sounds) -> Tensor:
+    def values(self, sounds: MetricInput) -> Tensor:
         """`(..., targets)`."""
         mixture = sounds.mixture.unsqueeze(-3)
         return log_wmse(sounds.estimate, sounds.target, mixture, sounds.sample_rate).mean(-1)
 
 
-class Leak(Score):
+class Leak(TargetMetric):
     """See `leak_level`; the windows are those in which the target is silent."""
 
     higher_is_better = False
     headings = (
-        Heading(
+        MetricInfo(
             "leak",
             "leak",
             "dB",
@@ -125,17 +125,17 @@ class Leak(Score):
         ),
     )
 
-    def values(self, sounds: Sounds) -> Tensor:
+    def values(self, sounds: MetricInput) -> Tensor:
         """`(..., targets)`."""
         mixture = sounds.mixture.unsqueeze(-3).expand_as(sounds.target)
         parts = (sounds.estimate, sounds.target, mixture)
         channels = sounds.target.shape[-2]
-        window = channels * samples(self.window_seconds, sounds.sample_rate)
+        window = channels * seconds_to_samples(self.window_seconds, sounds.sample_rate)
         # Channels become neighbours in time, so that they share the windows.
         return leak_level(*(x.transpose(-1, -2).flatten(-2) for x in parts), window)
 
 
-class BSSEval(Score):
+class BSSEval(TargetMetric):
     """See `bss_eval`; the median over the windows in which it is defined.
 
     Args:
@@ -150,20 +150,22 @@ class BSSEval(Score):
     """
 
     headings = (
-        Heading("bss_sdr", "BSS SDR", "dB", f"target against all distortion{SOURCE}"),
-        Heading(
+        MetricInfo("bss_sdr", "BSS SDR", "dB", f"target against all distortion{SOURCE_TEXT}"),
+        MetricInfo(
             "bss_isr",
             "BSS ISR",
             "dB",
-            f"target against its spatial distortion{SOURCE}",
+            f"target against its spatial distortion{SOURCE_TEXT}",
             bounded=False,
         ),
-        Heading("bss_sir", "BSS SIR", "dB", f"target, filtered, against interference{SOURCE}"),
-        Heading(
+        MetricInfo(
+            "bss_sir", "BSS SIR", "dB", f"target, filtered, against interference{SOURCE_TEXT}"
+        ),
+        MetricInfo(
             "bss_sar",
             "BSS SAR",
             "dB",
-            f"what filters explain against artifacts{SOURCE}",
+            f"what filters explain against artifacts{SOURCE_TEXT}",
             bounded=False,
         ),
     )
@@ -182,28 +184,30 @@ class BSSEval(Score):
         self.hop_seconds, self.taps = hop_seconds, taps
         self.framewise_filters, self.all_audible = framewise_filters, all_audible
 
-    def frames(self, sounds: Sounds) -> dict[str, Tensor]:
+    def frames(self, sounds: MetricInput) -> dict[str, Tensor]:
         """`(..., targets, windows)` by heading."""
         scores = bss_eval(
             sounds.estimate,
             sounds.target,
-            samples(self.window_seconds, sounds.sample_rate),
-            samples(self.hop_seconds, sounds.sample_rate),
+            seconds_to_samples(self.window_seconds, sounds.sample_rate),
+            seconds_to_samples(self.hop_seconds, sounds.sample_rate),
             self.taps,
             self.framewise_filters,
             all_audible=self.all_audible,
         )
         return {h.name: part for h, part in zip(self.headings, scores, strict=True)}
 
-    def values(self, sounds: Sounds) -> Tensor:
+    def values(self, sounds: MetricInput) -> Tensor:
         """Medians of the SDR, `(..., targets)`."""
-        return median(self.frames(sounds)["bss_sdr"])
+        return nan_median(self.frames(sounds)["bss_sdr"])
 
-    def measure(self, sounds: Sounds) -> dict[str, Measured]:
+    def measure(self, sounds: MetricInput) -> dict[str, Measurement]:
         """Medians over windows, and the windows, of all four ratios."""
-        return {name: Measured(median(part), part) for name, part in self.frames(sounds).items()}
+        return {
+            name: Measurement(nan_median(part), part) for name, part in self.frames(sounds).items()
+        }
 
 
-def median(frames: Tensor) -> Tensor:
+def nan_median(frames: Tensor) -> Tensor:
     """Over the last axis, between the two middle ones if their number is even; NaN are left out."""
     return torch.nanquantile(frames, 0.5, dim=-1)

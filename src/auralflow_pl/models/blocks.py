@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from auralflow_pl.errors import InputError
 
 
-def activation(leak: float) -> nn.Module:
+def activation_module(leak: float) -> nn.Module:
     """LeakyReLU with slope `leak` if that is more than 0, else SELU; both change what they get."""
     return nn.LeakyReLU(leak, inplace=True) if leak > 0 else nn.SELU(inplace=True)
 
 
-def initialise(module: nn.Module, leak: float) -> None:
+def initialise_weights(module: nn.Module, leak: float) -> None:
     """Variance-preserving weights for the activation: He (2015) for LeakyReLU, LeCun for SELU."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):

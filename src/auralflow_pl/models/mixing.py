@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from auralflow_pl.models.blocks import activation
+from auralflow_pl.models.blocks import activation_module
 
 
-def mixers(sizes: Sequence[int], cells: int, mixing: int, leak: float) -> list[nn.Module]:
+def mixing_layers(sizes: Sequence[int], cells: int, mixing: int, leak: float) -> list[nn.Module]:
     """What changes the maps of each level, the finest first.
 
     Args:
@@ -48,7 +48,7 @@ class FrequencyMixing(nn.Module):
         self.up = FrequencyLinear(units, cells)
         self.norm_down, self.norm_up = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
         nn.init.zeros_(self.norm_up.weight)
-        self.activation = activation(leak)
+        self.activation = activation_module(leak)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(batch, channels, cells, frames)`, the same shape."""

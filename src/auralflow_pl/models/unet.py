@@ -19,15 +19,15 @@ from auralflow_pl.models.blocks import (
     InputNormalisation,
     LogCompression,
     MaskActivation,
-    activation,
+    activation_module,
     full_precision,
-    initialise,
+    initialise_weights,
     pad_to_multiple,
 )
-from auralflow_pl.models.mixing import mixers
+from auralflow_pl.models.mixing import mixing_layers
 
 
-class Level(nn.Module):
+class UNetLevel(nn.Module):
     """A convolution that changes the resolution, normalisation, activation, dropout.
 
     Args:
@@ -40,7 +40,7 @@ class Level(nn.Module):
         super().__init__()
         self.conv = conv
         self.norm: nn.Module = nn.BatchNorm2d(conv.out_channels)
-        self.activation = activation(leak)
+        self.activation = activation_module(leak)
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -54,14 +54,14 @@ class Level(nn.Module):
         self.norm = nn.Identity()
 
 
-class Down(Level):
+class DownLevel(UNetLevel):
     """Halve frequency and time: 5x5 convolution with stride 2."""
 
     def __init__(self, inputs: int, outputs: int, leak: float) -> None:
         super().__init__(nn.Conv2d(inputs, outputs, 5, 2, padding=2, bias=False), leak, 0.0)
 
 
-class Up(Level):
+class UpLevel(UNetLevel):
     """Double frequency and time: 4x4 transposed convolution with stride 2.
 
     The stride divides the kernel, so every output is reached by equally many weights and no
@@ -74,7 +74,7 @@ class Up(Level):
 
 
 class Encoder(nn.Module):
-    """A chain of `Down`: level `k` has `sizes[k]` channels at `2 ** -(k + 1)` of the resolution.
+    """A chain of `DownLevel`: level `k` has `sizes[k]` channels at `2 ** -(k + 1)` of the resolution.
 
     `mixers[k]` changes the map of level `k`.
     """
@@ -84,7 +84,7 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         pairs = zip([channels, *sizes], sizes, strict=False)
-        self.levels = nn.ModuleList(Down(inputs, outputs, leak) for inputs, outputs in pairs)
+        self.levels = nn.ModuleList(DownLevel(inputs, outputs, leak) for inputs, outputs in pairs)
         self.mixers = nn.ModuleList(mixers)
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -97,7 +97,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A chain of `Up`, each fed with the map of the encoder at its resolution as well.
+    """A chain of `UpLevel`, each fed with the map of the encoder at its resolution as well.
 
     `mixers[k]` changes what arrives at level `k`, before it is fed on; the deepest has none.
     """
@@ -114,7 +114,7 @@ class Decoder(nn.Module):
         self.mixers = nn.ModuleList(mixers)
         deepest = len(sizes) - 1
         self.levels = nn.ModuleList(
-            Up(
+            UpLevel(
                 sizes[level] * (1 if level == deepest else 2),
                 sizes[level - 1],
                 leak,
@@ -201,15 +201,15 @@ class UNet(MaskEstimator):
         self.normalize_input = InputNormalisation(self.bins) if normalize_input else nn.Identity()
         sizes = [width * 2**level for level in range(levels)]
         cells = -(-self.bins // self.frame_multiple)
-        self.encoder = Encoder(channels, sizes, leak, mixers(sizes, cells, mixing, leak))
+        self.encoder = Encoder(channels, sizes, leak, mixing_layers(sizes, cells, mixing, leak))
         self.bottleneck = bottleneck(sizes[-1], cells) if bottleneck else Bottleneck()
-        self.frame_reach = reach(levels, self.bottleneck.frame_reach)
+        self.frame_reach = frame_reach_of(levels, self.bottleneck.frame_reach)
         self.decoder = Decoder(
-            sizes, channels * targets, leak, dropout, mixers(sizes, cells, mixing, leak)[:-1]
+            sizes, channels * targets, leak, dropout, mixing_layers(sizes, cells, mixing, leak)[:-1]
         )
         self.normalize_output = FrequencyAffine(self.bins) if normalize_output else nn.Identity()
         self.mask_activation = MaskActivation(mask_activation, targets)
-        initialise(self, leak)
+        initialise_weights(self, leak)
 
     def simplify(self) -> None:
         """Fold normalisations into convolutions, keep maps with channels last, drop penalties."""
@@ -232,7 +232,7 @@ class UNet(MaskEstimator):
         return MaskEstimate(F.pad(mask, (0, 0, 0, above, 0, 0), mode="replicate"), penalties)
 
 
-def reach(levels: int, cells: int | None) -> int | None:
+def frame_reach_of(levels: int, cells: int | None) -> int | None:
     """Frames to either side that a mask depends on, if the bottleneck looks at `cells` to a side.
 
     On the way down an output looks at 2 finer frames to either side, in all

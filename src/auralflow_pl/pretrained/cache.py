@@ -11,28 +11,34 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from auralflow_pl.errors import InputError, plainly
-from auralflow_pl.pretrained.download import NotFetchedError, Wanted, fetch
-from auralflow_pl.pretrained.locations import PACKAGED, models_folder
-from auralflow_pl.pretrained.registry import NAME, PREFIX, Entry, find, read_registries
-from auralflow_pl.system.files import digest_of
+from auralflow_pl.errors import InputError, shown
+from auralflow_pl.pretrained.download import NotFetchedError, WantedFile, fetch_file
+from auralflow_pl.pretrained.locations import PACKAGED_REGISTRY, models_folder
+from auralflow_pl.pretrained.registry import (
+    NAME_PATTERN,
+    NAME_PREFIX,
+    RegistryEntry,
+    find_entry,
+    read_registries,
+)
+from auralflow_pl.system.files import file_sha256
 
 log = logging.getLogger(__name__)
 
-WEIGHTS = "model.safetensors"  # of a folder that is used where it is
+FOLDER_WEIGHTS = "model.safetensors"  # of a folder that is used where it is
 
 
-def located(ckpt: str | Path, registries: str | Sequence[str] = ()) -> Path:
+def resolve_ckpt(ckpt: str | Path, registries: str | Sequence[str] = ()) -> Path:
     """The path that `ckpt` means: itself, or the file of a model for `pretrained:<name>`.
 
     Raises:
         InputError: no such model, or no source has it.
     """
-    entry = entry_of(str(ckpt), registries)
-    return obtain(entry) if entry else Path(ckpt)
+    entry = registry_entry(str(ckpt), registries)
+    return fetch_model(entry) if entry else Path(ckpt)
 
 
-def chosen(
+def resolve_model(
     model: str | Path, target: str | Sequence[str] | None, registries: str | Sequence[str] = ()
 ) -> Path:
     """The path of a model that is given as a path, or by a name or architecture.
@@ -42,79 +48,83 @@ def chosen(
     Raises:
         InputError: no such model, or no source has it.
     """
-    named = isinstance(model, str) and NAME.fullmatch(model) and not Path(model).exists()
+    named = isinstance(model, str) and NAME_PATTERN.fullmatch(model) and not Path(model).exists()
     if target is None and not named:
-        return located(model, registries)
-    if not NAME.fullmatch(str(model)) and Path(model).exists():
+        return resolve_ckpt(model, registries)
+    if not NAME_PATTERN.fullmatch(str(model)) and Path(model).exists():
         raise InputError(f"target={target}: chooses among models of registries; {model} is a path")
     entries = read_registries(registries)
     try:
-        return obtain(find(entries, str(model), target))
+        return fetch_model(find_entry(entries, str(model), target))
     except InputError as error:
         if target is None and model not in entries:
             raise InputError(f"ckpt={model}: no such file, nor a model: {error}") from None
         raise
 
 
-def cached_path(entry: Entry) -> Path:
+def cached_path(entry: RegistryEntry) -> Path:
     """Where the file of an entry is, or will be; another file has another name."""
     return models_folder() / f"{entry.name}-{entry.sha256[:12]}.zip"
 
 
-def folder_of(entry: Entry) -> Path | None:
+def local_folder(entry: RegistryEntry) -> Path | None:
     """The folder of a model that is used where it is, as that of the package is."""
     folders = (Path(source) for source in entry.sources if "://" not in source)
     return next((folder for folder in folders if folder.is_dir()), None)
 
 
-def whereabouts(entry: Entry) -> str:
+def location(entry: RegistryEntry) -> str:
     """Where the model is, in one word."""
-    if folder_of(entry):
-        return "bundled" if entry.registry == PACKAGED else "folder"
+    if local_folder(entry):
+        return "bundled" if entry.registry == PACKAGED_REGISTRY else "folder"
     return "cached" if cached_path(entry).is_file() else "remote"
 
 
-def entry_of(ckpt: str, registries: str | Sequence[str] = ()) -> Entry | None:
+def registry_entry(ckpt: str, registries: str | Sequence[str] = ()) -> RegistryEntry | None:
     """What a registry says of `pretrained:<name>`; None for a path."""
-    return find(read_registries(registries), ckpt, None) if ckpt.startswith(PREFIX) else None
+    return (
+        find_entry(read_registries(registries), ckpt, None)
+        if ckpt.startswith(NAME_PREFIX)
+        else None
+    )
 
 
-def obtain(entry: Entry) -> Path:
+def fetch_model(entry: RegistryEntry) -> Path:
     """The file, or folder, of an entry, fetched if it must be, and verified.
 
     Raises:
         InputError: no source has it; where it was looked for, and how to bring it.
     """
-    if folder := folder_of(entry):
-        if not is_right(folder / WEIGHTS, entry):
+    if folder := local_folder(entry):
+        if not matches_entry(folder / FOLDER_WEIGHTS, entry):
             raise InputError(
-                f"{entry.name}: {folder} does not hold the {WEIGHTS} with SHA-256 {entry.sha256}; "
-                "export or copy it again"
+                f"{entry.name}: {folder} does not hold the {FOLDER_WEIGHTS} with SHA-256 "
+                f"{entry.sha256}; export or copy it again"
             )
         return folder
     path = cached_path(entry)
-    if is_right(path, entry):
+    if matches_entry(path, entry):
         return path
     try:
-        with locked(path):
-            if not is_right(path, entry):  # another process may have been faster
-                bring(entry, path)
+        with locked_path(path):
+            if not matches_entry(path, entry):  # another process may have been faster
+                download_into_cache(entry, path)
     except OSError as error:
         raise InputError(f"{path}: {entry.name} is not kept: {error.strerror or error}") from error
     return path
 
 
-def is_right(path: Path, entry: Entry) -> bool:
+def matches_entry(path: Path, entry: RegistryEntry) -> bool:
     """Whether a file is the one of an entry."""
     try:
-        return path.stat().st_size == entry.size and digest_of(path) == entry.sha256
+        return path.stat().st_size == entry.size and file_sha256(path) == entry.sha256
     except OSError:
         return False
 
 
-def bring(entry: Entry, path: Path) -> None:
+def download_into_cache(entry: RegistryEntry, path: Path) -> None:
     """Fetch the file of an entry; it appears under its name when it has been verified."""
-    part = part_of(path)
+    part = part_path(path)
     there = part.stat().st_size if part.is_file() else 0
     free = shutil.disk_usage(path.parent).free
     if free < entry.size - there:
@@ -125,7 +135,7 @@ def bring(entry: Entry, path: Path) -> None:
     spoilt = path.is_file()
     log.info("fetching %s, %.1f MB, into %s", entry.name, entry.size / 1e6, path.parent)
     try:
-        fetch(entry.sources, Wanted(entry.name, entry.size, entry.sha256), part)
+        fetch_file(entry.sources, WantedFile(entry.name, entry.size, entry.sha256), part)
     except NotFetchedError as error:
         kept = part.stat().st_size if part.is_file() else 0
         found = "a file with other bytes" if spoilt else "nothing"
@@ -137,13 +147,13 @@ def bring(entry: Entry, path: Path) -> None:
     part.replace(path)
 
 
-def part_of(path: Path) -> Path:
+def part_path(path: Path) -> Path:
     """Where a file is made."""
     return path.with_name(f"{path.name}.part")
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked_path(path: Path) -> Iterator[None]:
     """Only one process at a time is in the block for a path; the others wait."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_name(f".{path.name}.lock"))
@@ -163,20 +173,20 @@ def cached_files() -> list[Path]:
     return sorted(models_folder().glob("*.zip"))
 
 
-def remove(name: str) -> list[Path]:
+def remove_cached(name: str) -> list[Path]:
     """Remove a model from the cache, whatever registry it came from; returns its files.
 
     Raises:
         InputError: it is not there.
     """
-    if not NAME.fullmatch(name):
-        raise InputError(f"remove={plainly(name)}: not a name; `auralflow models` lists them")
+    if not NAME_PATTERN.fullmatch(name):
+        raise InputError(f"remove={shown(name)}: not a name; `auralflow models` lists them")
     pattern = re.compile(rf"{name}-[0-9a-f]{{12}}\.zip(\.part)?")
     folder = models_folder()
     files = [p for p in sorted(folder.glob("*.zip*")) if pattern.fullmatch(p.name)]
     if not files:
         raise InputError(f"remove={name}: not in the cache, {folder}; nothing to remove")
     for file in files:
-        with locked(file.with_name(file.name.removesuffix(".part"))):
+        with locked_path(file.with_name(file.name.removesuffix(".part"))):
             file.unlink(missing_ok=True)
     return files

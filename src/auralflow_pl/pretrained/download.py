@@ -10,17 +10,22 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from auralflow_pl.pretrained.sources import BrokeOffError, SourceError, WrongBytesError, opened
-from auralflow_pl.system.files import digest_of, size_of
+from auralflow_pl.pretrained.sources import (
+    BrokeOffError,
+    SourceError,
+    WrongBytesError,
+    open_source_at,
+)
+from auralflow_pl.system.files import file_sha256, file_size
 
-ATTEMPTS = 20  # of one source
+DOWNLOAD_ATTEMPTS = 20  # of one source
 
-VAIN_ATTEMPTS = 3  # one after the other, none of which brought anything
+MAX_VAIN_ATTEMPTS = 3  # one after the other, none of which brought anything
 
 PAUSE_SECONDS = 0.5  # before the next attempt
 
 
-class Wanted(NamedTuple):
+class WantedFile(NamedTuple):
     """The file that is expected."""
 
     label: str  # for the progress bar
@@ -36,7 +41,7 @@ class NotFetchedError(Exception):
         self.failures = list(failures)
 
 
-def fetch(sources: Sequence[str], wanted: Wanted, part: Path) -> None:
+def fetch_file(sources: Sequence[str], wanted: WantedFile, part: Path) -> None:
     """Complete the file `part` from the first source that can, and verify it.
 
     What is in it already is kept, so a download that was interrupted goes on.
@@ -57,53 +62,57 @@ def fetch(sources: Sequence[str], wanted: Wanted, part: Path) -> None:
     with bar:
         for source in sources:
             try:
-                complete(source, wanted, part, bar)
+                complete_part(source, wanted, part, bar)
                 return
             except SourceError as error:
                 failures.append(f"{source}: {error}")
-    if not size_of(part):
+    if not file_size(part):
         part.unlink(missing_ok=True)
     raise NotFetchedError(failures)
 
 
-def complete(source: str, wanted: Wanted, part: Path, bar: tqdm) -> None:
+def complete_part(source: str, wanted: WantedFile, part: Path, bar: tqdm) -> None:
     """Complete and verify the file from one source.
 
     If the result is wrong, what was there before may be the reason, so it is tried without.
     """
-    began = size_of(part)
+    began = file_size(part)
     try:
         if began > wanted.size:
             raise WrongBytesError("the part that was there is too long")
-        receive(source, wanted, part, bar)
-        verify(part, wanted)
+        receive_blocks(source, wanted, part, bar)
+        verify_part(part, wanted)
     except WrongBytesError:
         part.unlink(missing_ok=True)
         if not began:
             raise
-        complete(source, wanted, part, bar)
+        complete_part(source, wanted, part, bar)
 
 
-def receive(source: str, wanted: Wanted, part: Path, bar: tqdm) -> None:
+def receive_blocks(source: str, wanted: WantedFile, part: Path, bar: tqdm) -> None:
     """Append what is missing; a source that breaks off is asked again while it brings something."""
     vain = 0
-    for _ in range(ATTEMPTS):
-        before = size_of(part)
+    for _ in range(DOWNLOAD_ATTEMPTS):
+        before = file_size(part)
         if before == wanted.size:
             return
         try:
-            with opened(source, wanted.size, before) as (start, blocks):
-                append(blocks, start, wanted, part, bar)
+            with open_source_at(source, wanted.size, before) as (start, blocks):
+                append_blocks(blocks, start, wanted, part, bar)
             return
         except BrokeOffError:
-            vain = 0 if size_of(part) > before else vain + 1
-            if vain == VAIN_ATTEMPTS:
+            vain = 0 if file_size(part) > before else vain + 1
+            if vain == MAX_VAIN_ATTEMPTS:
                 raise
             time.sleep(PAUSE_SECONDS)
-    raise BrokeOffError(f"broke off {ATTEMPTS} times, the last time after {size_of(part)} bytes")
+    raise BrokeOffError(
+        f"broke off {DOWNLOAD_ATTEMPTS} times, the last time after {file_size(part)} bytes"
+    )
 
 
-def append(blocks: Iterator[bytes], start: int, wanted: Wanted, part: Path, bar: tqdm) -> None:
+def append_blocks(
+    blocks: Iterator[bytes], start: int, wanted: WantedFile, part: Path, bar: tqdm
+) -> None:
     """Write blocks from byte `start` on, and no more than there should be."""
     with part.open("r+b" if start else "wb") as file:
         file.seek(start)
@@ -119,9 +128,9 @@ def append(blocks: Iterator[bytes], start: int, wanted: Wanted, part: Path, bar:
         raise BrokeOffError(f"broke off after {start} of {wanted.size} bytes")
 
 
-def verify(part: Path, wanted: Wanted) -> None:
+def verify_part(part: Path, wanted: WantedFile) -> None:
     """Raise WrongBytesError unless the digest is the one that is wanted."""
-    found = digest_of(part)
+    found = file_sha256(part)
     if found != wanted.sha256:
         raise WrongBytesError(
             f"other bytes: SHA-256 {found[:12]}..., expected {wanted.sha256[:12]}..."

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from auralflow_pl.system.folders import cache_folder
 
-PACKAGED = Path(__file__).parents[1] / "bundled" / "registry.yaml"
+PACKAGED_REGISTRY = Path(__file__).parents[1] / "bundled" / "registry.yaml"
 
-VARIABLE = "AURALFLOW_REGISTRY"  # files and folders, separated as in PATH
+REGISTRY_VARIABLE = "AURALFLOW_REGISTRY"  # files and folders, separated as in PATH
 
 
 def models_folder() -> Path:
@@ -16,19 +16,21 @@ def models_folder() -> Path:
     return cache_folder() / "models"
 
 
-def home_of(ckpt: Path) -> Path:
+def output_root(ckpt: Path) -> Path:
     """The folder for what is made from a checkpoint: its run, or the one where it lies.
 
     For models of the cache and of the package it is the folder where the command runs.
     """
-    if ckpt.parent in (models_folder(), PACKAGED.parent):
+    if ckpt.parent in (models_folder(), PACKAGED_REGISTRY.parent):
         return Path()
     return ckpt.parent.parent if ckpt.parent.name == "checkpoints" else ckpt.parent
 
 
-def label_of(ckpt: Path) -> str:
+def model_label(ckpt: Path) -> str:
     """How folders and files are called that are made from a checkpoint or an exported model."""
     return ckpt.name if ckpt.is_dir() else ckpt.stem
 
 
-BUNDLED = Path(__file__).parents[1] / "bundled" / "vocals"  # the model that ships with the package
+BUNDLED_MODEL = (
+    Path(__file__).parents[1] / "bundled" / "vocals"
+)  # the model that ships with the package

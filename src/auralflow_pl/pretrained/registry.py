@@ -13,26 +13,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from auralflow_pl.checks.kinds import checked, mapping, number, sequence, text, whole, words
-from auralflow_pl.checks.strict_yaml import load
-from auralflow_pl.errors import InputError, did_you_mean, plainly
-from auralflow_pl.pretrained.locations import PACKAGED, VARIABLE
+from auralflow_pl.checks.kinds import (
+    check_mapping,
+    expect_mapping,
+    expect_number,
+    expect_sequence,
+    expect_text,
+    expect_whole,
+    expect_words,
+)
+from auralflow_pl.checks.strict_yaml import load_yaml
+from auralflow_pl.errors import InputError, did_you_mean, shown
+from auralflow_pl.pretrained.locations import PACKAGED_REGISTRY, REGISTRY_VARIABLE
 from auralflow_pl.system.folders import config_folder
 
-FORMAT = 1
+REGISTRY_FORMAT = 1
 
-PREFIX = "pretrained:"  # of a `ckpt` that is a name in a registry
+NAME_PREFIX = "pretrained:"  # of a `ckpt` that is a name in a registry
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
-DIGEST = re.compile(r"[0-9a-f]{64}")
+DIGEST_PATTERN = re.compile(r"[0-9a-f]{64}")
 
-SCHEMES = ("https", "http", "hf", "file")
+SOURCE_SCHEMES = ("https", "http", "hf", "file")
 
-LARGEST_MODEL = 2**32
+MAX_FILE_BYTES = 2**32
 
 
-class Value(NamedTuple):
+class ReportedValue(NamedTuple):
     """A metric of one target on one data set."""
 
     target: str
@@ -43,16 +51,16 @@ class Value(NamedTuple):
     tracks: int
 
 
-class Metric(NamedTuple):
+class ReportedMetric(NamedTuple):
     """What was measured, and what that means."""
 
     name: str
     definition: str
-    values: tuple[Value, ...]
+    values: tuple[ReportedValue, ...]
 
 
 @dataclass(frozen=True)
-class Entry:
+class RegistryEntry:
     """A model of a registry."""
 
     name: str
@@ -63,12 +71,12 @@ class Entry:
     size: int  # bytes of the archive, or of the weights in a folder
     sha256: str  # of the same file
     sources: tuple[str, ...]  # addresses and absolute paths, in the order in which they are tried
-    metrics: tuple[Metric, ...]
+    metrics: tuple[ReportedMetric, ...]
     description: str
     registry: Path  # the file that it comes from
 
 
-def read_registries(given: str | Sequence[str] = ()) -> dict[str, Entry]:
+def read_registries(given: str | Sequence[str] = ()) -> dict[str, RegistryEntry]:
     """Entries by name; where two registries have a name, the first one counts.
 
     The order is: those given, those in the environment, those of the user, that of the package.
@@ -80,12 +88,12 @@ def read_registries(given: str | Sequence[str] = ()) -> dict[str, Entry]:
         InputError: one cannot be read, and which entry of it is wrong.
     """
     named = [("registries", path) for path in ([given] if isinstance(given, str) else given)]
-    environment = os.environ.get(VARIABLE, "").split(os.pathsep)
-    named += [(VARIABLE, path) for path in environment if path]
+    environment = os.environ.get(REGISTRY_VARIABLE, "").split(os.pathsep)
+    named += [(REGISTRY_VARIABLE, path) for path in environment if path]
     files = [file for key, path in named for file in registry_files(Path(path), key)]
     own = config_folder() / "registry"
-    files += [*sorted(own.glob("*.yaml")), PACKAGED]
-    entries: dict[str, Entry] = {}
+    files += [*sorted(own.glob("*.yaml")), PACKAGED_REGISTRY]
+    entries: dict[str, RegistryEntry] = {}
     for file in dict.fromkeys(files):
         for entry in read_registry(file):
             entries.setdefault(entry.name, entry)
@@ -101,28 +109,28 @@ def registry_files(path: Path, key: str) -> list[Path]:
     return files
 
 
-def read_registry(path: Path) -> list[Entry]:
+def read_registry(path: Path) -> list[RegistryEntry]:
     """All entries of a file.
 
     Raises:
         InputError: it is no registry, or which entry is wrong.
     """
-    node = load(path)
-    top = checked(node, {"format": whole, "models": mapping}, f"{path}: ")
-    if top["format"] != FORMAT:
+    node = load_yaml(path)
+    top = check_mapping(node, {"format": expect_whole, "models": expect_mapping}, f"{path}: ")
+    if top["format"] != REGISTRY_FORMAT:
         raise InputError(
-            f"{path}: format={plainly(top['format'])}; this version reads format {FORMAT}"
+            f"{path}: format={shown(top['format'])}; this version reads format {REGISTRY_FORMAT}"
         )
     return [read_entry(name, entry, path) for name, entry in top["models"].items()]
 
 
-def read_entry(name: Any, node: Any, path: Path) -> Entry:
+def read_entry(name: Any, node: Any, path: Path) -> RegistryEntry:
     """One entry; relative paths among its sources become absolute."""
-    if not (isinstance(name, str) and NAME.fullmatch(name)):
+    if not (isinstance(name, str) and NAME_PATTERN.fullmatch(name)):
         raise InputError(
-            f"{path}: {plainly(name)}: not a name; use up to 64 letters, digits, - and _"
+            f"{path}: {shown(name)}: not a name; use up to 64 letters, digits, - and _"
         )
-    values = checked(node, FIELDS, f"{path}: {name}.", ("metrics", "description"))
+    values = check_mapping(node, ENTRY_FIELDS, f"{path}: {name}.", ("metrics", "description"))
     base = path.absolute().parent
     values["sources"] = tuple(
         source if "://" in source else str(base / os.path.expanduser(source))  # noqa: PTH111 - it never raises
@@ -131,72 +139,81 @@ def read_entry(name: Any, node: Any, path: Path) -> Entry:
     where = f"{path}: {name}.metrics."
     metrics = tuple(read_metric(metric, where) for metric in values.pop("metrics", ()))
     description = values.pop("description", "")
-    return Entry(name, **values, metrics=metrics, description=description, registry=path)
+    return RegistryEntry(name, **values, metrics=metrics, description=description, registry=path)
 
 
-def read_metric(node: Any, where: str) -> Metric:
+def read_metric(node: Any, where: str) -> ReportedMetric:
     """One metric with its values."""
-    metric = checked(node, {"name": text, "definition": text, "values": sequence}, where)
-    fields = {"target": text, "data": text, "average": text, "value": number}
-    fields |= {"mixture": number, "tracks": whole}
-    values = [checked(value, fields, where, ("mixture",)) for value in metric["values"]]
-    rows = tuple(Value(**{"mixture": None, **value}) for value in values)
-    return Metric(metric["name"], metric["definition"], rows)
+    metric = check_mapping(
+        node, {"name": expect_text, "definition": expect_text, "values": expect_sequence}, where
+    )
+    fields = {
+        "target": expect_text,
+        "data": expect_text,
+        "average": expect_text,
+        "value": expect_number,
+    }
+    fields |= {"mixture": expect_number, "tracks": expect_whole}
+    values = [check_mapping(value, fields, where, ("mixture",)) for value in metric["values"]]
+    rows = tuple(ReportedValue(**{"mixture": None, **value}) for value in values)
+    return ReportedMetric(metric["name"], metric["definition"], rows)
 
 
-def length(value: Any) -> int:
+def expect_length(value: Any) -> int:
     """A number of bytes."""
-    if type(value) is not int or not 1 <= value <= LARGEST_MODEL:
-        raise ValueError(f"bytes, from 1 to {LARGEST_MODEL}")
+    if type(value) is not int or not 1 <= value <= MAX_FILE_BYTES:
+        raise ValueError(f"bytes, from 1 to {MAX_FILE_BYTES}")
     return value
 
 
-def digest(value: Any) -> str:
+def expect_digest(value: Any) -> str:
     """A SHA-256."""
-    if not isinstance(value, str) or not DIGEST.fullmatch(value.lower()):
+    if not isinstance(value, str) or not DIGEST_PATTERN.fullmatch(value.lower()):
         raise ValueError("64 hexadecimal digits")
     return value.lower()
 
 
-def places(value: Any) -> tuple[str, ...]:
+def expect_sources(value: Any) -> tuple[str, ...]:
     """Some addresses or paths, none with a password, which would be shown and passed on."""
-    found = words(value)
+    found = expect_words(value)
     for source in found:
         scheme, mark, rest = source.partition("://")
-        if mark and scheme not in SCHEMES:
-            raise ValueError(f"paths, or addresses with {', '.join(SCHEMES)}")
+        if mark and scheme not in SOURCE_SCHEMES:
+            raise ValueError(f"paths, or addresses with {', '.join(SOURCE_SCHEMES)}")
         if mark and scheme != "hf" and "@" in rest.partition("/")[0]:
             raise ValueError("addresses without a password; put it into ~/.netrc")
     return found
 
 
-FIELDS: Mapping[str, Callable[[Any], Any]] = {
-    "targets": words,
-    "architecture": text,
-    "data": text,
-    "licence": text,
-    "size": length,
-    "sha256": digest,
-    "sources": places,
-    "metrics": sequence,
-    "description": text,
+ENTRY_FIELDS: Mapping[str, Callable[[Any], Any]] = {
+    "targets": expect_words,
+    "architecture": expect_text,
+    "data": expect_text,
+    "licence": expect_text,
+    "size": expect_length,
+    "sha256": expect_digest,
+    "sources": expect_sources,
+    "metrics": expect_sequence,
+    "description": expect_text,
 }
 
 
-def find(entries: Mapping[str, Entry], name: str, target: str | Sequence[str] | None) -> Entry:
+def find_entry(
+    entries: Mapping[str, RegistryEntry], name: str, target: str | Sequence[str] | None
+) -> RegistryEntry:
     """The entry with a name, or the only one of an architecture and targets.
 
     Raises:
         InputError: none, or several.
     """
-    name = name.removeprefix(PREFIX)
+    name = name.removeprefix(NAME_PREFIX)
     asked = None if target is None else {target} if isinstance(target, str) else set(target)
-    found = [entries[name]] if name in entries else of_architecture(entries, name)
+    found = [entries[name]] if name in entries else entries_of_architecture(entries, name)
     if not found:
-        hint = did_you_mean(name, known(entries))
+        hint = did_you_mean(name, known_names(entries))
         raise InputError(
-            f"{plainly(name)}: no such model in {places_of(entries)}; more registries can be named "
-            f"with registries=... or {VARIABLE}; {hint}"
+            f"{shown(name)}: no such model in {registries_of(entries)}; more registries can be "
+            f"named with registries=... or {REGISTRY_VARIABLE}; {hint}"
         )
     fitting = [entry for entry in found if asked is None or asked <= set(entry.targets)]
     exact = [entry for entry in fitting if asked == set(entry.targets)]
@@ -209,18 +226,18 @@ def find(entries: Mapping[str, Entry], name: str, target: str | Sequence[str] | 
     raise InputError(f"{name}: several models; pass the name of one: {listed}")
 
 
-def of_architecture(entries: Mapping[str, Entry], name: str) -> list[Entry]:
+def entries_of_architecture(entries: Mapping[str, RegistryEntry], name: str) -> list[RegistryEntry]:
     """All entries of an architecture."""
     return [entry for entry in entries.values() if entry.architecture == name]
 
 
-def known(entries: Mapping[str, Entry]) -> Iterator[str]:
-    """What `find` takes: names, then architectures."""
+def known_names(entries: Mapping[str, RegistryEntry]) -> Iterator[str]:
+    """What `find_entry` takes: names, then architectures."""
     yield from entries
     yield from (entry.architecture for entry in entries.values())
 
 
-def places_of(entries: Mapping[str, Entry]) -> str:
+def registries_of(entries: Mapping[str, RegistryEntry]) -> str:
     """The registries that entries come from, for a message."""
     files: Iterable[Path] = dict.fromkeys(entry.registry for entry in entries.values())
-    return ", ".join("the package" if file == PACKAGED else str(file) for file in files)
+    return ", ".join("the package" if file == PACKAGED_REGISTRY else str(file) for file in files)

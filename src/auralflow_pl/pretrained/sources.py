@@ -15,13 +15,13 @@ from urllib.request import url2pathname
 if TYPE_CHECKING:
     import requests
 
-BLOCK = 2**16  # bytes
+SOURCE_BLOCK_BYTES = 2**16  # bytes
 
-TIMEOUT = (10.0, 30.0)  # seconds to connect, and from one answer to the next
+TIMEOUT_SECONDS = (10.0, 30.0)  # seconds to connect, and from one answer to the next
 
-REDIRECTS = 10
+MAX_REDIRECTS = 10
 
-MOVED = (301, 302, 303, 307, 308)
+REDIRECT_CODES = (301, 302, 303, 307, 308)
 
 HUB_EXTRA = "pip install 'auralflow-pl[hub]'"
 
@@ -39,15 +39,15 @@ class WrongBytesError(SourceError):
 
 
 @contextlib.contextmanager
-def opened(source: str, size: int, start: int) -> Iterator[tuple[int, Iterator[bytes]]]:
+def open_source_at(source: str, size: int, start: int) -> Iterator[tuple[int, Iterator[bytes]]]:
     """The byte that a source begins with (`start`, or 0 if it cannot), and its blocks."""
     scheme, mark, rest = source.partition("://")
     if not mark or scheme == "file":
         yield start, file_blocks(local_path(source), size, start)
         return
     address, headers = hub_address(rest) if scheme == "hf" else (source, {})
-    with answered(address, headers, start) as response:
-        yield first_byte(response, size, start), body(response)
+    with request_answer(address, headers, start) as response:
+        yield first_byte_of(response, size, start), response_blocks(response)
 
 
 def local_path(source: str) -> Path:
@@ -74,7 +74,7 @@ def read_from(path: Path, start: int) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
             file.seek(start)
-            yield from iter(lambda: file.read(BLOCK), b"")
+            yield from iter(lambda: file.read(SOURCE_BLOCK_BYTES), b"")
     except OSError as error:
         raise SourceError(error.strerror) from error
 
@@ -102,7 +102,9 @@ def hub_address(rest: str) -> tuple[str, dict[str, str]]:
 
 
 @contextlib.contextmanager
-def answered(address: str, headers: Mapping[str, str], start: int) -> Iterator[requests.Response]:
+def request_answer(
+    address: str, headers: Mapping[str, str], start: int
+) -> Iterator[requests.Response]:
     """The answer to a request for all bytes from `start` on, redirects followed.
 
     We follow them ourselves: `requests` would read the whole body of each, however long it is.
@@ -115,23 +117,23 @@ def answered(address: str, headers: Mapping[str, str], start: int) -> Iterator[r
         asked["Range"] = f"bytes={start}-"
     with requests.Session() as session:
         session.get_redirect_target = lambda _: None
-        for _ in range(REDIRECTS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             try:
-                response = session.get(address, headers=asked, stream=True, timeout=TIMEOUT)
+                response = session.get(address, headers=asked, stream=True, timeout=TIMEOUT_SECONDS)
             except (requests.RequestException, ValueError) as error:
-                raise SourceError(explained(error)) from error
+                raise SourceError(explain_failure(error)) from error
             with response:
-                if response.status_code not in MOVED or "Location" not in response.headers:
+                if response.status_code not in REDIRECT_CODES or "Location" not in response.headers:
                     yield response
                     return
-                target = redirected(address, response.headers["Location"])
+                target = follow_redirect(address, response.headers["Location"])
             if session.should_strip_auth(address, target):
                 asked.pop("Authorization", None)
             address = target
-    raise SourceError(f"more than {REDIRECTS} redirects")
+    raise SourceError(f"more than {MAX_REDIRECTS} redirects")
 
 
-def redirected(address: str, location: str) -> str:
+def follow_redirect(address: str, location: str) -> str:
     """Where a redirect leads."""
     try:
         target = urljoin(address, location)
@@ -142,7 +144,7 @@ def redirected(address: str, location: str) -> str:
     return target
 
 
-def explained(error: Exception) -> str:
+def explain_failure(error: Exception) -> str:
     """Why there was no answer, in few words."""
     import requests
 
@@ -156,7 +158,7 @@ def explained(error: Exception) -> str:
     return next(found, f"not an address that can be asked ({type(error).__name__})")
 
 
-def first_byte(response: requests.Response, size: int, start: int) -> int:
+def first_byte_of(response: requests.Response, size: int, start: int) -> int:
     """The byte with which the body of an answer begins.
 
     Raises:
@@ -179,12 +181,12 @@ def first_byte(response: requests.Response, size: int, start: int) -> int:
     return start
 
 
-def body(response: requests.Response) -> Iterator[bytes]:
+def response_blocks(response: requests.Response) -> Iterator[bytes]:
     """Blocks as they were sent; a fault of the connection becomes `BrokeOffError`."""
     import urllib3
 
     read: Callable[..., Iterator[bytes]] = response.raw.stream
     try:
-        yield from read(BLOCK, decode_content=False)
+        yield from read(SOURCE_BLOCK_BYTES, decode_content=False)
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise BrokeOffError(f"the connection broke ({type(error).__name__})") from error

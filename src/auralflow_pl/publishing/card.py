@@ -14,7 +14,7 @@ from auralflow_pl.version import __version__
 
 LONGEST_TEXT = 300  # characters
 
-OPTIONS = ("model", "stft", "audio", "loss", "loss_weights", "optimizer", "scheduler", "augment")
+CARD_KEYS = ("model", "stft", "audio", "loss", "loss_weights", "optimizer", "scheduler", "augment")
 
 
 def model_card(
@@ -47,10 +47,10 @@ def model_card(
         training_facts(description),
         "## Options",
         "```json\n"
-        + json.dumps({k: config[k] for k in OPTIONS if config.get(k)}, indent=2)
+        + json.dumps({k: config[k] for k in CARD_KEYS if config.get(k)}, indent=2)
         + "\n```",
         "## What was measured",
-        measured(scores),
+        measured_table(scores),
         "## Licence",
         licence or "Not stated. Ask whoever gave you this model, and mind the licence of its data.",
         "## Files",
@@ -64,12 +64,12 @@ def training_facts(description: Mapping[str, Any]) -> str:
     config, step = description["config"], description["step"]
     data, trainer = config["data"], config.get("trainer") or {}
     lines = [
-        f"data set: {inline(data.get('name') or 'not known')}, "
-        f"stems {', '.join(map(inline, data['stems']))}"
+        f"data set: {inline_code(data.get('name') or 'not known')}, "
+        f"stems {', '.join(map(inline_code, data['stems']))}"
         + (f", at most {data['max_tracks']} tracks" if data.get("max_tracks") else ""),
         f"{step} optimizer steps" + (", weights averaged over them" * description["averaged"]),
     ]
-    if hours := hours_heard(config, step):
+    if hours := training_hours(config, step):
         batch = data["batch_size"] * (trainer.get("accumulate_grad_batches") or 1)
         lines.append(
             f"about {hours:.3g} hours of sound heard, in {batch} chunks of "
@@ -79,16 +79,16 @@ def training_facts(description: Mapping[str, Any]) -> str:
         if config.get(key) is not None:
             value = config[key]
             value = value.get("precision") if isinstance(value, dict) else value
-            lines.append(f"{key}: {inline(value)}")
+            lines.append(f"{key}: {inline_code(value)}")
     return "\n".join(f"- {line}" for line in lines)
 
 
-def inline(value: Any) -> str:
+def inline_code(value: Any) -> str:
     """A text of others as it is, short and on one line, without a meaning in Markdown."""
     return re.sub(r"[\\`*_\[\]<>&|~]", r"\\\g<0>", printable(str(value))[:LONGEST_TEXT])
 
 
-def hours_heard(config: Mapping[str, Any], step: int) -> float | None:
+def training_hours(config: Mapping[str, Any], step: int) -> float | None:
     """Sound that a training has heard until `step`, in hours, on one device; None: not known."""
     data, trainer = config["data"], config.get("trainer") or {}
     if not data.get("batch_size") or not config.get("chunk_seconds"):
@@ -97,7 +97,7 @@ def hours_heard(config: Mapping[str, Any], step: int) -> float | None:
     return chunks * config["chunk_seconds"] / 3600
 
 
-def measured(scores: Sequence[Mapping[str, Any]]) -> str:
+def measured_table(scores: Sequence[Mapping[str, Any]]) -> str:
     """A table of all averages, and the definitions of the metrics."""
     if not scores:
         return "Nothing was found beside the checkpoint; `auralflow evaluate` measures."
@@ -116,6 +116,6 @@ def measured(scores: Sequence[Mapping[str, Any]]) -> str:
     return "\n\n".join(["\n".join(lines), "\n".join(definitions), notes])
 
 
-def quoted(text: str) -> str:
+def markdown_quote(text: str) -> str:
     """A card inside another one."""
     return "\n".join(f"> {line}".rstrip() for line in text.splitlines())

@@ -11,16 +11,18 @@ from omegaconf import DictConfig, OmegaConf
 from auralflow_pl.config.instantiate import flat_keys
 from auralflow_pl.config.locations import config_dir
 from auralflow_pl.errors import InputError
-from auralflow_pl.pretrained.registry import Entry, read_registry
-from auralflow_pl.publishing.card import hours_heard
-from auralflow_pl.publishing.exporting import Model
+from auralflow_pl.pretrained.registry import RegistryEntry, read_registry
+from auralflow_pl.publishing.card import training_hours
+from auralflow_pl.publishing.exporting import ExportedModel
 from auralflow_pl.publishing.scores import find_scores
-from auralflow_pl.system.files import digest_of
+from auralflow_pl.system.files import file_sha256
 
-HEADER = "# A registry of auralflow_pl: pass it as registries=<this file>, or see docs/models.md.\n"
+REGISTRY_HEADER = (
+    "# A registry of auralflow_pl: pass it as registries=<this file>, or see docs/models.md.\n"
+)
 
 
-def proved(written: Path, output: Path) -> Entry:
+def read_back(written: Path, output: Path) -> RegistryEntry:
     """The entry as those will read it who use the registry.
 
     Raises:
@@ -33,7 +35,7 @@ def proved(written: Path, output: Path) -> Entry:
     return entry
 
 
-def best_of(ckpt: Path) -> Path:
+def best_checkpoint(ckpt: Path) -> Path:
     """The best checkpoint of a run folder, else its last; anything else as it is."""
     folder = ckpt / "checkpoints"
     if not folder.is_dir():
@@ -44,55 +46,57 @@ def best_of(ckpt: Path) -> Path:
     raise InputError(f"ckpt={ckpt}: a run without best.ckpt and last.ckpt in checkpoints/")
 
 
-def described(config: Mapping[str, Any], model: Model, ckpt: Path, archive: Path) -> dict[str, Any]:
+def entry_content(
+    config: Mapping[str, Any], model: ExportedModel, ckpt: Path, archive: Path
+) -> dict[str, Any]:
     """The registry entry, as plain values."""
     sources = config["sources"]
     optional = {
         "description": config["description"],
-        "metrics": metrics_of(ckpt, model.separator.targets),
+        "metrics": reported_metrics(ckpt, model.separator.targets),
     }
     return {
         "targets": list(model.separator.targets),
         "architecture": config["architecture"]
         or architecture_of(model.description["config"]["model"]),
-        "data": config["trained_on"] or data_of(model.description),
+        "data": config["trained_on"] or data_name(model.description),
         "licence": config["licence"],
         "size": archive.stat().st_size,
-        "sha256": digest_of(archive),
+        "sha256": file_sha256(archive),
         "sources": [*([sources] if isinstance(sources, str) else sources), archive.name],
         **{key: value for key, value in optional.items() if value},
     }
 
 
-def data_of(description: Mapping[str, Any]) -> str:
+def data_name(description: Mapping[str, Any]) -> str:
     """What a model learned from, as far as its checkpoint knows."""
     config, step = description["config"], description["step"]
-    hours = hours_heard(config, step)
+    hours = training_hours(config, step)
     heard = f", about {hours:.3g} hours heard" if hours else ""
     return f"{config['data'].get('name') or 'not known'}, {step} steps{heard}"
 
 
 def architecture_of(model: Mapping[str, Any]) -> str:
     """The option of `configs/model` that a network is most like, or else the name of its class."""
-    ours = scalars(OmegaConf.create(dict(model)))
+    ours = scalar_entries(OmegaConf.create(dict(model)))
     differences = {}
     for path in sorted((config_dir() / "model").glob("[!_]*.yaml")):
-        theirs = scalars(option(path))
-        if classes(theirs) == classes(ours):
+        theirs = scalar_entries(model_option(path))
+        if class_names(theirs) == class_names(ours):
             differences[path.stem] = sum(ours.get(k, v) != v for k, v in theirs.items())
     if not differences:
         return str(model["_target_"]).rpartition(".")[2]
     return min(differences, key=lambda name: differences[name])
 
 
-def option(path: Path) -> DictConfig:
+def model_option(path: Path) -> DictConfig:
     """An option of a group on top of those in its defaults."""
     node = OmegaConf.load(path)
     names = [name for name in node.pop("defaults", []) if name != "_self_"]
-    return OmegaConf.merge(*(option(path.with_name(f"{name}.yaml")) for name in names), node)
+    return OmegaConf.merge(*(model_option(path.with_name(f"{name}.yaml")) for name in names), node)
 
 
-def scalars(node: DictConfig) -> dict[str, Any]:
+def scalar_entries(node: DictConfig) -> dict[str, Any]:
     """Values by dotted key, without interpolations and nodes."""
     found = {}
     for key in flat_keys(node):
@@ -103,12 +107,12 @@ def scalars(node: DictConfig) -> dict[str, Any]:
     return found
 
 
-def classes(values: Mapping[str, Any]) -> dict[str, Any]:
+def class_names(values: Mapping[str, Any]) -> dict[str, Any]:
     """The `_target_`s among values."""
     return {key: value for key, value in values.items() if key.endswith("_target_")}
 
 
-def metrics_of(ckpt: Path, targets: Sequence[str]) -> list[dict[str, Any]]:
+def reported_metrics(ckpt: Path, targets: Sequence[str]) -> list[dict[str, Any]]:
     """What the evaluations of a model measured, as far as a registry has it: without ceilings."""
     return [
         metric

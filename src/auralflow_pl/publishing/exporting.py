@@ -11,24 +11,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from auralflow_pl.checkpoints.archive import read_card, tensors_of, write_archive, write_weights
-from auralflow_pl.checkpoints.contents import CARD, CONFIG, ENTRY, WEIGHTS, describe
+from auralflow_pl.checkpoints.archive import read_card, read_tensors, write_archive, write_weights
+from auralflow_pl.checkpoints.contents import CARD, CONFIG, METADATA_KEY, WEIGHTS, describe_model
 from auralflow_pl.checkpoints.reading import load_checkpoint
 from auralflow_pl.errors import InputError
-from auralflow_pl.pretrained.locations import home_of, label_of
-from auralflow_pl.publishing.card import model_card, quoted
+from auralflow_pl.pretrained.locations import model_label, output_root
+from auralflow_pl.publishing.card import markdown_quote, model_card
 from auralflow_pl.publishing.scores import find_scores
 from auralflow_pl.separator.load import load_separator
-from auralflow_pl.separator.onnx import TOLERANCE, export_onnx
+from auralflow_pl.separator.onnx import MASK_TOLERANCE, export_onnx
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.separator.torchscript import export_torchscript
-from auralflow_pl.system.staging import check_writable, staged
+from auralflow_pl.system.staging import check_writable, staged_folder
 
-SUFFIXES = {"safetensors": "", "onnx": ".onnx", "torchscript": ".pt"}
+EXPORT_SUFFIXES = {"safetensors": "", "onnx": ".onnx", "torchscript": ".pt"}
 
 
 @dataclass(frozen=True)
-class Model:
+class ExportedModel:
     """What is exported."""
 
     separator: Separator  # as it was trained
@@ -41,14 +41,14 @@ class Model:
         return self.separator.channels, self.separator.stft.n_fft // 2 + 1
 
 
-def default_output(ckpt: Path, form: str) -> Path:
-    """`export/<ckpt>` in the run folder of a checkpoint, or beside a lone file; see `home_of`."""
-    return home_of(ckpt) / "export" / f"{label_of(ckpt)}{SUFFIXES[form]}"
+def export_path(ckpt: Path, form: str) -> Path:
+    """`export/<ckpt>` in the run folder of a checkpoint, or beside a lone file; see `output_root`."""
+    return output_root(ckpt) / "export" / f"{model_label(ckpt)}{EXPORT_SUFFIXES[form]}"
 
 
 def check_output(output: Path, form: str) -> None:
     """Raise InputError for an output that is of another format or would be mixed with others."""
-    suffixes = ("", ".zip") if form == "safetensors" else (SUFFIXES[form],)
+    suffixes = ("", ".zip") if form == "safetensors" else (EXPORT_SUFFIXES[form],)
     if output.suffix not in suffixes and (
         form != "safetensors" or output.suffix in (".onnx", ".pt")
     ):
@@ -63,7 +63,7 @@ def check_output(output: Path, form: str) -> None:
     check_writable(output if folder else output.parent)
 
 
-def load_model(ckpt: Path, trust: list[str], licence: str | None) -> Model:
+def load_model(ckpt: Path, trust: list[str], licence: str | None) -> ExportedModel:
     """Load what is exported, and describe it.
 
     Raises:
@@ -73,29 +73,29 @@ def load_model(ckpt: Path, trust: list[str], licence: str | None) -> Model:
     if checkpoint.graph:
         raise InputError(f"ckpt={ckpt}: is exported already; pass the checkpoint it was made from")
     separator = load_separator(ckpt, trust, simplify=False)
-    description = describe(
+    description = describe_model(
         checkpoint.config, checkpoint.step, checkpoint.averaged, separator.network
     )
     parameters = sum(p.numel() for p in separator.network.parameters())
     scores = list(find_scores(ckpt, separator.targets))
     card = model_card(description, separator.targets, parameters, scores, licence)
     if former := read_card(ckpt):
-        card += f"\n\n## The card of the model that this was made from\n\n{quoted(former)}"
-    return Model(separator, description, checkpoint.weights, card)
+        card += f"\n\n## The card of the model that this was made from\n\n{markdown_quote(former)}"
+    return ExportedModel(separator, description, checkpoint.weights, card)
 
 
-def export_weights(model: Model, output: Path, half: bool) -> str:
+def export_weights(model: ExportedModel, output: Path, half: bool) -> str:
     """Write a folder or an archive with weights, configuration and card."""
     weights = {name: value.contiguous() for name, value in model.weights.items()}
     if half:
         weights = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
     archive = output.suffix == ".zip"
-    with staged(output.parent if archive else output) as temporary:
+    with staged_folder(output.parent if archive else output) as temporary:
         folder = temporary / "files" if archive else temporary
         folder.mkdir(exist_ok=True)
         digest = write_weights(folder, model.description, weights)
         (folder / CARD).write_text(f"{model.card}\n- SHA-256 of `{WEIGHTS}`: `{digest}`\n")
-        written = tensors_of(folder / WEIGHTS)
+        written = read_tensors(folder / WEIGHTS)
         if any(not torch.equal(written[name], value) for name, value in weights.items()):
             raise InputError(f"output={output}: the weights were not written as they are; retry")
         size = (folder / WEIGHTS).stat().st_size
@@ -108,16 +108,16 @@ def export_weights(model: Model, output: Path, half: bool) -> str:
     return f"{size / 1e6:.1f} MB of weights, {kind}; SHA-256 {digest}"
 
 
-def export_file(model: Model, form: str, output: Path) -> str:
+def export_file(model: ExportedModel, form: str, output: Path) -> str:
     """Write one file, whose masks were compared with those of the network."""
     text, network = json.dumps(model.description), model.separator.network
     if form == "onnx":
-        metadata = {ENTRY: text, "card": model.card}
+        metadata = {METADATA_KEY: text, "card": model.card}
         content, difference = export_onnx(network, *model.sizes(), metadata)
     else:
         files = {CONFIG: text, CARD: model.card}
         content, difference = export_torchscript(network, *model.sizes(), files)
-    with staged(output.parent) as temporary:
+    with staged_folder(output.parent) as temporary:
         (temporary / output.name).write_bytes(content)
-    limit = f"at most {difference:.1e} from those of torch (limit {TOLERANCE:.0e})"
+    limit = f"at most {difference:.1e} from those of torch (limit {MASK_TOLERANCE:.0e})"
     return f"{len(content) / 1e6:.1f} MB; masks differ by {limit}"

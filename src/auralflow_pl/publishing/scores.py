@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from auralflow_pl.evaluation.results import read_evaluation
-from auralflow_pl.pretrained.locations import home_of, label_of
+from auralflow_pl.pretrained.locations import model_label, output_root
 
 
 def find_scores(ckpt: Path, targets: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -16,12 +16,12 @@ def find_scores(ckpt: Path, targets: Sequence[str]) -> Iterator[dict[str, Any]]:
     Raises:
         InputError: a table of an evaluation cannot be read.
     """
-    files = sorted((home_of(ckpt) / "eval" / label_of(ckpt)).glob("*/eval.json"))
+    files = sorted((output_root(ckpt) / "eval" / model_label(ckpt)).glob("*/eval.json"))
     read = {path.parent.name: read_evaluation(path) for path in files}
     headings = {n: h for content in read.values() for n, h in content["headings"].items()}
     for name, heading in headings.items():
         values = [
-            average(one, data)
+            average_scores(one, data)
             for data, content in read.items()
             for one in content["aggregates"]
             if one["heading"] == name and one["tracks"] and one["target"] in targets
@@ -33,7 +33,7 @@ def find_scores(ckpt: Path, targets: Sequence[str]) -> Iterator[dict[str, Any]]:
             yield {"name": name, "definition": definition, "values": values}
 
 
-def average(aggregate: Mapping[str, Any], data: str) -> dict[str, Any]:
+def average_scores(aggregate: Mapping[str, Any], data: str) -> dict[str, Any]:
     """An average of eval.json, with those of floor and ceiling where they were measured."""
     values = aggregate["values"]
     found = {

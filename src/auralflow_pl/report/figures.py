@@ -133,9 +133,9 @@ def axis_places(column: Sequence[str]) -> tuple[list[float], dict[str, float]]:
     A few different values stand evenly; many numbers where they belong, on a logarithmic axis if
     they are positive and the largest is more than twenty times the smallest.
     """
-    labels = sorted(set(column), key=in_order)
+    labels = sorted(set(column), key=ordered_values)
     places = dict(zip(labels, np.linspace(0, 1, len(labels)), strict=True))
-    numbers = np.array([in_order(label)[0] for label in labels])
+    numbers = np.array([ordered_values(label)[0] for label in labels])
     if len(labels) > 6 and np.isfinite(numbers).all():
         if numbers[0] > 0 and numbers[-1] > 20 * numbers[0]:
             numbers = np.log(numbers)
@@ -144,15 +144,15 @@ def axis_places(column: Sequence[str]) -> tuple[list[float], dict[str, float]]:
         labels = [labels[0], labels[-1]]
     elif len(labels) == 1:
         places = {labels[0]: 0.5}
-    return [float(places[label]) for label in column], {short(x): places[x] for x in labels}
+    return [float(places[label]) for label in column], {short_name(x): places[x] for x in labels}
 
 
-def short(label: str) -> str:
+def short_name(label: str) -> str:
     """Numbers with at most four digits, other words as they are."""
-    return f"{float(label):.4g}" if math.isfinite(in_order(label)[0]) else label
+    return f"{float(label):.4g}" if math.isfinite(ordered_values(label)[0]) else label
 
 
-def in_order(label: str) -> tuple[float, str]:
+def ordered_values(label: str) -> tuple[float, str]:
     """Numbers by size, then words by letters."""
     try:
         return float(label), ""
@@ -160,7 +160,7 @@ def in_order(label: str) -> tuple[float, str]:
         return float("inf"), label
 
 
-def pixels(figure: Figure, dpi: int = 70) -> np.ndarray:
+def figure_pixels(figure: Figure, dpi: int = 70) -> np.ndarray:
     """A figure as `(height, width, 3)` of uint8."""
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)

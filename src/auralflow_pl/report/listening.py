@@ -14,12 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from auralflow_pl.audio.reading import open_source
-from auralflow_pl.report.page import page
-from auralflow_pl.report.spectrograms import coloured, levels
+from auralflow_pl.report.page import html_page
+from auralflow_pl.report.spectrograms import colour_levels, spectrogram_levels
 
-WIDTH = 900  # columns of the pictures
+ENVELOPE_POINTS = 900  # columns of the pictures
 
-POLICY = (
+LISTENING_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "
     "connect-src 'self'"
 )
@@ -62,11 +62,11 @@ def prepare_sound(name: str, source: Path, target: Path, download: str | None = 
         download,
         seconds,
         envelope(mono),
-        levels(mono, sound.sample_rate, WIDTH),
+        spectrogram_levels(mono, sound.sample_rate, ENVELOPE_POINTS),
     )
 
 
-def envelope(sound: Tensor, width: int = WIDTH) -> list[list[float]]:
+def envelope(sound: Tensor, width: int = ENVELOPE_POINTS) -> list[list[float]]:
     """Lowest and highest sample of `(time,)` in each of at most `width` columns."""
     size = max(1, -(-len(sound) // width))
     columns = F.pad(sound, (0, -len(sound) % size)).reshape(-1, size)
@@ -83,7 +83,7 @@ def write_listening_page(folder: Path, title: str, subtitle: str, sounds: Sequen
         subtitle: plain text.
         sounds: in the order in which they are shown; the first one is heard first.
     """
-    pictures = coloured({sound.name: sound.spectrogram for sound in sounds})
+    pictures = colour_levels({sound.name: sound.spectrogram for sound in sounds})
     data = {
         "seconds": max(sound.seconds for sound in sounds),
         "sounds": [
@@ -98,5 +98,5 @@ def write_listening_page(folder: Path, title: str, subtitle: str, sounds: Sequen
             for sound in sounds
         ],
     }
-    content = page("listening", title, subtitle, data, POLICY)
+    content = html_page("listening", title, subtitle, data, LISTENING_POLICY)
     (folder / "index.html").write_text(content, encoding="utf-8")

@@ -9,12 +9,12 @@ from importlib.resources import files
 from typing import Any
 
 # Nothing may be fetched, whatever a name in the data says.
-POLICY = (
+PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "
     "media-src data:"
 )
 
-PAGE = """<!doctype html>
+PAGE_TEMPLATE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -35,8 +35,8 @@ PAGE = """<!doctype html>
 """
 
 
-def page(
-    name: str, title: str, subtitle: str, data: Mapping[str, Any], policy: str = POLICY
+def html_page(
+    name: str, title: str, subtitle: str, data: Mapping[str, Any], policy: str = PAGE_POLICY
 ) -> str:
     """The page `<name>.html` with `<name>.js` and its data.
 
@@ -48,15 +48,15 @@ def page(
         policy: what the page may fetch.
     """
     title = html.escape(title)
-    body = read(f"{name}.html").format(title=title, subtitle=html.escape(subtitle))
+    body = read_asset(f"{name}.html").format(title=title, subtitle=html.escape(subtitle))
     content = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
-    script = "".join(map(read, ("drawing.js", "player.js", f"{name}.js")))
-    style = read("page.css")
-    return PAGE.format(
+    script = "".join(map(read_asset, ("drawing.js", "player.js", f"{name}.js")))
+    style = read_asset("page.css")
+    return PAGE_TEMPLATE.format(
         policy=policy, title=title, style=style, body=body, data=content, script=script
     )
 
 
-def read(name: str) -> str:
+def read_asset(name: str) -> str:
     """A file of this package."""
     return (files("auralflow_pl.report") / name).read_text(encoding="utf-8")

@@ -19,7 +19,7 @@ N_FFT, HEIGHT, WIDTH = 2048, 110, 400
 LOWEST_HZ, RANGE_DB = 60.0, 70.0
 
 
-def encoded(sound: Tensor, sample_rate: int, kind: str) -> str:
+def encode_sound(sound: Tensor, sample_rate: int, kind: str) -> str:
     """`(channels, time)` as FLAC or MP3 in base64; more than two channels become one."""
     sound = sound if sound.shape[0] <= 2 else sound.mean(0, keepdim=True)
     file = io.BytesIO()
@@ -27,21 +27,23 @@ def encoded(sound: Tensor, sample_rate: int, kind: str) -> str:
     return base64.b64encode(file.getvalue()).decode()
 
 
-def decoded(sound: str) -> Tensor:
+def decode_sound(sound: str) -> Tensor:
     """`(channels, time)` from a file in base64."""
     file = io.BytesIO(base64.b64decode(sound))
     return torch.from_numpy(soundfile.read(file, dtype="float32", always_2d=True)[0].T.copy())
 
 
-def pictures(sounds: dict[str, Tensor], sample_rate: int) -> dict[str, str]:
+def spectrogram_pictures(sounds: dict[str, Tensor], sample_rate: int) -> dict[str, str]:
     """Spectrograms of sounds `(channels, time)` as PNG in base64, in one range of colours.
 
     The axis of frequencies is logarithmic.
     """
-    return coloured({name: levels(sound.mean(0), sample_rate) for name, sound in sounds.items()})
+    return colour_levels(
+        {name: spectrogram_levels(sound.mean(0), sample_rate) for name, sound in sounds.items()}
+    )
 
 
-def levels(sound: Tensor, sample_rate: int, width: int = WIDTH) -> np.ndarray:
+def spectrogram_levels(sound: Tensor, sample_rate: int, width: int = WIDTH) -> np.ndarray:
     """The spectrogram of `(time,)` at evenly spaced moments, `(HEIGHT, width)` in dB.
 
     Only the frames of these moments are transformed, so the memory does not depend on the length.
@@ -56,13 +58,13 @@ def levels(sound: Tensor, sample_rate: int, width: int = WIDTH) -> np.ndarray:
     return level[np.clip(rows.round().astype(int), 0, N_FFT // 2)]
 
 
-def coloured(spectrograms: Mapping[str, np.ndarray]) -> dict[str, str]:
+def colour_levels(spectrograms: Mapping[str, np.ndarray]) -> dict[str, str]:
     """Levels in dB as PNG in base64, in one range of colours."""
     top = max(float(level.max()) for level in spectrograms.values())
-    return {name: png((level - top) / RANGE_DB + 1) for name, level in spectrograms.items()}
+    return {name: encode_png((level - top) / RANGE_DB + 1) for name, level in spectrograms.items()}
 
 
-def png(values: np.ndarray) -> str:
+def encode_png(values: np.ndarray) -> str:
     """Numbers `(height, width)` from 0 to 1 as a coloured picture, a PNG in base64."""
     colours = (colormaps["magma"](np.clip(values, 0, 1))[..., :3] * 255).astype(np.uint8)
     file = io.BytesIO()

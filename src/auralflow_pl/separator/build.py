@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from auralflow_pl.checks.arguments import check_arguments
-from auralflow_pl.checks.imports import locate
+from auralflow_pl.checks.imports import import_class
 from auralflow_pl.data.targets import resolve_targets
 from auralflow_pl.errors import InputError
 from auralflow_pl.models.base import MaskEstimator
@@ -37,7 +37,7 @@ def build_separator(
     """
     targets = named_targets(config, stems)
     network = build_network(config["model"], len(targets), trust)
-    return assemble(config, network, targets, **settings)
+    return assemble_separator(config, network, targets, **settings)
 
 
 def named_targets(config: Mapping[str, Any], stems: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -49,7 +49,7 @@ def named_targets(config: Mapping[str, Any], stems: Sequence[str]) -> dict[str, 
     return targets
 
 
-def assemble(
+def assemble_separator(
     config: Mapping[str, Any],
     network: MaskEstimator,
     targets: Mapping[str, Sequence[str]],
@@ -78,12 +78,12 @@ def build_network(
     Raises:
         InputError: not a MaskEstimator of a trusted package, or an argument that it does not have.
     """
-    network = locate(model, MaskEstimator, "model", trust)
+    network = import_class(model, MaskEstimator, "model", trust)
     arguments = {key: value for key, value in model.items() if key != "_target_"}
     check_arguments(network, arguments, "model")
     for key, value in arguments.items():
         if isinstance(value, Mapping):
-            part = locate(value, nn.Module, f"model.{key}", trust)
+            part = import_class(value, nn.Module, f"model.{key}", trust)
             options = {name: option for name, option in value.items() if name != "_target_"}
             check_arguments(part, options, f"model.{key}")
             arguments[key] = partial(part, **options)

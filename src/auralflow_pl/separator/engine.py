@@ -9,13 +9,13 @@ import torch
 
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.models.base import MaskEstimator
-from auralflow_pl.separator.graph_cache import Plan, from_cache
+from auralflow_pl.separator.graph_cache import NetworkPlan, cached_graph
 from auralflow_pl.separator.onnx import OnnxNetwork
-from auralflow_pl.system.extras import EXTRA, installed
+from auralflow_pl.system.extras import ONNX_HINT, is_onnx_installed
 
 log = logging.getLogger(__name__)
 
-ENGINES = ("auto", "torch", "onnx")
+ENGINE_NAMES = ("auto", "torch", "onnx")
 
 
 def choose_engine(name: str, device: torch.device, ckpt: str | Path = "") -> str:
@@ -32,19 +32,19 @@ def choose_engine(name: str, device: torch.device, ckpt: str | Path = "") -> str
     Raises:
         InputError: an engine that there is not, or not here.
     """
-    if name not in ENGINES:
-        raise InputError(f"engine={name}: no such engine, {did_you_mean(name, ENGINES)}")
+    if name not in ENGINE_NAMES:
+        raise InputError(f"engine={name}: no such engine, {did_you_mean(name, ENGINE_NAMES)}")
     graph = Path(ckpt).suffix == ".onnx"
     if graph and name == "torch":
         raise InputError(f"engine=torch: {ckpt} runs in ONNX Runtime only; pass engine=auto")
-    if (graph or name == "onnx") and not installed():
-        raise InputError(f"engine=onnx: ONNX Runtime is not installed; {EXTRA}")
+    if (graph or name == "onnx") and not is_onnx_installed():
+        raise InputError(f"engine=onnx: ONNX Runtime is not installed; {ONNX_HINT}")
     if name == "onnx" and device.type != "cpu":
         raise InputError(f"engine=onnx runs on the CPU, not on {device}; pass device=cpu as well")
     return "torch" if name == "auto" and device.type != "cpu" else name
 
 
-def engine_for(engine: str, precision: torch.dtype | None) -> str:
+def engine_of_precision(engine: str, precision: torch.dtype | None) -> str:
     """The engine for a number format: graphs compute in fp32, so `auto` is `torch` for others.
 
     Raises:
@@ -60,23 +60,23 @@ def engine_for(engine: str, precision: torch.dtype | None) -> str:
     return "torch" if engine == "auto" else engine
 
 
-def engine_of(network: MaskEstimator) -> str:
+def engine_name(network: MaskEstimator) -> str:
     """What runs a network: `torch` or `onnx`."""
     return "onnx" if isinstance(network, OnnxNetwork) else "torch"
 
 
-def start(plan: Plan, engine: str) -> MaskEstimator:
+def start_engine(plan: NetworkPlan, engine: str) -> MaskEstimator:
     """The network in ONNX Runtime for `onnx`, and for `auto` if that is possible; else in torch.
 
     Raises:
         InputError: `onnx`, and it is not possible.
     """
-    if engine not in ENGINES:
-        raise InputError(f"engine={engine}: no such engine, {did_you_mean(engine, ENGINES)}")
-    if engine == "torch" or (engine == "auto" and not installed()):
+    if engine not in ENGINE_NAMES:
+        raise InputError(f"engine={engine}: no such engine, {did_you_mean(engine, ENGINE_NAMES)}")
+    if engine == "torch" or (engine == "auto" and not is_onnx_installed()):
         return plan.build()
     try:
-        return from_cache(plan)
+        return cached_graph(plan)
     except InputError as error:
         if engine == "onnx":
             raise

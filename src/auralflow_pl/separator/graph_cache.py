@@ -23,12 +23,12 @@ from auralflow_pl.version import __version__
 
 log = logging.getLogger(__name__)
 
-KEPT = 8  # graphs; those that were used longest ago are removed
+MAX_GRAPHS = 8  # graphs; those that were used longest ago are removed
 
-GRAPH = "graph"  # entry of the metadata that names the graph
+GRAPH_KEY = "graph"  # entry of the metadata that names the graph
 
 
-class Plan(NamedTuple):
+class NetworkPlan(NamedTuple):
     """A network that is to be run, before it is built."""
 
     model: Mapping[str, Any]  # the node of its configuration
@@ -40,23 +40,23 @@ class Plan(NamedTuple):
     build: Callable[[], MaskEstimator]  # with its weights, in evaluation mode
 
 
-def from_cache(plan: Plan) -> OnnxNetwork:
+def cached_graph(plan: NetworkPlan) -> OnnxNetwork:
     """The graph of a network, read if it was made before, else made and kept."""
     name = graph_name(plan)
-    path = cache_dir() / f"{name}.onnx"
+    path = graph_folder() / f"{name}.onnx"
     outline, sizes = plan.outline, (plan.channels, plan.freq)
     facts = (plan.targets, *sizes, outline.frame_multiple, outline.frame_reach)
     with contextlib.suppress(InputError, OSError):  # what is damaged is made again
         network = OnnxNetwork(path, *facts)
-        if network.metadata().get(GRAPH) == name:
+        if network.metadata().get(GRAPH_KEY) == name:
             path.touch()
             return network
-    content, _ = export_onnx(plan.build(), *sizes, {GRAPH: name})
-    keep(content, path)
+    content, _ = export_onnx(plan.build(), *sizes, {GRAPH_KEY: name})
+    keep_graph(content, path)
     return OnnxNetwork(content, *facts)
 
 
-def graph_name(plan: Plan) -> str:
+def graph_name(plan: NetworkPlan) -> str:
     """A digest of all that the graph depends on."""
     made_by = [__version__, torch.__version__, platform.machine()]
     facts = [made_by, plan.model, plan.targets, plan.channels, plan.freq]
@@ -73,12 +73,12 @@ def weight_bytes(weights: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
         yield value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
-def cache_dir() -> Path:
+def graph_folder() -> Path:
     """Where graphs are kept."""
     return cache_folder() / "graphs"
 
 
-def keep(content: bytes, path: Path) -> None:
+def keep_graph(content: bytes, path: Path) -> None:
     """Write a graph, complete or not at all, and remove old ones; a full disk does not matter."""
     part = path.with_name(f"{path.stem}.{os.getpid()}.part")
     try:
@@ -86,7 +86,7 @@ def keep(content: bytes, path: Path) -> None:
         part.write_bytes(content)
         part.replace(path)
         graphs = sorted(path.parent.glob("*.onnx"), key=lambda p: p.stat().st_mtime_ns)
-        for old in graphs[:-KEPT]:
+        for old in graphs[:-MAX_GRAPHS]:
             old.unlink(missing_ok=True)
     except OSError as error:
         log.info("%s: the graph is not kept: %s", path.parent, error.strerror)

@@ -11,10 +11,10 @@ from torch import Tensor
 from auralflow_pl.audio.checks import RATES_HZ
 from auralflow_pl.errors import InputError
 
-Audio = Tensor | np.ndarray
+AudioArray = Tensor | np.ndarray
 
 
-class Signal:
+class CheckedBlocks:
     """The blocks of a signal as checked float32 tensors; counts what has passed.
 
     Args:
@@ -22,7 +22,7 @@ class Signal:
         record: keep the gradients of the blocks.
     """
 
-    def __init__(self, blocks: Iterable[Audio], record: bool) -> None:
+    def __init__(self, blocks: Iterable[AudioArray], record: bool) -> None:
         self.blocks, self.record = blocks, record
         self.channels = self.time = 0
         self.arrays = self.ended = False
@@ -30,7 +30,7 @@ class Signal:
     def __iter__(self) -> Iterator[Tensor]:
         for block in self.blocks:
             self.arrays = isinstance(block, np.ndarray)
-            tensor = checked(block)
+            tensor = as_float_tensor(block)
             if tensor.ndim != 2 or self.channels not in (0, tensor.shape[0]):
                 raise InputError(
                     f"block of shape {tuple(tensor.shape)}: expected (channels, time), with as "
@@ -44,14 +44,14 @@ class Signal:
             raise InputError("a signal without samples: expected at least one")
 
 
-def checked(audio: Audio) -> Tensor:
+def as_float_tensor(audio: AudioArray) -> Tensor:
     """Tensors and arrays `(..., channels, time)` as float32; arrays may have any layout.
 
     Raises:
         InputError: neither tensor nor array, no axis of channels, no channels, no floats, or not
             finite.
     """
-    if not isinstance(audio, Audio):
+    if not isinstance(audio, AudioArray):
         raise InputError(
             f"audio of type {type(audio).__name__}: expected a tensor or a NumPy array "
             "(..., channels, time)"

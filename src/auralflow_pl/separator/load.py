@@ -12,24 +12,24 @@ import torch
 
 from auralflow_pl.checkpoints.contents import Checkpoint
 from auralflow_pl.checkpoints.reading import load_checkpoint
-from auralflow_pl.checkpoints.trained import check_values
+from auralflow_pl.checkpoints.trained import check_tensor_values
 from auralflow_pl.checks.arguments import check_arguments
-from auralflow_pl.errors import InputError, did_you_mean, plainly, printable
+from auralflow_pl.errors import InputError, did_you_mean, printable, shown
 from auralflow_pl.models.base import MaskEstimator
-from auralflow_pl.pretrained.cache import chosen
-from auralflow_pl.pretrained.locations import BUNDLED
-from auralflow_pl.separator.build import assemble, build_network, named_targets
-from auralflow_pl.separator.engine import engine_for, start
-from auralflow_pl.separator.graph_cache import Plan
+from auralflow_pl.pretrained.cache import resolve_model
+from auralflow_pl.pretrained.locations import BUNDLED_MODEL
+from auralflow_pl.separator.build import assemble_separator, build_network, named_targets
+from auralflow_pl.separator.engine import engine_of_precision, start_engine
+from auralflow_pl.separator.graph_cache import NetworkPlan
 from auralflow_pl.separator.onnx import OnnxNetwork
-from auralflow_pl.separator.outline import without_memory
-from auralflow_pl.separator.precision import number_format
+from auralflow_pl.separator.outline import on_meta_device
+from auralflow_pl.separator.precision import autocast_dtype
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.system.heap import give_back_freed_memory
 
 
 def load_separator(
-    path: str | Path = BUNDLED,
+    path: str | Path = BUNDLED_MODEL,
     trust: Sequence[str] = (),
     simplify: bool = True,
     engine: str = "torch",
@@ -57,9 +57,9 @@ def load_separator(
     Raises:
         InputError: the checkpoint cannot be used, and why; or a setting that there is not.
     """
-    check_settings(settings)
-    precision = number_format(precision)
-    path = chosen(path, target, registries)
+    check_separator_settings(settings)
+    precision = autocast_dtype(precision)
+    path = resolve_model(path, target, registries)
     checkpoint = load_checkpoint(path)
     config = checkpoint.config
     try:
@@ -67,7 +67,7 @@ def load_separator(
         targets = named_targets(config, config["data"]["stems"])
         channels, freq = config["audio"]["channels"], config["stft"]["n_fft"] // 2 + 1
         if checkpoint.graph:
-            engine_for("onnx", precision)
+            engine_of_precision("onnx", precision)
             network: MaskEstimator = OnnxNetwork(
                 checkpoint.graph,
                 len(targets),
@@ -78,8 +78,8 @@ def load_separator(
             )
         else:
             plan = plan_network(checkpoint, len(targets), channels, freq, trust)
-            network = start(plan, engine_for(engine, precision))
-        separator = assemble(config, network, targets, precision=precision, **settings)
+            network = start_engine(plan, engine_of_precision(engine, precision))
+        separator = assemble_separator(config, network, targets, precision=precision, **settings)
     except InputError as error:
         raise InputError(f"ckpt={path}: {printable(str(error))}") from error
     except (KeyError, TypeError, RuntimeError, AttributeError) as error:
@@ -92,7 +92,7 @@ def load_separator(
     return separator
 
 
-def check_settings(settings: Mapping[str, Any]) -> None:
+def check_separator_settings(settings: Mapping[str, Any]) -> None:
     """Raise InputError for what is no setting of a Separator, or has another type."""
     functions = (load_separator, Separator)
     parameters = [p for f in functions for p in inspect.signature(f).parameters.values()]
@@ -120,7 +120,7 @@ def check_plausible(config: Mapping[str, Any]) -> None:
 
 def plan_network(
     checkpoint: Checkpoint, targets: int, channels: int, freq: int, trust: Sequence[str]
-) -> Plan:
+) -> NetworkPlan:
     """The network of a checkpoint, compared with its weights, and how to build it.
 
     Our own are outlined without memory: nothing is allocated for numbers that do not fit.
@@ -129,23 +129,23 @@ def plan_network(
         InputError: the weights are not those of the network.
     """
     model, weights = checkpoint.config["model"], checkpoint.weights
-    with nullcontext() if trust else without_memory():  # others may need real numbers
+    with nullcontext() if trust else on_meta_device():  # others may need real numbers
         outline = build_network(model, targets, trust)
     expected = outline.state_dict()
     for name in (*expected, *weights):
         shapes = [tuple(part[name].shape) if name in part else None for part in (expected, weights)]
         if shapes[0] != shapes[1]:
             raise InputError(
-                f"configuration and weights do not fit: {plainly(name)} is {shapes[1]}, expected "
+                f"configuration and weights do not fit: {shown(name)} is {shapes[1]}, expected "
                 f"{shapes[0]}"
             )
     parameters = {name for name, _ in outline.named_parameters(remove_duplicate=False)}
     for name, value in weights.items():
-        check_values(name, value, expected[name].dtype, name in parameters)
+        check_tensor_values(name, value, expected[name].dtype, name in parameters)
 
     def build() -> MaskEstimator:
         network = build_network(model, targets, trust)
         network.load_state_dict(weights)
         return network.eval()
 
-    return Plan(model, weights, outline, targets, channels, freq, build)
+    return NetworkPlan(model, weights, outline, targets, channels, freq, build)

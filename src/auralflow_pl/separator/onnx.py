@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from auralflow_pl.checkpoints.onnx_file import INPUT, OUTPUT
 from auralflow_pl.errors import InputError
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
-from auralflow_pl.system.extras import EXTRA, installed
+from auralflow_pl.system.extras import ONNX_HINT, is_onnx_installed
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-OPSET = 17
+OPSET_VERSION = 17
 
-TOLERANCE = 1e-4  # how far a mask may be from that of torch
+MASK_TOLERANCE = 1e-4  # how far a mask may be from that of torch
 
 
 class MaskOnly(nn.Module):
@@ -59,15 +59,15 @@ def export_onnx(
     Raises:
         InputError: the network cannot be exported, or its graph gives other masks.
     """
-    if not installed():
-        raise InputError(f"ONNX: the packages onnx and onnxruntime are not installed; {EXTRA}")
-    content = graph_of(network, channels, freq, metadata)
+    if not is_onnx_installed():
+        raise InputError(f"ONNX: the packages onnx and onnxruntime are not installed; {ONNX_HINT}")
+    content = network_graph(network, channels, freq, metadata)
     session = make_session(content)
-    difference = largest_difference(lambda x: run(session, x), network, channels, freq)
+    difference = largest_difference(lambda x: run_session(session, x), network, channels, freq)
     return content, difference
 
 
-def graph_of(
+def network_graph(
     network: MaskEstimator, channels: int, freq: int, metadata: Mapping[str, str]
 ) -> bytes:
     """The file; see `export_onnx`."""
@@ -76,27 +76,27 @@ def graph_of(
     example = torch.rand(2, channels, freq, 2 * network.frame_multiple + 1)
     file = io.BytesIO()
     try:
-        with torch.no_grad(), quiet():
+        with torch.no_grad(), QuietExport():
             torch.onnx.export(
                 MaskOnly(network),
                 (example,),
                 file,
                 dynamo=False,  # as fast a graph as the other exporter's, in a fifth of the time
-                opset_version=OPSET,
+                opset_version=OPSET_VERSION,
                 input_names=[INPUT],
                 output_names=[OUTPUT],
                 dynamic_axes={INPUT: {0: "batch", 3: "frames"}, OUTPUT: {0: "batch", 4: "frames"}},
             )
         model = onnx.load_from_string(file.getvalue())
         file.close()  # graphs are large
-        label(model, metadata, network, channels, freq)
+        add_metadata(model, metadata, network, channels, freq)
         return model.SerializeToString()
     except Exception as error:  # of the exporter, torch or protobuf, whatever a network brings up
         cause = " ".join(str(error).split())[:200]
         raise InputError(f"this network cannot be exported to ONNX: {cause}") from error
 
 
-def label(
+def add_metadata(
     model: ModelProto,
     metadata: Mapping[str, str],
     network: MaskEstimator,
@@ -134,15 +134,15 @@ def largest_difference(
                 f"{tuple(expected.shape)}: its shapes do not follow the input; use engine=torch"
             )
         largest = max(largest, float((found - expected).abs().max()))
-    if not largest <= TOLERANCE:
+    if not largest <= MASK_TOLERANCE:
         raise InputError(
             f"masks of the exported network differ by {largest:.1e} from those of torch, expected "
-            f"at most {TOLERANCE:.0e}; use engine=torch"
+            f"at most {MASK_TOLERANCE:.0e}; use engine=torch"
         )
     return largest
 
 
-class quiet(warnings.catch_warnings):  # noqa: N801 - used as a function
+class QuietExport(warnings.catch_warnings):
     """Leave out what torch's tracer says; `largest_difference` looks at what it warns of."""
 
     def __enter__(self) -> None:
@@ -156,8 +156,8 @@ def make_session(content: bytes | Path) -> Any:
     Raises:
         InputError: ONNX Runtime is missing or refuses the graph.
     """
-    if not installed():
-        raise InputError(f"ONNX: the packages onnx and onnxruntime are not installed; {EXTRA}")
+    if not is_onnx_installed():
+        raise InputError(f"ONNX: the packages onnx and onnxruntime are not installed; {ONNX_HINT}")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -173,7 +173,7 @@ def make_session(content: bytes | Path) -> Any:
         raise InputError(f"ONNX Runtime does not load the graph: {cause}") from error
 
 
-def run(session: Any, magnitude: Tensor) -> Tensor:
+def run_session(session: Any, magnitude: Tensor) -> Tensor:
     """Masks of a session; neither input nor output is copied if the input is contiguous."""
     try:
         (mask,) = session.run([OUTPUT], {INPUT: magnitude.contiguous().numpy()})
@@ -212,13 +212,13 @@ class OnnxNetwork(MaskEstimator):
         self.frame_multiple, self.frame_reach = frame_multiple, frame_reach
         self.session = make_session(content)
         mask = self(torch.zeros(1, channels, freq, 1)).mask
-        if not (mask.min() >= -TOLERANCE and mask.max() <= 1 + TOLERANCE):
+        if not (mask.min() >= -MASK_TOLERANCE and mask.max() <= 1 + MASK_TOLERANCE):
             raise InputError("the graph gives values that are no masks: expected 0 to 1")
 
     def forward(self, magnitude: Tensor) -> MaskEstimate:
         """Magnitude `(batch, channels, freq, frames)` of any device to masks; no penalties."""
         batch, *rest = magnitude.shape
-        mask = run(self.session, magnitude.detach().cpu().float())
+        mask = run_session(self.session, magnitude.detach().cpu().float())
         if mask.shape != (batch, self.targets, *rest):
             raise InputError(
                 f"the graph gives masks {tuple(mask.shape)} for magnitudes "

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-DRAWS = (
+DRAW_FUNCTIONS = (
     "normal_",
     "uniform_",
     "trunc_normal_",
@@ -22,13 +22,13 @@ DRAWS = (
 
 
 @contextmanager
-def without_memory() -> Iterator[None]:
+def on_meta_device() -> Iterator[None]:
     """Tensors that are made in the block have a shape and a type, but no numbers."""
-    with torch.device("meta"), NothingDrawn():
+    with torch.device("meta"), SkipInit():
         yield
 
 
-class NothingDrawn(TorchFunctionMode):
+class SkipInit(TorchFunctionMode):
     """Initial weights are not drawn: for tensors without memory torch would load its compiler."""
 
     def __torch_function__(
@@ -40,6 +40,6 @@ class NothingDrawn(TorchFunctionMode):
     ) -> Any:
         """Call `func`, or return its tensor as it is."""
         kwargs = kwargs or {}
-        if getattr(func, "__name__", "") in DRAWS:
+        if getattr(func, "__name__", "") in DRAW_FUNCTIONS:
             return args[0] if args else kwargs["tensor"]
         return func(*args, **kwargs)

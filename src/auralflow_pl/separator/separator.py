@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from auralflow_pl.errors import Cancelled, InputError
 from auralflow_pl.losses.base import Separation
 from auralflow_pl.models.base import MaskEstimator
-from auralflow_pl.separator.input import Audio, Signal, checked, whole_rate
-from auralflow_pl.separator.precision import number_format
-from auralflow_pl.signal.resampling import resampled
+from auralflow_pl.separator.input import AudioArray, CheckedBlocks, as_float_tensor, whole_rate
+from auralflow_pl.separator.precision import autocast_dtype
+from auralflow_pl.signal.resampling import resample_blocks
 from auralflow_pl.signal.stft import STFT, magnitude
-from auralflow_pl.signal.streams import aligned, delay, skip
-from auralflow_pl.signal.windows import Windows, choose_windows, overlap_add
+from auralflow_pl.signal.streams import align_blocks, delay_blocks, skip_samples
+from auralflow_pl.signal.windows import WindowLayout, choose_windows, overlap_add
 
-Progress = Callable[[float], bool | None]
+ProgressCallback = Callable[[float], bool | None]
 
 LONGEST_SHIFT_SECONDS = 0.5
 
@@ -94,7 +94,7 @@ class Separator(nn.Module):
         self.sample_rate = sample_rate
         self.channels = channels
         self.batch_size = batch_size
-        self.precision = number_format(precision)
+        self.precision = autocast_dtype(precision)
         self.windows = choose_windows(
             stft,
             network.frame_multiple,
@@ -121,7 +121,7 @@ class Separator(nn.Module):
         if length < 4 * windows.align:
             return False
         context = min(windows.context, length // 8)
-        self.windows = Windows(length, context, min(windows.fade, length // 8), windows.align)
+        self.windows = WindowLayout(length, context, min(windows.fade, length // 8), windows.align)
         return True
 
     def separate_chunk(self, mixture: Tensor, target: Tensor | None = None) -> Separation:
@@ -142,8 +142,11 @@ class Separator(nn.Module):
         return torch.autocast(device, self.precision) if self.precision else nullcontext()
 
     def forward(
-        self, audio: Audio, sample_rate: int | None = None, progress: Progress | None = None
-    ) -> Audio:
+        self,
+        audio: AudioArray,
+        sample_rate: int | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> AudioArray:
         """Separate whole signals.
 
         Channels that are as many as the network's are separated together. Otherwise each channel is
@@ -163,7 +166,7 @@ class Separator(nn.Module):
                 rate out of its range.
             Cancelled: `progress` returned False.
         """
-        signals = checked(audio)
+        signals = as_float_tensor(audio)
         *batch, channels, time = signals.shape
         total, done, estimates = signals.numel() // channels, 0, []
         for signal in signals.flatten(0, -3) if batch else [signals]:
@@ -179,10 +182,10 @@ class Separator(nn.Module):
 
     def stream(
         self,
-        blocks: Iterable[Audio],
+        blocks: Iterable[AudioArray],
         sample_rate: int | None = None,
         output_rate: int | None = None,
-    ) -> Iterator[Audio]:
+    ) -> Iterator[AudioArray]:
         """Separate a signal that comes in blocks, in memory that does not grow with its length.
 
         The estimates are those of the whole signal, whatever the lengths of the blocks. They lag
@@ -203,10 +206,10 @@ class Separator(nn.Module):
         """
         rate = whole_rate("sample_rate", sample_rate, self.sample_rate)
         wanted = whole_rate("output_rate", output_rate, rate)
-        signal = Signal(blocks, self.training and torch.is_grad_enabled())
-        estimates = self.windowed(resampled(signal, rate, self.sample_rate))
+        signal = CheckedBlocks(blocks, self.training and torch.is_grad_enabled())
+        estimates = self.windowed(resample_blocks(signal, rate, self.sample_rate))
         given = 0
-        for part in resampled(estimates, self.sample_rate, wanted):
+        for part in resample_blocks(estimates, self.sample_rate, wanted):
             # Resampled there and back a signal may be longer than it was.
             total = -(-signal.time * wanted // rate) if signal.ended else sys.maxsize
             fitting = part[..., : max(0, total - given)]
@@ -218,15 +221,18 @@ class Separator(nn.Module):
         """A stream `(channels, time)` to `(targets, channels, time)`, at the network's rate."""
         branches = tee(blocks, len(self.delays))
         shifted = [
-            skip(
+            skip_samples(
                 overlap_add(
-                    self.estimate_windows, delay(branch, length), self.windows, self.batch_size
+                    self.estimate_windows,
+                    delay_blocks(branch, length),
+                    self.windows,
+                    self.batch_size,
                 ),
                 length,
             )
             for branch, length in zip(branches, self.delays, strict=True)
         ]
-        return (sum(parts) / len(parts) for parts in aligned(shifted))
+        return (sum(parts) / len(parts) for parts in align_blocks(shifted))
 
     def estimate_windows(self, windows: Tensor) -> Tensor:
         """`(batch, channels, time)`, any channels, to `(batch, targets, channels, time)`."""

@@ -9,7 +9,7 @@ import torch
 
 from auralflow_pl.errors import InputError
 from auralflow_pl.models.base import MaskEstimator
-from auralflow_pl.separator.onnx import MaskOnly, largest_difference, quiet
+from auralflow_pl.separator.onnx import MaskOnly, QuietExport, largest_difference
 
 
 def export_torchscript(
@@ -32,7 +32,7 @@ def export_torchscript(
     example = torch.rand(2, channels, freq, 2 * network.frame_multiple + 1)
     content = io.BytesIO()
     try:
-        with torch.no_grad(), quiet():
+        with torch.no_grad(), QuietExport():
             traced = torch.jit.trace(MaskOnly(network), example, check_trace=False)
             torch.jit.save(traced, content, _extra_files=dict(files))
             content.seek(0)

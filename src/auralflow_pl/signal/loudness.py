@@ -9,15 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auralflow_pl.signal.streams import Queue
+from auralflow_pl.signal.streams import SampleQueue
 
 ABSOLUTE_GATE, RELATIVE_GATE = -70.0, -10.0  # LUFS, LU
 
 STEPS_PER_BLOCK = 4  # a block of 400 ms begins every 100 ms
 
-SURROUND = 10**0.15  # weight of the rear channels, +1.5 dB
+SURROUND_WEIGHT = 10**0.15  # weight of the rear channels, +1.5 dB
 
-WEIGHTS = {5: (1, 1, 1, SURROUND, SURROUND), 6: (1, 1, 1, 0, SURROUND, SURROUND)}
+CHANNEL_WEIGHTS = {
+    5: (1, 1, 1, SURROUND_WEIGHT, SURROUND_WEIGHT),
+    6: (1, 1, 1, 0, SURROUND_WEIGHT, SURROUND_WEIGHT),
+}
 
 
 class LoudnessMeter:
@@ -36,15 +39,15 @@ class LoudnessMeter:
         self.step = max(1, round(sample_rate / 10))
         self.size = fast_length(self.step + self.step // 10)
         fade = self.size - self.step
-        power = response(k_weighting(sample_rate), self.size)
+        power = k_response(k_weighting(sample_rate), self.size)
         power[1 : (self.size + 1) // 2] *= 2  # bins that stand for two frequencies
         per_bin = torch.from_numpy(power / (self.size * self.step)).float()
         self.power = per_bin.repeat_interleave(2)  # of real and imaginary parts
         rise = torch.sin(torch.pi / 2 * (torch.arange(fade) + 0.5) / max(1, fade))
         self.window = torch.cat([rise, torch.ones(self.step - fade), rise.flip(0)])
-        self.weights = torch.tensor(WEIGHTS.get(channels, (1.0,) * channels))
+        self.weights = torch.tensor(CHANNEL_WEIGHTS.get(channels, (1.0,) * channels))
         self.energies = array("d")  # mean squares of 100 ms, weighted over channels
-        self.queue = Queue()
+        self.queue = SampleQueue()
         self.queue.push(torch.zeros(channels, fade))
 
     def push(self, samples: Tensor) -> None:
@@ -64,10 +67,10 @@ class LoudnessMeter:
         if len(energies) < STEPS_PER_BLOCK:
             return None
         blocks = energies.unfold(0, STEPS_PER_BLOCK, 1).mean(-1)
-        heard = blocks[blocks > energy(ABSOLUTE_GATE)]
+        heard = blocks[blocks > block_energy(ABSOLUTE_GATE)]
         if not len(heard):
             return None
-        gate = energy(loudness(float(heard.mean())) + RELATIVE_GATE)
+        gate = block_energy(loudness(float(heard.mean())) + RELATIVE_GATE)
         return loudness(float(heard[heard > gate].mean()))
 
 
@@ -82,7 +85,7 @@ def loudness(energy: float) -> float:
     return -0.691 + 10 * math.log10(energy)
 
 
-def energy(loudness: float) -> float:
+def block_energy(loudness: float) -> float:
     """Weighted mean square of a loudness in LUFS."""
     return 10 ** ((loudness + 0.691) / 10)
 
@@ -111,7 +114,7 @@ def k_weighting(sample_rate: int) -> np.ndarray:
     return np.array([shelf, high_pass])
 
 
-def response(sections: np.ndarray, size: int) -> np.ndarray:
+def k_response(sections: np.ndarray, size: int) -> np.ndarray:
     """Power response of second-order sections at the frequencies of `rfft` of a size."""
     delay = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
     total = np.ones(size // 2 + 1)

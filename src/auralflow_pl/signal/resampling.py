@@ -11,21 +11,21 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from auralflow_pl.signal.streams import Queue
+from auralflow_pl.signal.streams import SampleQueue
 
 ZERO_CROSSINGS = 64  # of the sinc, on either side
 
-ROLLOFF = 0.95  # cutoff as a share of the lower Nyquist frequency
+ROLLOFF_SHARE = 0.95  # cutoff as a share of the lower Nyquist frequency
 
-BETA = 14.8  # of the Kaiser window
+KAISER_BETA = 14.8  # of the Kaiser window
 
-CHUNK = 2**13  # samples of the source that are resampled at a time, about
+CHUNK_FRAMES = 2**13  # samples of the source that are resampled at a time, about
 
-LARGEST_TABLE = 2**24  # coefficients that are kept; beyond, they are computed again and again
+MAX_TABLE_BYTES = 2**24  # coefficients that are kept; beyond, they are computed again and again
 
 
 @dataclass(frozen=True)
-class Ratio:
+class RateConversion:
     """A change of rate as a matrix product: `source` samples make a frame of `target` samples.
 
     Output `m` stands at `m * source / target` on the axis of the input. Its value is the sum of
@@ -40,11 +40,11 @@ class Ratio:
     reach: int  # samples of the source
 
     @classmethod
-    def of(cls, source_rate: int, target_rate: int) -> Ratio:
+    def of(cls, source_rate: int, target_rate: int) -> RateConversion:
         """The shortest frames that suit two rates."""
         common = math.gcd(source_rate, target_rate)
         source, target = source_rate // common, target_rate // common
-        reach = math.ceil(ZERO_CROSSINGS * source / (min(source, target) * ROLLOFF))
+        reach = math.ceil(ZERO_CROSSINGS * source / (min(source, target) * ROLLOFF_SHARE))
         repeat = -(-2 * reach // source)
         return cls(source * repeat, target * repeat, reach)
 
@@ -64,26 +64,28 @@ class Ratio:
         places = torch.arange(group.start, group.stop, dtype=torch.float64)
         inputs = torch.tensor(self.inputs(group), dtype=torch.float64) - self.reach
         distance = inputs[:, None] - places * (self.source / self.target)
-        cutoff = min(1.0, self.target / self.source) * ROLLOFF
+        cutoff = min(1.0, self.target / self.source) * ROLLOFF_SHARE
         position = (distance * cutoff).clamp(-ZERO_CROSSINGS, ZERO_CROSSINGS)
-        window = torch.special.i0(BETA * (1 - (position / ZERO_CROSSINGS).square()).sqrt())
-        window = window / torch.special.i0(torch.tensor(BETA, dtype=torch.float64))
+        window = torch.special.i0(KAISER_BETA * (1 - (position / ZERO_CROSSINGS).square()).sqrt())
+        window = window / torch.special.i0(torch.tensor(KAISER_BETA, dtype=torch.float64))
         return (cutoff * torch.sinc(position) * window).to(like)
 
 
 @lru_cache(maxsize=2)  # there and back
-def table(ratio: Ratio, dtype: torch.dtype, device: torch.device) -> list[Tensor] | None:
+def kernel_table(
+    ratio: RateConversion, dtype: torch.dtype, device: torch.device
+) -> list[Tensor] | None:
     """The kernels of all groups, or None if they are too large to be kept."""
-    if 4 * ratio.reach * ratio.target > LARGEST_TABLE:
+    if 4 * ratio.reach * ratio.target > MAX_TABLE_BYTES:
         return None
     like = torch.empty(0, dtype=dtype, device=device)
     with torch.inference_mode(False):
         return [ratio.kernel(group, like) for group in ratio.groups]
 
 
-def convert(span: Tensor, ratio: Ratio) -> Tensor:
+def convert_blocks(span: Tensor, ratio: RateConversion) -> Tensor:
     """Whole frames and `reach` samples on either side of them, `(..., time)`, at the new rate."""
-    kernels = table(ratio, span.dtype, span.device)
+    kernels = kernel_table(ratio, span.dtype, span.device)
     frames = (span.shape[-1] - 2 * ratio.reach) // ratio.source
     parts = []
     for number, group in enumerate(ratio.groups):
@@ -95,27 +97,29 @@ def convert(span: Tensor, ratio: Ratio) -> Tensor:
     return torch.cat(parts, -1).flatten(-2)
 
 
-def resampled(blocks: Iterable[Tensor], source_rate: int, target_rate: int) -> Iterator[Tensor]:
+def resample_blocks(
+    blocks: Iterable[Tensor], source_rate: int, target_rate: int
+) -> Iterator[Tensor]:
     """A stream of `(..., time)` at another rate; see `resample`."""
     if source_rate == target_rate:
         yield from blocks
         return
-    ratio = Ratio.of(source_rate, target_rate)
-    frames = max(1, CHUNK // ratio.source)
+    ratio = RateConversion.of(source_rate, target_rate)
+    frames = max(1, CHUNK_FRAMES // ratio.source)
     span = frames * ratio.source + 2 * ratio.reach
-    queue, taken, given = Queue(), 0, 0
+    queue, taken, given = SampleQueue(), 0, 0
     for block in blocks:
         if not len(queue):
             queue.push(block.new_zeros(*block.shape[:-1], ratio.reach))
         queue.push(block)
         taken += block.shape[-1]
         while len(queue) >= span:
-            yield convert(queue.read(span), ratio)
+            yield convert_blocks(queue.read(span), ratio)
             queue.drop(frames * ratio.source)
             given += frames * ratio.target
     total = -(-taken * target_rate // source_rate)
     while given < total:
-        rest = convert(match_length(queue.read(min(span, len(queue))), span), ratio)
+        rest = convert_blocks(match_length(queue.read(min(span, len(queue))), span), ratio)
         queue.drop(min(frames * ratio.source, len(queue)))
         yield rest[..., : total - given]
         given += frames * ratio.target
@@ -126,7 +130,7 @@ def resample(audio: Tensor, source_rate: int, target_rate: int) -> Tensor:
 
     Windowed-sinc interpolation with a Kaiser window and 64 zero crossings on either side.
     """
-    parts = list(resampled([audio], source_rate, target_rate))
+    parts = list(resample_blocks([audio], source_rate, target_rate))
     return torch.cat(parts, -1) if parts else audio
 
 

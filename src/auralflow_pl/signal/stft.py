@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from auralflow_pl.errors import InputError
 
-BLOCK = 128  # frames
+BLOCK_FRAMES = 128  # frames
 
 
 def magnitude(spec: Tensor) -> Tensor:
@@ -25,7 +25,7 @@ def magnitude(spec: Tensor) -> Tensor:
 
 def masked_blocks(spec: Tensor, mask: Tensor | None) -> Iterator[Tensor]:
     """A spectrogram `(..., freq, frames)` times a mask, in parts that suit the cache of a CPU."""
-    size = BLOCK if spec.device.type == "cpu" else spec.shape[-1]
+    size = BLOCK_FRAMES if spec.device.type == "cpu" else spec.shape[-1]
     parts = spec.split(size, -1)
     if mask is None:
         yield from parts

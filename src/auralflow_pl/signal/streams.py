@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 
-class Queue:
+class SampleQueue:
     """Samples that wait: blocks come in at one end, spans are read and dropped at the other."""
 
     def __init__(self) -> None:
@@ -57,14 +57,14 @@ class Queue:
         return block
 
 
-def delay(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
+def delay_blocks(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
     """A stream with `length` zeros before it."""
     for block in blocks:
         yield pad(block, (length, 0))
         length = 0
 
 
-def skip(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
+def skip_samples(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
     """A stream without its first `length` samples."""
     for block in blocks:
         if block.shape[-1] > length:
@@ -72,7 +72,7 @@ def skip(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
         length = max(0, length - block.shape[-1])
 
 
-def limit(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
+def limit_samples(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
     """The first `length` samples of a stream; no more blocks are asked for than needed."""
     for block in blocks:
         yield block[..., :length]
@@ -81,10 +81,10 @@ def limit(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
             return
 
 
-def aligned(streams: Sequence[Iterable[Tensor]]) -> Iterator[tuple[Tensor, ...]]:
+def align_blocks(streams: Sequence[Iterable[Tensor]]) -> Iterator[tuple[Tensor, ...]]:
     """Equal spans of equally long streams; each sample comes as soon as all streams have it."""
     sources = [iter(stream) for stream in streams]
-    queues = [Queue() for _ in sources]
+    queues = [SampleQueue() for _ in sources]
     while True:
         for source, queue in zip(sources, queues, strict=True):
             while not len(queue):

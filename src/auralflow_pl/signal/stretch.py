@@ -10,12 +10,14 @@ from scipy.fft import irfft, next_fast_len, rfft
 from torch import Tensor
 from torch.nn.functional import pad
 
-WINDOW = 2048  # samples; about the longest period of pitched sound, and short against a beat
+WINDOW_SAMPLES = (
+    2048  # samples; about the longest period of pitched sound, and short against a beat
+)
 
-SEARCH = 512  # samples by which a segment may move to fit the one before it
+SEARCH_SAMPLES = 512  # samples by which a segment may move to fit the one before it
 
 
-def shift(audio: Tensor, pitch: float, tempo: float) -> Tensor:
+def shift_pitch(audio: Tensor, pitch: float, tempo: float) -> Tensor:
     """Change pitch and tempo of `(batch, channels, time)`; `round(time / tempo)` samples.
 
     Args:
@@ -27,12 +29,12 @@ def shift(audio: Tensor, pitch: float, tempo: float) -> Tensor:
 
     ratio = Fraction(pitch).limit_denominator(60)  # of resampling: its cost grows with the terms
     length = round(audio.shape[-1] / tempo)
-    stretched = stretch(audio, tempo / float(ratio))
+    stretched = stretch_time(audio, tempo / float(ratio))
     shifted = resample(stretched, ratio.numerator, ratio.denominator)
     return pad(shifted, (0, length - shifted.shape[-1]))
 
 
-def stretch(audio: Tensor, rate: float) -> Tensor:
+def stretch_time(audio: Tensor, rate: float) -> Tensor:
     """Play `(batch, channels, time)` `rate` times as fast at the same pitch, `round(time / rate)`.
 
     Waveform-similarity overlap-add (WSOLA; Verhelst and Roelands, 1993): segments are taken from
@@ -40,24 +42,30 @@ def stretch(audio: Tensor, rate: float) -> Tensor:
     would have followed the one before. Channels move together, so the stereo image stays.
     """
     time, length = audio.shape[-1], round(audio.shape[-1] / rate)
-    hop = WINDOW // 2
+    hop = WINDOW_SAMPLES // 2
     count = length // hop + 2
-    margin = hop + SEARCH
+    margin = hop + SEARCH_SAMPLES
     last = round(max(rate, 1.0) * count * hop)
-    sound = np.pad(audio.numpy(), ((0, 0), (0, 0), (margin, last + WINDOW + 2 * margin - time)))
-    taper = np.hanning(WINDOW + 1)[:-1].astype(sound.dtype)
+    sound = np.pad(
+        audio.numpy(), ((0, 0), (0, 0), (margin, last + WINDOW_SAMPLES + 2 * margin - time))
+    )
+    taper = np.hanning(WINDOW_SAMPLES + 1)[:-1].astype(sound.dtype)
     output = np.zeros((*audio.shape[:-1], (count + 1) * hop), sound.dtype)
-    starts = np.full(len(sound), SEARCH)  # so that the first hop of the output is the padding
+    starts = np.full(
+        len(sound), SEARCH_SAMPLES
+    )  # so that the first hop of the output is the padding
     for number in range(count):
         if number:
-            expected = segments(sound, starts + hop, WINDOW)
+            expected = cut_segments(sound, starts + hop, WINDOW_SAMPLES)
             first = round(number * hop * rate)
             starts = first + best_offsets(sound, first, expected)
-        output[..., number * hop : number * hop + WINDOW] += taper * segments(sound, starts, WINDOW)
+        output[..., number * hop : number * hop + WINDOW_SAMPLES] += taper * cut_segments(
+            sound, starts, WINDOW_SAMPLES
+        )
     return torch.from_numpy(output[..., hop : hop + length])
 
 
-def segments(sound: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
+def cut_segments(sound: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
     """A part of each item of `(batch, channels, time)` from a start of its own."""
     return np.stack(
         [item[:, start : start + length] for item, start in zip(sound, starts, strict=True)]
@@ -69,11 +77,13 @@ def best_offsets(sound: np.ndarray, first: int, expected: np.ndarray) -> np.ndar
 
     By the highest normalised cross-correlation; in the middle, if nothing is better than that.
     """
-    region = sound[..., first : first + WINDOW + 2 * SEARCH]
+    region = sound[..., first : first + WINDOW_SAMPLES + 2 * SEARCH_SAMPLES]
     points = next_fast_len(region.shape[-1], real=True)
     product = (rfft(region, points) * rfft(expected, points).conj()).sum(1)
-    correlation = irfft(product, points)[:, : 2 * SEARCH + 1]
+    correlation = irfft(product, points)[:, : 2 * SEARCH_SAMPLES + 1]
     energy = np.cumsum(np.pad(np.square(region).sum(1), ((0, 0), (1, 0))), -1, np.float64)
-    likeness = correlation / np.sqrt(energy[:, WINDOW:] - energy[:, :-WINDOW] + 1e-6)
-    likeness[:, SEARCH] += 1e-4 * np.abs(likeness).max(-1)
+    likeness = correlation / np.sqrt(
+        energy[:, WINDOW_SAMPLES:] - energy[:, :-WINDOW_SAMPLES] + 1e-6
+    )
+    likeness[:, SEARCH_SAMPLES] += 1e-4 * np.abs(likeness).max(-1)
     return likeness.argmax(-1)

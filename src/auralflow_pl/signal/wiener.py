@@ -18,10 +18,10 @@ from torch import Tensor
 
 from auralflow_pl.errors import InputError
 
-LOUDEST = 10.0  # magnitude to which louder mixtures are scaled, so that `eps` means the same
+LOUDEST_LEVEL = 10.0  # magnitude to which louder mixtures are scaled, so that `eps` means the same
 
 
-def wiener(
+def wiener_filter(
     magnitudes: Tensor,
     mixture: Tensor,
     iterations: int = 1,
@@ -36,13 +36,13 @@ def wiener(
     Args:
         magnitudes: `(..., targets, channels, freq, frames)`, not negative.
         mixture: complex, `(..., channels, freq, frames)`.
-        iterations: of `refine`; 0: what it would begin with.
+        iterations: of `refine_once`; 0: what it would begin with.
         soft_mask: begin with the mixture, shared out in proportion to the magnitudes; otherwise
             with the magnitudes, in the phase of the mixture.
         residual: add a source, the last one, that begins as the mixture without the others.
-        exact: make the sources sum to the mixture but for rounding; see `refine`.
-        eps: see `refine`.
-        block_frames: see `refine`.
+        exact: make the sources sum to the mixture but for rounding; see `refine_once`.
+        eps: see `refine_once`.
+        block_frames: see `refine_once`.
 
     Returns:
         complex `(..., targets, channels, freq, frames)`, with one more target for the residual.
@@ -63,10 +63,10 @@ def wiener(
     if residual:
         rest = whole - estimates.sum(-4, keepdim=True)
         estimates = torch.cat([estimates, rest], -4)
-    return refine(estimates, mixture, iterations, exact, eps, block_frames)
+    return refine_once(estimates, mixture, iterations, exact, eps, block_frames)
 
 
-def refine(
+def refine_once(
     estimates: Tensor,
     mixture: Tensor,
     iterations: int = 1,
@@ -92,7 +92,7 @@ def refine(
     Returns:
         complex `(..., targets, channels, freq, frames)`, finite also on silence.
     """
-    loudest = mixture.abs().amax((-3, -2, -1), keepdim=True) / LOUDEST
+    loudest = mixture.abs().amax((-3, -2, -1), keepdim=True) / LOUDEST_LEVEL
     scale = loudest.clamp(min=1)
     sources, whole = estimates / scale.unsqueeze(-4), mixture / scale
     for _ in range(iterations):
@@ -108,7 +108,7 @@ def refine(
     return sources * scale.unsqueeze(-4)
 
 
-def power(sources: Tensor) -> Tensor:
+def source_power(sources: Tensor) -> Tensor:
     """`(..., targets, channels, freq, frames)` to `(..., targets, freq, frames)`."""
     return (sources.real.square() + sources.imag.square()).mean(-3)
 
@@ -119,20 +119,20 @@ def spatial_covariance(sources: Tensor, eps: float, block_frames: int) -> Tensor
     weight: Tensor | float = eps
     for block in sources.split(block_frames, -1):
         covariance = covariance + torch.einsum("...cft,...dft->...cdf", block, block.conj())
-        weight = weight + power(block).sum(-1)
+        weight = weight + source_power(block).sum(-1)
     return covariance / weight[..., None, None, :]
 
 
 def apply_filter(sources: Tensor, covariance: Tensor, mixture: Tensor, eps: float) -> Tensor:
     """`y_j` from `v_j` of the sources, `R_j` and the mixture `(..., channels, freq, frames)`."""
-    powers = power(sources)
+    powers = source_power(sources)
     model = torch.einsum("...jft,...jcdf->...cdft", powers.to(covariance.dtype), covariance)
-    whitened = solve(model, mixture, eps**0.5)
+    whitened = solve_hermitian(model, mixture, eps**0.5)
     filtered = torch.einsum("...jcdf,...dft->...jcft", covariance, whitened)
     return powers.unsqueeze(-3) * filtered
 
 
-def solve(matrix: Tensor, vector: Tensor, noise: float) -> Tensor:
+def solve_hermitian(matrix: Tensor, vector: Tensor, noise: float) -> Tensor:
     """Solve `(matrix + noise) z = vector`, `(..., channels, channels, freq, frames)`.
 
     The noise is at least what rounding adds to the matrix, -60 dB in float32, so that nearly

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from auralflow_pl.signal.stft import STFT
-from auralflow_pl.signal.streams import Queue
+from auralflow_pl.signal.streams import SampleQueue
 
 
 @dataclass(frozen=True)
-class Windows:
+class WindowLayout:
     """How a signal is cut. All numbers are samples.
 
     Consecutive windows share `2 * context + fade` samples. Of those, `context` samples at each edge
@@ -40,7 +40,7 @@ class Windows:
         free = self.length - 2 * self.context - self.fade
         return max(self.align, free // self.align * self.align)
 
-    def taper(self, window: Window) -> Tensor:
+    def taper(self, window: WindowSpan) -> Tensor:
         """Weights `(time,)` of a window: 0 in the context, ramps in the fades, 1 inside."""
         samples = window.samples
         ramp = torch.arange(1, self.fade + 1, dtype=samples.dtype, device=samples.device)
@@ -53,7 +53,7 @@ class Windows:
         return weights
 
 
-class Window(NamedTuple):
+class WindowSpan(NamedTuple):
     """A span of a signal, and where it stands."""
 
     samples: Tensor  # (channels, time)
@@ -61,23 +61,23 @@ class Window(NamedTuple):
     last: bool
 
 
-def cut(blocks: Iterable[Tensor], windows: Windows) -> Iterator[Window]:
+def cut_windows(blocks: Iterable[Tensor], windows: WindowLayout) -> Iterator[WindowSpan]:
     """The windows of a stream, each as soon as it is complete; the last ends with the stream."""
-    queue, first = Queue(), True
+    queue, first = SampleQueue(), True
     for block in blocks:
         queue.push(block)
         while len(queue) > windows.length:
-            yield Window(queue.read(windows.length), first, False)
+            yield WindowSpan(queue.read(windows.length), first, False)
             queue.drop(windows.hop)
             first = False
     if len(queue):
-        yield Window(queue.read(len(queue)), first, True)
+        yield WindowSpan(queue.read(len(queue)), first, True)
 
 
 def overlap_add(
     process: Callable[[Tensor], Tensor],
     blocks: Iterable[Tensor],
-    windows: Windows,
+    windows: WindowLayout,
     batch_size: int = 1,
 ) -> Iterator[Tensor]:
     """Apply `process` to the windows of a stream and join what comes out.
@@ -95,7 +95,7 @@ def overlap_add(
         `context` samples around, they are the same as `process` of the whole but for rounding.
     """
     rest = rest_weight = None  # what a window leaves for the beginning of the next
-    for window, part in processed(process, cut(blocks, windows), batch_size):
+    for window, part in process_windows(process, cut_windows(blocks, windows), batch_size):
         taper = windows.taper(window)
         total, weight = part * taper, taper.clone()
         if rest is not None:
@@ -106,11 +106,11 @@ def overlap_add(
         rest, rest_weight = total[..., done:], weight[done:]
 
 
-def processed(
-    process: Callable[[Tensor], Tensor], windows: Iterable[Window], batch_size: int
-) -> Iterator[tuple[Window, Tensor]]:
+def process_windows(
+    process: Callable[[Tensor], Tensor], windows: Iterable[WindowSpan], batch_size: int
+) -> Iterator[tuple[WindowSpan, Tensor]]:
     """Process windows of one length together, and a shorter last one by itself."""
-    batch: list[Window] = []
+    batch: list[WindowSpan] = []
     for window in windows:
         if batch and batch[0].samples.shape != window.samples.shape:
             yield from process_batch(process, batch)
@@ -124,8 +124,8 @@ def processed(
 
 
 def process_batch(
-    process: Callable[[Tensor], Tensor], batch: Sequence[Window]
-) -> Iterator[tuple[Window, Tensor]]:
+    process: Callable[[Tensor], Tensor], batch: Sequence[WindowSpan]
+) -> Iterator[tuple[WindowSpan, Tensor]]:
     """Process windows of one length together."""
     samples = [window.samples for window in batch]
     parts = process(torch.stack(samples) if len(samples) > 1 else samples[0][None])
@@ -144,7 +144,7 @@ def choose_windows(
     sample_rate: int,
     window_seconds: float | None,
     overlap: float | None,
-) -> Windows:
+) -> WindowLayout:
     """How signals are cut for a network.
 
     Where the network says what it sees (`frame_reach`), that is the context, and a window is ten
@@ -173,7 +173,7 @@ def choose_windows(
         time = WINDOW_SECONDS * sample_rate
     length = max(2, round(time / align)) * align
     if overlap is None and seen is not None:
-        return Windows(length, min(seen, length // 8), length // 40, align)
+        return WindowLayout(length, min(seen, length // 8), length // 40, align)
     shared = int((OVERLAP if overlap is None else overlap) * length)
     context = 2 * shared // 5
-    return Windows(length, context, shared - 2 * context, align)
+    return WindowLayout(length, context, shared - 2 * context, align)

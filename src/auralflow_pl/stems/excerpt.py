@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-class Excerpt:
+class MiddleExcerpt:
     """The middle of a sound that comes in blocks, or its beginning if its length is not known.
 
     If it ends before the middle that was expected, its last block.

@@ -14,17 +14,17 @@ from pathlib import Path
 
 from auralflow_pl.audio.reading import AUDIO_SUFFIXES
 from auralflow_pl.errors import InputError
-from auralflow_pl.stems.outputs import Template, stems_of
+from auralflow_pl.stems.outputs import OutputTemplate, listed_stems
 
 LIST_SUFFIXES = (".m3u", ".m3u8", ".txt", ".lst")
 
-STDIN = "-"
+STDIN_NAME = "-"
 
-LONGEST_LIST = 2**24  # bytes
+MAX_LIST_BYTES = 2**24  # bytes
 
 
 @dataclass(frozen=True)
-class Job:
+class InputFile:
     """A file to separate."""
 
     path: Path | None  # None: standard input
@@ -44,7 +44,7 @@ class Job:
             return 1
 
 
-def find_jobs(source: str | Sequence[str], template: Template) -> list[Job]:
+def find_inputs(source: str | Sequence[str], template: OutputTemplate) -> list[InputFile]:
     """The files that the key `input` means, each with a track of its own.
 
     Args:
@@ -55,36 +55,36 @@ def find_jobs(source: str | Sequence[str], template: Template) -> list[Job]:
         InputError: nothing is there, or tracks cannot be told apart.
     """
     sources = [source] if isinstance(source, str) else [str(entry) for entry in source]
-    jobs = [job for entry in sources for job in jobs_of(entry, template)]
+    jobs = [job for entry in sources for job in inputs_of(entry, template)]
     unique = list({job.path and job.path.absolute(): job for job in jobs}.values())
     if not unique:
         raise InputError("input: an empty list; expected files or folders")
-    named = distinct(unique)
+    named = distinct_tracks(unique)
     if len(named) > 1 and "{track}" not in template.pattern:
         raise InputError(f"output={template.pattern}: expected {{track}} in it for several files")
     return named
 
 
-def jobs_of(source: str, template: Template) -> list[Job]:
+def inputs_of(source: str, template: OutputTemplate) -> list[InputFile]:
     """The files that one entry means."""
     path = Path(source)
     if not source:
         raise InputError("input=: an empty name; expected a file, a folder or a pattern")
-    if source == STDIN:
-        return [Job(None, "stdin")]
+    if source == STDIN_NAME:
+        return [InputFile(None, "stdin")]
     if path.is_dir():
-        return folder_jobs(path, template)
+        return folder_inputs(path, template)
     if path.is_file():
         is_list = path.suffix.lower() in LIST_SUFFIXES
-        return list_jobs(path) if is_list else [Job(path, track_name(path))]
+        return list_inputs(path) if is_list else [InputFile(path, track_name(path))]
     if path.exists():
         raise InputError(f"input={source}: is no regular file; pass input=- and `< {source}`")
     if glob.has_magic(source):
-        return glob_jobs(source, template)
+        return glob_inputs(source, template)
     raise InputError(f"input={source}: no such file or folder")
 
 
-def glob_jobs(pattern: str, template: Template) -> list[Job]:
+def glob_inputs(pattern: str, template: OutputTemplate) -> list[InputFile]:
     """All files that fit a pattern, each once, but stems of ours."""
     names = glob.glob(pattern, recursive=True)  # noqa: PTH207 - absolute patterns, and **
     found = [p for p in map(Path, names) if p.is_file()]
@@ -94,10 +94,10 @@ def glob_jobs(pattern: str, template: Template) -> list[Job]:
     inputs = without_stems(sorted(once.values()), fixed, template)
     if not inputs:
         raise InputError(f"input={pattern}: no file fits this pattern, but for stems of ours")
-    return [Job(p, relative_track(p, fixed)) for p in inputs]
+    return [InputFile(p, relative_track(p, fixed)) for p in inputs]
 
 
-def folder_jobs(folder: Path, template: Template) -> list[Job]:
+def folder_inputs(folder: Path, template: OutputTemplate) -> list[InputFile]:
     """All audio files below a folder, but hidden ones and stems of ours."""
     sounds = sorted(p for p in files_below(folder) if p.suffix.lower() in AUDIO_SUFFIXES)
     found = without_stems(sounds, folder, template)
@@ -105,7 +105,7 @@ def folder_jobs(folder: Path, template: Template) -> list[Job]:
         raise InputError(
             f"input={folder}: no audio files in this folder; expected WAV, FLAC, MP3 ..."
         )
-    return [Job(path, relative_track(path, folder)) for path in found]
+    return [InputFile(path, relative_track(path, folder)) for path in found]
 
 
 def files_below(folder: Path) -> Iterator[Path]:
@@ -122,7 +122,7 @@ def files_below(folder: Path) -> Iterator[Path]:
         yield from (path for path in paths if path.is_file())
 
 
-def without_stems(paths: Sequence[Path], root: Path, template: Template) -> list[Path]:
+def without_stems(paths: Sequence[Path], root: Path, template: OutputTemplate) -> list[Path]:
     """The paths found below `root` that no report lists, and that are not in the output folder."""
     base = template.base.resolve()
     places = [path.resolve() for path in paths]
@@ -131,11 +131,11 @@ def without_stems(paths: Sequence[Path], root: Path, template: Template) -> list
     reports = {path.parent / "report.json" for path in paths}
     if any(base in place.parents for place in places):
         reports.update(base.rglob("*.json"))
-    stems = stems_of(reports)
+    stems = listed_stems(reports)
     return [p for p, place in zip(paths, places, strict=True) if place not in stems]
 
 
-def list_jobs(playlist: Path) -> list[Job]:
+def list_inputs(playlist: Path) -> list[InputFile]:
     """The files that a playlist or text file names, one a line; `#` begins a comment.
 
     Relative names are meant from its folder. Whatever they are, stems stay in the output folder.
@@ -145,12 +145,12 @@ def list_jobs(playlist: Path) -> list[Job]:
     if not names:
         raise InputError(f"input={playlist}: names no file; expected one in each line")
     paths = [Path(os.path.normpath(playlist.parent / name)) for name in names]
-    return [Job(path, relative_track(path, playlist.parent)) for path in paths]
+    return [InputFile(path, relative_track(path, playlist.parent)) for path in paths]
 
 
 def list_text(playlist: Path) -> str:
     """The text of a list in UTF-8, in UTF-16 with a mark, or else in Latin-1."""
-    content = playlist.read_bytes() if playlist.stat().st_size <= LONGEST_LIST else b"\0"
+    content = playlist.read_bytes() if playlist.stat().st_size <= MAX_LIST_BYTES else b"\0"
     marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         text = content.decode("utf-16" if marked else "utf-8-sig")
@@ -176,21 +176,21 @@ def track_name(path: Path) -> str:
     return name if name.strip(".") else "track"
 
 
-def distinct(jobs: Sequence[Job]) -> list[Job]:
+def distinct_tracks(jobs: Sequence[InputFile]) -> list[InputFile]:
     """Tracks of the same name keep their suffix, or else are numbered."""
     shared = Counter(job.track for job in jobs)
-    out: dict[str, Job] = {}
+    out: dict[str, InputFile] = {}
     for job in jobs:
         name = job.track
         if shared[name] > 1 and job.path:
             name = str(Path(name).with_name(job.path.name))
         numbers = (f"{name} ({number})" for number in count(2))
         track = next(n for n in chain([name], numbers) if n not in out)
-        out[track] = Job(job.path, track)
+        out[track] = InputFile(job.path, track)
     return list(out.values())
 
 
-def choose_shard(jobs: Sequence[Job], shard: str | None) -> list[Job]:
+def choose_shard(jobs: Sequence[InputFile], shard: str | None) -> list[InputFile]:
     """Every n-th job from the i-th on, for `shard=i/n`.
 
     Raises:

@@ -18,27 +18,32 @@ from torch import Tensor
 from auralflow_pl.audio.reading import Source, Span, open_pipe, open_source
 from auralflow_pl.audio.writing import check_encoding, choose_encoding
 from auralflow_pl.errors import Cancelled, InputError, did_you_mean
-from auralflow_pl.signal.resampling import resampled
-from auralflow_pl.signal.streams import aligned
-from auralflow_pl.stems.excerpt import Excerpt
-from auralflow_pl.stems.inputs import Job
-from auralflow_pl.stems.loading import Model
-from auralflow_pl.stems.outputs import Options, Template, stems_of
-from auralflow_pl.stems.refinement import check_sources, consistent
-from auralflow_pl.stems.report_file import described, described_model, described_stems, speed
-from auralflow_pl.stems.writer import RESIDUAL, Layout, StemWriter
+from auralflow_pl.signal.resampling import resample_blocks
+from auralflow_pl.signal.streams import align_blocks
+from auralflow_pl.stems.excerpt import MiddleExcerpt
+from auralflow_pl.stems.inputs import InputFile
+from auralflow_pl.stems.loading import LoadedModel
+from auralflow_pl.stems.outputs import OutputTemplate, StemOptions, listed_stems
+from auralflow_pl.stems.refinement import check_refinable, refine_estimates
+from auralflow_pl.stems.report_file import (
+    describe_input,
+    describe_loaded_model,
+    describe_stems,
+    speed_of,
+)
+from auralflow_pl.stems.writer import RESIDUAL_NAME, StemLayout, StemWriter
 from auralflow_pl.system.files import file_digest
-from auralflow_pl.system.staging import publish, tidy, workshop
+from auralflow_pl.system.staging import move_together, remove_leftovers, work_folder
 from auralflow_pl.version import __version__
 
 REPORT_FORMAT = 1
 
 PICTURE_SECONDS = 20
 
-Progress = Callable[[float, float | None], bool | None]  # seconds done, and in all if known
+SecondsCallback = Callable[[float, float | None], bool | None]  # seconds done, and in all if known
 
 
-class Pipe(Protocol):
+class BytePipe(Protocol):
     """What can be read only once."""
 
     def read(self, size: int) -> bytes:
@@ -64,9 +69,9 @@ class StemJob:
 
     def __init__(
         self,
-        models: Sequence[Model],
-        template: Template,
-        options: Options,
+        models: Sequence[LoadedModel],
+        template: OutputTemplate,
+        options: StemOptions,
         device: torch.device,
         plot: bool = False,
         overwrite: bool = False,
@@ -82,16 +87,16 @@ class StemJob:
             if name not in known:
                 raise InputError(f"target={name}: no model has it, {did_you_mean(name, known)}")
         if options.wiener:
-            check_sources(len(known), options.residual)
+            check_refinable(len(known), options.residual)
         self.targets = [name for name in known if targets is None or name in targets]
-        if options.residual and RESIDUAL in self.targets:
+        if options.residual and RESIDUAL_NAME in self.targets:
             raise InputError(
                 "residual=true: a model separates a target of this name, and both would go to one "
                 "file; pass residual=false"
             )
         self.chosen = [known.index(name) for name in self.targets]
 
-    def run(self, job: Job, pipe: Pipe, progress: Progress) -> bool:
+    def run(self, job: InputFile, pipe: BytePipe, progress: SecondsCallback) -> bool:
         """Make the stems of a file, which appear together, or not at all.
 
         Args:
@@ -107,13 +112,13 @@ class StemJob:
             InputError: the file cannot be read, or the stems cannot be written.
             Cancelled: `progress` returned False.
         """
-        tidy(self.template.base, job.track)
+        remove_leftovers(self.template.base, job.track)
         digest = None if job.path is None else file_digest(job.path)
         if not self.overwrite and self.is_finished(job, digest):
             return False
         started = time.monotonic()
-        tap = Tap(pipe)
-        with workshop(self.template.base, job.track) as folder:
+        tap = HashingReader(pipe)
+        with work_folder(self.template.base, job.track) as folder:
             with self.opened(job, tap) as source:
                 writer, excerpt = self.write(source, folder, progress)
             digest = digest or tap.digest.hexdigest()
@@ -123,39 +128,41 @@ class StemJob:
                 "format": REPORT_FORMAT,
                 "key": self.key(digest),
                 "version": __version__,
-                "input": {"path": job.name, "sha256": digest, **described(source)},
-                "models": [described_model(model) for model in self.models],
+                "input": {"path": job.name, "sha256": digest, **describe_input(source)},
+                "models": [describe_loaded_model(model) for model in self.models],
                 "options": asdict(self.options),
-                **described_stems(writer, finals, self.report(job).parent),
-                "speed": speed(time.monotonic() - started, writer),
+                **describe_stems(writer, finals, self.report(job).parent),
+                "speed": speed_of(time.monotonic() - started, writer),
             }
             part = folder / "report.json"
             part.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
             stems = {writer.files.paths[name]: path for name, path in finals.items()}
             files = {**stems, **extra, part: self.report(job)}
-            publish(folder, files, self.former(job) - {path.resolve() for path in files.values()})
+            move_together(
+                folder, files, self.former(job) - {path.resolve() for path in files.values()}
+            )
         return True
 
     def shrink(self) -> bool:
         """Let all models take less memory; whether that was possible."""
         return sum(model.separator.shrink() for model in self.models) > 0
 
-    def report(self, job: Job) -> Path:
+    def report(self, job: InputFile) -> Path:
         """Where the report of a track is."""
         return self.template.beside(job.track, "report", "json")
 
-    def picture(self, job: Job) -> Path:
+    def picture(self, job: InputFile) -> Path:
         """Where its spectrograms are."""
         return self.template.beside(job.track, "spectrograms", "png")
 
-    def finals(self, job: Job, form: str) -> dict[str, Path]:
+    def finals(self, job: InputFile, form: str) -> dict[str, Path]:
         """The names of its stems."""
-        names = [*self.targets, *([RESIDUAL] if self.options.residual else [])]
+        names = [*self.targets, *([RESIDUAL_NAME] if self.options.residual else [])]
         return {name: self.template.path(job.track, name, form) for name in names}
 
-    def former(self, job: Job) -> set[Path]:
+    def former(self, job: InputFile) -> set[Path]:
         """Stems that an earlier report lists and its picture, resolved, if they are there."""
-        stems = stems_of([self.report(job)])
+        stems = listed_stems([self.report(job)])
         picture = {self.picture(job).resolve()} if stems else set()
         return {path for path in stems | picture if path.is_file()}
 
@@ -167,7 +174,7 @@ class StemJob:
             content.append(self.targets)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
-    def is_finished(self, job: Job, digest: str | None) -> bool:
+    def is_finished(self, job: InputFile, digest: str | None) -> bool:
         """Whether a report says that all is done, and all files are as it says.
 
         Of a pipe nobody knows what it holds before it was read, so it never is.
@@ -196,7 +203,7 @@ class StemJob:
         return False
 
     @contextlib.contextmanager
-    def opened(self, job: Job, pipe: Pipe) -> Iterator[Source]:
+    def opened(self, job: InputFile, pipe: BytePipe) -> Iterator[Source]:
         """The sound of a job."""
         span = Span(self.options.offset, self.options.duration)
         if job.path is None:
@@ -206,14 +213,16 @@ class StemJob:
         with opening as source:
             yield source
 
-    def write(self, source: Source, folder: Path, progress: Progress) -> tuple[StemWriter, Excerpt]:
+    def write(
+        self, source: Source, folder: Path, progress: SecondsCallback
+    ) -> tuple[StemWriter, MiddleExcerpt]:
         """Write the stems of a sound into a folder, and keep an excerpt to be drawn."""
         options = self.options
         rate = options.sample_rate or source.sample_rate
         encoding = choose_encoding(options.format, options.subtype, source.subtype)
         check_encoding(encoding, rate, source.channels)
         frames = None if source.frames is None else -(-source.frames * rate // source.sample_rate)
-        layout = Layout(
+        layout = StemLayout(
             self.targets,
             options.residual,
             rate,
@@ -223,7 +232,7 @@ class StemJob:
             options.clip,
             source.tags,
         )
-        writer, excerpt = StemWriter(folder, layout), Excerpt(frames, PICTURE_SECONDS * rate)
+        writer, excerpt = StemWriter(folder, layout), MiddleExcerpt(frames, PICTURE_SECONDS * rate)
         try:
             for mixture, everything in self.separated(source, rate):
                 estimates = everything[self.chosen]
@@ -243,22 +252,24 @@ class StemJob:
     def separated(self, source: Source, rate: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Blocks of the mixture `(channels, time)` and the estimates of all models, at a rate."""
         branches = tee(source.blocks, 1 + len(self.models))
-        streams = [resampled(branches[0], source.sample_rate, rate)]
+        streams = [resample_blocks(branches[0], source.sample_rate, rate)]
         for model, branch in zip(self.models, branches[1:], strict=True):
             blocks = (block.to(self.device) for block in branch)
             estimates = model.separator.stream(blocks, source.sample_rate, rate)
             streams.append(part.cpu() for part in estimates)
-        joined = (torch.cat([mixture[None], *parts]) for mixture, *parts in aligned(streams))
+        joined = (torch.cat([mixture[None], *parts]) for mixture, *parts in align_blocks(streams))
         if not self.options.wiener:
             for block in joined:
                 yield block[0], block[1:]
             return
         one, two = tee(joined)
-        filtered = consistent(two, rate, self.options.residual)
-        for block, estimates in aligned([one, filtered]):
+        filtered = refine_estimates(two, rate, self.options.residual)
+        for block, estimates in align_blocks([one, filtered]):
             yield block[0], estimates
 
-    def draw(self, job: Job, folder: Path, layout: Layout, excerpt: Excerpt) -> dict[Path, Path]:
+    def draw(
+        self, job: InputFile, folder: Path, layout: StemLayout, excerpt: MiddleExcerpt
+    ) -> dict[Path, Path]:
         """A picture of mixture and stems, and where it goes."""
         from auralflow_pl.report.figures import spectrogram_comparison
 
@@ -270,10 +281,10 @@ class StemJob:
         return {part: self.picture(job)}
 
 
-class Tap:
+class HashingReader:
     """Passes on what is read from a pipe, and takes its digest."""
 
-    def __init__(self, pipe: Pipe) -> None:
+    def __init__(self, pipe: BytePipe) -> None:
         self.pipe, self.digest = pipe, hashlib.sha256()
 
     def read(self, size: int) -> bytes:

@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from auralflow_pl.config.instantiate import plain
+from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.errors import InputError
-from auralflow_pl.pretrained.cache import located
-from auralflow_pl.pretrained.locations import BUNDLED
-from auralflow_pl.separator.engine import choose_engine, engine_of
+from auralflow_pl.pretrained.cache import resolve_ckpt
+from auralflow_pl.pretrained.locations import BUNDLED_MODEL
+from auralflow_pl.separator.engine import choose_engine, engine_name
 from auralflow_pl.separator.load import load_separator
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.system.files import file_digest
 
 
 @dataclass(frozen=True)
-class Model:
+class LoadedModel:
     """A checkpoint that is ready to separate."""
 
     path: str
@@ -44,15 +44,15 @@ PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.f
 MODEL_SUFFIXES = (".ckpt", ".onnx", ".zip")
 
 
-def load_models(config: DictConfig, device: torch.device) -> list[Model]:
+def load_models(config: DictConfig, device: torch.device) -> list[LoadedModel]:
     """The checkpoints of the key `ckpt`: one, several, or all of a folder."""
-    settings = plain(config.separation)
+    settings = to_plain(config.separation)
     precision = config.precision.precision
     if precision not in PRECISIONS:
         raise InputError(f"precision={precision}: expected fp32, bf16 or fp16")
     known = {key: value for key, value in settings.items() if key != "batch_size"}
     models = []
-    for path in checkpoints(config):
+    for path in checkpoint_paths(config):
         engine = choose_engine(config.engine, device, path)
         separator = load_separator(
             path,
@@ -62,27 +62,27 @@ def load_models(config: DictConfig, device: torch.device) -> list[Model]:
             **settings,
         )
         digest = model_digest(path)
-        described = {**known, "precision": precision, "engine": engine_of(separator.network)}
-        models.append(Model(str(path), digest, separator.to(device), described))
+        described = {**known, "precision": precision, "engine": engine_name(separator.network)}
+        models.append(LoadedModel(str(path), digest, separator.to(device), described))
     return models
 
 
-def checkpoints(config: DictConfig) -> list[Path]:
+def checkpoint_paths(config: DictConfig) -> list[Path]:
     """The files and exported folders that the key `ckpt` means; None: the model in the package.
 
     Raises:
         InputError: a folder without checkpoints, or a pretrained model that cannot be had.
     """
-    ckpt, registries = (plain(config)[key] for key in ("ckpt", "registries"))
+    ckpt, registries = (to_plain(config)[key] for key in ("ckpt", "registries"))
     if ckpt is None:
-        return [BUNDLED]
+        return [BUNDLED_MODEL]
     found = []
     for one in [ckpt] if isinstance(ckpt, str) else ckpt:
-        path = located(one, registries)
-        if not path.is_dir() or is_model(path):
+        path = resolve_ckpt(one, registries)
+        if not path.is_dir() or is_model_path(path):
             found.append(path)
             continue
-        files = sorted(p for p in path.iterdir() if p.suffix in MODEL_SUFFIXES or is_model(p))
+        files = sorted(p for p in path.iterdir() if p.suffix in MODEL_SUFFIXES or is_model_path(p))
         if not files:
             raise InputError(f"ckpt={path}: no checkpoints in this folder")
         found += files
@@ -91,6 +91,6 @@ def checkpoints(config: DictConfig) -> list[Path]:
     return found
 
 
-def is_model(path: Path) -> bool:
+def is_model_path(path: Path) -> bool:
     """Whether a folder is a model that export.py made."""
     return (path / "config.json").is_file()

@@ -8,11 +8,11 @@ import torch
 
 from auralflow_pl.errors import InputError
 from auralflow_pl.separator.separator import Separator
-from auralflow_pl.system.memory import forget_peak, in_use, parse_size, peak
+from auralflow_pl.system.memory import memory_in_use, parse_size, peak_memory, reset_peak_memory
 
-LARGEST_BATCH = 16
+MAX_BATCH_SIZE = 16
 
-MEASURED = 2**19  # samples of a window that show how memory grows with it
+MEASURED_WINDOWS = 2**19  # samples of a window that show how memory grows with it
 
 
 def fit_memory(separators: Sequence[Separator], size: str) -> None:
@@ -27,27 +27,27 @@ def fit_memory(separators: Sequence[Separator], size: str) -> None:
     allowed = parse_size(size)
     for separator in separators:
         device = separator.stft.window.device
-        while (need := memory_of_window(separator)) + in_use(device) > allowed:
+        while (need := memory_of_window(separator)) + memory_in_use(device) > allowed:
             if not separator.shrink():
                 raise InputError(
-                    f"max_ram={size}: the program takes {in_use(device) / 1e6:.0f} MB and the "
-                    f"shortest window {need / 1e6:.0f} MB; allow more"
+                    f"max_ram={size}: the program takes {memory_in_use(device) / 1e6:.0f} MB and "
+                    f"the shortest window {need / 1e6:.0f} MB; allow more"
                 )
         if device.type == "cuda":
-            most = int((allowed - in_use(device)) / need)
-            separator.batch_size = max(1, min(LARGEST_BATCH, most))
+            most = int((allowed - memory_in_use(device)) / need)
+            separator.batch_size = max(1, min(MAX_BATCH_SIZE, most))
 
 
 def memory_of_window(separator: Separator) -> float:
     """Bytes that a batch of windows takes at its peak, measured with shorter ones if it is long."""
     whole = separator.windows.length
-    length = min(whole, max(whole // 4, MEASURED))
+    length = min(whole, max(whole // 4, MEASURED_WINDOWS))
     window = separator.stft.window
     audio = window.new_zeros(separator.batch_size, separator.channels, length)
     with torch.inference_mode():
         separator.estimate_windows(audio[..., : separator.stft.n_fft])  # what is allocated once
-        before = in_use(window.device)
-        forget_peak(window.device)
+        before = memory_in_use(window.device)
+        reset_peak_memory(window.device)
         separator.estimate_windows(audio)
     waiting = 16 * audio.numel() * audio.element_size() * len(separator.targets)
-    return whole / length * (max(0, peak(window.device) - before) + waiting)
+    return whole / length * (max(0, peak_memory(window.device) - before) + waiting)

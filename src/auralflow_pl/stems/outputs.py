@@ -10,17 +10,17 @@ from pathlib import Path
 
 from auralflow_pl.errors import InputError, did_you_mean
 
-FIELDS = ("track", "target", "ext")
+TEMPLATE_FIELDS = ("track", "target", "ext")
 
 
 @dataclass(frozen=True)
-class Template:
+class OutputTemplate:
     """Names of output files, with the fields `{track}`, `{target}` and `{ext}`."""
 
     pattern: str
 
     @classmethod
-    def of(cls, output: str) -> Template:
+    def of(cls, output: str) -> OutputTemplate:
         """Of the key `output`: a template, or a folder that gets one for each track.
 
         Raises:
@@ -28,8 +28,8 @@ class Template:
         """
         fields = re.findall(r"\{(.*?)\}", output)
         for field in fields:
-            if field not in FIELDS:
-                hint = did_you_mean(field, FIELDS)
+            if field not in TEMPLATE_FIELDS:
+                hint = did_you_mean(field, TEMPLATE_FIELDS)
                 raise InputError(f"output={output}: no field {field!r}, {hint}")
         if not fields:
             return cls(f"{output}/{{track}}/{{target}}.{{ext}}")
@@ -58,7 +58,7 @@ class Template:
         return path if path.name.endswith(f".{ext}") else path.with_suffix(f".{ext}")
 
 
-def stems_of(reports: Iterable[Path]) -> set[Path]:
+def listed_stems(reports: Iterable[Path]) -> set[Path]:
     """The files that reports of ours list; other files are no reports."""
     found = set()
     for report in reports:
@@ -71,7 +71,7 @@ def stems_of(reports: Iterable[Path]) -> set[Path]:
 
 
 @dataclass(frozen=True)
-class Options:
+class StemOptions:
     """What is made of a file; the keys of the command `separate`."""
 
     residual: bool = False

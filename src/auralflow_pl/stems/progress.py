@@ -10,12 +10,12 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from auralflow_pl.stems.inputs import Job
+from auralflow_pl.stems.inputs import InputFile
 
-FORMAT = "{desc} {percentage:3.0f}%|{bar}| {remaining} left{postfix}"
+BAR_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {remaining} left{postfix}"
 
 
-class Progress:
+class ProgressBars:
     """Bars on a terminal: one for the file at hand, and one for all if there are several.
 
     Files count by their bytes. Safe to be used by several threads.
@@ -25,20 +25,23 @@ class Progress:
         stop: once it is set, whoever reports progress is told to stop.
     """
 
-    def __init__(self, jobs: Sequence[Job], stop: threading.Event) -> None:
+    def __init__(self, jobs: Sequence[InputFile], stop: threading.Event) -> None:
         self.stop, self.count = stop, len(jobs)
         self.sizes = {job: float(job.size) for job in jobs}
         self.shares = dict.fromkeys(jobs, 0.0)
-        self.bars: dict[Job, tqdm[NoReturn]] = {}
+        self.bars: dict[InputFile, tqdm[NoReturn]] = {}
         self.finished = 0
         total = sum(self.sizes.values())
         self.bar = tqdm(
-            total=total, bar_format=FORMAT, leave=False, disable=None if self.count > 1 else True
+            total=total,
+            bar_format=BAR_FORMAT,
+            leave=False,
+            disable=None if self.count > 1 else True,
         )
         self.bar.set_description_str(f"0 of {self.count} files")
         self.lock = threading.Lock()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressBars:
         return self
 
     def __exit__(
@@ -49,10 +52,10 @@ class Progress:
     ) -> None:
         self.bar.close()
 
-    def follow(self, job: Job) -> Callable[[float, float | None], bool]:
+    def follow(self, job: InputFile) -> Callable[[float, float | None], bool]:
         """What a job tells its progress to, in seconds of sound."""
         started = time.monotonic()
-        bar = tqdm(total=1.0, bar_format=FORMAT, leave=False, disable=None, delay=0.5)
+        bar = tqdm(total=1.0, bar_format=BAR_FORMAT, leave=False, disable=None, delay=0.5)
         bar.set_description_str(job.track)
         self.bars[job] = bar
 
@@ -67,12 +70,12 @@ class Progress:
 
         return report
 
-    def advance(self, job: Job, share: float) -> None:
+    def advance(self, job: InputFile, share: float) -> None:
         """A job is done by a share; the lock is held."""
         self.bar.update(self.sizes[job] * (share - self.shares[job]))
         self.shares[job] = share
 
-    def finish(self, job: Job, line: str) -> None:
+    def finish(self, job: InputFile, line: str) -> None:
         """A job has ended; print what came of it, unless an error will say so."""
         with self.lock:
             if job in self.bars:

@@ -9,18 +9,18 @@ from torch import Tensor
 
 from auralflow_pl.errors import InputError
 from auralflow_pl.signal.stft import STFT
-from auralflow_pl.signal.wiener import refine
-from auralflow_pl.signal.windows import Windows, overlap_add
+from auralflow_pl.signal.wiener import refine_once
+from auralflow_pl.signal.windows import WindowLayout, overlap_add
 
 WINDOW_SECONDS, CONTEXT_SECONDS, FADE_SECONDS = 10.0, 0.25, 1.0
 
 
-def check_sources(targets: int, residual: bool) -> None:
+def check_refinable(targets: int, residual: bool) -> None:
     """Raise InputError where there is nothing to share the mixture among.
 
     Args:
         targets: that are separated, of all models.
-        residual: as for `consistent`.
+        residual: as for `refine_estimates`.
     """
     if targets == 1 and not residual:
         raise InputError(
@@ -29,7 +29,9 @@ def check_sources(targets: int, residual: bool) -> None:
         )
 
 
-def consistent(blocks: Iterable[Tensor], sample_rate: int, residual: bool) -> Iterator[Tensor]:
+def refine_estimates(
+    blocks: Iterable[Tensor], sample_rate: int, residual: bool
+) -> Iterator[Tensor]:
     """Filter a stream of mixture and estimates with the multichannel Wiener filter.
 
     One iteration of EM in windows of 10 s, over which spatial covariances are taken. The estimates
@@ -54,11 +56,11 @@ def consistent(blocks: Iterable[Tensor], sample_rate: int, residual: bool) -> It
         if residual:
             rest = mixture.unsqueeze(1) - estimates.sum(1, keepdim=True)
             estimates = torch.cat([estimates, rest], 1)
-        filtered = refine(estimates, mixture, iterations=1, exact=True)
+        filtered = refine_once(estimates, mixture, iterations=1, exact=True)
         return stft.inverse(filtered[:, :count], windows.shape[-1])
 
     length, context, fade = (
         round(seconds * sample_rate) // stft.hop_length * stft.hop_length
         for seconds in (WINDOW_SECONDS, CONTEXT_SECONDS, FADE_SECONDS)
     )
-    return overlap_add(process, blocks, Windows(length, context, fade, stft.hop_length))
+    return overlap_add(process, blocks, WindowLayout(length, context, fade, stft.hop_length))

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from auralflow_pl.audio.reading import Source
-from auralflow_pl.separator.engine import engine_of
-from auralflow_pl.stems.loading import Model
+from auralflow_pl.separator.engine import engine_name
+from auralflow_pl.stems.loading import LoadedModel
 from auralflow_pl.stems.writer import StemWriter
 
 
-def described(source: Source) -> dict[str, Any]:
+def describe_input(source: Source) -> dict[str, Any]:
     """The input, for the report."""
     return {
         "sample_rate": source.sample_rate,
@@ -23,21 +23,21 @@ def described(source: Source) -> dict[str, Any]:
     }
 
 
-def described_model(model: Model) -> dict[str, Any]:
+def describe_loaded_model(model: LoadedModel) -> dict[str, Any]:
     """A model, for the report."""
     windows, rate = model.separator.windows, model.separator.sample_rate
     return {
         "ckpt": model.path,
         "sha256": model.sha256,
         "targets": list(model.separator.targets),
-        "engine": engine_of(model.separator.network),
+        "engine": engine_name(model.separator.network),
         "settings": dict(model.settings),
         "window_seconds": round(windows.length / rate, 3),
         "context_seconds": round(windows.context / rate, 3),
     }
 
 
-def described_stems(writer: StemWriter, finals: Mapping[str, Path], folder: Path) -> dict[str, Any]:
+def describe_stems(writer: StemWriter, finals: Mapping[str, Path], folder: Path) -> dict[str, Any]:
     """What was written, for the report; files relative to its folder."""
     files, layout = writer.files, writer.layout
     steps = files.encoding.steps
@@ -46,7 +46,7 @@ def described_stems(writer: StemWriter, finals: Mapping[str, Path], folder: Path
             "file": os.path.relpath(finals[name], folder),
             "bytes": path.stat().st_size,
             "peak": round(files.peaks[name], 6),
-            "loudness_lufs": rounded(files.meters[name].integrated()),
+            "loudness_lufs": round_optional(files.meters[name].integrated()),
         }
         for name, path in files.paths.items()
     }
@@ -65,12 +65,12 @@ def described_stems(writer: StemWriter, finals: Mapping[str, Path], folder: Path
     }
 
 
-def rounded(value: float | None) -> float | None:
+def round_optional(value: float | None) -> float | None:
     """Two decimals."""
     return None if value is None else round(value, 2)
 
 
-def speed(seconds: float, writer: StemWriter) -> dict[str, float]:
+def speed_of(seconds: float, writer: StemWriter) -> dict[str, float]:
     """Time that was needed, and how many times faster than the music it was."""
     music = writer.files.frames / writer.layout.sample_rate
     return {"seconds": round(seconds, 3), "times_real_time": round(music / seconds, 2)}

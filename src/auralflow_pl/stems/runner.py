@@ -15,25 +15,25 @@ from typing import NamedTuple
 import torch
 
 from auralflow_pl.errors import Cancelled, InputError
-from auralflow_pl.stems.inputs import Job
-from auralflow_pl.stems.job import Pipe, StemJob
-from auralflow_pl.stems.job import Progress as Follower
-from auralflow_pl.stems.progress import Progress
-from auralflow_pl.system.memory import is_shortage
+from auralflow_pl.stems.inputs import InputFile
+from auralflow_pl.stems.job import BytePipe, StemJob
+from auralflow_pl.stems.job import SecondsCallback as Follower
+from auralflow_pl.stems.progress import ProgressBars
+from auralflow_pl.system.memory import is_memory_shortage
 
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 0.2  # between looks at a silent pipe
 
 
-class Outcome(NamedTuple):
+class FileOutcome(NamedTuple):
     """What came of a file."""
 
     made: bool = False
     failure: str | None = None
 
 
-def run_jobs(stem_jobs: Sequence[StemJob], jobs: Sequence[Job], each: int) -> None:
+def separate_files(stem_jobs: Sequence[StemJob], jobs: Sequence[InputFile], each: int) -> None:
     """Work through the files, `each` at a time on every device; one may fail, the others go on.
 
     The work is done in threads of its own, so that a signal, which the main thread receives, never
@@ -49,9 +49,9 @@ def run_jobs(stem_jobs: Sequence[StemJob], jobs: Sequence[Job], each: int) -> No
     for stem_job in [*stem_jobs] * each:
         idle.put(stem_job)
     pipe = StandardInput(stop)
-    with Progress(jobs, stop) as progress, ThreadPoolExecutor(workers) as pool:
+    with ProgressBars(jobs, stop) as progress, ThreadPoolExecutor(workers) as pool:
         try:
-            futures = [pool.submit(work, idle, job, pipe, progress) for job in jobs]
+            futures = [pool.submit(run_queue, idle, job, pipe, progress) for job in jobs]
             outcomes = [future.result() for future in futures]
         except BaseException:
             stop.set()
@@ -93,11 +93,13 @@ class StandardInput:
         return os.read(number, size)
 
 
-def work(idle: SimpleQueue[StemJob], job: Job, pipe: Pipe, progress: Progress) -> Outcome:
+def run_queue(
+    idle: SimpleQueue[StemJob], job: InputFile, pipe: BytePipe, progress: ProgressBars
+) -> FileOutcome:
     """Separate a file where nothing else is done, and say what came of it."""
     stem_job = idle.get()
     try:
-        made = persevere(stem_job, job, progress.follow(job), pipe)
+        made = run_within_memory(stem_job, job, progress.follow(job), pipe)
     except Cancelled:
         raise
     except Exception as error:  # whatever it is, other files go on
@@ -111,21 +113,23 @@ def work(idle: SimpleQueue[StemJob], job: Job, pipe: Pipe, progress: Progress) -
         if job.name not in failure:
             failure = f"{job.name}: {failure}"
         progress.finish(job, f"failed: {failure}")
-        return Outcome(failure=failure)
+        return FileOutcome(failure=failure)
     finally:
         idle.put(stem_job)
     note = "" if made else " is there already"
     progress.finish(job, f"{stem_job.report(job).parent}{note}")
-    return Outcome(made)
+    return FileOutcome(made)
 
 
-def persevere(stem_job: StemJob, job: Job, progress: Follower, pipe: Pipe | None = None) -> bool:
+def run_within_memory(
+    stem_job: StemJob, job: InputFile, progress: Follower, pipe: BytePipe | None = None
+) -> bool:
     """`StemJob.run`; where the memory does not suffice, once more with less."""
     while True:
         try:
             return stem_job.run(job, pipe or sys.stdin.buffer, progress)
         except (RuntimeError, MemoryError) as error:
-            if not is_shortage(error):
+            if not is_memory_shortage(error):
                 raise
             if job.path is None or not stem_job.shrink():
                 raise InputError(f"{job.name}: not enough memory; close programs") from error

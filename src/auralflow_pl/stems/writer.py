@@ -16,20 +16,20 @@ from auralflow_pl.audio.writing import FLOAT_WAV, Encoding, SoundWriter
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.signal.loudness import LoudnessMeter
 
-RESIDUAL = "residual"
+RESIDUAL_NAME = "residual"
 
-CLIPS = ("none", "rescale", "clamp")
+CLIP_MODES = ("none", "rescale", "clamp")
 
-BLOCK = 2**16
+WRITE_FRAMES = 2**16
 
 
-def peak(samples: Tensor) -> float:
+def peak_level(samples: Tensor) -> float:
     """The largest absolute value."""
     return max(-float(samples.amin()), float(samples.amax()))  # `aminmax` takes longer than both
 
 
 @dataclass(frozen=True)
-class Layout:
+class StemLayout:
     """What is written for a track."""
 
     targets: Sequence[str]
@@ -44,7 +44,7 @@ class Layout:
     @property
     def names(self) -> tuple[str, ...]:
         """Of the stems, the residual last."""
-        return (*self.targets, *([RESIDUAL] if self.residual else []))
+        return (*self.targets, *([RESIDUAL_NAME] if self.residual else []))
 
 
 class StemFiles:
@@ -56,7 +56,7 @@ class StemFiles:
         encoding: of the files.
     """
 
-    def __init__(self, folder: Path, layout: Layout, encoding: Encoding) -> None:
+    def __init__(self, folder: Path, layout: StemLayout, encoding: Encoding) -> None:
         folder.mkdir()
         self.layout, self.encoding = layout, encoding
         self.paths = {name: folder / f"{name}.{encoding.form}" for name in layout.names}
@@ -85,7 +85,7 @@ class StemFiles:
         for name, samples in stems.items():
             self.writers[name].write(samples)
             self.meters[name].push(samples)
-            highest = peak(samples)
+            highest = peak_level(samples)
             if not math.isfinite(highest):
                 raise InputError(
                     f"{name}: the model gives NaN or infinite samples; is the input far beyond "
@@ -93,7 +93,7 @@ class StemFiles:
                 )
             self.peaks[name] = max(self.peaks[name], highest)
         if mixture is not None:
-            self.null_error = max(self.null_error, peak(mixture - sum(stems.values())))
+            self.null_error = max(self.null_error, peak_level(mixture - sum(stems.values())))
 
     def close(self) -> None:
         """Complete all files."""
@@ -114,7 +114,7 @@ class StemFiles:
             }
             while True:
                 block = {
-                    name: torch.from_numpy(file.read(BLOCK, "float64", always_2d=True).T)
+                    name: torch.from_numpy(file.read(WRITE_FRAMES, "float64", always_2d=True).T)
                     for name, file in files.items()
                 }
                 if not block[self.layout.names[0]].shape[-1]:
@@ -149,9 +149,9 @@ class StemWriter:
         InputError: here or later: the files cannot be written.
     """
 
-    def __init__(self, folder: Path, layout: Layout) -> None:
-        if layout.clip not in CLIPS:
-            raise InputError(f"clip={layout.clip}: {did_you_mean(layout.clip, CLIPS)}")
+    def __init__(self, folder: Path, layout: StemLayout) -> None:
+        if layout.clip not in CLIP_MODES:
+            raise InputError(f"clip={layout.clip}: {did_you_mean(layout.clip, CLIP_MODES)}")
         self.folder, self.layout = folder, layout
         self.gain, self.passes = 1.0, 0
         wanted = layout.encoding

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 
-EXTRA = "pip install 'auralflow-pl[onnx]'"
+ONNX_HINT = "pip install 'auralflow-pl[onnx]'"
 
 
-def installed() -> bool:
+def is_onnx_installed() -> bool:
     """Whether graphs can be made and run here."""
     return all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))

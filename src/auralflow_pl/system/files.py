@@ -21,7 +21,7 @@ def check_file(path: Path) -> None:
         raise InputError(f"{path}: empty file (0 bytes); expected audio")
 
 
-def digest(files: Iterable[Path], options: str) -> str:
+def sound_digest(files: Iterable[Path], options: str) -> str:
     """Of the content of files, and of what else a result depends on."""
     total = hashlib.blake2b(options.encode(), digest_size=16)
     for path in files:
@@ -35,7 +35,7 @@ def write_json(content: Any, path: Path, nan: bool = False) -> None:
     path.write_text(json.dumps(content, indent=1, allow_nan=nan))
 
 
-def keep(content: Any, path: Path) -> None:
+def keep_result(content: Any, path: Path) -> None:
     """Write JSON that appears complete or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
@@ -43,18 +43,18 @@ def keep(content: Any, path: Path) -> None:
     part.replace(path)
 
 
-def digest_of(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def size_of(path: Path) -> int:
+def file_size(path: Path) -> int:
     """Bytes of a file; 0 if there is none."""
     return path.stat().st_size if path.is_file() else 0
 
 
-def megabytes(size: int) -> str:
+def in_megabytes(size: int) -> str:
     """Bytes for people."""
     return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 

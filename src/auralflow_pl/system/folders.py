@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-APPLICATION = "auralflow_pl"
+APPLICATION_NAME = "auralflow_pl"
 
 
 def cache_folder() -> Path:
     """`AURALFLOW_CACHE`, or else `auralflow_pl` in the user's folder for caches."""
     given = os.environ.get("AURALFLOW_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(given or Path(base) / APPLICATION)
+    return Path(given or Path(base) / APPLICATION_NAME)
 
 
 def config_folder() -> Path:
     """`auralflow_pl` in the user's folder for configuration."""
     base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(base) / APPLICATION
+    return Path(base) / APPLICATION_NAME

@@ -16,9 +16,9 @@ def keep_freed_memory() -> None:
     By default every large tensor is mapped anew, and the kernel clears each of its pages;
     `scripts/bench_models.py` measures what that costs a training step.
     """
-    glibc("mallopt", M_MMAP_MAX, 0)
-    glibc("mallopt", M_TRIM_THRESHOLD, 2**31 - 1)
-    glibc("mallopt", M_TOP_PAD, 2**28)
+    glibc_library("mallopt", M_MMAP_MAX, 0)
+    glibc_library("mallopt", M_TRIM_THRESHOLD, 2**31 - 1)
+    glibc_library("mallopt", M_TOP_PAD, 2**28)
 
 
 def share_one_heap() -> None:
@@ -28,17 +28,17 @@ def share_one_heap() -> None:
     Only tensors of more than 32 MiB are mapped by themselves, and 128 MiB at the end of the heap
     are kept when they are free, so the kernel has fewer pages to clear.
     """
-    glibc("mallopt", M_ARENA_MAX, 1)
-    glibc("mallopt", M_MMAP_THRESHOLD, 2**25)
-    glibc("mallopt", M_TRIM_THRESHOLD, 2**27)
+    glibc_library("mallopt", M_ARENA_MAX, 1)
+    glibc_library("mallopt", M_MMAP_THRESHOLD, 2**25)
+    glibc_library("mallopt", M_TRIM_THRESHOLD, 2**27)
 
 
 def give_back_freed_memory() -> None:
     """Return to the system what is free between the pieces in use, where the C library is glibc."""
-    glibc("malloc_trim", 0)
+    glibc_library("malloc_trim", 0)
 
 
-def glibc(function: str, *numbers: int) -> None:
+def glibc_library(function: str, *numbers: int) -> None:
     """Call a function of the C library if it has it."""
     found = getattr(ctypes.CDLL(None), function, None) if sys.platform == "linux" else None
     if found is not None:

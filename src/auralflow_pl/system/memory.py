@@ -12,7 +12,7 @@ import torch
 from auralflow_pl.errors import InputError
 from auralflow_pl.system.heap import give_back_freed_memory
 
-UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+SIZE_UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -22,23 +22,27 @@ def parse_size(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
     if not match or not float(match[1]):
         raise InputError(f"max_ram={text}: expected a size such as 1GB or 800MB")
-    return float(match[1]) * UNITS[match[2].upper()]
+    return float(match[1]) * SIZE_UNITS[match[2].upper()]
 
 
-def in_use(device: torch.device) -> float:
+def memory_in_use(device: torch.device) -> float:
     """Bytes that are taken now."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     give_back_freed_memory()
-    return status("VmRSS")
+    return process_status("VmRSS")
 
 
-def peak(device: torch.device) -> float:
-    """Bytes at the highest moment since `forget_peak`."""
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else status("VmHWM")
+def peak_memory(device: torch.device) -> float:
+    """Bytes at the highest moment since `reset_peak_memory`."""
+    return (
+        torch.cuda.max_memory_allocated(device)
+        if device.type == "cuda"
+        else process_status("VmHWM")
+    )
 
 
-def forget_peak(device: torch.device) -> None:
+def reset_peak_memory(device: torch.device) -> None:
     """Begin a new search for the highest moment."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -46,7 +50,7 @@ def forget_peak(device: torch.device) -> None:
         CLEAR_REFS.write_text("5")
 
 
-def status(key: str) -> float:
+def process_status(key: str) -> float:
     """An entry of /proc/self/status in bytes; without it, the peak of the whole process."""
     if STATUS.exists():
         entry = re.search(rf"{key}:\s+(\d+) kB", STATUS.read_text())
@@ -56,7 +60,7 @@ def status(key: str) -> float:
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * unit
 
 
-def is_shortage(error: BaseException) -> bool:
+def is_memory_shortage(error: BaseException) -> bool:
     """Whether an error says that there is not enough memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True

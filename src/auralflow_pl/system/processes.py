@@ -17,21 +17,21 @@ from concurrent.futures import ProcessPoolExecutor
 from auralflow_pl.errors import InputError
 
 # Of each process, as torchrun, SLURM and Lightning say it.
-SIZES = ("WORLD_SIZE", "SLURM_NTASKS")
+SIZE_VARIABLES = ("WORLD_SIZE", "SLURM_NTASKS")
 
-RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
+RANK_VARIABLES = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
 
-LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID")
+LOCAL_RANK_VARIABLES = ("LOCAL_RANK", "SLURM_LOCALID")
 
 
 def world_size(environment: Mapping[str, str] = os.environ) -> int:
     """Processes that train together, if somebody else has started them; else 1."""
-    return max((int(environment.get(name) or 1) for name in SIZES), default=1)
+    return max((int(environment.get(name) or 1) for name in SIZE_VARIABLES), default=1)
 
 
 def rank(environment: Mapping[str, str] = os.environ) -> int:
     """Number of this process among them; the first one writes the run folder."""
-    numbers = [int(environment[name]) for name in RANKS if environment.get(name)]
+    numbers = [int(environment[name]) for name in RANK_VARIABLES if environment.get(name)]
     if "RANK" not in environment and environment.get("NODE_RANK", "0") != "0":
         return max([1, *numbers])
     return numbers[0] if numbers else 0
@@ -39,7 +39,7 @@ def rank(environment: Mapping[str, str] = os.environ) -> int:
 
 def local_rank(environment: Mapping[str, str] = os.environ) -> int:
     """Number of this process among those on the same node, which says which device is its own."""
-    numbers = [environment[name] for name in LOCAL_RANKS if environment.get(name)]
+    numbers = [environment[name] for name in LOCAL_RANK_VARIABLES if environment.get(name)]
     return int(numbers[0]) if numbers else 0
 
 
@@ -84,7 +84,11 @@ def process_group(devices: int, nodes: int, command: Sequence[str]) -> Iterator[
         )
     before = dict(os.environ)
     node = before.get("NODE_RANK", "0")
-    for name in {*SIZES, *RANKS, *LOCAL_RANKS}:  # what a job of a single process says of it
+    for name in {
+        *SIZE_VARIABLES,
+        *RANK_VARIABLES,
+        *LOCAL_RANK_VARIABLES,
+    }:  # what a job of a single process says of it
         os.environ.pop(name, None)
     os.environ |= {
         "MASTER_ADDR": before.get("MASTER_ADDR", "127.0.0.1"),
@@ -102,7 +106,7 @@ def process_group(devices: int, nodes: int, command: Sequence[str]) -> Iterator[
         for place in places[1:]
     ]
     finished = threading.Event()
-    threading.Thread(target=watch, args=(others, finished), daemon=True).start()
+    threading.Thread(target=watch_processes, args=(others, finished), daemon=True).start()
     try:
         yield
         finished.set()
@@ -110,23 +114,23 @@ def process_group(devices: int, nodes: int, command: Sequence[str]) -> Iterator[
             other.wait()
     finally:
         finished.set()
-        end(others)
+        end_processes(others)
         os.environ.clear()
         os.environ.update(before)
 
 
-def watch(others: Sequence[subprocess.Popen[bytes]], finished: threading.Event) -> None:
+def watch_processes(others: Sequence[subprocess.Popen[bytes]], finished: threading.Event) -> None:
     """End everything if one of the others fails, since the rest would wait for it for ever."""
     while not finished.is_set():
         failed = [other.returncode for other in others if other.poll()]
         if failed and not finished.wait(5):  # its own message comes first
             print(f"error: another process ended with code {failed[0]}", file=sys.stderr)
-            end(others)
+            end_processes(others)
             os._exit(1)
         time.sleep(0.2)
 
 
-def end(others: Sequence[subprocess.Popen[bytes]]) -> None:
+def end_processes(others: Sequence[subprocess.Popen[bytes]]) -> None:
     """Stop what still runs; a process in a collective operation does not hear SIGTERM."""
     for other in others:
         if other.poll() is None:
@@ -135,7 +139,7 @@ def end(others: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 @contextlib.contextmanager
-def workers(count: int) -> Iterator[ProcessPoolExecutor]:
+def worker_pool(count: int) -> Iterator[ProcessPoolExecutor]:
     """A pool of processes that end at once when the block raises, or when this process dies."""
     before = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")

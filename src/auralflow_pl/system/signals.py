@@ -11,7 +11,7 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def terminable() -> Iterator[None]:
+def exit_on_sigterm() -> Iterator[None]:
     """SIGTERM ends the block like Ctrl-C, with the exit code of the signal."""
 
     def end(number: int, _: Any) -> None:
@@ -29,7 +29,7 @@ def terminable() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def until_signalled() -> Iterator[None]:
+def until_interrupted() -> Iterator[None]:
     """Ctrl-C and SIGTERM end the block; both are the usual way to end a server, and no error."""
     in_charge = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM)

@@ -15,11 +15,11 @@ from filelock import FileLock, Timeout
 
 from auralflow_pl.errors import InputError
 
-JOURNAL = "moves.json"
+JOURNAL_FILE = "moves.json"
 
 
 @contextlib.contextmanager
-def staged(folder: Path) -> Iterator[Path]:
+def staged_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder whose files move into `folder` together once the block has succeeded.
 
     If the block raises, nothing of it remains and `folder` is as it was.
@@ -53,7 +53,7 @@ def check_writable(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def workshop(base: Path, name: str) -> Iterator[Path]:
+def work_folder(base: Path, name: str) -> Iterator[Path]:
     """A hidden folder below `base` where the files called `name` are made; nothing remains of it.
 
     It has the same name in every attempt, so what a killed process left is removed by the next one.
@@ -62,7 +62,7 @@ def workshop(base: Path, name: str) -> Iterator[Path]:
         InputError: `base` cannot be written, or another process is at work on the same.
     """
     check_writable(base)
-    folder = workshop_folder(base, name)
+    folder = work_folder_path(base, name)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / "lock")
     try:
@@ -70,7 +70,7 @@ def workshop(base: Path, name: str) -> Iterator[Path]:
     except Timeout:
         raise InputError(f"{base}: another process is making {name}; wait for it") from None
     try:
-        undo(folder)
+        undo_moves(folder)
         for left in folder.iterdir():
             if left.is_dir():
                 shutil.rmtree(left)
@@ -80,23 +80,23 @@ def workshop(base: Path, name: str) -> Iterator[Path]:
         lock.release()
 
 
-def workshop_folder(base: Path, name: str) -> Path:
+def work_folder_path(base: Path, name: str) -> Path:
     """Where the files called `name` are made."""
     return base / f".partial-{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:16]}"
 
 
-def tidy(base: Path, name: str) -> None:
+def remove_leftovers(base: Path, name: str) -> None:
     """Remove what a killed process left, unless one is at work there."""
-    if workshop_folder(base, name).is_dir():
-        with contextlib.suppress(InputError), workshop(base, name):
+    if work_folder_path(base, name).is_dir():
+        with contextlib.suppress(InputError), work_folder(base, name):
             pass
 
 
-def publish(folder: Path, files: Mapping[Path, Path], obsolete: Iterable[Path] = ()) -> None:
+def move_together(folder: Path, files: Mapping[Path, Path], obsolete: Iterable[Path] = ()) -> None:
     """Move files to their final names, all of them or none; the last one makes them complete.
 
     What was there before is kept until then. If the process is killed in between, the next
-    `workshop` of this name restores it.
+    `work_folder` of this name restores it.
 
     Args:
         folder: the workshop.
@@ -112,7 +112,7 @@ def publish(folder: Path, files: Mapping[Path, Path], obsolete: Iterable[Path] =
         [part and str(part.absolute()), str(path.absolute()), str(kept / f"before-{number}")]
         for number, (part, path) in enumerate(moves)
     ]
-    (folder / JOURNAL).write_text(json.dumps(steps), encoding="utf-8")
+    (folder / JOURNAL_FILE).write_text(json.dumps(steps), encoding="utf-8")
     try:
         for part, final, before in steps:
             path = Path(final)
@@ -124,16 +124,16 @@ def publish(folder: Path, files: Mapping[Path, Path], obsolete: Iterable[Path] =
             if part:
                 Path(part).replace(path)
     except BaseException as error:
-        undo(folder)
+        undo_moves(folder)
         if isinstance(error, OSError):
             raise InputError(f"{error.filename2 or error.filename}: {error.strerror}") from error
         raise
 
 
-def undo(folder: Path) -> None:
-    """Take back what `publish` has moved, unless it moved everything."""
+def undo_moves(folder: Path) -> None:
+    """Take back what `move_together` has moved, unless it moved everything."""
     try:
-        steps = json.loads((folder / JOURNAL).read_text(encoding="utf-8"))
+        steps = json.loads((folder / JOURNAL_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):  # it had not begun
         return
     if Path(steps[-1][0]).exists():
@@ -142,4 +142,4 @@ def undo(folder: Path) -> None:
                 Path(final).unlink(missing_ok=True)
             if Path(before).exists():
                 Path(before).replace(final)
-    (folder / JOURNAL).unlink()
+    (folder / JOURNAL_FILE).unlink()

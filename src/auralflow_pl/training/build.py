@@ -14,8 +14,8 @@ from pytorch_lightning.plugins import MixedPrecision
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from torch import nn
 
-from auralflow_pl.config.instantiate import build, plain
-from auralflow_pl.data.chunks import Drawing
+from auralflow_pl.config.instantiate import build, to_plain
+from auralflow_pl.data.chunks import SamplingOptions
 from auralflow_pl.data.targets import resolve_targets
 from auralflow_pl.errors import InputError
 from auralflow_pl.separator.build import build_separator
@@ -25,7 +25,7 @@ from auralflow_pl.training.checkpoint_io import AtomicCheckpointIO
 from auralflow_pl.training.data_module import StemDataModule
 from auralflow_pl.training.task import SeparationTask
 
-LOADING = (  # keys of `data` that are arguments of the data module
+LOADING_KEYS = (  # keys of `data` that are arguments of the data module
     "chunks_per_epoch",
     "batch_size",
     "num_workers",
@@ -37,9 +37,9 @@ LOADING = (  # keys of `data` that are arguments of the data module
 
 def build_data(config: DictConfig) -> StemDataModule:
     """The data module of a configuration."""
-    settings = plain(config.data)
-    loading = {key: settings[key] for key in LOADING}
-    targets = resolve_targets(plain(config)["target"], settings["stems"], settings["groups"])
+    settings = to_plain(config.data)
+    loading = {key: settings[key] for key in LOADING_KEYS}
+    targets = resolve_targets(to_plain(config)["target"], settings["stems"], settings["groups"])
     source = build(config.data.source)
     if list(source.stems) != settings["stems"]:
         raise InputError(
@@ -53,7 +53,7 @@ def build_data(config: DictConfig) -> StemDataModule:
         seed=config.seed,
         pool=build(config.pool),
         augmentations=list(build(config.augment or {}).values()),
-        drawing=Drawing(
+        drawing=SamplingOptions(
             settings["balance"],
             settings["silence_db"],
             settings["keep_silent"],
@@ -73,7 +73,7 @@ def build_trainer(config: DictConfig) -> pl.Trainer:
     chunks = config.data.chunks_per_epoch // world_size()  # of each device
     steps = math.ceil(chunks / config.data.batch_size)
     given = {
-        **number_format(config),
+        **trainer_precision(config),
         "callbacks": list(build(config.callbacks or {}).values()),
         "logger": list(build(config.logger or {}).values()) if rank() == 0 else [],
         "default_root_dir": config.paths.run_dir,
@@ -96,7 +96,7 @@ def choose_precision(config: DictConfig) -> None:
         config.precision.precision = "bf16-mixed" if fast else "32-true"
 
 
-def number_format(config: DictConfig) -> dict[str, Any]:
+def trainer_precision(config: DictConfig) -> dict[str, Any]:
     """The arguments of the Trainer for `precision`; Lightning has no fp16 on the CPU by itself."""
     precision = config.precision.precision
     if precision != "16-mixed":
@@ -109,12 +109,12 @@ def number_format(config: DictConfig) -> dict[str, Any]:
 
 def build_task(config: DictConfig) -> SeparationTask:
     """Network, Separator, loss, optimizer and schedule of a configuration."""
-    settings = plain(config)
+    settings = to_plain(config)
     separator = build_separator(
         settings, settings["data"]["stems"], trust=None, **settings["separation"]
     )
     optimizer, schedule = build(config.optimizer), build(config.scheduler)
-    rehearse(separator, optimizer, schedule)
+    check_optimizer(separator, optimizer, schedule)
     if config.compile:
         compile_network(separator.network)
     return SeparationTask(
@@ -141,7 +141,7 @@ def compile_network(network: nn.Module) -> None:
     network.compile(dynamic=False)
 
 
-def rehearse(
+def check_optimizer(
     network: nn.Module, optimizer: Callable[..., Any], schedule: Callable[..., Any] | None
 ) -> None:
     """Raise InputError if optimizer or schedule refuse their arguments, before work begins."""

@@ -36,7 +36,7 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
         InputError: the folder cannot be written or is full; the former file is as it was.
     """
     part = path.with_name(f"{path.name}.part")
-    needed = sum(t.numel() * t.element_size() for t in tensors(content))
+    needed = sum(t.numel() * t.element_size() for t in tensors_in(content))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
@@ -49,26 +49,26 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
             part.unlink(missing_ok=True)
         free = shutil.disk_usage(next(p for p in path.absolute().parents if p.exists())).free
         raise InputError(
-            f"{path.parent}: {path.name} not written: {cause(error)}; {needed / 1e6:.1f} MB are "
-            f"needed, {free / 1e6:.1f} MB are free; make room, then go on with resume=auto (the "
+            f"{path.parent}: {path.name} not written: {failure_cause(error)}; {needed / 1e6:.1f} MB "
+            f"are needed, {free / 1e6:.1f} MB are free; make room, then go on with resume=auto (the "
             "checkpoint before is unharmed)"
         ) from error
 
 
-def cause(error: BaseException) -> str:
+def failure_cause(error: BaseException) -> str:
     """The words of the system for the first fault of a chain."""
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__
     return getattr(error, "strerror", None) or " ".join(str(error).split())
 
 
-def tensors(node: Any) -> Iterator[Tensor]:
+def tensors_in(node: Any) -> Iterator[Tensor]:
     """All tensors in nested containers."""
     if isinstance(node, Tensor):
         yield node
     elif isinstance(node, dict):
         for value in node.values():
-            yield from tensors(value)
+            yield from tensors_in(value)
     elif isinstance(node, list | tuple):
         for value in node:
-            yield from tensors(value)
+            yield from tensors_in(value)

@@ -11,16 +11,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from auralflow_pl.data.augment import Augmentation
-from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, Drawing, WholeTracks
+from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, SamplingOptions, WholeTracks
 from auralflow_pl.data.pool import Pool
 from auralflow_pl.data.tracks import Track, TrackSource
 
-SIGNALS = ("SIGTERM", "SIGUSR1", "SIGUSR2")  # that ask a training for a checkpoint
+IGNORED_SIGNALS = ("SIGTERM", "SIGUSR1", "SIGUSR2")  # that ask a training for a checkpoint
 
 
 def leave_signals_to_training(worker: int) -> None:  # noqa: ARG001 - torch's signature
     """A job of a cluster is signalled with all its processes; a worker must not die of that."""
-    for name in SIGNALS:
+    for name in IGNORED_SIGNALS:
         if number := getattr(signal, name, None):
             signal.signal(number, signal.SIG_IGN)
 
@@ -85,7 +85,7 @@ class StemDataModule(pl.LightningDataModule):
         prefetch_factor: int = 4,
         augmentations: Sequence[Augmentation] = (),
         pool: Pool | None = None,
-        drawing: Drawing | None = None,
+        drawing: SamplingOptions | None = None,
     ) -> None:
         super().__init__()
         self.source = source
@@ -96,7 +96,7 @@ class StemDataModule(pl.LightningDataModule):
         self.batch_size = batch_size
         self.seed = seed
         self.augmentations = augmentations
-        self.drawing = drawing or Drawing()
+        self.drawing = drawing or SamplingOptions()
         self.pool = pool if source.pooled else None
         self.headers: dict[str, list[Track]] = {}
         self.position = {"taken": 0}

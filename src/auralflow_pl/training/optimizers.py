@@ -43,7 +43,7 @@ def parameter_groups(
     ]
 
 
-def unscaled(optimizer: Optimizer) -> Optimizer:
+def is_unscaled(optimizer: Optimizer) -> Optimizer:
     """A fused optimizer that leaves it to the Trainer to take the loss scale out of gradients.
 
     By default its kernel does so, after gradients were clipped; Lightning refuses that.
@@ -71,7 +71,7 @@ def adamw(
         fused: all parameters in one kernel.
     """
     groups = parameter_groups(module, lr, lr_recurrent)
-    return unscaled(
+    return is_unscaled(
         torch.optim.AdamW(groups, lr, tuple(betas), weight_decay=weight_decay, fused=fused)
     )
 
@@ -93,7 +93,7 @@ def adam(
         fused: all parameters in one kernel.
     """
     groups = parameter_groups(module, lr, lr_recurrent)
-    return unscaled(torch.optim.Adam(groups, lr, tuple(betas), fused=fused))
+    return is_unscaled(torch.optim.Adam(groups, lr, tuple(betas), fused=fused))
 
 
 def sgd(

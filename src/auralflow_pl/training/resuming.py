@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from auralflow_pl.checkpoints.reading import load_checkpoint
 from auralflow_pl.checks.imports import current_name
-from auralflow_pl.config.instantiate import plain
+from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def find_resume(config: DictConfig, run_dir: Path) -> tuple[str | None, int]:
         )
     if config.resume is None:
         return None, 0
-    return str(path), check_same_run(plain(config), path)
+    return str(path), check_same_run(to_plain(config), path)
 
 
 def check_same_run(config: Mapping[str, Any], path: Path) -> int:

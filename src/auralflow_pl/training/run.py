@@ -15,9 +15,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
-from auralflow_pl.config.instantiate import plain
+from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.schema import TrainKeys
-from auralflow_pl.config.validation import validated
+from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError
 from auralflow_pl.system.device import device_count
 from auralflow_pl.system.heap import keep_freed_memory
@@ -35,22 +35,22 @@ def train_run(config: DictConfig) -> float:
         InputError: a fault in configuration or data; nothing is trained then.
     """
     check_run_dir(OmegaConf.to_container(config)["paths"]["run_dir"])
-    config = validated(config, TrainKeys)
+    config = validate(config, TrainKeys)
     choose_precision(config)
     run_dir = Path(config.paths.run_dir)
-    quiet(config.silent or rank() > 0)
+    quiet_libraries(config.silent or rank() > 0)
     resume, step = find_resume(config, run_dir)
     keep_freed_memory()
     pl.seed_everything(config.seed, workers=True, verbose=False)
     data = build_data(config)
     task = build_task(config)
-    with log_file(run_dir / "train.log"), all_processes(config):
+    with log_file(run_dir / "train.log"), training_processes(config):
         save_config(config, run_dir)
         trainer = build_trainer(config)
         for logger in trainer.loggers:
             logger.resume(step)
             if step == 0:
-                logger.log_hyperparams(plain(config))
+                logger.log_hyperparams(to_plain(config))
         try:
             trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
         except MisconfigurationException as error:
@@ -58,10 +58,10 @@ def train_run(config: DictConfig) -> float:
         except SIGTERMException:
             log.info("ended by SIGTERM")
             raise SystemExit(128 + signal.SIGTERM) from None
-        return report(trainer, run_dir)
+        return report_best(trainer, run_dir)
 
 
-def all_processes(config: DictConfig) -> contextlib.AbstractContextManager[None]:
+def training_processes(config: DictConfig) -> contextlib.AbstractContextManager[None]:
     """Starts the other processes of `trainer=ddp`, with the same keys and the same run folder."""
     devices = device_count(config.trainer.get("devices", 1))
     keys = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
@@ -105,7 +105,7 @@ def save_config(config: DictConfig, run_dir: Path) -> None:
         print(text)
 
 
-def quiet(silent: bool) -> None:
+def quiet_libraries(silent: bool) -> None:
     """Leave Lightning its warnings only, and ourselves too, if that is wanted."""
     for name in ("pytorch_lightning", "lightning_fabric"):
         for logger in (name, f"{name}.utilities.rank_zero"):
@@ -121,7 +121,7 @@ def quiet(silent: bool) -> None:
     warnings.filterwarnings("ignore", ".*exists and is not empty")
 
 
-def report(trainer: pl.Trainer, run_dir: Path) -> float:
+def report_best(trainer: pl.Trainer, run_dir: Path) -> float:
     """Say where the result is; return the score of the best checkpoint, or of the last epoch."""
     best = trainer.checkpoint_callback
     score = getattr(best, "best_model_score", None)

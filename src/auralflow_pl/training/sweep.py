@@ -17,12 +17,12 @@ from auralflow_pl.errors import InputError
 
 log = logging.getLogger(__name__)
 
-RESULT = "result.json"  # in the run folder of a job
+RESULT_FILE = "result.json"  # in the run folder of a job
 
-failed: list[Job] = []  # of the sweep that this process ended last
+failed_jobs: list[SweepResult] = []  # of the sweep that this process ended last
 
 
-class Job(NamedTuple):
+class SweepResult(NamedTuple):
     """A job of a sweep that has ended."""
 
     folder: Path
@@ -36,38 +36,38 @@ class Job(NamedTuple):
         return dict(override.lstrip("+~").split("=", 1) for override in self.overrides)
 
 
-def values(overrides: Sequence[str]) -> list[str]:
+def job_overrides(overrides: Sequence[str]) -> list[str]:
     """What a job consists of: overrides without quotation marks, and without where it is kept."""
     plain = (override.replace("'", "").replace('"', "") for override in overrides)
     return [override for override in plain if not override.startswith("paths.")]
 
 
-def save_result(job: Job) -> None:
+def save_result(job: SweepResult) -> None:
     """Write what came out into the folder of the job."""
     job.folder.mkdir(parents=True, exist_ok=True)
     content = {"overrides": list(job.overrides), "score": job.score, "error": job.error}
-    part = job.folder / f"{RESULT}.part"
+    part = job.folder / f"{RESULT_FILE}.part"
     part.write_text(json.dumps(content, indent=1))
-    part.replace(job.folder / RESULT)
+    part.replace(job.folder / RESULT_FILE)
 
 
-def load_result(folder: Path) -> Job | None:
+def load_result(folder: Path) -> SweepResult | None:
     """What came out of a job, if it has ended.
 
     Raises:
         InputError: the file is damaged.
     """
-    path = folder / RESULT
+    path = folder / RESULT_FILE
     if not path.is_file():
         return None
     try:
         content = json.loads(path.read_text())
-        return Job(folder, content["overrides"], content["score"], content["error"])
+        return SweepResult(folder, content["overrides"], content["score"], content["error"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged; delete it to run the job again") from error
 
 
-def finished_before(folder: Path, overrides: Sequence[str]) -> Job | None:
+def finished_before(folder: Path, overrides: Sequence[str]) -> SweepResult | None:
     """The result of a job that needs no second run.
 
     Raises:
@@ -82,10 +82,10 @@ def finished_before(folder: Path, overrides: Sequence[str]) -> Job | None:
     return job if job is not None and job.score is not None else None
 
 
-def summarize(folder: Path) -> list[Job]:
+def summarize(folder: Path) -> list[SweepResult]:
     """Write summary.csv and summary.png of all jobs in a sweep's folder, and log the table."""
-    found = (load_result(path.parent) for path in folder.glob(f"*/{RESULT}"))
-    jobs = sorted((job for job in found if job), key=number)
+    found = (load_result(path.parent) for path in folder.glob(f"*/{RESULT_FILE}"))
+    jobs = sorted((job for job in found if job), key=job_order)
     if not jobs:
         return []
     varied = varied_keys(jobs)
@@ -132,7 +132,7 @@ class Summary(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
         """Summarize, and note what failed for the exit code."""
-        failed[:] = [job for job in summarize(Path(config.hydra.sweep.dir)) if job.error]
+        failed_jobs[:] = [job for job in summarize(Path(config.hydra.sweep.dir)) if job.error]
 
 
 def finished_trials(storage: str, name: str) -> int:
@@ -145,14 +145,14 @@ def finished_trials(storage: str, name: str) -> int:
     return sum(trial.state is optuna.trial.TrialState.COMPLETE for trial in study.trials)
 
 
-def varied_keys(jobs: Sequence[Job]) -> list[str]:
+def varied_keys(jobs: Sequence[SweepResult]) -> list[str]:
     """Keys that do not have the same value in every job; all of them, if none is."""
     keys = list(dict.fromkeys(key for job in jobs for key in job.keys))
     varied = [key for key in keys if len({job.keys.get(key) for job in jobs}) > 1]
     return varied or keys
 
 
-def number(job: Job) -> tuple[str, int]:
+def job_order(job: SweepResult) -> tuple[str, int]:
     """Order of jobs: by the time in their name, if there is one, then by their number."""
     start, _, last = job.folder.name.rpartition("-")
     return (start, int(last)) if last.isdigit() else (job.folder.name, 0)

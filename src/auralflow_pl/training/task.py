@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 
-from auralflow_pl.checkpoints.trained import FORMAT, KEY
+from auralflow_pl.checkpoints.trained import CHECKPOINT_FORMAT, CHECKPOINT_KEY
 from auralflow_pl.data.targets import sum_stems
 from auralflow_pl.errors import InputError, did_you_mean
-from auralflow_pl.metrics.base import Score
+from auralflow_pl.metrics.base import TargetMetric
 from auralflow_pl.metrics.si_sdr import is_silent, si_sdr
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.training.schedules import Schedule
 
-Batch = dict[str, Any]
+TrainingBatch = dict[str, Any]
 
 
 class SeparationTask(pl.LightningModule):
@@ -61,7 +61,7 @@ class SeparationTask(pl.LightningModule):
         config: Mapping[str, Any] | None = None,
         channels_last: bool = False,
         loss_weights: Mapping[str, float] | None = None,
-        metrics: Mapping[str, Score] | None = None,
+        metrics: Mapping[str, TargetMetric] | None = None,
     ) -> None:
         super().__init__()
         for name in loss_weights or {}:
@@ -89,7 +89,7 @@ class SeparationTask(pl.LightningModule):
         """Forget the sums of the epoch before."""
         self.sums = {}
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+    def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Make what a step draws (dropout) a pure function of its place, as its chunks are."""
         torch.manual_seed(step_seed(self.place(batch_idx)))
 
@@ -97,7 +97,7 @@ class SeparationTask(pl.LightningModule):
         """Seed, epoch, step and device: what random numbers of a step are a function of."""
         return (self.config.get("seed", 0), self.current_epoch, batch_idx, self.global_rank)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Loss of a batch of chunks; logs it and its parts."""
         parts = self.loss_parts(batch)
         chunks = len(batch["mixture"])
@@ -132,7 +132,7 @@ class SeparationTask(pl.LightningModule):
         for logger in self.loggers:
             logger.log_metrics({**values, "epoch": self.current_epoch}, step)
 
-    def loss_parts(self, batch: Batch) -> dict[str, Tensor]:
+    def loss_parts(self, batch: TrainingBatch) -> dict[str, Tensor]:
         """Losses and penalties of a batch of chunks by name, and their weighted sum as `loss`."""
         target = sum_stems(batch["stems"], self.stems, self.separator.sums)
         separation = self.separator.separate_chunk(batch["mixture"], target)
@@ -167,7 +167,7 @@ class SeparationTask(pl.LightningModule):
             raise InputError(f"monitor={name}: is not logged; {did_you_mean(name, metrics)}")
         return float(metrics[name])
 
-    def validation_step(self, batch: Batch) -> Batch:
+    def validation_step(self, batch: TrainingBatch) -> TrainingBatch:
         """Separate a whole track and collect the scores of its targets.
 
         Returns:
@@ -233,14 +233,18 @@ class SeparationTask(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what is ours: plain values and tensors, so `weights_only=True` can load it."""
         sums = {name: self.trainer.strategy.reduce(part) for name, part in self.sums.items()}
-        checkpoint[KEY] = {"format": FORMAT, "config": self.config, "sums": sums}
+        checkpoint[CHECKPOINT_KEY] = {
+            "format": CHECKPOINT_FORMAT,
+            "config": self.config,
+            "sums": sums,
+        }
         if self.epoch_schedule is not None:
-            checkpoint[KEY]["schedule"] = self.epoch_schedule["scheduler"].state_dict()
+            checkpoint[CHECKPOINT_KEY]["schedule"] = self.epoch_schedule["scheduler"].state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the sums and the schedule of a checkpoint."""
-        self.sums = dict(checkpoint[KEY].get("sums", {}))
-        self.schedule_state = checkpoint[KEY].get("schedule")
+        self.sums = dict(checkpoint[CHECKPOINT_KEY].get("sums", {}))
+        self.schedule_state = checkpoint[CHECKPOINT_KEY].get("schedule")
 
     def on_train_start(self) -> None:
         """Now that there is a schedule, it gets its state back."""

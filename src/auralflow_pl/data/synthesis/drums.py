@@ -4,87 +4,93 @@ from __future__ import annotations
 
 import numpy as np
 
-from auralflow_pl.data.synthesis.score import Score
+from auralflow_pl.data.synthesis.score import MusicalScore
 from auralflow_pl.data.synthesis.tones import (
-    Signal,
+    SongSignal,
     add_at,
-    colour,
+    beat_samples,
+    colour_noise,
     fade,
-    samples,
     time_axis,
-    white,
+    white_noise,
 )
 
-STEPS = 16  # sixteenth notes in a bar
+STEPS_PER_BAR = 16  # sixteenth notes in a bar
 
 # Onsets per bar in sixteenths; one line is drawn for a song.
-KICKS = ((0, 8), (0, 6, 8), (0, 4, 8, 12), (0, 7, 10), (0, 3, 8, 11))
+KICK_PATTERNS = ((0, 8), (0, 6, 8), (0, 4, 8, 12), (0, 7, 10), (0, 3, 8, 11))
 
-SNARES = ((4, 12), (4, 12), (4, 12, 15), (8,))
+SNARE_PATTERNS = ((4, 12), (4, 12), (4, 12, 15), (8,))
 
-HATS = (range(0, 16, 2), range(0, 16, 1), range(0, 16, 4), range(2, 16, 4))
+HAT_PATTERNS = (range(0, 16, 2), range(0, 16, 1), range(0, 16, 4), range(2, 16, 4))
 
 
-def kick(rng: np.random.Generator) -> Signal:
+def kick(rng: np.random.Generator) -> SongSignal:
     """A sine that falls in pitch, with a click."""
     t = time_axis(rng.uniform(0.18, 0.4))
     floor, sweep, speed = rng.uniform(42, 62), rng.uniform(70, 220), rng.uniform(25, 60)
     phase = 2 * np.pi * (floor * t + sweep / speed * (1 - np.exp(-speed * t)))
     body = np.sin(phase) * np.exp(-t * rng.uniform(9, 18))
-    click = colour(white(rng, len(t)), 1500, 7000) * np.exp(-t * 400) * rng.uniform(0.1, 0.5)
+    click = (
+        colour_noise(white_noise(rng, len(t)), 1500, 7000)
+        * np.exp(-t * 400)
+        * rng.uniform(0.1, 0.5)
+    )
     return fade((body + click).astype(np.float32), 0.0005, 0.02)
 
 
-def snare(rng: np.random.Generator) -> Signal:
+def snare(rng: np.random.Generator) -> SongSignal:
     """Two membrane modes and rattling wires."""
     t = time_axis(rng.uniform(0.15, 0.35))
     base = rng.uniform(160, 250)
     modes = np.sin(2 * np.pi * base * t) + 0.6 * np.sin(2 * np.pi * base * 1.59 * t)
-    wires = colour(white(rng, len(t)), rng.uniform(900, 2500), rng.uniform(7000, 12000))
+    wires = colour_noise(white_noise(rng, len(t)), rng.uniform(900, 2500), rng.uniform(7000, 12000))
     sound = 0.5 * modes * np.exp(-t * rng.uniform(20, 40))
     sound = sound + rng.uniform(0.6, 1.1) * wires * np.exp(-t * rng.uniform(12, 26))
     return fade(sound.astype(np.float32), 0.0005, 0.02)
 
 
-def hat(rng: np.random.Generator, decay: float) -> Signal:
+def hat(rng: np.random.Generator, decay: float) -> SongSignal:
     """Metallic partials and high noise; a small `decay` (per second) is an open hi-hat."""
     t = time_axis(min(1.5, 5.0 / decay))
     ratios = np.array([2.0, 3.0, 4.16, 5.43, 6.79, 8.21]) * rng.uniform(380, 520)
     metal = sum(np.sign(np.sin(2 * np.pi * ratio * t)) for ratio in ratios) / len(ratios)
-    sound = colour((0.5 * metal + 0.5 * white(rng, len(t))).astype(np.float32), 6000, None)
+    sound = colour_noise(
+        (0.5 * metal + 0.5 * white_noise(rng, len(t))).astype(np.float32), 6000, None
+    )
     return fade(sound * np.exp(-t * decay), 0.0005, 0.02)
 
 
-def tom(rng: np.random.Generator, base: float) -> Signal:
+def tom(rng: np.random.Generator, base: float) -> SongSignal:
     """A membrane with a little pitch fall."""
     t = time_axis(0.35)
     phase = 2 * np.pi * (base * t + base * 0.02 * (1 - np.exp(-20 * t)))
-    sound = np.sin(phase) * np.exp(-t * 10) + 0.1 * white(rng, len(t)) * np.exp(-t * 60)
+    sound = np.sin(phase) * np.exp(-t * 10) + 0.1 * white_noise(rng, len(t)) * np.exp(-t * 60)
     return fade(sound.astype(np.float32), 0.0005, 0.03)
 
 
-def swung(step: int, beat: float, swing: float) -> float:
+def swung_beats(step: int, beat: float, swing: float) -> float:
     """Time of a sixteenth within its bar; swing delays the off-beats."""
     return step * beat / 4 + (swing * beat / 4 if step % 2 else 0.0)
 
 
-class Kit:
+class DrumKit:
     """A drum kit and its patterns, drawn once for a song."""
 
-    def __init__(self, rng: np.random.Generator, score: Score) -> None:
+    def __init__(self, rng: np.random.Generator, score: MusicalScore) -> None:
         self.rng, self.score = rng, score
-        self.track = np.zeros(samples(score.seconds), dtype=np.float32)
+        self.track = np.zeros(beat_samples(score.seconds), dtype=np.float32)
         self.kick, self.snare = kick(rng), snare(rng)
         self.closed, self.open, self.crash = hat(rng, 60), hat(rng, 9), hat(rng, 3.0) * 1.4
         self.toms = [tom(rng, base) for base in (180, 130, 95)]
-        self.kicks = KICKS[rng.integers(len(KICKS))]
-        self.snares = SNARES[rng.integers(len(SNARES))]
-        self.hats = HATS[rng.integers(len(HATS))]
+        self.kicks = KICK_PATTERNS[rng.integers(len(KICK_PATTERNS))]
+        self.snares = SNARE_PATTERNS[rng.integers(len(SNARE_PATTERNS))]
+        self.hats = HAT_PATTERNS[rng.integers(len(HAT_PATTERNS))]
         self.hat_level = rng.uniform(0.12, 0.35)
 
-    def hit(self, sound: Signal, bar_start: float, step: int, level: float) -> None:
+    def hit(self, sound: SongSignal, bar_start: float, step: int, level: float) -> None:
         """One stroke, with a human's unevenness in time and strength."""
-        start = bar_start + swung(step, self.score.beat, self.score.swing)
+        start = bar_start + swung_beats(step, self.score.beat, self.score.swing)
         loudness = np.float32(level * self.rng.uniform(0.8, 1.0))
         add_at(self.track, sound * loudness, start + self.rng.normal(0, 0.004))
 
@@ -93,21 +99,21 @@ class Kit:
         for step in self.kicks:
             self.hit(self.kick, start, step, 1.0)
         for step in self.snares:
-            if not (fill and step >= STEPS // 2):
+            if not (fill and step >= STEPS_PER_BAR // 2):
                 self.hit(self.snare, start, step, 0.7)
         for step in self.hats:
             self.hit(
                 self.open if self.rng.random() < 0.08 else self.closed, start, step, self.hat_level
             )
         if self.rng.random() < 0.3:  # ghost note
-            self.hit(self.snare, start, int(self.rng.integers(STEPS)), 0.15)
-        for step in range(STEPS // 2, STEPS) if fill else ():
-            self.hit(self.toms[(step - STEPS // 2) // 3], start, step, 0.6)
+            self.hit(self.snare, start, int(self.rng.integers(STEPS_PER_BAR)), 0.15)
+        for step in range(STEPS_PER_BAR // 2, STEPS_PER_BAR) if fill else ():
+            self.hit(self.toms[(step - STEPS_PER_BAR // 2) // 3], start, step, 0.6)
 
 
-def play_drums(rng: np.random.Generator, score: Score) -> Signal:
+def play_drums(rng: np.random.Generator, score: MusicalScore) -> SongSignal:
     """The drum stem, mono, `(time,)`."""
-    kit = Kit(rng, score)
+    kit = DrumKit(rng, score)
     section = None
     for start, number, now in score.bars("drums"):
         kit.play_bar(start, fill=number % 4 == 3 and rng.random() < 0.7)

@@ -6,15 +6,15 @@ from functools import lru_cache
 
 import numpy as np
 
-from auralflow_pl.data.synthesis.score import Note, Score
+from auralflow_pl.data.synthesis.score import MusicalScore, Note
 from auralflow_pl.data.synthesis.tones import (
-    Signal,
+    SongSignal,
     add_at,
-    colour,
+    beat_samples,
+    colour_noise,
     fade,
     midi_to_hz,
     oscillate,
-    samples,
     saw,
     time_axis,
     wavetable,
@@ -30,9 +30,9 @@ BASS_RIFFS = (
 )
 
 
-def play_bass(rng: np.random.Generator, score: Score) -> Signal:
+def play_bass(rng: np.random.Generator, score: MusicalScore) -> SongSignal:
     """The bass stem, mono, `(time,)`: a riff on the root of each bar's chord."""
-    track = np.zeros(samples(score.seconds), dtype=np.float32)
+    track = np.zeros(beat_samples(score.seconds), dtype=np.float32)
     riff = BASS_RIFFS[rng.integers(len(BASS_RIFFS))]
     brightness, decay = rng.uniform(0.45, 0.85), rng.uniform(0.5, 4.0)
     cutoff = rng.uniform(400, 1800)
@@ -46,7 +46,7 @@ def play_bass(rng: np.random.Generator, score: Score) -> Signal:
             tone = saw(float(midi_to_hz(root + interval)), len(t), rng.random(), brightness)
             tone = fade(tone * np.exp(-decay * t), 0.006, 0.02) * np.float32(rng.uniform(0.8, 1.0))
             add_at(track, tone, start + onset * score.beat + rng.normal(0, 0.004))
-    return colour(track, None, cutoff)
+    return colour_noise(track, None, cutoff)
 
 
 class Pluck:
@@ -59,7 +59,7 @@ class Pluck:
         self.position = rng.uniform(0.1, 0.45)  # where it is plucked, as a share of its length
         self.sound = lru_cache(maxsize=None)(self._sound)
 
-    def _sound(self, pitch: int, seconds: float) -> Signal:
+    def _sound(self, pitch: int, seconds: float) -> SongSignal:
         t = time_axis(seconds)
         base = float(midi_to_hz(pitch))
         sound = np.zeros_like(t)
@@ -74,9 +74,9 @@ class Pluck:
         return fade(sound, 0.002, 0.03)
 
 
-def play_plucked(rng: np.random.Generator, score: Score) -> Signal:
+def play_plucked(rng: np.random.Generator, score: MusicalScore) -> SongSignal:
     """Arpeggios or strummed chords, mono, `(time,)`."""
-    track = np.zeros(samples(score.seconds), dtype=np.float32)
+    track = np.zeros(beat_samples(score.seconds), dtype=np.float32)
     string, strum = Pluck(rng), rng.random() < 0.5
     division = float(rng.choice([0.5, 0.5, 1.0]))
     order = rng.permutation(6)
@@ -94,14 +94,14 @@ def play_plucked(rng: np.random.Generator, score: Score) -> Signal:
     return track
 
 
-def play_pad(rng: np.random.Generator, score: Score) -> Signal:
+def play_pad(rng: np.random.Generator, score: MusicalScore) -> SongSignal:
     """Sustained chords of detuned saws or an organ, mono, `(time,)`."""
-    track = np.zeros(samples(score.seconds), dtype=np.float32)
+    track = np.zeros(beat_samples(score.seconds), dtype=np.float32)
     organ = rng.random() < 0.4
     drawbars = wavetable(rng.uniform(0.0, 0.4, 8).astype(np.float32) / np.arange(1, 9))
     octave, detune = int(rng.choice([0, 12])), rng.uniform(0.002, 0.006)
     for start, number, _ in score.bars("other"):
-        length = samples(score.bar * 1.03)
+        length = beat_samples(score.bar * 1.03)
         chord = np.zeros(length, dtype=np.float32)
         for pitch in score.chord(number):
             base = float(midi_to_hz(pitch + octave))
@@ -111,12 +111,12 @@ def play_pad(rng: np.random.Generator, score: Score) -> Signal:
                 for shift in (1 - detune, 1 + detune):
                     chord += 0.3 * saw(base * shift, length, rng.random(), 0.8)
         add_at(track, fade(chord, rng.uniform(0.02, 0.2), 0.1), start)
-    return colour(track, 120, rng.uniform(2000, 7000))
+    return colour_noise(track, 120, rng.uniform(2000, 7000))
 
 
-def play_lead(rng: np.random.Generator, score: Score, notes: list[Note]) -> Signal:
+def play_lead(rng: np.random.Generator, score: MusicalScore, notes: list[Note]) -> SongSignal:
     """A lead line with vibrato, so that vibrato alone does not mark a voice, `(time,)`."""
-    track = np.zeros(samples(score.seconds), dtype=np.float32)
+    track = np.zeros(beat_samples(score.seconds), dtype=np.float32)
     odd = rng.random() < 0.5  # hollow like a clarinet, or full like a violin
     for note in notes:
         t = time_axis(note.duration)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-STEMS = ("vocals", "drums", "bass", "other")
+STEM_NAMES = ("vocals", "drums", "bass", "other")
 
 BEATS_PER_BAR = 4
 
-SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
+MUSICAL_SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 
-PROGRESSIONS = {  # scale degrees, counted from 0
+CHORD_PROGRESSIONS = {  # scale degrees, counted from 0
     "major": ((0, 4, 5, 3), (0, 5, 3, 4), (5, 3, 0, 4), (0, 3, 0, 4), (1, 4, 0, 0)),
     "minor": ((0, 5, 2, 6), (0, 3, 4, 0), (0, 6, 5, 4), (0, 5, 3, 4), (0, 2, 6, 3)),
 }
@@ -25,7 +25,7 @@ SECTION_RESTS = {
     "break": {"vocals": 0.5, "drums": 0.6, "bass": 0.4, "other": 0.2},
 }
 
-FORM = ("intro", "verse", "chorus", "verse", "chorus", "break", "chorus")
+SONG_FORM = ("intro", "verse", "chorus", "verse", "chorus", "break", "chorus")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Section:
+class SongSection:
     """Some bars of one kind, and the stems that play in them; times in seconds."""
 
     kind: str
@@ -49,7 +49,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Score:
+class MusicalScore:
     """What the instruments read: harmony and form. Times in seconds, pitches as MIDI numbers."""
 
     seconds: float
@@ -58,14 +58,14 @@ class Score:
     scale: tuple[int, ...]
     progression: tuple[int, ...]
     swing: float
-    sections: tuple[Section, ...]
+    sections: tuple[SongSection, ...]
 
     @property
     def bar(self) -> float:
         """Length of one bar in seconds."""
         return BEATS_PER_BAR * self.beat
 
-    def bars(self, stem: str) -> list[tuple[float, int, Section]]:
+    def bars(self, stem: str) -> list[tuple[float, int, SongSection]]:
         """`(start, bar number, section)` of every bar in which `stem` plays."""
         found = []
         number = 0
@@ -87,33 +87,33 @@ class Score:
         return tuple(self.degree_pitch(root + third) for third in (0, 2, 4))
 
 
-def compose(rng: np.random.Generator, seconds: float) -> Score:
+def compose_score(rng: np.random.Generator, seconds: float) -> MusicalScore:
     """Draw tempo, key, progression and form for a song of `seconds`."""
     mode = str(rng.choice(["major", "minor"]))
     beat = 60.0 / rng.uniform(76, 148)
-    progressions = PROGRESSIONS[mode]
-    return Score(
+    progressions = CHORD_PROGRESSIONS[mode]
+    return MusicalScore(
         seconds=seconds,
         beat=beat,
         tonic=int(rng.integers(48, 60)),
-        scale=SCALES[mode],
+        scale=MUSICAL_SCALES[mode],
         progression=progressions[rng.integers(len(progressions))],
         swing=float(rng.choice([0.0, 0.0, 0.16])),
         sections=draw_sections(rng, seconds, BEATS_PER_BAR * beat),
     )
 
 
-def draw_sections(rng: np.random.Generator, seconds: float, bar: float) -> tuple[Section, ...]:
+def draw_sections(rng: np.random.Generator, seconds: float, bar: float) -> tuple[SongSection, ...]:
     """Fill `seconds` with sections of one to four bars, the last one cut by the end of the song."""
-    sections: list[Section] = []
+    sections: list[SongSection] = []
     start = float(rng.uniform(0.0, 0.6))
     first = int(rng.integers(2))  # some songs begin with the verse
     total_bars = max(1, int(np.ceil((seconds - start) / bar)))
     while total_bars > 0:
-        kind = FORM[(first + len(sections)) % len(FORM)]
+        kind = SONG_FORM[(first + len(sections)) % len(SONG_FORM)]
         bars = min(total_bars, 1 if kind == "intro" else int(rng.choice([2, 2, 4])))
-        playing = frozenset(s for s in STEMS if rng.random() >= SECTION_RESTS[kind][s])
-        sections.append(Section(kind, start, bars, playing or frozenset({"other"})))
+        playing = frozenset(s for s in STEM_NAMES if rng.random() >= SECTION_RESTS[kind][s])
+        sections.append(SongSection(kind, start, bars, playing or frozenset({"other"})))
         start += bars * bar
         total_bars -= bars
     return tuple(sections)

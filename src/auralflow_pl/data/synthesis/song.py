@@ -7,8 +7,14 @@ from scipy.signal import oaconvolve
 
 from auralflow_pl.data.synthesis.drums import play_drums
 from auralflow_pl.data.synthesis.instruments import play_bass, play_lead, play_pad, play_plucked
-from auralflow_pl.data.synthesis.score import STEMS, compose
-from auralflow_pl.data.synthesis.tones import Signal, colour, samples, slow_curve, white
+from auralflow_pl.data.synthesis.score import STEM_NAMES, compose_score
+from auralflow_pl.data.synthesis.tones import (
+    SongSignal,
+    beat_samples,
+    colour_noise,
+    slow_curve,
+    white_noise,
+)
 from auralflow_pl.data.synthesis.voice import melody, sing
 
 STEM_LEVELS_DB = {
@@ -18,7 +24,7 @@ STEM_LEVELS_DB = {
     "other": -20.0,
 }  # RMS where it plays
 
-PEAK = 0.89  # of the loudest sample in mixture and stems
+PEAK_LEVEL = 0.89  # of the loudest sample in mixture and stems
 
 FULL_SCALE = 32768
 
@@ -34,7 +40,7 @@ def render_song(seed: tuple[int, ...], seconds: float) -> dict[str, np.ndarray]:
         int16 arrays `(time, 2)` at 44.1 kHz: the four stems and `mixture`, their exact sum.
     """
     rng = np.random.default_rng(seed)
-    score = compose(rng, seconds)
+    score = compose_score(rng, seconds)
     dry = {
         "vocals": [sing(rng, score)],
         "drums": [play_drums(rng, score)],
@@ -43,13 +49,13 @@ def render_song(seed: tuple[int, ...], seconds: float) -> dict[str, np.ndarray]:
     }
     if rng.random() < 0.2:
         dry["other"].append(play_lead(rng, score, melody(rng, score, "other", 60)))
-    wet = {stem: produce(rng, stem, dry[stem]) for stem in STEMS}
+    wet = {stem: produce_stem(rng, stem, dry[stem]) for stem in STEM_NAMES}
     if rng.random() < 0.3:
         wet = add_bleed(rng, wet)
     return quantise(wet)
 
 
-def produce(rng: np.random.Generator, stem: str, layers: list[Signal]) -> Signal:
+def produce_stem(rng: np.random.Generator, stem: str, layers: list[SongSignal]) -> SongSignal:
     """Place mono layers in a stereo room and ride the level, `(2, time)`."""
     spread = {"vocals": 0.1, "bass": 0.0, "drums": 0.15, "other": 0.8}[stem]
     stereo = sum(
@@ -62,25 +68,25 @@ def produce(rng: np.random.Generator, stem: str, layers: list[Signal]) -> Signal
     return normalise(stereo, level) * np.float32(10) ** (ride / 20)
 
 
-def pan(mono: Signal, place: float) -> Signal:
+def pan(mono: SongSignal, place: float) -> SongSignal:
     """Constant-power panning; `place` from -1 (left) to 1 (right)."""
     angle = (place + 1) * np.pi / 4
     return np.stack([mono * np.float32(np.cos(angle)), mono * np.float32(np.sin(angle))])
 
 
-def reverb(rng: np.random.Generator, stereo: Signal, gain: float) -> Signal:
+def reverb(rng: np.random.Generator, stereo: SongSignal, gain: float) -> SongSignal:
     """The late part of a room: exponentially decaying noise, one for each ear, `(2, time)`."""
     decay = rng.uniform(0.25, 1.1)  # seconds to -60 dB
-    length = samples(decay)
+    length = beat_samples(decay)
     envelope = 10 ** (-3 * np.arange(length, dtype=np.float32) / length)
-    response = np.stack([white(rng, length), white(rng, length)]) * envelope
-    response = colour(response, 200, rng.uniform(3000, 8000), order=1)
-    response = np.pad(response, ((0, 0), (samples(rng.uniform(0.008, 0.03)), 0)))  # pre-delay
+    response = np.stack([white_noise(rng, length), white_noise(rng, length)]) * envelope
+    response = colour_noise(response, 200, rng.uniform(3000, 8000), order=1)
+    response = np.pad(response, ((0, 0), (beat_samples(rng.uniform(0.008, 0.03)), 0)))  # pre-delay
     response *= gain / np.sqrt(np.square(response).sum(-1, keepdims=True))
     return oaconvolve(stereo, response, axes=-1)[:, : stereo.shape[-1]].astype(np.float32)
 
 
-def normalise(stereo: Signal, level_db: float) -> Signal:
+def normalise(stereo: SongSignal, level_db: float) -> SongSignal:
     """Set the RMS of the parts that are not silent; silence stays silence."""
     power = np.square(stereo).mean(0)
     usable = len(power) // 1024 * 1024
@@ -91,19 +97,19 @@ def normalise(stereo: Signal, level_db: float) -> Signal:
     return stereo * np.float32(10 ** (level_db / 20) / np.sqrt(active.mean()))
 
 
-def add_bleed(rng: np.random.Generator, stems: dict[str, Signal]) -> dict[str, Signal]:
+def add_bleed(rng: np.random.Generator, stems: dict[str, SongSignal]) -> dict[str, SongSignal]:
     """Let a little of one stem leak into the microphone of another, delayed and dulled."""
-    source, sink = rng.choice(STEMS, 2, replace=False)
-    delay = samples(rng.uniform(0.002, 0.012))
-    leak = colour(stems[source], None, 3000) * np.float32(10 ** (rng.uniform(-36, -28) / 20))
+    source, sink = rng.choice(STEM_NAMES, 2, replace=False)
+    delay = beat_samples(rng.uniform(0.002, 0.012))
+    leak = colour_noise(stems[source], None, 3000) * np.float32(10 ** (rng.uniform(-36, -28) / 20))
     leak = np.pad(leak, ((0, 0), (delay, 0)))[:, : leak.shape[-1]]
     return {**stems, sink: stems[sink] + leak}
 
 
-def quantise(stems: dict[str, Signal]) -> dict[str, np.ndarray]:
+def quantise(stems: dict[str, SongSignal]) -> dict[str, np.ndarray]:
     """Scale the song to its peak and round the stems; the mixture is the sum of rounded stems."""
     mixture = sum(stems.values())
     peak = max(float(np.abs(sound).max()) for sound in (mixture, *stems.values()))
-    gain = PEAK * FULL_SCALE / max(peak, 1e-9) if peak > PEAK else float(FULL_SCALE)
+    gain = PEAK_LEVEL * FULL_SCALE / max(peak, 1e-9) if peak > PEAK_LEVEL else float(FULL_SCALE)
     pcm = {stem: np.round(sound.T * gain).astype(np.int16) for stem, sound in stems.items()}
     return {**pcm, "mixture": sum(pcm.values())}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.signal import butter, sosfilt
 
-RATE = 44100  # Hz; every synthetic song has this sample rate
+SONG_RATE = 44100  # Hz; every synthetic song has this sample rate
 
-Signal = np.ndarray  # float32, (time,) or (channels, time)
+SongSignal = np.ndarray  # float32, (time,) or (channels, time)
 
 
 def midi_to_hz(pitch: float | np.ndarray) -> float | np.ndarray:
@@ -15,34 +15,34 @@ def midi_to_hz(pitch: float | np.ndarray) -> float | np.ndarray:
     return 440.0 * 2.0 ** ((np.asarray(pitch) - 69.0) / 12.0)
 
 
-def samples(seconds: float) -> int:
+def beat_samples(seconds: float) -> int:
     """Number of samples in `seconds`, at least one."""
-    return max(1, round(seconds * RATE))
+    return max(1, round(seconds * SONG_RATE))
 
 
-def time_axis(seconds: float) -> Signal:
+def time_axis(seconds: float) -> SongSignal:
     """Sample times in seconds, from 0."""
-    return np.arange(samples(seconds), dtype=np.float32) / RATE
+    return np.arange(beat_samples(seconds), dtype=np.float32) / SONG_RATE
 
 
-def add_at(track: Signal, sound: Signal, start: float) -> None:
+def add_at(track: SongSignal, sound: SongSignal, start: float) -> None:
     """Mix `sound` into `track` (in place) at `start` seconds; what lies outside is cut."""
-    first = round(start * RATE)
+    first = round(start * SONG_RATE)
     skip = max(0, -first)
     stop = min(track.shape[-1], first + sound.shape[-1])
     if stop > first + skip:
         track[..., first + skip : stop] += sound[..., skip : stop - first]
 
 
-def fade(sound: Signal, attack: float, release: float) -> Signal:
+def fade(sound: SongSignal, attack: float, release: float) -> SongSignal:
     """Raised-cosine fade in and out, in seconds, in place; avoids clicks."""
-    rise, fall = (min(samples(edge), sound.shape[-1]) for edge in (attack, release))
+    rise, fall = (min(beat_samples(edge), sound.shape[-1]) for edge in (attack, release))
     sound[..., :rise] *= np.sin(np.linspace(0, np.pi / 2, rise, dtype=np.float32)) ** 2
     sound[..., -fall:] *= np.cos(np.linspace(0, np.pi / 2, fall, dtype=np.float32)) ** 2
     return sound
 
 
-def wavetable(amplitudes: Signal, size: int = 4096) -> Signal:
+def wavetable(amplitudes: SongSignal, size: int = 4096) -> SongSignal:
     """One cycle of a sum of sines with these amplitudes for harmonics 1, 2, ...; band-limited."""
     spectrum = np.zeros(size // 2 + 1, dtype=np.complex64)
     spectrum[1 : len(amplitudes) + 1] = -0.5j * size * amplitudes
@@ -50,41 +50,45 @@ def wavetable(amplitudes: Signal, size: int = 4096) -> Signal:
     return np.append(cycle, cycle[0])  # so that linear interpolation can wrap
 
 
-def oscillate(table: Signal, frequency: float | Signal, length: int, phase: float = 0.0) -> Signal:
+def oscillate(
+    table: SongSignal, frequency: float | SongSignal, length: int, phase: float = 0.0
+) -> SongSignal:
     """Play a wavetable at `frequency` Hz, a number or one value per sample."""
     size = len(table) - 1
-    step = np.broadcast_to(np.asarray(frequency, dtype=np.float64) / RATE, (length,))
+    step = np.broadcast_to(np.asarray(frequency, dtype=np.float64) / SONG_RATE, (length,))
     position = ((np.cumsum(step) + phase) % 1.0) * size
     whole = position.astype(np.int32)
     part = (position - whole).astype(np.float32)
     return table[whole] * (1 - part) + table[whole + 1] * part
 
 
-def saw(frequency: float, length: int, phase: float, brightness: float = 1.0) -> Signal:
+def saw(frequency: float, length: int, phase: float, brightness: float = 1.0) -> SongSignal:
     """Band-limited sawtooth-like tone: harmonics fall with `1 / k ** (1 / brightness)`."""
     count = max(1, min(60, int(15000 / frequency)))
     k = np.arange(1, count + 1, dtype=np.float32)
     return oscillate(wavetable(0.6 / k ** (1.0 / brightness)), frequency, length, phase)
 
 
-def colour(noise: Signal, low: float | None, high: float | None, order: int = 2) -> Signal:
+def colour_noise(
+    noise: SongSignal, low: float | None, high: float | None, order: int = 2
+) -> SongSignal:
     """Butterworth band of `noise` between `low` and `high` Hz; None leaves that side open."""
     if low and high:
-        sos = butter(order, (low, high), "bandpass", fs=RATE, output="sos")
+        sos = butter(order, (low, high), "bandpass", fs=SONG_RATE, output="sos")
     elif high:
-        sos = butter(order, high, "lowpass", fs=RATE, output="sos")
+        sos = butter(order, high, "lowpass", fs=SONG_RATE, output="sos")
     else:
-        sos = butter(order, low, "highpass", fs=RATE, output="sos")
+        sos = butter(order, low, "highpass", fs=SONG_RATE, output="sos")
     return sosfilt(sos, noise, axis=-1).astype(np.float32)
 
 
-def white(rng: np.random.Generator, length: int) -> Signal:
+def white_noise(rng: np.random.Generator, length: int) -> SongSignal:
     """White noise of unit variance."""
     return rng.standard_normal(length, dtype=np.float32)
 
 
-def slow_curve(rng: np.random.Generator, length: int, spacing: float, spread: float) -> Signal:
+def slow_curve(rng: np.random.Generator, length: int, spacing: float, spread: float) -> SongSignal:
     """A random curve around 0: normal values every `spacing` seconds, interpolated linearly."""
-    knots = rng.standard_normal(2 + int(length / RATE / spacing)) * spread
-    at = np.arange(length, dtype=np.float32) / (RATE * spacing)
+    knots = rng.standard_normal(2 + int(length / SONG_RATE / spacing)) * spread
+    at = np.arange(length, dtype=np.float32) / (SONG_RATE * spacing)
     return np.interp(at, np.arange(len(knots)), knots).astype(np.float32)

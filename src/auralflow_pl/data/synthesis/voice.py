@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auralflow_pl.data.synthesis.score import Note, Score
+from auralflow_pl.data.synthesis.score import MusicalScore, Note
 from auralflow_pl.data.synthesis.tones import (
-    RATE,
-    Signal,
+    SONG_RATE,
+    SongSignal,
+    beat_samples,
     midi_to_hz,
     oscillate,
-    samples,
     slow_curve,
     wavetable,
-    white,
+    white_noise,
 )
 
 FRAME, HOP = 1024, 256  # samples, of the filter bank
@@ -27,7 +27,7 @@ FRAME, HOP = 1024, 256  # samples, of the filter bank
 SYLLABLE_BEATS = (0.5, 0.5, 0.5, 1.0, 1.0, 1.5, 2.0)
 
 # First three formants in Hz of sung vowels: averages of Peterson and Barney (1952), rounded.
-VOWELS = np.array(
+VOWEL_FORMANTS = np.array(
     [
         (730, 1090, 2440),  # a
         (570, 840, 2410),  # o
@@ -40,12 +40,12 @@ VOWELS = np.array(
     dtype=np.float32,
 )
 
-BANDWIDTHS = np.array([80, 100, 140, 220, 300], dtype=np.float32)  # Hz, of formants 1 to 5
+FORMANT_BANDWIDTHS = np.array([80, 100, 140, 220, 300], dtype=np.float32)  # Hz, of formants 1 to 5
 
 FORMANT_GAINS = np.array([1.0, 0.6, 0.35, 0.2, 0.1], dtype=np.float32)
 
 # Centre and width in Hz, and duration in seconds, of consonant noise: s, sh, f, t, k.
-CONSONANTS = (
+CONSONANT_BANDS = (
     (7500, 2500, 0.11),
     (3800, 1600, 0.11),
     (6000, 5000, 0.08),
@@ -82,7 +82,7 @@ def draw_singer(rng: np.random.Generator) -> Singer:
     )
 
 
-def melody(rng: np.random.Generator, score: Score, stem: str, low: int) -> list[Note]:
+def melody(rng: np.random.Generator, score: MusicalScore, stem: str, low: int) -> list[Note]:
     """Phrases of about a bar within an octave and a fifth above `low`, with rests between them."""
     scale = [p for p in range(low, low + 19) if (p - score.tonic) % 12 in score.scale]
     place = len(scale) // 2
@@ -107,9 +107,9 @@ def melody(rng: np.random.Generator, score: Score, stem: str, low: int) -> list[
     return notes
 
 
-def sing(rng: np.random.Generator, score: Score) -> Signal:
+def sing(rng: np.random.Generator, score: MusicalScore) -> SongSignal:
     """The vocal stem, mono, `(time,)`."""
-    length = samples(score.seconds)
+    length = beat_samples(score.seconds)
     singer = draw_singer(rng)
     notes = melody(rng, score, "vocals", singer.low)
     if not notes:
@@ -117,7 +117,7 @@ def sing(rng: np.random.Generator, score: Score) -> Signal:
     frames = 1 + length // HOP
     voicing, noise, pitch, formants, bands = articulate(rng, singer, notes, frames)
     source = glottal_source(rng, singer, pitch, length)
-    breath = white(rng, length)
+    breath = white_noise(rng, length)
     tract = tract_response(formants * singer.tract)
     voiced = filter_frames(source + singer.breath * breath, tract * voicing[:, None])
     hiss = filter_frames(breath, noise_response(bands) * noise[:, None])
@@ -126,26 +126,26 @@ def sing(rng: np.random.Generator, score: Score) -> Signal:
 
 def articulate(
     rng: np.random.Generator, singer: Singer, notes: list[Note], frames: int
-) -> tuple[Signal, Signal, Signal, Signal, Signal]:
+) -> tuple[SongSignal, SongSignal, SongSignal, SongSignal, SongSignal]:
     """Control curves, one value per frame.
 
     Returns:
         voicing level, consonant level, pitch in MIDI numbers (each `(frames,)`), formant
         frequencies in Hz `(frames, 3)`, and centre and width of the noise in Hz `(frames, 2)`.
     """
-    rate = RATE / HOP
+    rate = SONG_RATE / HOP
     voicing, noise = np.zeros((2, frames), dtype=np.float32)
     pitch = np.full(frames, notes[0].pitch, dtype=np.float32)
-    formants = np.tile(VOWELS[0], (frames, 1))
+    formants = np.tile(VOWEL_FORMANTS[0], (frames, 1))
     bands = np.tile(np.float32([5000, 3000]), (frames, 1))
-    vowel = int(rng.integers(len(VOWELS)))
+    vowel = int(rng.integers(len(VOWEL_FORMANTS)))
     for note in notes:
         first, last = int(note.start * rate), min(frames, int((note.start + note.duration) * rate))
         if last - first < 4:
             continue
         onset = first
         if rng.random() < 0.6:
-            centre, width, seconds = CONSONANTS[rng.integers(len(CONSONANTS))]
+            centre, width, seconds = CONSONANT_BANDS[rng.integers(len(CONSONANT_BANDS))]
             onset = min(first + max(2, int(seconds * rate)), last - 2)
             noise[first:onset] = rng.uniform(0.08, 0.3) * np.hanning(onset - first + 2)[1:-1]
             bands[first:onset] = centre * rng.uniform(0.85, 1.15), width
@@ -156,9 +156,11 @@ def articulate(
         level[size - edge :] *= np.linspace(1, 0.0, edge)
         swell = 1 + 0.25 * np.sin(np.pi * np.linspace(0, 1, size))
         voicing[onset:last] = note.velocity * level * swell
-        start_vowel, vowel = vowel, int(rng.integers(len(VOWELS)))
+        start_vowel, vowel = vowel, int(rng.integers(len(VOWEL_FORMANTS)))
         morph = np.clip(np.arange(size) / (0.06 * rate), 0, 1)[:, None]
-        formants[onset:last] = (1 - morph) * VOWELS[start_vowel] + morph * VOWELS[vowel]
+        formants[onset:last] = (1 - morph) * VOWEL_FORMANTS[start_vowel] + morph * VOWEL_FORMANTS[
+            vowel
+        ]
         seconds_in = np.arange(size) / rate
         depth = singer.vibrato_cents / 100 * np.clip((seconds_in - 0.15) / 0.3, 0, 1)
         pitch[first:] = note.pitch
@@ -166,7 +168,7 @@ def articulate(
     return voicing, noise, smooth(pitch, int(singer.glide * rate)), smooth(formants, 6), bands
 
 
-def smooth(curve: Signal, width: int) -> Signal:
+def smooth(curve: SongSignal, width: int) -> SongSignal:
     """Moving average over `width` frames along the first axis, edges held."""
     if width < 2:
         return curve
@@ -177,7 +179,9 @@ def smooth(curve: Signal, width: int) -> Signal:
     return ((total[width:] - total[:-width]) / width).astype(np.float32)
 
 
-def glottal_source(rng: np.random.Generator, singer: Singer, pitch: Signal, length: int) -> Signal:
+def glottal_source(
+    rng: np.random.Generator, singer: Singer, pitch: SongSignal, length: int
+) -> SongSignal:
     """Band-limited pulse train with jitter that follows the pitch curve, `(length,)`."""
     at = np.arange(length, dtype=np.float32) / HOP
     drift = slow_curve(rng, length, 0.05, 0.04) + slow_curve(rng, length, 0.4, 0.08)
@@ -187,28 +191,28 @@ def glottal_source(rng: np.random.Generator, singer: Singer, pitch: Signal, leng
     return oscillate(wavetable(1 / k**singer.tilt), frequency, length)
 
 
-def tract_response(formants: Signal) -> Signal:
+def tract_response(formants: SongSignal) -> SongSignal:
     """Magnitude response of the vocal tract, `(frames, 3)` Hz to `(frames, bins)`.
 
     A sum of resonances `1 / (1 + ((f - F) / (B / 2)) ** 2) ** 0.5`; formants 4 and 5 are fixed
     multiples of the third.
     """
     peaks = np.concatenate([formants, formants[:, 2:] * 1.38, formants[:, 2:] * 1.75], axis=1)
-    bins = np.fft.rfftfreq(FRAME, 1 / RATE).astype(np.float32)
+    bins = np.fft.rfftfreq(FRAME, 1 / SONG_RATE).astype(np.float32)
     response = np.full((len(peaks), len(bins)), 0.01, dtype=np.float32)
     for index in range(peaks.shape[1]):
-        offset = (bins - peaks[:, index, None]) * (2 / BANDWIDTHS[index])
+        offset = (bins - peaks[:, index, None]) * (2 / FORMANT_BANDWIDTHS[index])
         response += FORMANT_GAINS[index] / np.sqrt(1 + offset * offset)
     return response
 
 
-def noise_response(bands: Signal) -> Signal:
+def noise_response(bands: SongSignal) -> SongSignal:
     """Gaussian bands for consonants, `(frames, 2)` centre and width in Hz to `(frames, bins)`."""
-    bins = np.fft.rfftfreq(FRAME, 1 / RATE).astype(np.float32)
+    bins = np.fft.rfftfreq(FRAME, 1 / SONG_RATE).astype(np.float32)
     return np.exp(-0.5 * ((bins - bands[:, :1]) / bands[:, 1:]) ** 2)
 
 
-def filter_frames(source: Signal, response: Signal) -> Signal:
+def filter_frames(source: SongSignal, response: SongSignal) -> SongSignal:
     """Filter `(time,)` by one zero-phase magnitude response per frame, by overlap-add.
 
     Periodic Hann windows at a quarter of their length sum to the constant 2.

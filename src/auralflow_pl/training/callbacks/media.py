@@ -19,12 +19,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from auralflow_pl.report.figures import pixels, spectrogram_comparison, waveform_comparison
+from auralflow_pl.report.figures import figure_pixels, spectrogram_comparison, waveform_comparison
 from auralflow_pl.training.task import SeparationTask
 
 
 @dataclass(frozen=True)
-class Excerpt:
+class ValidationExcerpt:
     """A part of a validation track, `(channels, time)` each."""
 
     track: str
@@ -97,7 +97,7 @@ class MediaLogger(pl.Callback):
             excerpt = self.cut(batch, outputs, number, name)
             self.show(excerpt, trainer, self.folder / excerpt.name)
 
-    def cut(self, batch: dict[str, Any], outputs: Any, number: int, name: str) -> Excerpt:
+    def cut(self, batch: dict[str, Any], outputs: Any, number: int, name: str) -> ValidationExcerpt:
         """The part of a track in which a target is loudest."""
         rate = int(batch["sample_rate"])
         target = outputs["target"][number]
@@ -108,15 +108,17 @@ class MediaLogger(pl.Callback):
         sounds = (batch["mixture"], target, outputs["estimate"][number])
         score = float(outputs["si_sdr"][number])
         parts = (sound[..., span].detach().float().cpu() for sound in sounds)
-        return Excerpt(str(batch["name"]), name, score, rate, *parts)
+        return ValidationExcerpt(str(batch["name"]), name, score, rate, *parts)
 
     @abstractmethod
-    def show(self, excerpt: Excerpt, trainer: pl.Trainer, folder: Path) -> None:
+    def show(self, excerpt: ValidationExcerpt, trainer: pl.Trainer, folder: Path) -> None:
         """Hand it to the loggers, and write files into a folder of its own."""
 
-    def publish(self, figure: Figure, kind: str, excerpt: Excerpt, trainer: pl.Trainer) -> None:
+    def publish(
+        self, figure: Figure, kind: str, excerpt: ValidationExcerpt, trainer: pl.Trainer
+    ) -> None:
         """A picture as a file and for the loggers."""
-        image = pixels(figure)
+        image = figure_pixels(figure)
         path = self.folder / excerpt.name / f"{epoch_name(trainer)}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(path)
@@ -133,7 +135,7 @@ def epoch_name(trainer: pl.Trainer) -> str:
 class LogAudio(MediaLogger):
     """Mixture, target, estimate and residual as sounds."""
 
-    def show(self, excerpt: Excerpt, trainer: pl.Trainer, folder: Path) -> None:
+    def show(self, excerpt: ValidationExcerpt, trainer: pl.Trainer, folder: Path) -> None:
         """WAV files of 16 bits (mixture and target once), and the same sounds for the loggers."""
         folder.mkdir(parents=True, exist_ok=True)
         for kind in ("mixture", "target", "estimate", "residual"):
@@ -154,7 +156,7 @@ class LogAudio(MediaLogger):
 class LogSpectrogram(MediaLogger):
     """Spectrograms of mixture, estimate, target, and of their difference."""
 
-    def show(self, excerpt: Excerpt, trainer: pl.Trainer, folder: Path) -> None:  # noqa: ARG002
+    def show(self, excerpt: ValidationExcerpt, trainer: pl.Trainer, folder: Path) -> None:  # noqa: ARG002
         """A picture."""
         sounds = {
             kind: getattr(excerpt, kind) for kind in ("mixture", "estimate", "target", "difference")
@@ -166,7 +168,7 @@ class LogSpectrogram(MediaLogger):
 class LogWaveform(MediaLogger):
     """Waveforms of mixture, estimate, target, and of their difference."""
 
-    def show(self, excerpt: Excerpt, trainer: pl.Trainer, folder: Path) -> None:  # noqa: ARG002
+    def show(self, excerpt: ValidationExcerpt, trainer: pl.Trainer, folder: Path) -> None:  # noqa: ARG002
         """A picture."""
         sounds = {
             kind: getattr(excerpt, kind) for kind in ("mixture", "estimate", "target", "difference")

@@ -48,7 +48,7 @@ class Preflight(pl.Callback):
             "step": f"{data.batch_size} chunks of {data.chunk_seconds:g} s, "
             f"{cost.flop / 1e9:.1f} GFLOP",
             "memory": f"about {cost.memory / 1e9:.2f} GB",
-            **{split: describe(data.tracks(split)) for split in ("train", "valid")},
+            **{split: describe_tracks(data.tracks(split)) for split in ("train", "valid")},
             "epoch": f"{data.chunks_per_epoch} chunks, {trainer.num_training_batches} steps",
             "run folder": trainer.default_root_dir,
         }
@@ -78,14 +78,14 @@ class Preflight(pl.Callback):
         self.steps += 1
 
 
-class Cost(NamedTuple):
+class StepCost(NamedTuple):
     """Of a training step."""
 
     flop: float  # floating-point operations, multiplication and addition counted apart
     memory: float  # bytes
 
 
-def step_cost(task: SeparationTask, data: StemDataModule) -> Cost:
+def step_cost(task: SeparationTask, data: StemDataModule) -> StepCost:
     """Operations and memory of a training step, counted on tensors without content.
 
     Backward is taken as twice the operations of forward. Optimizers are taken to keep two numbers
@@ -103,20 +103,20 @@ def step_cost(task: SeparationTask, data: StemDataModule) -> Cost:
         return tensor
 
     recurrent = [name for name, layer in ghost.named_modules() if isinstance(layer, nn.RNNBase)]
-    outlines = [Outline(ghost.get_submodule(name)) for name in recurrent]
+    outlines = [LayerOutline(ghost.get_submodule(name)) for name in recurrent]
     for name, outline in zip(recurrent, outlines, strict=True):
         ghost.set_submodule(name, outline)
     counter = FlopCounterMode(display=False)
     with counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         ghost(magnitude)
     weights = sum(p.numel() * p.element_size() for p in task.parameters())
-    return Cost(
+    return StepCost(
         3.0 * (counter.get_total_flops() + sum(outline.flop for outline in outlines)),
         4.0 * weights + sum(kept.values()) + sum(outline.memory for outline in outlines),
     )
 
 
-class Outline(nn.Module):
+class LayerOutline(nn.Module):
     """Stands for a recurrent layer: its shapes and costs, without going through its sequence."""
 
     def __init__(self, layer: nn.RNNBase) -> None:
@@ -135,7 +135,7 @@ class Outline(nn.Module):
         return sequence.new_zeros(*sequence.shape[:-1], self.features), None
 
 
-def describe(tracks: list[Track]) -> str:
+def describe_tracks(tracks: list[Track]) -> str:
     """Number and length of tracks."""
     hours = sum(track.frames / track.sample_rate for track in tracks) / 3600
     return f"{len(tracks)} tracks, {hours:.2f} h"

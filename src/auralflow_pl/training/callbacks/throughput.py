@@ -74,7 +74,7 @@ class Throughput(pl.Callback):
             "steps_per_second": self.steps / seconds,
             "chunks_per_second": self.chunks / seconds,
             "data_share": self.waiting / seconds,
-            "memory_gb": memory(pl_module.device) / 1e9,
+            "memory_gb": peak_memory_use(pl_module.device) / 1e9,
         }
         epochs = trainer.max_epochs
         if epochs and epochs > 0:
@@ -86,7 +86,7 @@ class Throughput(pl.Callback):
         self.clear()
 
 
-def memory(device: torch.device) -> int:
+def peak_memory_use(device: torch.device) -> int:
     """Highest use so far in bytes, of the GPU's memory or of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
