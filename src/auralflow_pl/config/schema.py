@@ -38,7 +38,7 @@ class SeparationKeys:
 
 @dataclass
 class DataKeys:
-    """A data set, how chunks are drawn from it (`SamplingOptions`) and loaded (`StemDataModule`)."""
+    """A data set; how chunks are drawn (`SamplingOptions`) and loaded (`StemDataModule`)."""
 
     source: Any = MISSING
     root: str | None = None

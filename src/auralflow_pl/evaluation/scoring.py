@@ -96,8 +96,8 @@ def score_track(
         heard: a track.
         stft: of the oracles.
         metrics: to compute.
-        references: some of `REFERENCE_NAMES`: the unprocessed mixture, ideal binary mask, ideal ratio
-            mask, and the magnitude of the target with the phase of the mixture.
+        references: some of `REFERENCE_NAMES`: the unprocessed mixture, ideal binary mask, ideal
+            ratio mask, and the magnitude of the target with the phase of the mixture.
     """
     scores = []
     for numbers in heard.groups:

@@ -74,7 +74,7 @@ class UpLevel(UNetLevel):
 
 
 class Encoder(nn.Module):
-    """A chain of `DownLevel`: level `k` has `sizes[k]` channels at `2 ** -(k + 1)` of the resolution.
+    """A chain of `DownLevel`s; level `k` has `sizes[k]` channels at 1 / `2 ** (k + 1)` resolution.
 
     `mixers[k]` changes the map of level `k`.
     """

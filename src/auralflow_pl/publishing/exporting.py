@@ -42,7 +42,7 @@ class ExportedModel:
 
 
 def export_path(ckpt: Path, form: str) -> Path:
-    """`export/<ckpt>` in the run folder of a checkpoint, or beside a lone file; see `output_root`."""
+    """`export/<ckpt>` in the run folder, or beside a lone checkpoint; see `output_root`."""
     return output_root(ckpt) / "export" / f"{model_label(ckpt)}{EXPORT_SUFFIXES[form]}"
 
 

@@ -49,9 +49,9 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
             part.unlink(missing_ok=True)
         free = shutil.disk_usage(next(p for p in path.absolute().parents if p.exists())).free
         raise InputError(
-            f"{path.parent}: {path.name} not written: {failure_cause(error)}; {needed / 1e6:.1f} MB "
-            f"are needed, {free / 1e6:.1f} MB are free; make room, then go on with resume=auto (the "
-            "checkpoint before is unharmed)"
+            f"{path.parent}: {path.name} not written: {failure_cause(error)}; "
+            f"{needed / 1e6:.1f} MB are needed, {free / 1e6:.1f} MB are free; make room, then go "
+            "on with resume=auto (the checkpoint before is unharmed)"
         ) from error
 
 
