@@ -118,7 +118,7 @@ def bare(config: DictConfig, data: StemDataModule) -> Clock:
     watch = Stopwatch()
     with watch.measure():
         for batch in loader:
-            target = sum_stems(batch["stems"], task.stems, separator.sums)
+            target = sum_stems(batch["stems"], task.stems, separator.target_stems)
             with torch.autocast(
                 "cpu", torch.bfloat16, enabled="bf16" in config.precision.precision
             ):

@@ -26,6 +26,11 @@ def printable(text: str) -> str:
     return "".join(escaped)
 
 
+def one_line(error: object, limit: int | None = 200) -> str:
+    """The text of an exception on one line of at most `limit` characters."""
+    return " ".join(str(error).split())[:limit]
+
+
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
     """A hint for an unknown `name`: the nearest valid one, or else all of them."""
     valid = list(dict.fromkeys(valid))

@@ -14,7 +14,7 @@ import sys
 sys.argv = sys.argv[1:]
 from auralflow_pl.cli import main as cli
 try:
-    cli.main() if sys.argv[0] == "auralflow" else getattr(cli, sys.argv[0])()
+    cli.main() if sys.argv[0] == "auralflow" else cli.run(sys.argv[0])
 except SystemExit as end:
     assert not end.code, end.code
 heavy = [m for m in ("torch", "torchaudio", "pytorch_lightning", "scipy", "av") if m in sys.modules]

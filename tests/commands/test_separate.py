@@ -424,7 +424,7 @@ def test_an_input_that_vanishes_is_named(separate, tmp_path, monkeypatch):
         (tmp_path / "in" / "1.wav").unlink()
         return jobs
 
-    monkeypatch.setattr(module, "find_jobs", and_delete)
+    monkeypatch.setattr(module, "find_inputs", and_delete)
     done = separate(f"input={tmp_path / 'in'}", code=1)
     assert f"failed: {tmp_path / 'in' / '1.wav'}: no such file" in done.out
     assert len(stems_below(tmp_path / "out")) == 2

@@ -187,8 +187,8 @@ def test_correlations_do_not_depend_on_blocks(monkeypatch):
     both = torch.cat([first, second])
     direct = first[:, :-5].double() @ both[:, 5:].double().T
     for points, together in ((64, 1), (64, 7), (4096, 8)):
-        monkeypatch.setattr(module, "BLOCK", points)
-        monkeypatch.setattr(module, "TOGETHER", together)
+        monkeypatch.setattr(module, "FFT_SIZE", points)
+        monkeypatch.setattr(module, "BLOCKS_TOGETHER", together)
         torch.testing.assert_close(correlate(first, second, 16)[..., 5], direct)
 
 

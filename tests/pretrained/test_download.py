@@ -210,7 +210,7 @@ def test_servers_that_have_nothing(web, part, answer, message):
 
 
 def test_a_server_that_is_silent_is_left(web, part, monkeypatch):
-    monkeypatch.setattr(sources, "TIMEOUT", (1.0, 0.1))
+    monkeypatch.setattr(sources, "TIMEOUT_SECONDS", (1.0, 0.1))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/model"
         assert "no answer in time" in failures([address], part)[0]

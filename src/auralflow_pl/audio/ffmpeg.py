@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, one_line
 
 INTEGER_FORMATS = {"s16": "PCM_16", "s32": "PCM_24"}  # what lossless codecs of FFmpeg decode to
 
@@ -198,4 +198,4 @@ def sample_format(stream: av.AudioStream) -> str:
 def reason_of(error: Exception) -> str:
     """The last clause of a library's message, on one line."""
     text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
-    return " ".join(str(text).split()).rstrip(".")
+    return one_line(text).rstrip(".")

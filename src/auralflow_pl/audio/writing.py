@@ -14,7 +14,8 @@ from torch import Tensor
 from auralflow_pl.audio.checks import RATES_HZ
 from auralflow_pl.audio.ffmpeg import reason_of
 from auralflow_pl.audio.id3 import prepend_tags
-from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.checks.values import one_of
+from auralflow_pl.errors import InputError
 
 PCM_BITS = {"PCM_16": 16, "PCM_24": 24}
 
@@ -81,8 +82,7 @@ def choose_encoding(form: str, subtype: str | None, source: str) -> Encoding:
     Raises:
         InputError: unknown, or not possible together.
     """
-    if form not in AUDIO_FORMATS:
-        raise InputError(f"format={form}: {did_you_mean(form, AUDIO_FORMATS)}")
+    one_of("format", form, AUDIO_FORMATS)
     if subtype is not None and subtype not in WAV_SUBTYPES:
         raise InputError(f"subtype={subtype}: expected one of {', '.join(WAV_SUBTYPES)}")
     if form in LOSSY_FORMATS:

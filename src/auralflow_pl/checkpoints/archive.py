@@ -24,7 +24,7 @@ from auralflow_pl.checkpoints.contents import (
     parse_description,
     read_at_most,
 )
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, one_line
 
 LARGEST_CARD = 2**17
 
@@ -115,7 +115,7 @@ def read_archive(path: Path) -> Checkpoint:
     except InputError:
         raise
     except (*DAMAGED_ARCHIVE, SafetensorError) as error:
-        cause = " ".join(str(error).split())[:200]
+        cause = one_line(error)
         raise InputError(f"damaged archive: {cause}; copy or export it again") from error
 
 
@@ -141,5 +141,5 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        cause = " ".join(str(error).split())[:200]
+        cause = one_line(error)
         raise InputError(f"{WEIGHTS}: damaged: {cause}; copy or export it again") from error

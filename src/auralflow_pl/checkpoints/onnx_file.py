@@ -16,7 +16,7 @@ from auralflow_pl.checkpoints.contents import (
     read_at_most,
 )
 from auralflow_pl.errors import InputError
-from auralflow_pl.system.extras import ONNX_HINT, is_onnx_installed
+from auralflow_pl.system.extras import require_extra
 
 if TYPE_CHECKING:
     from onnx import ModelProto, TensorProto
@@ -33,8 +33,7 @@ def read_graph(content: bytes) -> dict[str, str]:
     Raises:
         InputError: which of these, or no ONNX file at all.
     """
-    if not is_onnx_installed():
-        raise InputError(f"ONNX: the packages onnx and onnxruntime are not installed; {ONNX_HINT}")
+    require_extra("onnx", "ONNX")
     import onnx
     from google.protobuf.message import DecodeError
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, one_line
 
 MAX_YAML_BYTES = 2**20  # bytes of a file
 
@@ -29,7 +29,7 @@ def load_yaml(path: Path) -> Any:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        cause = " ".join(str(error).split())[:200]
+        cause = one_line(error)
         raise InputError(f"{path}: not YAML with plain values: {cause}") from error
 
 

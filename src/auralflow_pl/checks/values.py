@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from auralflow_pl.errors import InputError, did_you_mean
 
 
-def one_of(name: str, options: tuple[str, ...], key: str) -> str:
-    """`name`, if it is one of `options`.
+def one_of(key: str, value: str, options: Iterable[str]) -> str:
+    """Return `value` if it is one of `options`.
 
     Raises:
-        InputError: it is not.
+        InputError: it is not; the message begins with `<key>=<value>`.
     """
-    if name not in options:
-        raise InputError(f"loss.{key}={name}: {did_you_mean(name, options)}")
-    return name
+    options = list(options)
+    if value not in options:
+        raise InputError(f"{key}={value}: {did_you_mean(str(value), options)}")
+    return value
 
 
-def positive(value: float, key: str) -> float:
-    """`value`, if it is more than 0.
+def positive(key: str, value: float, unit: str = "") -> float:
+    """Return `value` if it is a finite number above 0.
 
     Raises:
-        InputError: it is not.
+        InputError: it is not; the message begins with `<key>=<value>`.
     """
-    if not 0 < value < math.inf:
-        raise InputError(f"loss.{key}={value}: expected more than 0")
+    if not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise InputError(f"{key}={value}: expected {unit}{', ' if unit else ''}more than 0")
+    return value
+
+
+def within(key: str, value: float, low: float, high: float, unit: str = "") -> float:
+    """Return `value` if it is from `low` to `high`.
+
+    Raises:
+        InputError: it is not; the message begins with `<key>=<value>`.
+    """
+    if not low <= value <= high:
+        raise InputError(f"{key}={value}: expected from {low} to {high} {unit}".rstrip())
     return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 from pathlib import Path
 
@@ -13,9 +12,9 @@ from auralflow_pl.config.validation import validate
 from auralflow_pl.demo.model_names import named_models
 from auralflow_pl.demo.server import bind_socket, configure_gradio, server_address
 from auralflow_pl.demo.studio import DemoLimits, DemoService
-from auralflow_pl.errors import InputError
 from auralflow_pl.stems.runner import run_within_memory
 from auralflow_pl.system.device import choose_device
+from auralflow_pl.system.extras import require_extra
 from auralflow_pl.system.signals import exit_on_sigterm, until_interrupted
 
 
@@ -26,8 +25,7 @@ def demo(config: DictConfig) -> None:
         InputError: Gradio is not installed, a model cannot be loaded, or the port is taken.
     """
     config = validate(config, DemoKeys)
-    if importlib.util.find_spec("gradio") is None:
-        raise InputError("demo: Gradio is not installed; pip install 'auralflow-pl[demo]'")
+    require_extra("demo", "demo")
     device = choose_device(config.device)
     limits = DemoLimits(config.max_minutes, config.max_mb, config.keep_minutes)
     with (

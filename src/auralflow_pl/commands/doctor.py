@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
@@ -33,6 +31,7 @@ from auralflow_pl.data.examination import (
 from auralflow_pl.data.tracks import SPLITS, Track, TrackSource
 from auralflow_pl.errors import InputError
 from auralflow_pl.report.figures import level_map
+from auralflow_pl.system.files import write_csv
 from auralflow_pl.system.staging import check_writable, staged_folder
 from auralflow_pl.training.build import build_data
 
@@ -173,22 +172,15 @@ def write_doctor_report(
 ) -> None:
     """`findings.csv`, `levels.csv`, `draws.csv` and `levels.png`."""
     with staged_folder(output) as folder:
-        write_findings(folder / "findings.csv", Finding._fields, findings)
-        write_findings(folder / "levels.csv", StemLevel._fields, levels)
-        rows = [(d.kind, d.name, d.expected, d.drawn) for d in draws]
-        write_findings(folder / "draws.csv", ("kind", "name", "expected", "drawn"), rows)
+        findings_rows = (finding._asdict() for finding in findings)
+        write_csv(folder / "findings.csv", Finding._fields, findings_rows)
+        write_csv(folder / "levels.csv", StemLevel._fields, (level._asdict() for level in levels))
+        columns = ("kind", "name", "expected", "drawn")
+        rows = ({column: getattr(draw, column) for column in columns} for draw in draws)
+        write_csv(folder / "draws.csv", columns, rows)
         if levels:
             shown = [(f"{x.split}/{x.track}", x.stem, x.level_db, x.coverage) for x in levels]
             level_map(shown).savefig(folder / "levels.png", dpi=110)
-
-
-def write_findings(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table with four decimals."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        for row in rows:
-            writer.writerow([f"{v:.4f}" if isinstance(v, float) else v for v in row])
 
 
 def findings_table(findings: Sequence[Finding], draws: Sequence[ChunkDraw], count: int) -> str:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from auralflow_pl.checks.values import one_of
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.schema import ExportKeys
 from auralflow_pl.config.validation import validate
-from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.pretrained.cache import fetch_model, registry_entry
 from auralflow_pl.publishing.exporting import (
     EXPORT_SUFFIXES,
@@ -28,8 +28,7 @@ def export(config: DictConfig) -> Path:
         InputError: it cannot be loaded, exported or written.
     """
     config = validate(config, ExportKeys)
-    if config.format not in EXPORT_SUFFIXES:
-        raise InputError(f"format={config.format}: {did_you_mean(config.format, EXPORT_SUFFIXES)}")
+    one_of("format", config.format, EXPORT_SUFFIXES)
     entry = registry_entry(config.ckpt, to_plain(config)["registries"])
     ckpt = fetch_model(entry) if entry else Path(config.ckpt)
     output = Path(config.output or export_path(ckpt, config.format))

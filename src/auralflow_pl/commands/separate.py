@@ -8,10 +8,11 @@ from dataclasses import replace
 from omegaconf import DictConfig
 
 from auralflow_pl.audio.writing import FLOAT_WAV, choose_encoding
+from auralflow_pl.checks.values import one_of
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.schema import SeparateKeys
 from auralflow_pl.config.validation import validate
-from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.errors import InputError
 from auralflow_pl.stems.inputs import InputFile, choose_shard, find_inputs
 from auralflow_pl.stems.job import StemJob
 from auralflow_pl.stems.loading import load_models
@@ -77,8 +78,7 @@ def build_options(config: DictConfig) -> tuple[StemOptions, OutputTemplate]:
         config.wiener,
     )
     choose_encoding(form, config.subtype, "")
-    if config.clip not in CLIP_MODES:
-        raise InputError(f"clip={config.clip}: {did_you_mean(config.clip, CLIP_MODES)}")
+    one_of("clip", config.clip, CLIP_MODES)
     return options, template
 
 

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, one_line
 from auralflow_pl.training.run import train_run
 from auralflow_pl.training.sweep import SweepResult, finished_before, job_overrides, save_result
 
@@ -45,7 +45,7 @@ def train(config: DictConfig) -> float:
         error = str(fault).splitlines()[-1]
     except Exception as fault:
         log.exception("job %s", folder.name)
-        error = f"{type(fault).__name__}: {' '.join(str(fault).split())}"
+        error = f"{type(fault).__name__}: {one_line(fault)}"
     if error:
         log.error("job %s failed: %s", folder.name, error)
     save_result(SweepResult(folder, overrides, score, error))

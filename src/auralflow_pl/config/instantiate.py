@@ -9,7 +9,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, one_line
 
 
 def build(node: Any, **arguments: Any) -> Any:
@@ -25,7 +25,7 @@ def build(node: Any, **arguments: Any) -> Any:
         cause = error.__cause__ or error
         if isinstance(cause, InputError):
             raise cause from None
-        text = " ".join(str(cause).split())
+        text = one_line(cause)
         raise InputError(f"{node['_target_'].rpartition('.')[2]}: {text}") from error
 
 

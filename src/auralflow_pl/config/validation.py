@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from auralflow_pl.checks.arguments import check_arguments
 from auralflow_pl.checks.imports import current_name
 from auralflow_pl.config.instantiate import to_plain
-from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.errors import InputError, did_you_mean, one_line
 
 POSITIVE_KEYS = (
     "chunk_seconds",
@@ -64,7 +64,7 @@ def validate(config: DictConfig, schema: type) -> DictConfig:
         checked = OmegaConf.merge(OmegaConf.structured(schema), config)
         OmegaConf.resolve(checked)
     except OmegaConfBaseException as error:
-        raise InputError(f"{error.full_key}: {' '.join(str(error.msg).split())}") from error
+        raise InputError(f"{error.full_key}: {one_line(error.msg)}") from error
     check_ranges(checked)
     for where, node in target_nodes(checked):
         node["_target_"] = current_name(node["_target_"])

@@ -16,6 +16,7 @@ import torch
 from scipy.signal import fftconvolve
 from torch import Tensor
 
+from auralflow_pl.checks.values import within
 from auralflow_pl.data.tracks import Track
 from auralflow_pl.errors import InputError
 from auralflow_pl.signal.stretch import shift_pitch
@@ -69,7 +70,7 @@ class Remix(Augmentation):
     """
 
     def __init__(self, probability: float = 1.0) -> None:
-        self.probability = check_probability("remix", probability)
+        self.probability = within("augment.remix.probability", probability, 0, 1)
 
     def places(
         self, places: list[ReadPosition], rng: np.random.Generator, draw: DrawPosition
@@ -88,7 +89,7 @@ class Gain(Augmentation):
     """
 
     def __init__(self, range_db: float = 6.0) -> None:
-        self.range_db = check_range("gain.range_db", range_db, 60, "dB")
+        self.range_db = within("augment.gain.range_db", range_db, 0, 60, "dB")
 
     def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
         """Scaled stems."""
@@ -104,7 +105,7 @@ class ChannelSwap(Augmentation):
     """
 
     def __init__(self, probability: float = 0.5) -> None:
-        self.probability = check_probability("channel_swap", probability)
+        self.probability = within("augment.channel_swap.probability", probability, 0, 1)
 
     def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
         """Stems, some of them with channels in reverse order."""
@@ -120,7 +121,7 @@ class Polarity(Augmentation):
     """
 
     def __init__(self, probability: float = 0.5) -> None:
-        self.probability = check_probability("polarity", probability)
+        self.probability = within("augment.polarity.probability", probability, 0, 1)
 
     def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
         """Stems, some of them inverted."""
@@ -148,9 +149,9 @@ class PitchTempo(Augmentation):
         percent: float = 12.0,
         per_stem: bool = False,
     ) -> None:
-        self.probability = check_probability("pitch_tempo", probability)
-        self.semitones = check_range("pitch_tempo.semitones", semitones, 12, "semitones")
-        self.percent = check_range("pitch_tempo.percent", percent, 50, "percent")
+        self.probability = within("augment.pitch_tempo.probability", probability, 0, 1)
+        self.semitones = within("augment.pitch_tempo.semitones", semitones, 0, 12, "semitones")
+        self.percent = within("augment.pitch_tempo.percent", percent, 0, 50, "percent")
         self.per_stem = per_stem
         self.reach = 1 + percent / 100
 
@@ -194,8 +195,8 @@ class Equalizer(Augmentation):
         high_hz: float = 8000.0,
         q: float = 0.7,
     ) -> None:
-        self.probability = check_probability("equalizer", probability)
-        self.range_db = check_range("equalizer.range_db", range_db, 40, "dB")
+        self.probability = within("augment.equalizer.probability", probability, 0, 1)
+        self.range_db = within("augment.equalizer.range_db", range_db, 0, 40, "dB")
         if not 0 < low_hz <= high_hz < sample_rate / 2:
             raise InputError(
                 f"augment.equalizer.low_hz={low_hz}, high_hz={high_hz}: expected "
@@ -246,7 +247,7 @@ class Reverb(Augmentation):
         decay_seconds: float = 1.0,
         wet_db: float = -6.0,
     ) -> None:
-        self.probability = check_probability("reverb", probability)
+        self.probability = within("augment.reverb.probability", probability, 0, 1)
         if not 0 < decay_seconds <= 10:
             raise InputError(
                 f"augment.reverb.decay_seconds={decay_seconds}: expected more than 0, at most 10"
@@ -276,25 +277,3 @@ class Reverb(Augmentation):
 def choose_value(stems: Tensor, probability: float, rng: np.random.Generator) -> Tensor:
     """For each stem whether it is chosen, `(stems, 1, 1)`."""
     return torch.from_numpy(rng.random(len(stems)) < probability).reshape(-1, 1, 1)
-
-
-def check_probability(name: str, value: float) -> float:
-    """`value`, if it is one.
-
-    Raises:
-        InputError: it is not from 0 to 1.
-    """
-    if not 0 <= value <= 1:
-        raise InputError(f"augment.{name}.probability={value}: expected from 0 to 1")
-    return value
-
-
-def check_range(name: str, value: float, most: float, unit: str) -> float:
-    """`value`, if it is from 0 to `most`.
-
-    Raises:
-        InputError: it is not.
-    """
-    if not 0 <= value <= most:
-        raise InputError(f"augment.{name}={value}: expected from 0 to {most} {unit}")
-    return value

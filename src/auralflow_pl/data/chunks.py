@@ -13,10 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from auralflow_pl.checks.values import one_of
 from auralflow_pl.data.augment import Augmentation, ReadPosition
 from auralflow_pl.data.targets import to_channels
 from auralflow_pl.data.tracks import Track
-from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.errors import InputError
 
 BALANCE_NAMES = ("length", "track")
 
@@ -78,10 +79,7 @@ class SamplingOptions:
     weights: Mapping[Path, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.balance not in BALANCE_NAMES:
-            raise InputError(
-                f"data.balance={self.balance}: {did_you_mean(self.balance, BALANCE_NAMES)}"
-            )
+        one_of("data.balance", self.balance, BALANCE_NAMES)
         if not 0 <= self.keep_silent <= 1:
             raise InputError(f"data.keep_silent={self.keep_silent}: expected from 0 to 1")
         if self.silence_db is not None and not -200 <= self.silence_db <= 0:

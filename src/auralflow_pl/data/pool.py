@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import errno
 import glob
-import hashlib
-import json
 import math
 import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,9 +20,11 @@ from filelock import FileLock
 from torch import Tensor
 from tqdm import tqdm
 
+from auralflow_pl.checks.values import one_of
 from auralflow_pl.data.tracks import Track
-from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.errors import InputError
 from auralflow_pl.signal.resampling import match_length, resample
+from auralflow_pl.system.files import free_bytes, values_sha256, write_whole
 
 POOL_VERSION = 1  # of the layout: raise it when what a file holds changes
 
@@ -69,11 +68,6 @@ class PoolTrack(Track):
         return (self.read_planes(plane, 0, self.frames) for plane in range(count))
 
 
-def source_digest(value: object) -> str:
-    """Twelve hexadecimal digits for plain values."""
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12]
-
-
 class Pool:
     """A folder with one `.npy` file for each track: planar, at one sample rate.
 
@@ -99,8 +93,7 @@ class Pool:
         dtype: str = "int16",
         workers: int | None = None,
     ) -> None:
-        if dtype not in SAMPLE_SCALES:
-            raise InputError(f"pool.dtype={dtype}: {did_you_mean(dtype, SAMPLE_SCALES)}")
+        one_of("pool.dtype", dtype, SAMPLE_SCALES)
         self.folder = Path(folder)
         self.sample_rate = sample_rate
         self.dtype = np.dtype(dtype)
@@ -111,7 +104,7 @@ class Pool:
         recipe = [[str(p.resolve()) for p in track.files], self.sample_rate, str(self.dtype)]
         state = [POOL_VERSION, [(p.stat().st_size, p.stat().st_mtime_ns) for p in track.files]]
         name = re.sub(r"[^\w.-]+", "_", track.name)[:60]
-        return self.folder / f"{name}-{source_digest(recipe)}-{source_digest(state)}.npy"
+        return self.folder / f"{name}-{values_sha256(recipe, 12)}-{values_sha256(state, 12)}.npy"
 
     def shape(self, track: Track) -> tuple[int, int, int]:
         """Planes, channels and frames of a track in the pool."""
@@ -149,7 +142,7 @@ class Pool:
     def check_space(self, tracks: Sequence[Track]) -> None:
         """Raise OSError if the disk cannot hold the tracks."""
         needed = sum(math.prod(self.shape(track)) for track in tracks) * self.dtype.itemsize
-        free = shutil.disk_usage(self.folder).free
+        free = free_bytes(self.folder)
         if needed > free:
             text = f"{needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free"
             raise OSError(errno.ENOSPC, text)
@@ -166,21 +159,15 @@ class Pool:
     def decode(self, track: Track) -> None:
         """Write the file of one track, unless another process has done so meanwhile."""
         path = self.path(track)
-        part = path.with_suffix(f".{os.getpid()}.part")  # never shared, not even with the dying
         with FileLock(path.with_suffix(".lock")):
-            for left in path.parent.glob(f"{glob.escape(path.stem)}.*.part"):
-                left.unlink(missing_ok=True)
+            for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+                left.unlink(missing_ok=True)  # of killed processes: we hold the lock
             if self.holds(track):
                 return
-            try:
-                with part.open("wb") as file:
-                    self.write(track, file)
-                part.replace(path)
-                for old in path.parent.glob(f"{glob.escape(path.stem.rpartition('-')[0])}-*.npy"):
-                    if old != path:  # of sources that have changed since
-                        old.unlink(missing_ok=True)
-            finally:
-                part.unlink(missing_ok=True)
+            write_whole(path, partial(self.write, track), sync=True)
+            for old in path.parent.glob(f"{glob.escape(path.stem.rpartition('-')[0])}-*.npy"):
+                if old != path:  # of sources that have changed since
+                    old.unlink(missing_ok=True)
 
     def write(self, track: Track, file: BinaryIO) -> None:
         """Header, and one plane after the other."""
@@ -192,8 +179,6 @@ class Pool:
             if self.dtype == np.int16:
                 audio = (audio * SAMPLE_SCALES["int16"]).round().clamp(-32768, 32767).short()
             file.write(audio.contiguous().numpy().data)
-        file.flush()
-        os.fsync(file.fileno())
 
     def open(self, track: Track) -> PoolTrack:
         """The track as the pool holds it.

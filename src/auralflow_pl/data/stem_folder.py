@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from auralflow_pl.audio.reading import AUDIO_SUFFIXES, Header, read_header
+from auralflow_pl.checks.values import one_of
 from auralflow_pl.data.tracks import SPLITS, FileTrack, Track, TrackSource
-from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.errors import InputError
+from auralflow_pl.system.files import text_sha256
 
 HELD_OUT_SHARE = 0.1  # share of the tracks of an undivided folder that goes to valid, and to test
 
@@ -55,8 +56,7 @@ class StemFolder(TrackSource):
 
     def find(self, split: str) -> list[Path]:
         """The folders of the tracks of a split, root by root, by name."""
-        if split not in SPLITS:
-            raise InputError(f"split={split}: {did_you_mean(split, SPLITS)}")
+        one_of("split", split, SPLITS)
         found = [folder for root in self.roots for folder in self.folders_in(root, split)]
         if not found:
             places = ", ".join(f"{root}/{split}" for root in self.roots)
@@ -131,7 +131,7 @@ def subfolders(folder: Path) -> list[Path]:
 
 def divide_tracks(folders: Sequence[Path]) -> dict[str, list[Path]]:
     """Splits of an undivided data set, from nothing but the names of its tracks."""
-    drawn = sorted(folders, key=lambda path: hashlib.sha256(path.name.encode()).hexdigest())
+    drawn = sorted(folders, key=lambda path: text_sha256(path.name))
     count = max(1, round(HELD_OUT_SHARE * len(drawn)))
     parts = {"valid": drawn[:count], "test": drawn[count : 2 * count], "train": drawn[2 * count :]}
     return {split: sorted(part) for split, part in parts.items()}

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import soundfile
@@ -21,6 +17,9 @@ from auralflow_pl.data.synthesis.song import render_song
 from auralflow_pl.data.synthesis.tones import SONG_RATE
 from auralflow_pl.data.tracks import SPLITS
 from auralflow_pl.errors import InputError
+from auralflow_pl.system.files import read_json, write_json
+from auralflow_pl.system.processes import worker_pool
+from auralflow_pl.system.staging import new_folder
 
 RECIPE_FILE = "synthetic.json"  # says what a folder was generated with
 
@@ -87,9 +86,9 @@ class SyntheticSongs(StemFolder):
     def render(self, jobs: Sequence[tuple[tuple[int, int, int], str, str]]) -> None:
         """Render songs, in parallel."""
         self.root.mkdir(exist_ok=True)
-        (self.root / RECIPE_FILE).write_text(json.dumps(self.recipe, indent=2) + "\n")
+        write_json(self.root / RECIPE_FILE, self.recipe)
         render = partial(write_song, self.root, seconds=float(self.recipe["seconds"]))
-        with ProcessPoolExecutor(self.workers, mp_context=get_context("spawn")) as pool:
+        with worker_pool(self.workers) as pool:
             songs = pool.map(render, jobs)
             list(tqdm(songs, "synthetic songs", len(jobs), unit="song", leave=False))
 
@@ -105,7 +104,8 @@ class SyntheticSongs(StemFolder):
             raise InputError(f"data.root={self.root}: is a file, expected a folder")
         recipe = self.root / RECIPE_FILE
         if recipe.is_file():
-            found = read_recipe(recipe)
+            found = read_json(recipe)
+            found = found if isinstance(found, dict) else {}
             if found != self.recipe:
                 different = sorted(k for k in self.recipe if found.get(k) != self.recipe[k])
                 raise InputError(
@@ -119,23 +119,9 @@ class SyntheticSongs(StemFolder):
             )
 
 
-def read_recipe(path: Path) -> dict[str, object]:
-    """What a folder was generated with; nothing, if that is not readable any more."""
-    try:
-        found = json.loads(path.read_text())
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def write_song(root: Path, job: tuple[tuple[int, int, int], str, str], seconds: float) -> None:
     """Render one song and write its five WAV files; the folder appears when it is complete."""
     seed, split, name = job
-    folder = root / split
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as temporary:
-        part = Path(temporary) / name
-        part.mkdir()
+    with new_folder(root / split / name) as part:
         for stem, pcm in render_song(seed, seconds).items():
             soundfile.write(part / f"{stem}.wav", pcm, SONG_RATE, "PCM_16")
-        part.rename(folder / name)

@@ -36,7 +36,7 @@ class ModelEstimates:
 
     def __init__(self, separator: Separator, path: Path) -> None:
         self.separator, self.path = separator, path
-        self.sums, self.stft = separator.sums, separator.stft
+        self.target_stems, self.stft = separator.target_stems, separator.stft
 
     def __call__(self, track: Track, mixture: Tensor) -> Tensor:
         """`(targets, channels, time)`."""
@@ -83,7 +83,7 @@ class FolderEstimates:
                 f"targets like {', '.join(stems)}"
             )
         in_order = sorted(names, key=lambda n: (stems.index(n) if n in stems else len(stems), n))
-        self.sums = resolve_targets(in_order, stems, groups)
+        self.target_stems = resolve_targets(in_order, stems, groups)
         self.stft = STFT(4096, 4096, 1024).to(device)
 
     def folder(self, track: Track) -> Path:
@@ -106,13 +106,13 @@ class FolderEstimates:
             InputError: one is missing.
         """
         found = self.found(track)
-        for name in self.sums:
+        for name in self.target_stems:
             if name not in found:
                 raise InputError(
                     f"{self.folder(track)}: no file for {name}, which other tracks have; expected "
                     "the same targets in all"
                 )
-        return [found[name] for name in self.sums]
+        return [found[name] for name in self.target_stems]
 
     def __call__(self, track: Track, mixture: Tensor) -> Tensor:
         """`(targets, channels, time)`; a little silence is added or cut at the end if need be."""
@@ -152,5 +152,5 @@ def find_estimates(
     separator = load_separator(
         Path(config.ckpt), list(config.trust), engine=engine, **to_plain(config.separation)
     )
-    check_members(separator.sums, source.stems)
+    check_members(separator.target_stems, source.stems)
     return ModelEstimates(separator.to(device), Path(config.ckpt))

@@ -19,7 +19,7 @@ from auralflow_pl.evaluation.scoring import check_references, score_track, separ
 from auralflow_pl.evaluation.source import find_source
 from auralflow_pl.metrics.base import MetricInfo, TargetMetric
 from auralflow_pl.pretrained.locations import model_label, output_root
-from auralflow_pl.system.files import keep_result, sound_digest
+from auralflow_pl.system.files import sound_digest, write_json
 from auralflow_pl.version import __version__
 
 RESULT_FORMAT = 2  # of results in the cache; to be raised when a metric changes
@@ -77,7 +77,7 @@ class Evaluation:
             "separation": to_plain(self.config.separation) if model else None,
             "data": self.data,
             "split": self.config.split,
-            "targets": {name: list(stems) for name, stems in self.estimates.sums.items()},
+            "targets": {name: list(stems) for name, stems in self.estimates.target_stems.items()},
             "rest": self.config.rest,
             "references": list(self.config.references),
             "metrics": to_plain(self.config.metrics),
@@ -96,7 +96,7 @@ class Evaluation:
             else self.config[key]
             for key in keys
         }
-        options |= {"targets": {k: list(v) for k, v in self.estimates.sums.items()}}
+        options |= {"targets": {k: list(v) for k, v in self.estimates.target_stems.items()}}
         options |= {"format": RESULT_FORMAT, "track": track.name, "stems": list(self.stems)}
         options |= {"sound": sound or self.sound(track)}
         name = sound_digest(self.estimates.files(track), json.dumps(options, sort_keys=True))
@@ -114,8 +114,8 @@ class Evaluation:
         if self.config.report:
             heading = self.headings[0]
             cut = find_moments(track.name, heard, found, heading, self.hops[heading.name])
-            keep_result([moment.plain() for moment in cut], excerpts_of(path))
-        keep_result(result.plain(), path)  # the last one: where it is, everything is
+            write_json(excerpts_of(path), [moment.plain() for moment in cut])
+        write_json(path, result.plain())  # the last one: where it is, everything is
 
 
 def excerpts_of(path: Path) -> Path:

@@ -6,12 +6,11 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import as_completed
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
-import torch
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -22,7 +21,7 @@ from auralflow_pl.config.schema import EvaluateKeys
 from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.evaluation.evaluator import Evaluation
-from auralflow_pl.system.device import device_count
+from auralflow_pl.system.device import device_count, torch_threads
 from auralflow_pl.system.processes import process_group, rank, worker_pool, world_size
 
 PARALLEL_SECONDS = 600.0  # of music, from which on several processes pay
@@ -65,7 +64,7 @@ def compute_distributed(
     order = [*mine, *(number for number in missing if number not in mine)]
     first = rank() == 0
     bar = tqdm(total=len(missing), desc="evaluate", unit="track", leave=False, disable=not first)
-    with bar, single_thread():
+    with bar, torch_threads(1):
         for timeout in (0, -1) if first else (0,):
             for number in order:
                 track = work.tracks[number]
@@ -92,7 +91,7 @@ def compute_all(work: Evaluation, missing: Sequence[int]) -> None:
         jobs = (os.cpu_count() or 1) if many else 1
     jobs = min(jobs, len(missing))
     bar = tqdm(total=len(missing), desc="evaluate", unit="track", leave=False)
-    with bar, single_thread():
+    with bar, torch_threads(1):
         if jobs <= 1:
             for number in missing:
                 work.compute(work.tracks[number])
@@ -108,7 +107,7 @@ def compute_all(work: Evaluation, missing: Sequence[int]) -> None:
 def compute_one(config: str, number: int) -> None:
     """One track, in a process of its own, from a configuration in JSON."""
     work = cached_evaluation(config)
-    with single_thread():
+    with torch_threads(1):  # sums are rounded alike in one process and in several
         work.compute(work.tracks[number])
 
 
@@ -116,14 +115,3 @@ def compute_one(config: str, number: int) -> None:
 def cached_evaluation(config: str) -> Evaluation:
     """Made once in a process, for all the tracks that it takes."""
     return Evaluation(validate(OmegaConf.create(json.loads(config)), EvaluateKeys))
-
-
-@contextmanager
-def single_thread() -> Iterator[None]:
-    """Compute in one thread, so that sums are rounded alike in one process and in several."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from auralflow_pl.errors import InputError
+from auralflow_pl.system.files import read_json
 
 ESTIMATE_NAME = "estimate"
 
@@ -52,10 +52,7 @@ def read_evaluation(path: Path) -> dict[str, Any]:
     Raises:
         InputError: something else.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if {"headings", "aggregates", "tracks"} <= content.keys():
-            return content
-    except (ValueError, AttributeError):
-        pass
+    content = read_json(path)
+    if isinstance(content, dict) and {"headings", "aggregates", "tracks"} <= content.keys():
+        return content
     raise InputError(f"{path}: not written by `evaluate`; evaluate again, or remove it")

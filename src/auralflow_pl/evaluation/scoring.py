@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from auralflow_pl.checks.values import one_of
 from auralflow_pl.data.targets import sum_stems
 from auralflow_pl.data.tracks import Track
-from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.errors import InputError
 from auralflow_pl.evaluation.results import ESTIMATE_NAME, REFERENCE_NAMES, ScoreValue, TargetScores
 from auralflow_pl.metrics.base import MetricInput, TargetMetric
 from auralflow_pl.metrics.oracle import ideal_binary_mask, ideal_ratio_mask, mixture_phase
@@ -23,7 +24,7 @@ from auralflow_pl.signal.stft import STFT
 class EstimateSource(Protocol):
     """Where estimates come from: a checkpoint, or a folder."""
 
-    sums: Mapping[str, Sequence[str]]  # targets, and the stems that each is the sum of
+    target_stems: Mapping[str, Sequence[str]]  # targets, and the stems that each is the sum of
     stft: STFT  # of the oracles
 
     def __call__(self, track: Track, mixture: Tensor) -> Tensor:
@@ -58,7 +59,7 @@ def separate_track(
     Raises:
         InputError: the rest of targets that share stems.
     """
-    sums, device = estimates.sums, estimates.stft.window.device
+    sums, device = estimates.target_stems, estimates.stft.window.device
     mixture, sources = (part.to(device) for part in track.read())
     estimate, target = estimates(track, mixture), sum_stems(sources, stems, sums)
     names, numbers = tuple(sums), tuple(range(len(sums)))
@@ -142,8 +143,7 @@ def reference_estimates(name: str, stft: STFT, target: Tensor, mixture: Tensor) 
 def check_references(references: Sequence[str]) -> None:
     """Raise InputError for a name that is none of `REFERENCE_NAMES`."""
     for name in references:
-        if name not in REFERENCE_NAMES:
-            raise InputError(f"references={name}: {did_you_mean(name, REFERENCE_NAMES)}")
+        one_of("references", name, REFERENCE_NAMES)
 
 
 class MetricColumn(NamedTuple):

@@ -13,7 +13,7 @@ from auralflow_pl.checks.arguments import check_arguments
 from auralflow_pl.checks.imports import import_class
 from auralflow_pl.config.instantiate import build
 from auralflow_pl.data.tracks import TrackSource
-from auralflow_pl.errors import InputError, printable
+from auralflow_pl.errors import InputError, one_line, printable
 
 
 def build_source(node: Mapping[str, Any] | None, trust: Sequence[str] = ()) -> TrackSource:
@@ -32,7 +32,7 @@ def build_source(node: Mapping[str, Any] | None, trust: Sequence[str] = ()) -> T
     try:
         return source(**arguments)
     except TypeError as error:
-        raise InputError(f"data.source: {' '.join(str(error).split())}") from error
+        raise InputError(f"data.source: {one_line(error)}") from error
 
 
 def find_source(config: DictConfig) -> tuple[str, TrackSource]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,6 +10,7 @@ from typing import Any, NamedTuple
 
 from auralflow_pl.evaluation.results import ESTIMATE_NAME, ScoreValue, TargetScores, TrackScores
 from auralflow_pl.metrics.base import MetricInfo
+from auralflow_pl.system.files import read_json, write_csv
 
 FLOOR, CEILING = "mixture", "oracle"
 
@@ -55,11 +54,7 @@ def score_rows(tracks: Iterable[TrackScores]) -> Iterator[dict[str, Any]]:
 def write_scores(tracks: Iterable[TrackScores], path: Path) -> None:
     """Four decimals; what is undefined has an empty cell."""
     table = list(score_rows(tracks))
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(table[0]))
-        writer.writeheader()
-        for row in table:
-            writer.writerow({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()})
+    write_csv(path, list(table[0]), table)
 
 
 def aggregates(
@@ -171,10 +166,7 @@ def museval_layout(
 
 def is_museval(path: Path) -> bool:
     """Whether a file has the layout of `museval_layout`."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return False
+    content = read_json(path)
     return isinstance(content, dict) and content.keys() == {"targets", "museval_version"}
 
 

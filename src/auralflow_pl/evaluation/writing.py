@@ -31,9 +31,8 @@ def write_tables(work: Evaluation, results: Sequence[TrackScores]) -> list[Aggre
     found = list(aggregates(results, work.headings, framewise))
     with staged_folder(work.output) as folder:
         write_scores(results, folder / "eval.csv")
-        write_json(
-            evaluation_content(results, found, work.headings, work.settings), folder / "eval.json"
-        )
+        content = evaluation_content(results, found, work.headings, work.settings)
+        write_json(folder / "eval.json", content)
     write_museval(work, results)
     if not work.config.report:
         (work.output / "report.html").unlink(missing_ok=True)
@@ -50,7 +49,7 @@ def write_museval(work: Evaluation, results: Sequence[TrackScores]) -> None:
         with staged_folder(root / work.config.split) as folder:
             for result in results:
                 layout = museval_layout(result, bss_eval.window_seconds, bss_eval.hop_seconds)
-                write_json(layout, folder / f"{result.track}.json", nan=True)
+                write_json(folder / f"{result.track}.json", layout, nan=True)
     for folder in (*root.glob("*"), root):
         with suppress(OSError):  # there is none, or it holds something
             folder.rmdir()
@@ -73,7 +72,7 @@ def write_evaluation_page(
         f"{work.subject}, on {len(results)} tracks ({seconds / 60:.1f} minutes) of "
         f"{work.data}, split {work.config.split}"
     )
-    title = f"Evaluation: {', '.join(work.estimates.sums)}"
+    title = f"Evaluation: {', '.join(work.estimates.target_stems)}"
     shown = [Moment(**moment).shown() for moment in (*worst, *best)]
     text = evaluation_page(
         title, subtitle, results, found, work.headings, work.hops, shown, work.settings

@@ -66,7 +66,7 @@ class TargetLoss(nn.Module, ABC):
 
     def __init__(self, reduction: str = "mean", best_perm: bool = False) -> None:
         super().__init__()
-        self.reduction = one_of(reduction, ("mean", "sum"), "reduction")
+        self.reduction = one_of("loss.reduction", reduction, ("mean", "sum"))
         self.best_perm = best_perm
 
     @abstractmethod

@@ -56,7 +56,7 @@ class MultiResolutionSTFTLoss(TargetLoss):
             )
         sizes = zip(n_ffts, win_lengths, hop_lengths, strict=True)
         self.stfts = nn.ModuleList(STFT(*size) for size in sizes)
-        self.floor = positive(floor, "mr_stft.floor")
+        self.floor = positive("loss.mr_stft.floor", floor)
 
     def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
         """`(batch, targets)`."""

@@ -78,7 +78,7 @@ class ConstructionLoss(SpectralLoss):
         self, construction_loss: str = "l2", reduction: str = "mean", best_perm: bool = False
     ) -> None:
         super().__init__(reduction, best_perm)
-        self.kind = one_of(construction_loss, ("l1", "l2"), "construction_loss")
+        self.kind = one_of("loss.construction_loss", construction_loss, ("l1", "l2"))
 
 
 class MaskLoss(ConstructionLoss):

@@ -96,7 +96,7 @@ class L1SNRLoss(TargetLoss):
         self, floor: float = 1e-3, reduction: str = "mean", best_perm: bool = False
     ) -> None:
         super().__init__(reduction, best_perm)
-        self.floor = positive(floor, "l1_snr.floor")
+        self.floor = positive("loss.l1_snr.floor", floor)
 
     def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
         """`(batch, targets)`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from typing import NamedTuple
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from auralflow_pl.errors import InputError
+from auralflow_pl.checks.values import positive
 from auralflow_pl.metrics.si_sdr import is_silent
 
 
@@ -32,12 +31,6 @@ class MetricInput(NamedTuple):
 def seconds_to_samples(seconds: float, sample_rate: int) -> int:
     """In so many seconds, but at least one."""
     return max(1, round(seconds * sample_rate))
-
-
-def check_seconds(name: str, seconds: float) -> None:
-    """Raise InputError unless an option is a length of time."""
-    if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-        raise InputError(f"{name}={seconds}: expected seconds, more than 0")
 
 
 class MetricInfo(NamedTuple):
@@ -75,7 +68,7 @@ class TargetMetric(Metric):
 
     def __init__(self, window_seconds: float = 1.0) -> None:
         super().__init__()
-        check_seconds("window_seconds", window_seconds)
+        positive("window_seconds", window_seconds, "seconds")
         self.window_seconds = self.hop_seconds = window_seconds
         for name in ("total", "count", "undefined"):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from auralflow_pl.checks.values import positive
 from auralflow_pl.metrics.base import (
     Measurement,
     MetricInfo,
     MetricInput,
     RatioMetric,
     TargetMetric,
-    check_seconds,
     seconds_to_samples,
 )
 from auralflow_pl.metrics.bss_eval import bss_eval, check_taps
@@ -179,7 +179,7 @@ class BSSEval(TargetMetric):
         all_audible: bool = False,
     ) -> None:
         super().__init__(window_seconds)
-        check_seconds("hop_seconds", hop_seconds)
+        positive("hop_seconds", hop_seconds, "seconds")
         check_taps(taps)
         self.hop_seconds, self.taps = hop_seconds, taps
         self.framewise_filters, self.all_audible = framewise_filters, all_audible

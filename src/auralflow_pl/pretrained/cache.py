@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from auralflow_pl.pretrained.registry import (
     find_entry,
     read_registries,
 )
-from auralflow_pl.system.files import file_sha256
+from auralflow_pl.system.files import file_sha256, free_bytes
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +125,7 @@ def download_into_cache(entry: RegistryEntry, path: Path) -> None:
     """Fetch the file of an entry; it appears under its name when it has been verified."""
     part = part_path(path)
     there = part.stat().st_size if part.is_file() else 0
-    free = shutil.disk_usage(path.parent).free
+    free = free_bytes(path)
     if free < entry.size - there:
         raise InputError(
             f"{path.parent}: {entry.name} needs {entry.size / 1e6:.1f} MB, {free / 1e6:.1f} MB "

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import url2pathname
 
+from auralflow_pl.errors import one_line
+from auralflow_pl.system.extras import is_installed
+
 if TYPE_CHECKING:
     import requests
 
@@ -22,8 +25,6 @@ TIMEOUT_SECONDS = (10.0, 30.0)  # seconds to connect, and from one answer to the
 MAX_REDIRECTS = 10
 
 REDIRECT_CODES = (301, 302, 303, 307, 308)
-
-HUB_EXTRA = "pip install 'auralflow-pl[hub]'"
 
 
 class SourceError(Exception):
@@ -81,10 +82,10 @@ def read_from(path: Path, start: int) -> Iterator[bytes]:
 
 def hub_address(rest: str) -> tuple[str, dict[str, str]]:
     """Address and headers of `owner/repo/file@revision` on the Hugging Face Hub."""
-    try:
-        from huggingface_hub import get_token, hf_hub_url
-    except ImportError as error:
-        raise SourceError(f"the Hugging Face Hub needs {HUB_EXTRA}") from error
+    if not is_installed("hub"):
+        raise SourceError("the Hugging Face Hub needs pip install 'auralflow-pl[hub]'")
+    from huggingface_hub import get_token, hf_hub_url
+
     place, _, revision = rest.partition("@")
     owner, _, name = place.partition("/")
     repository, _, file = name.partition("/")
@@ -96,7 +97,7 @@ def hub_address(rest: str) -> tuple[str, dict[str, str]]:
             f"{owner}/{repository}", file, revision=revision or None, endpoint=endpoint
         )
     except ValueError as error:
-        raise SourceError(" ".join(str(error).split())[:200]) from error
+        raise SourceError(one_line(error)) from error
     token = get_token()  # without one, what is public
     return address, {"Authorization": f"Bearer {token}"} if token else {}
 

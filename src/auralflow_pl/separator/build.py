@@ -12,7 +12,7 @@ from torch import nn
 from auralflow_pl.checks.arguments import check_arguments
 from auralflow_pl.checks.imports import import_class
 from auralflow_pl.data.targets import resolve_targets
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, one_line
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.signal.stft import STFT
@@ -92,4 +92,4 @@ def build_network(
     except InputError:
         raise
     except (TypeError, ValueError) as error:
-        raise InputError(f"model: {' '.join(str(error).split())}") from error
+        raise InputError(f"model: {one_line(error)}") from error

@@ -11,7 +11,7 @@ from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.separator.graph_cache import NetworkPlan, cached_graph
 from auralflow_pl.separator.onnx import OnnxNetwork
-from auralflow_pl.system.extras import ONNX_HINT, is_onnx_installed
+from auralflow_pl.system.extras import is_installed, require_extra
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,8 @@ def choose_engine(name: str, device: torch.device, ckpt: str | Path = "") -> str
     graph = Path(ckpt).suffix == ".onnx"
     if graph and name == "torch":
         raise InputError(f"engine=torch: {ckpt} runs in ONNX Runtime only; pass engine=auto")
-    if (graph or name == "onnx") and not is_onnx_installed():
-        raise InputError(f"engine=onnx: ONNX Runtime is not installed; {ONNX_HINT}")
+    if graph or name == "onnx":
+        require_extra("onnx", "engine=onnx")
     if name == "onnx" and device.type != "cpu":
         raise InputError(f"engine=onnx runs on the CPU, not on {device}; pass device=cpu as well")
     return "torch" if name == "auto" and device.type != "cpu" else name
@@ -73,7 +73,7 @@ def start_engine(plan: NetworkPlan, engine: str) -> MaskEstimator:
     """
     if engine not in ENGINE_NAMES:
         raise InputError(f"engine={engine}: no such engine, {did_you_mean(engine, ENGINE_NAMES)}")
-    if engine == "torch" or (engine == "auto" and not is_onnx_installed()):
+    if engine == "torch" or (engine == "auto" and not is_installed("onnx")):
         return plan.build()
     try:
         return cached_graph(plan)

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor
 from auralflow_pl.errors import InputError
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.separator.onnx import OnnxNetwork, export_onnx
+from auralflow_pl.system.files import write_whole
 from auralflow_pl.system.folders import cache_folder
 from auralflow_pl.version import __version__
 
@@ -80,15 +80,10 @@ def graph_folder() -> Path:
 
 def keep_graph(content: bytes, path: Path) -> None:
     """Write a graph, complete or not at all, and remove old ones; a full disk does not matter."""
-    part = path.with_name(f"{path.stem}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(path)
+        write_whole(path, lambda file: file.write(content))
         graphs = sorted(path.parent.glob("*.onnx"), key=lambda p: p.stat().st_mtime_ns)
         for old in graphs[:-MAX_GRAPHS]:
             old.unlink(missing_ok=True)
     except OSError as error:
         log.info("%s: the graph is not kept: %s", path.parent, error.strerror)
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from auralflow_pl.checkpoints.contents import Checkpoint
 from auralflow_pl.checkpoints.reading import load_checkpoint
 from auralflow_pl.checkpoints.trained import check_tensor_values
 from auralflow_pl.checks.arguments import check_arguments
-from auralflow_pl.errors import InputError, did_you_mean, printable, shown
+from auralflow_pl.errors import InputError, did_you_mean, one_line, printable, shown
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.pretrained.cache import resolve_model
 from auralflow_pl.pretrained.locations import BUNDLED_MODEL
@@ -83,7 +83,7 @@ def load_separator(
     except InputError as error:
         raise InputError(f"ckpt={path}: {printable(str(error))}") from error
     except (KeyError, TypeError, RuntimeError, AttributeError) as error:
-        cause = " ".join(str(error).split())[:200]
+        cause = one_line(error)
         raise InputError(f"ckpt={path}: configuration and weights do not fit: {cause}") from error
     separator.eval()
     if simplify:

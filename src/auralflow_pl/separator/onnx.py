@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from auralflow_pl.checkpoints.onnx_file import INPUT, OUTPUT
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, one_line
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
-from auralflow_pl.system.extras import ONNX_HINT, is_onnx_installed
+from auralflow_pl.system.extras import require_extra
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -59,8 +59,7 @@ def export_onnx(
     Raises:
         InputError: the network cannot be exported, or its graph gives other masks.
     """
-    if not is_onnx_installed():
-        raise InputError(f"ONNX: the packages onnx and onnxruntime are not installed; {ONNX_HINT}")
+    require_extra("onnx", "ONNX")
     content = network_graph(network, channels, freq, metadata)
     session = make_session(content)
     difference = largest_difference(lambda x: run_session(session, x), network, channels, freq)
@@ -92,7 +91,7 @@ def network_graph(
         add_metadata(model, metadata, network, channels, freq)
         return model.SerializeToString()
     except Exception as error:  # of the exporter, torch or protobuf, whatever a network brings up
-        cause = " ".join(str(error).split())[:200]
+        cause = one_line(error)
         raise InputError(f"this network cannot be exported to ONNX: {cause}") from error
 
 
@@ -156,8 +155,7 @@ def make_session(content: bytes | Path) -> Any:
     Raises:
         InputError: ONNX Runtime is missing or refuses the graph.
     """
-    if not is_onnx_installed():
-        raise InputError(f"ONNX: the packages onnx and onnxruntime are not installed; {ONNX_HINT}")
+    require_extra("onnx", "ONNX")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -169,7 +167,7 @@ def make_session(content: bytes | Path) -> Any:
         source = content if isinstance(content, bytes) else str(content)
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no base of their own
-        cause = " ".join(str(error).split())[:200]
+        cause = one_line(error)
         raise InputError(f"ONNX Runtime does not load the graph: {cause}") from error
 
 
@@ -178,7 +176,7 @@ def run_session(session: Any, magnitude: Tensor) -> Tensor:
     try:
         (mask,) = session.run([OUTPUT], {INPUT: magnitude.contiguous().numpy()})
     except Exception as error:
-        cause = " ".join(str(error).split())[:200]
+        cause = one_line(error)
         raise InputError(f"ONNX Runtime does not run the graph: {cause}") from error
     return torch.from_numpy(mask)
 

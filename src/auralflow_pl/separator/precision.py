@@ -6,16 +6,23 @@ import torch
 
 from auralflow_pl.errors import InputError
 
-AUTOCAST_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISION_TYPES = {  # by the name in configs/precision, and as Lightning's Trainer calls it
+    "fp32": torch.float32,
+    "32-true": torch.float32,
+    "bf16": torch.bfloat16,
+    "bf16-mixed": torch.bfloat16,
+    "fp16": torch.float16,
+    "16-mixed": torch.float16,
+}
 
 
 def autocast_dtype(precision: str | torch.dtype | None) -> torch.dtype | None:
-    """What `Separator.precision` asks of autocast: None for float32, which needs none.
+    """The dtype to use with `torch.autocast`; None for float32, which needs no autocast.
 
     Raises:
         InputError: another name or type.
     """
-    dtype = AUTOCAST_TYPES.get(precision, precision) if isinstance(precision, str) else precision
-    if dtype not in (None, *AUTOCAST_TYPES.values()):
-        raise InputError(f"precision={precision}: expected {', '.join(AUTOCAST_TYPES)}")
+    dtype = PRECISION_TYPES.get(precision, precision) if isinstance(precision, str) else precision
+    if dtype not in (None, *PRECISION_TYPES.values()):
+        raise InputError(f"precision={precision}: expected fp32, bf16 or fp16")
     return None if dtype == torch.float32 else dtype

@@ -90,7 +90,9 @@ class Separator(nn.Module):
         self.network = network
         self.stft = stft
         self.targets = tuple(targets)
-        self.sums = dict(targets) if isinstance(targets, Mapping) else {t: (t,) for t in targets}
+        self.target_stems = (
+            dict(targets) if isinstance(targets, Mapping) else {t: (t,) for t in targets}
+        )
         self.sample_rate = sample_rate
         self.channels = channels
         self.batch_size = batch_size

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import torch
 
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, one_line
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.separator.onnx import MaskOnly, QuietExport, largest_difference
 
@@ -38,6 +38,6 @@ def export_torchscript(
             content.seek(0)
             loaded = torch.jit.load(content)
     except (RuntimeError, TypeError, ValueError) as error:
-        cause = " ".join(str(error).split())[:200]
+        cause = one_line(error)
         raise InputError(f"this network cannot be exported to TorchScript: {cause}") from error
     return content.getvalue(), largest_difference(loaded, network, channels, freq)

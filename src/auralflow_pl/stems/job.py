@@ -32,7 +32,7 @@ from auralflow_pl.stems.report_file import (
     speed_of,
 )
 from auralflow_pl.stems.writer import RESIDUAL_NAME, StemLayout, StemWriter
-from auralflow_pl.system.files import file_digest
+from auralflow_pl.system.files import check_file, file_sha256, read_json, values_sha256
 from auralflow_pl.system.staging import move_together, remove_leftovers, work_folder
 from auralflow_pl.version import __version__
 
@@ -113,7 +113,9 @@ class StemJob:
             Cancelled: `progress` returned False.
         """
         remove_leftovers(self.template.base, job.track)
-        digest = None if job.path is None else file_digest(job.path)
+        if job.path is not None:
+            check_file(job.path)
+        digest = None if job.path is None else file_sha256(job.path)
         if not self.overwrite and self.is_finished(job, digest):
             return False
         started = time.monotonic()
@@ -172,7 +174,7 @@ class StemJob:
         content = [REPORT_FORMAT, digest, models, asdict(self.options)]
         if len(self.targets) < sum(len(model.separator.targets) for model in self.models):
             content.append(self.targets)
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return values_sha256(content)
 
     def is_finished(self, job: InputFile, digest: str | None) -> bool:
         """Whether a report says that all is done, and all files are as it says.
@@ -184,10 +186,10 @@ class StemJob:
         """
         path = self.report(job)
         try:
-            report = json.loads(path.read_text(encoding="utf-8"))
+            report = read_json(path)
             same = digest is not None and report["key"] == self.key(digest)
             files = {path.parent / s["file"]: s["bytes"] for s in report["stems"].values()}
-        except (OSError, ValueError, KeyError, TypeError):
+        except (KeyError, TypeError, AttributeError):
             same, files = False, {}
         if same:
             drawn = not self.plot or self.picture(job).is_file()

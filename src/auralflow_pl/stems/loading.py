@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,9 @@ from auralflow_pl.pretrained.cache import resolve_ckpt
 from auralflow_pl.pretrained.locations import BUNDLED_MODEL
 from auralflow_pl.separator.engine import choose_engine, engine_name
 from auralflow_pl.separator.load import load_separator
+from auralflow_pl.separator.precision import autocast_dtype
 from auralflow_pl.separator.separator import Separator
-from auralflow_pl.system.files import file_digest
+from auralflow_pl.system.files import check_file, file_sha256, text_sha256
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,11 @@ class LoadedModel:
 def model_digest(path: Path) -> str:
     """SHA-256 of a checkpoint, or of the files of an exported folder."""
     if not path.is_dir():
-        return file_digest(path)
-    parts = [f"{p.name} {file_digest(p)}" for p in sorted(path.iterdir()) if p.is_file()]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        check_file(path)
+        return file_sha256(path)
+    parts = [f"{p.name} {file_sha256(p)}" for p in sorted(path.iterdir()) if p.is_file()]
+    return text_sha256("\n".join(parts))
 
-
-PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 MODEL_SUFFIXES = (".ckpt", ".onnx", ".zip")
 
@@ -48,8 +47,7 @@ def load_models(config: DictConfig, device: torch.device) -> list[LoadedModel]:
     """The checkpoints of the key `ckpt`: one, several, or all of a folder."""
     settings = to_plain(config.separation)
     precision = config.precision.precision
-    if precision not in PRECISIONS:
-        raise InputError(f"precision={precision}: expected fp32, bf16 or fp16")
+    dtype = autocast_dtype(precision)
     known = {key: value for key, value in settings.items() if key != "batch_size"}
     models = []
     for path in checkpoint_paths(config):
@@ -58,7 +56,7 @@ def load_models(config: DictConfig, device: torch.device) -> list[LoadedModel]:
             path,
             list(config.trust),
             engine=engine,
-            precision=PRECISIONS[precision],
+            precision=dtype,
             **settings,
         )
         digest = model_digest(path)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.system.files import read_json
 
 TEMPLATE_FIELDS = ("track", "target", "ext")
 
@@ -63,9 +63,9 @@ def listed_stems(reports: Iterable[Path]) -> set[Path]:
     found = set()
     for report in reports:
         try:
-            stems = json.loads(report.read_text(encoding="utf-8"))["stems"]
+            stems = read_json(report)["stems"]
             found |= {(report.parent / stem["file"]).resolve() for stem in stems.values()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (KeyError, TypeError, AttributeError):
             continue
     return found
 

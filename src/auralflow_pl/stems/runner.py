@@ -16,9 +16,9 @@ import torch
 
 from auralflow_pl.errors import Cancelled, InputError
 from auralflow_pl.stems.inputs import InputFile
-from auralflow_pl.stems.job import BytePipe, StemJob
-from auralflow_pl.stems.job import SecondsCallback as Follower
+from auralflow_pl.stems.job import BytePipe, SecondsCallback, StemJob
 from auralflow_pl.stems.progress import ProgressBars
+from auralflow_pl.system.device import torch_threads
 from auralflow_pl.system.memory import is_memory_shortage
 
 log = logging.getLogger(__name__)
@@ -44,12 +44,15 @@ def separate_files(stem_jobs: Sequence[StemJob], jobs: Sequence[InputFile], each
     """
     stop = threading.Event()
     threads, workers = torch.get_num_threads(), each * len(stem_jobs)
-    torch.set_num_threads(max(1, threads // workers))
     idle: SimpleQueue[StemJob] = SimpleQueue()
     for stem_job in [*stem_jobs] * each:
         idle.put(stem_job)
     pipe = StandardInput(stop)
-    with ProgressBars(jobs, stop) as progress, ThreadPoolExecutor(workers) as pool:
+    with (
+        torch_threads(max(1, threads // workers)),
+        ProgressBars(jobs, stop) as progress,
+        ThreadPoolExecutor(workers) as pool,
+    ):
         try:
             futures = [pool.submit(run_queue, idle, job, pipe, progress) for job in jobs]
             outcomes = [future.result() for future in futures]
@@ -57,8 +60,6 @@ def separate_files(stem_jobs: Sequence[StemJob], jobs: Sequence[InputFile], each
             stop.set()
             pool.shutdown(cancel_futures=True)
             raise
-        finally:
-            torch.set_num_threads(threads)
     failures = [outcome.failure for outcome in outcomes if outcome.failure]
     made = sum(outcome.made for outcome in outcomes)
     if len(jobs) == 1 and failures:
@@ -122,7 +123,7 @@ def run_queue(
 
 
 def run_within_memory(
-    stem_job: StemJob, job: InputFile, progress: Follower, pipe: BytePipe | None = None
+    stem_job: StemJob, job: InputFile, progress: SecondsCallback, pipe: BytePipe | None = None
 ) -> bool:
     """`StemJob.run`; where the memory does not suffice, once more with less."""
     while True:

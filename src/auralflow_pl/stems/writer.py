@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from auralflow_pl.audio.writing import FLOAT_WAV, Encoding, SoundWriter
-from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.checks.values import one_of
+from auralflow_pl.errors import InputError
 from auralflow_pl.signal.loudness import LoudnessMeter
 
 RESIDUAL_NAME = "residual"
@@ -150,8 +151,7 @@ class StemWriter:
     """
 
     def __init__(self, folder: Path, layout: StemLayout) -> None:
-        if layout.clip not in CLIP_MODES:
-            raise InputError(f"clip={layout.clip}: {did_you_mean(layout.clip, CLIP_MODES)}")
+        one_of("clip", layout.clip, CLIP_MODES)
         self.folder, self.layout = folder, layout
         self.gain, self.passes = 1.0, 0
         wanted = layout.encoding

@@ -2,18 +2,96 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import glob
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from auralflow_pl.errors import InputError
 
+STALE_SECONDS = 600  # without a change, after which a temporary file belongs to a killed process
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], object], sync: bool = False) -> None:
+    """Write a file under a temporary name and rename it, so it is complete or not there.
+
+    The temporary file is beside `path`, has the number of the process in its name, and is removed
+    on failure. Temporary files that killed processes left are removed as well.
+
+    Args:
+        path: of the file; its folder is made if it is missing.
+        write: writes the content to the open file.
+        sync: also wait until the content is on the disk.
+
+    Raises:
+        OSError: the folder cannot be written or is full; the former file is unchanged.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    remove_stale_parts(path)
+    try:
+        with part.open("wb") as file:
+            write(file)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+def remove_stale_parts(path: Path) -> None:
+    """Remove temporary files for `path` that killed processes left."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - part.stat().st_mtime > STALE_SECONDS:
+                part.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8, complete or not at all."""
+    write_whole(path, lambda file: file.write(text.encode("utf-8")))
+
+
+def write_json(path: Path, content: Any, nan: bool = False) -> None:
+    """Write JSON, complete or not at all.
+
+    Args:
+        path: of the file.
+        content: plain values.
+        nan: allow NaN, which is not JSON, for readers that expect it.
+    """
+    write_text(path, json.dumps(content, indent=1, allow_nan=nan))
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; None if the file is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a table with four decimals for floats and empty cells for None."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()})
+
 
 def check_file(path: Path) -> None:
-    """Raise InputError unless `path` is a file with something in it."""
+    """Raise InputError unless `path` is a file that is not empty."""
     if not path.is_file():
         what = "is a folder, expected a file" if path.is_dir() else "no such file"
         raise InputError(f"{path}: {what}")
@@ -21,8 +99,27 @@ def check_file(path: Path) -> None:
         raise InputError(f"{path}: empty file (0 bytes); expected audio")
 
 
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def text_sha256(text: str, length: int = 64) -> str:
+    """The first `length` hexadecimal digits of the SHA-256 of a text in UTF-8."""
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:length]
+
+
+def values_sha256(values: Any, length: int = 64) -> str:
+    """The first `length` hexadecimal digits of the SHA-256 of plain values, as sorted JSON."""
+    return text_sha256(json.dumps(values, sort_keys=True), length)
+
+
 def sound_digest(files: Iterable[Path], options: str) -> str:
-    """Of the content of files, and of what else a result depends on."""
+    """BLAKE2b digest of the content of files and of the options of a result.
+
+    The digest stands in eval.json and names cached results, so it must not change.
+    """
     total = hashlib.blake2b(options.encode(), digest_size=16)
     for path in files:
         with path.open("rb") as file:
@@ -30,41 +127,16 @@ def sound_digest(files: Iterable[Path], options: str) -> str:
     return total.hexdigest()
 
 
-def write_json(content: Any, path: Path, nan: bool = False) -> None:
-    """Without NaN, which is no JSON, unless the reader expects it."""
-    path.write_text(json.dumps(content, indent=1, allow_nan=nan))
-
-
-def keep_result(content: Any, path: Path) -> None:
-    """Write JSON that appears complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    write_json(content, part)
-    part.replace(path)
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def file_size(path: Path) -> int:
-    """Bytes of a file; 0 if there is none."""
+    """Size of a file in bytes; 0 if it is missing."""
     return path.stat().st_size if path.is_file() else 0
 
 
+def free_bytes(path: Path) -> int:
+    """Free space in bytes on the disk of `path`, which need not exist yet."""
+    return shutil.disk_usage(next(p for p in (path, *path.absolute().parents) if p.exists())).free
+
+
 def in_megabytes(size: int) -> str:
-    """Bytes for people."""
+    """A number of bytes with its unit, MB or kB."""
     return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file.
-
-    Raises:
-        InputError: there is none.
-    """
-    check_file(path)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

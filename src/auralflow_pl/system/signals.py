@@ -1,4 +1,4 @@
-"""Handling of SIGTERM and Ctrl-C."""
+"""Signal handlers, set for the length of a block."""
 
 from __future__ import annotations
 
@@ -6,36 +6,48 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+SignalHandler = Callable[[int, FrameType | None], object]
+
+
+@contextlib.contextmanager
+def handling(handler: SignalHandler, *names: str) -> Iterator[None]:
+    """Call `handler` on these signals in the block; the former handlers follow it.
+
+    Python delivers signals to the main thread only, so in other threads nothing is set. Signals
+    that the system does not have are left out.
+
+    Args:
+        handler: as for `signal.signal`.
+        *names: such as `SIGTERM`.
+    """
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+        before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
 
 
 @contextlib.contextmanager
 def exit_on_sigterm() -> Iterator[None]:
-    """SIGTERM ends the block like Ctrl-C, with the exit code of the signal."""
+    """End the program on SIGTERM in the block, with exit code 143 and one line of text."""
 
-    def end(number: int, _: Any) -> None:
+    def end(number: int, _: FrameType | None) -> None:
         print("error: terminated; repeat the command to go on", file=sys.stderr)
         raise SystemExit(128 + number)
 
-    if threading.current_thread() is not threading.main_thread():
+    with handling(end, "SIGTERM"):
         yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager
 def until_interrupted() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the block; both are the usual way to end a server, and no error."""
-    in_charge = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGTERM)
-    with contextlib.suppress(KeyboardInterrupt):
-        if in_charge:
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """End the block, not the program, on Ctrl-C or SIGTERM."""
+    with contextlib.suppress(KeyboardInterrupt), handling(signal.default_int_handler, "SIGTERM"):
         yield
-    if in_charge:
-        signal.signal(signal.SIGTERM, before)

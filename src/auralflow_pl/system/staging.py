@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import shutil
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from auralflow_pl.errors import InputError
+from auralflow_pl.system.files import read_json, text_sha256
 
 JOURNAL_FILE = "moves.json"
 
@@ -34,6 +34,20 @@ def staged_folder(folder: Path) -> Iterator[Path]:
         folder.mkdir(exist_ok=True)
         for part in sorted(Path(name).iterdir()):
             part.replace(folder / part.name)
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder that gets the name `folder` once the block has succeeded.
+
+    If the block raises, nothing of it remains.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder.parent) as name:
+        part = Path(name) / folder.name
+        part.mkdir()
+        yield part
+        part.rename(folder)
 
 
 def check_writable(folder: Path) -> None:
@@ -82,7 +96,7 @@ def work_folder(base: Path, name: str) -> Iterator[Path]:
 
 def work_folder_path(base: Path, name: str) -> Path:
     """Where the files called `name` are made."""
-    return base / f".partial-{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:16]}"
+    return base / f".partial-{text_sha256(name, 16)}"
 
 
 def remove_leftovers(base: Path, name: str) -> None:
@@ -132,9 +146,8 @@ def move_together(folder: Path, files: Mapping[Path, Path], obsolete: Iterable[P
 
 def undo_moves(folder: Path) -> None:
     """Take back what `move_together` has moved, unless it moved everything."""
-    try:
-        steps = json.loads((folder / JOURNAL_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # it had not begun
+    steps = read_json(folder / JOURNAL_FILE)
+    if not steps:  # it had not begun
         return
     if Path(steps[-1][0]).exists():
         for part, final, before in reversed(steps):

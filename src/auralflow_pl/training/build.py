@@ -17,7 +17,7 @@ from torch import nn
 from auralflow_pl.config.instantiate import build, to_plain
 from auralflow_pl.data.chunks import SamplingOptions
 from auralflow_pl.data.targets import resolve_targets
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, one_line
 from auralflow_pl.separator.build import build_separator
 from auralflow_pl.system.device import computes_in_bfloat16
 from auralflow_pl.system.processes import rank, world_size
@@ -150,4 +150,4 @@ def check_optimizer(
         if schedule is not None:
             schedule(trial, 1)
     except (TypeError, ValueError) as error:
-        raise InputError(f"optimizer or scheduler: {' '.join(str(error).split())}") from error
+        raise InputError(f"optimizer or scheduler: {one_line(error)}") from error

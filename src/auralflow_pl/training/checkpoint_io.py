@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,8 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, one_line
+from auralflow_pl.system.files import free_bytes, write_whole
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -35,23 +34,14 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
     Raises:
         InputError: the folder cannot be written or is full; the former file is as it was.
     """
-    part = path.with_name(f"{path.name}.part")
     needed = sum(t.numel() * t.element_size() for t in tensors_in(content))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_whole(path, partial(torch.save, content), sync=True)
     except (OSError, RuntimeError) as error:  # torch wraps errors of the file in its own
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        free = shutil.disk_usage(next(p for p in path.absolute().parents if p.exists())).free
         raise InputError(
             f"{path.parent}: {path.name} not written: {failure_cause(error)}; "
-            f"{needed / 1e6:.1f} MB are needed, {free / 1e6:.1f} MB are free; make room, then go "
-            "on with resume=auto (the checkpoint before is unharmed)"
+            f"{needed / 1e6:.1f} MB are needed, {free_bytes(path) / 1e6:.1f} MB are free; make "
+            "room, then go on with resume=auto (the checkpoint before is unharmed)"
         ) from error
 
 
@@ -59,7 +49,7 @@ def failure_cause(error: BaseException) -> str:
     """The words of the system for the first fault of a chain."""
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__
-    return getattr(error, "strerror", None) or " ".join(str(error).split())
+    return getattr(error, "strerror", None) or one_line(error)
 
 
 def tensors_in(node: Any) -> Iterator[Tensor]:

@@ -19,6 +19,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from auralflow_pl.errors import InputError
+from auralflow_pl.system.files import write_text
 
 
 class TensorBoardLogger(pl.TensorBoardLogger):
@@ -177,11 +178,8 @@ class CSVLogger(pl.logger.Logger):
 
     def write_anew(self, rows: list[dict[str, str]]) -> None:
         """Replace the file at once."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(".part")
         header = ",".join([*self.columns, "step"]) + "\n"
-        part.write_text(header + self.text(rows))
-        part.replace(self.path)
+        write_text(self.path, header + self.text(rows))
 
     def text(self, rows: list[dict[str, Any]]) -> str:
         """Rows as lines."""

@@ -18,7 +18,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException, SI
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.schema import TrainKeys
 from auralflow_pl.config.validation import validate
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, one_line
 from auralflow_pl.system.device import device_count
 from auralflow_pl.system.heap import keep_freed_memory
 from auralflow_pl.system.processes import check_run_dir, process_group, rank
@@ -54,7 +54,7 @@ def train_run(config: DictConfig) -> float:
         try:
             trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
         except MisconfigurationException as error:
-            raise InputError(f"trainer: {' '.join(str(error).split())}") from error
+            raise InputError(f"trainer: {one_line(error)}") from error
         except SIGTERMException:
             log.info("ended by SIGTERM")
             raise SystemExit(128 + signal.SIGTERM) from None

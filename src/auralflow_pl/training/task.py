@@ -134,7 +134,7 @@ class SeparationTask(pl.LightningModule):
 
     def loss_parts(self, batch: TrainingBatch) -> dict[str, Tensor]:
         """Losses and penalties of a batch of chunks by name, and their weighted sum as `loss`."""
-        target = sum_stems(batch["stems"], self.stems, self.separator.sums)
+        target = sum_stems(batch["stems"], self.stems, self.separator.target_stems)
         separation = self.separator.separate_chunk(batch["mixture"], target)
         terms = {name: loss(separation) for name, loss in self.losses.items()}
         total = sum(self.loss_weights[name] * term for name, term in terms.items())
@@ -175,7 +175,7 @@ class SeparationTask(pl.LightningModule):
             `(targets,)` in dB.
         """
         mixture = batch["mixture"]
-        target = sum_stems(batch["stems"], self.stems, self.separator.sums)
+        target = sum_stems(batch["stems"], self.stems, self.separator.target_stems)
         estimate = self.separator(mixture, int(batch["sample_rate"]))
         flat = target.flatten(-2)
         scores = si_sdr(estimate.flatten(-2), flat)

@@ -124,7 +124,7 @@ class Poison(Callback):
 
 def test_what_is_not_finite_is_kept_and_can_be_replayed(train, songs):
     folder, done = train(
-        "+callbacks.poison._target_=callbacks.test_stopping.Poison",
+        "+callbacks.poison._target_=training.callbacks.test_stopping.Poison",
         "callbacks.autosave.minutes=0",
     )
     assert "step 1: the loss is not finite; no checkpoint holds this step" in done.error

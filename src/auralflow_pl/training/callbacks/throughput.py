@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 
+from auralflow_pl.system.memory import peak_memory
 from auralflow_pl.training.task import SeparationTask
 
 
@@ -74,7 +72,7 @@ class Throughput(pl.Callback):
             "steps_per_second": self.steps / seconds,
             "chunks_per_second": self.chunks / seconds,
             "data_share": self.waiting / seconds,
-            "memory_gb": peak_memory_use(pl_module.device) / 1e9,
+            "memory_gb": peak_memory(pl_module.device) / 1e9,
         }
         epochs = trainer.max_epochs
         if epochs and epochs > 0:
@@ -84,11 +82,3 @@ class Throughput(pl.Callback):
         values = {f"throughput/{name}": float(value) for name, value in record.items()}
         pl_module.record(values, trainer.global_step - 1)
         self.clear()
-
-
-def peak_memory_use(device: torch.device) -> int:
-    """Highest use so far in bytes, of the GPU's memory or of this process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
