@@ -38,24 +38,26 @@ def load_separator(
     precision: str | torch.dtype | None = None,
     **settings: Any,
 ) -> Separator:
-    """The Separator of a checkpoint or an exported model, in evaluation mode.
+    """Load the Separator of a checkpoint or an exported model, in evaluation mode.
 
     Args:
-        path: a checkpoint of train.py, or what export.py made of it; or the name or architecture
-            of a model in a registry, which is fetched if it is not here yet; default: the vocal
-            model that ships with the package.
-        trust: packages beside `auralflow_pl` whose networks may be built.
-        simplify: make it faster, and unfit to be trained or saved; see `MaskEstimator.simplify`.
-        engine: `torch`, `onnx` (faster on the CPU, no gradients), or `auto` for `onnx` where that
-            is possible. An ONNX file always runs in ONNX Runtime, which computes in `fp32`.
-        target: what a model of a registry shall separate, if there are several.
-        registries: files or folders beside those of the package and the user.
-        precision: number format of the network, `fp32`, `bf16` or `fp16`; for the last two, `auto`
-            is `torch`.
-        **settings: `window_seconds`, `overlap`, `shifts`, `seed`, `batch_size` of the Separator.
+        path: a training checkpoint or an exported model; or the name or architecture of a model
+            in a registry, which is downloaded if it is not cached; default: the vocal model
+            bundled with the package.
+        trust: packages besides `auralflow_pl` whose networks may be built.
+        simplify: fold layers of the network, which makes it faster but unfit for training and
+            saving; see `MaskEstimator.simplify`.
+        engine: `torch`, `onnx` (faster on the CPU, no gradients), or `auto`: `onnx` if possible,
+            else `torch`. An ONNX file always runs in ONNX Runtime, which computes in `fp32`.
+        target: target or targets of the wanted model, to choose among several models of an
+            architecture.
+        registries: registry files or folders besides those of the package and the user.
+        precision: number format of the network, `fp32`, `bf16` or `fp16`; with the last two,
+            `auto` means `torch`.
+        **settings: `window_seconds`, `overlap`, `shifts`, `seed`, `batch_size` of `Separator`.
 
     Raises:
-        InputError: the checkpoint cannot be used, and why; or a setting that there is not.
+        InputError: the model cannot be found or used, or a setting is unknown or invalid.
     """
     check_separator_settings(settings)
     precision = autocast_dtype(precision)
@@ -88,12 +90,12 @@ def load_separator(
     separator.eval()
     if simplify:
         separator.network.simplify()
-    give_back_freed_memory()  # reading and rewriting weights leaves holes as large as they are
+    give_back_freed_memory()  # loading leaves free memory as large as the weights
     return separator
 
 
 def check_separator_settings(settings: Mapping[str, Any]) -> None:
-    """Raise InputError for what is no setting of a Separator, or has another type."""
+    """Raise InputError for a setting that `Separator` does not have, or of the wrong type."""
     functions = (load_separator, Separator)
     parameters = [p for f in functions for p in inspect.signature(f).parameters.values()]
     known = [p.name for p in parameters if p.default is not p.empty]
@@ -106,7 +108,7 @@ def check_separator_settings(settings: Mapping[str, Any]) -> None:
 
 
 def check_plausible(config: Mapping[str, Any]) -> None:
-    """Raise InputError for numbers in a checkpoint that would take all memory, or are none."""
+    """Raise InputError for audio or STFT settings that are not integers or exhaust the memory."""
     bounds = {
         "audio": {"sample_rate": 10**6, "channels": 64},
         "stft": {"n_fft": 2**20, "win_length": 2**20, "hop_length": 2**20},
@@ -121,15 +123,17 @@ def check_plausible(config: Mapping[str, Any]) -> None:
 def plan_network(
     checkpoint: Checkpoint, targets: int, channels: int, freq: int, trust: Sequence[str]
 ) -> NetworkPlan:
-    """The network of a checkpoint, compared with its weights, and how to build it.
+    """Check the weights of a checkpoint against its network and return a plan to build it.
 
-    Our own are outlined without memory: nothing is allocated for numbers that do not fit.
+    Networks of this package are outlined on the meta device, so no memory is allocated for a
+    configuration that does not fit its weights. Networks of trusted packages may need real
+    values.
 
     Raises:
-        InputError: the weights are not those of the network.
+        InputError: the weights do not fit the network, or have invalid values.
     """
     model, weights = checkpoint.config["model"], checkpoint.weights
-    with nullcontext() if trust else on_meta_device():  # others may need real numbers
+    with nullcontext() if trust else on_meta_device():  # other packages may need real values
         outline = build_network(model, targets, trust)
     expected = outline.state_dict()
     for name in (*expected, *weights):
