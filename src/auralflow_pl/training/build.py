@@ -25,7 +25,7 @@ from auralflow_pl.training.checkpoint_io import AtomicCheckpointIO
 from auralflow_pl.training.data_module import StemDataModule
 from auralflow_pl.training.task import SeparationTask
 
-LOADING_KEYS = (  # keys of `data` that are arguments of the data module
+LOADING_KEYS = (  # keys of `data` that are arguments of `StemDataModule`
     "chunks_per_epoch",
     "batch_size",
     "num_workers",
@@ -36,7 +36,11 @@ LOADING_KEYS = (  # keys of `data` that are arguments of the data module
 
 
 def build_data(config: DictConfig) -> StemDataModule:
-    """The data module of a configuration."""
+    """Build the data module of a configuration.
+
+    Raises:
+        InputError: unknown targets, or `data.stems` differs from the stems of the data set.
+    """
     settings = to_plain(config.data)
     loading = {key: settings[key] for key in LOADING_KEYS}
     targets = resolve_targets(to_plain(config)["target"], settings["stems"], settings["groups"])
@@ -65,12 +69,12 @@ def build_data(config: DictConfig) -> StemDataModule:
 
 
 def build_trainer(config: DictConfig) -> pl.Trainer:
-    """The Lightning Trainer of a configuration.
+    """Build the Lightning Trainer of a configuration.
 
     Raises:
-        InputError: a key that another group sets, or one that Lightning refuses.
+        InputError: a key of `trainer` is set by another key, or Lightning rejects an argument.
     """
-    chunks = config.data.chunks_per_epoch // world_size()  # of each device
+    chunks = config.data.chunks_per_epoch // world_size()  # per device
     steps = math.ceil(chunks / config.data.batch_size)
     given = {
         **trainer_precision(config),
@@ -82,7 +86,7 @@ def build_trainer(config: DictConfig) -> pl.Trainer:
         "enable_model_summary": False,
     }
     given["plugins"] = [*given.get("plugins", []), AtomicCheckpointIO()]
-    if SLURMEnvironment.detect():  # whoever submitted the job also queues it again
+    if SLURMEnvironment.detect():  # requeuing is left to the launcher
         given["plugins"].append(SLURMEnvironment(auto_requeue=False))
     for key in set(given) & set(config.trainer) - {"log_every_n_steps"}:
         raise InputError(f"trainer.{key}: is set by another key; see train.py --cfg job")
@@ -90,14 +94,14 @@ def build_trainer(config: DictConfig) -> pl.Trainer:
 
 
 def choose_precision(config: DictConfig) -> None:
-    """Replace `precision=auto` by what this hardware is good at."""
+    """Replace `precision=auto` by bf16 where the device computes in bf16, else by fp32."""
     if config.precision.precision == "auto":
         fast = computes_in_bfloat16(config.trainer.accelerator)
         config.precision.precision = "bf16-mixed" if fast else "32-true"
 
 
 def trainer_precision(config: DictConfig) -> dict[str, Any]:
-    """The arguments of the Trainer for `precision`; Lightning has no fp16 on the CPU by itself."""
+    """Arguments of the Trainer for `precision`; fp16 needs a plugin, also to work on the CPU."""
     precision = config.precision.precision
     if precision != "16-mixed":
         return {"precision": precision}
@@ -108,7 +112,11 @@ def trainer_precision(config: DictConfig) -> dict[str, Any]:
 
 
 def build_task(config: DictConfig) -> SeparationTask:
-    """Network, Separator, loss, optimizer and schedule of a configuration."""
+    """Build the training task of a configuration, with Separator, losses, optimizer and schedule.
+
+    Raises:
+        InputError: a part cannot be built, or optimizer or schedule reject their arguments.
+    """
     settings = to_plain(config)
     separator = build_separator(
         settings, settings["data"]["stems"], trust=None, **settings["separation"]
@@ -131,10 +139,10 @@ def build_task(config: DictConfig) -> SeparationTask:
 
 
 def compile_network(network: nn.Module) -> None:
-    """Let torch.compile fuse the network's operations; its weights keep their names.
+    """Compile a network in place with torch.compile; its weights keep their names.
 
     Raises:
-        InputError: there is no C++ compiler, which torch needs for that on the CPU.
+        InputError: there is no C++ compiler, which torch.compile needs on the CPU.
     """
     if not torch.cuda.is_available() and not any(map(shutil.which, ("g++", "clang++", "c++"))):
         raise InputError("compile=true: needs a C++ compiler; install g++, or use compile=false")
@@ -144,7 +152,7 @@ def compile_network(network: nn.Module) -> None:
 def check_optimizer(
     network: nn.Module, optimizer: Callable[..., Any], schedule: Callable[..., Any] | None
 ) -> None:
-    """Raise InputError if optimizer or schedule refuse their arguments, before work begins."""
+    """Raise InputError if optimizer or schedule reject their arguments, before training begins."""
     try:
         trial = optimizer(network)
         if schedule is not None:

@@ -1,4 +1,4 @@
-"""Checkpoints on disk: complete under their name, or not there."""
+"""Atomic writing of checkpoints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from auralflow_pl.system.files import free_bytes, write_whole
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lets Lightning write its checkpoints with `save_atomically`."""
+    """Plugin that makes Lightning write its checkpoints with `save_atomically`."""
 
     def save_checkpoint(
         self,
@@ -24,20 +24,20 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         path: str | Path,
         storage_options: Any = None,  # noqa: ARG002 - Lightning's signature
     ) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint, see `save_atomically`."""
         save_atomically(checkpoint, Path(path))
 
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:
-    """Write beside the file, then rename; whatever happens, the former file stays.
+    """Write a checkpoint to a temporary file, then rename it to `path`.
 
     Raises:
-        InputError: the folder cannot be written or is full; the former file is as it was.
+        InputError: the folder cannot be written or is full; an existing file is unchanged.
     """
     needed = sum(t.numel() * t.element_size() for t in tensors_in(content))
     try:
         write_whole(path, partial(torch.save, content), sync=True)
-    except (OSError, RuntimeError) as error:  # torch wraps errors of the file in its own
+    except (OSError, RuntimeError) as error:  # torch wraps OSError in RuntimeError
         raise InputError(
             f"{path.parent}: {path.name} not written: {failure_cause(error)}; "
             f"{needed / 1e6:.1f} MB are needed, {free_bytes(path) / 1e6:.1f} MB are free; make "
@@ -46,14 +46,14 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
 
 
 def failure_cause(error: BaseException) -> str:
-    """The words of the system for the first fault of a chain."""
+    """Text of the first exception in a chain; for an OSError, that of the system."""
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__
     return getattr(error, "strerror", None) or one_line(error)
 
 
 def tensors_in(node: Any) -> Iterator[Tensor]:
-    """All tensors in nested containers."""
+    """Yield all tensors in nested containers."""
     if isinstance(node, Tensor):
         yield node
     elif isinstance(node, dict):

@@ -1,4 +1,4 @@
-"""The LightningDataModule: chunks for training, whole tracks for validation."""
+"""The LightningDataModule, which serves chunks for training and whole tracks for validation."""
 
 from __future__ import annotations
 
@@ -15,20 +15,23 @@ from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, SamplingOptions
 from auralflow_pl.data.pool import Pool
 from auralflow_pl.data.tracks import Track, TrackSource
 
-IGNORED_SIGNALS = ("SIGTERM", "SIGUSR1", "SIGUSR2")  # that ask a training for a checkpoint
+IGNORED_SIGNALS = ("SIGTERM", "SIGUSR1", "SIGUSR2")  # signals that the main process handles
 
 
 def leave_signals_to_training(worker: int) -> None:  # noqa: ARG001 - torch's signature
-    """A job of a cluster is signalled with all its processes; a worker must not die of that."""
+    """Ignore signals in a loader worker.
+
+    Clusters signal all processes of a job, and only the main process shall react.
+    """
     for name in IGNORED_SIGNALS:
         if number := getattr(signal, name, None):
             signal.signal(number, signal.SIG_IGN)
 
 
 class ChunkLoader(DataLoader[dict[str, Tensor]]):
-    """Loads chunks in the order of a `ChunkSampler`, and can go on from within an epoch.
+    """A loader of chunks in the order of a `ChunkSampler` that can resume within an epoch.
 
-    Its state is the number of batches of the epoch that were taken.
+    Its state is the number of batches taken from the epoch.
     """
 
     taken = 0
@@ -42,32 +45,33 @@ class ChunkLoader(DataLoader[dict[str, Tensor]]):
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """Where the epoch stands."""
+        """Number of batches taken from the epoch, as `taken`."""
         return {"taken": self.taken % len(self)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Begin the next epoch where another one stood."""
+        """Skip the batches already taken when iteration begins next."""
         self.first = state["taken"]
 
 
 class StemDataModule(pl.LightningDataModule):
-    """Serves any `TrackSource`.
+    """Serves training chunks and validation tracks of any `TrackSource`.
 
     Args:
         source: the data set.
-        channels: of the audio, 1 or 2.
-        sample_rate: of the audio in Hz; without a pool, tracks must have it.
-        chunk_seconds: length of training chunks.
-        chunks_per_epoch: how many chunks are drawn in an epoch.
-        batch_size: chunks per step.
-        seed: of the draws.
-        num_workers: loader processes; None: one for each core but one, at most 8.
-        persistent_workers: keep the workers from epoch to epoch.
-        pin_memory: page-locked batches, for a GPU.
-        prefetch_factor: batches that every worker prepares ahead.
-        augmentations: of the training chunks, in their order.
-        pool: decodes every track once, and resamples it; None: chunks are read from the files.
-        drawing: of the places of chunks; None: tracks by their length, silent or not.
+        channels: channels of the audio, 1 or 2.
+        sample_rate: sample rate of the audio in Hz; without a pool, all tracks must have it.
+        chunk_seconds: length of training chunks in seconds.
+        chunks_per_epoch: number of chunks drawn per epoch.
+        batch_size: chunks per batch on each device.
+        seed: seed of the drawn chunks.
+        num_workers: loader processes; None: number of cores minus 1, at most 8.
+        persistent_workers: keep the loader processes between epochs.
+        pin_memory: load batches into page-locked memory, for a GPU.
+        prefetch_factor: batches that each loader process prepares ahead.
+        augmentations: augmentations of the training chunks, in this order.
+        pool: store of decoded and resampled tracks; None: chunks are read from the files.
+        drawing: how positions of chunks are drawn; None: tracks in proportion to their length,
+            silent chunks included.
     """
 
     def __init__(
@@ -110,13 +114,13 @@ class StemDataModule(pl.LightningDataModule):
         }
 
     def prepare_data(self) -> None:
-        """Let source and pool make what is missing (one process only)."""
+        """Prepare the data set and build the pool; Lightning calls it in one process only."""
         self.source.prepare()
         if self.pool is not None:
             self.pool.build([t for split in ("train", "valid") for t in self.listed(split)])
 
     def setup(self, stage: str) -> None:  # noqa: ARG002 - Lightning's signature
-        """Find the tracks of both splits, so that faults show before the first step."""
+        """Find the tracks of both splits, so errors are raised before the first step."""
         self.chunks = ChunkDataset(
             self.tracks("train"),
             self.channels,
@@ -129,13 +133,13 @@ class StemDataModule(pl.LightningDataModule):
         self.valid_tracks = WholeTracks(self.tracks("valid"), self.channels)
 
     def listed(self, split: str) -> list[Track]:
-        """The tracks of a split as the source has them; their headers are read once."""
+        """Tracks of a split from the source; their headers are read once."""
         if split not in self.headers:
             self.headers[split] = self.source.tracks(split)
         return self.headers[split]
 
     def tracks(self, split: str) -> list[Track]:
-        """The tracks of a split, as the pool holds them if there is one."""
+        """Tracks of a split, from the pool if there is one."""
         tracks = self.listed(split)
         return tracks if self.pool is None else [self.pool.open(track) for track in tracks]
 
@@ -154,16 +158,16 @@ class StemDataModule(pl.LightningDataModule):
         return self.loader
 
     def state_dict(self) -> dict[str, int]:
-        """Where the epoch stands."""
+        """State of the training loader for checkpoints."""
         return self.loader.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on from there.
+        """Store the state of the training loader until it is built.
 
-        Lightning would move the loader itself, but not if the number of steps was asked for before.
+        Lightning restores the loader itself only if the number of steps was not requested before.
         """
         self.position = state_dict
 
     def val_dataloader(self) -> DataLoader[dict[str, Tensor | str]]:
-        """One whole track at a time, without a batch axis."""
+        """Loader of whole tracks, one at a time, without a batch axis."""
         return DataLoader(self.valid_tracks, batch_size=None)

@@ -1,6 +1,7 @@
-"""Loggers whose record goes on when a run is resumed, as if it had never stopped.
+"""Loggers that continue their records when a run is resumed.
 
-Each has `resume(step)`: what was logged at that step or later is about to be logged again.
+Each has a method `resume(step)`, which discards records from that step on, since the resumed run
+logs these steps again.
 """
 
 from __future__ import annotations
@@ -23,45 +24,45 @@ from auralflow_pl.system.files import write_text
 
 
 class TensorBoardLogger(pl.TensorBoardLogger):
-    """TensorBoard event files; a resumed run adds a file that replaces the later events."""
+    """Logs TensorBoard event files; the file of a resumed run replaces later events."""
 
     def resume(self, step: int) -> None:
-        """Let readers forget what other files say from `step` on."""
+        """Make readers discard the events of earlier files from `step` on."""
         self._kwargs["purge_step"] = step
 
     @rank_zero_only
     def save(self) -> None:
-        """Write what is buffered."""
+        """Write buffered events."""
         super().save()
         self.experiment.flush()
 
     @rank_zero_only
     def log_picture(self, tag: str, image: np.ndarray, step: int) -> None:
-        """An image, `(height, width, 3)` of uint8."""
+        """Log a uint8 image `(height, width, 3)`."""
         self.experiment.add_image(tag, image, step, dataformats="HWC")
 
     @rank_zero_only
     def log_sound(self, tag: str, samples: np.ndarray, sample_rate: int, step: int) -> None:
-        """A sound, `(time, channels)`, as the mean of its channels: TensorBoard plays no others."""
+        """Log audio `(time, channels)` as mono, which is all that TensorBoard plays."""
         self.experiment.add_audio(tag, samples.mean(1)[None], step, sample_rate)
 
     @rank_zero_only
     def log_histogram(self, tag: str, values: np.ndarray, step: int) -> None:
-        """The distribution of values."""
+        """Log the histogram of values."""
         self.experiment.add_histogram(tag, values, step)
 
 
 class WandbLogger(pl.WandbLogger):
-    """Weights & Biases; the run folder keeps the name of the W&B run, so that it goes on.
+    """Logs to Weights & Biases; the id of the W&B run is stored, so a resumed run continues it.
 
     Args:
-        save_dir: the run folder.
-        project: of W&B.
-        name: of the run; None: W&B makes one up.
-        offline: keep everything here, for `wandb sync`.
+        save_dir: run folder, which stores the id.
+        project: W&B project.
+        name: name of the W&B run; None: chosen by W&B.
+        offline: write to the run folder only, for `wandb sync`.
 
     Raises:
-        InputError: the package is missing, or W&B cannot be used as it is set up.
+        InputError: the package wandb is not installed.
     """
 
     def __init__(
@@ -87,33 +88,33 @@ class WandbLogger(pl.WandbLogger):
             resume="allow",
             settings=wandb.Settings(silent=True),
         )
-        self._wandb_init.pop("anonymous", None)  # Lightning 2.6 passes what W&B has given up
+        self._wandb_init.pop("anonymous", None)  # removed from W&B, but passed by Lightning 2.6
 
     def resume(self, step: int) -> None:
-        """Nothing: W&B itself continues the run by its name."""
+        """Do nothing: W&B continues the run by its id."""
 
     @rank_zero_only
     def log_picture(self, tag: str, image: np.ndarray, step: int) -> None:
-        """An image, `(height, width, 3)` of uint8."""
+        """Log a uint8 image `(height, width, 3)`."""
         self.log_metrics({tag: self.media["image"](image)}, step)
 
     @rank_zero_only
     def log_sound(self, tag: str, samples: np.ndarray, sample_rate: int, step: int) -> None:
-        """A sound, `(time, channels)`, as the mean of its channels."""
+        """Log audio `(time, channels)` as mono."""
         self.log_metrics({tag: self.media["sound"](samples.mean(1), sample_rate)}, step)
 
     @rank_zero_only
     def log_histogram(self, tag: str, values: np.ndarray, step: int) -> None:
-        """The distribution of values."""
+        """Log the histogram of values."""
         self.log_metrics({tag: self.media["histogram"](values)}, step)
 
 
 class CSVLogger(pl.logger.Logger):
-    """A table with a row for each call, a column for each metric, and `step` as the last column.
+    """Logs to a CSV file with a row per call, a column per metric, and `step` as last column.
 
     Args:
-        save_dir: folder of the file, made when it is needed.
-        filename: of the table.
+        save_dir: folder of the file, created when needed.
+        filename: name of the file.
     """
 
     def __init__(self, save_dir: str | Path, filename: str = "metrics.csv") -> None:
@@ -124,35 +125,35 @@ class CSVLogger(pl.logger.Logger):
 
     @property
     def name(self) -> str:
-        """Of the folder."""
+        """Name of the folder."""
         return self.path.parent.name
 
     @property
     def version(self) -> str:
-        """None is kept: the run folder is the version."""
+        """Empty, since every run folder has one version."""
         return ""
 
     @rank_zero_only
     def resume(self, step: int) -> None:
-        """Drop rows from `step` on, and a last row that was not written to its end."""
+        """Remove rows from `step` on, and an incomplete last row."""
         rows = [row for row in self.read() if int(row["step"]) < step]
         self.columns = [name for name in (rows[0] if rows else ()) if name != "step"]
         self.write_anew(rows)
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *_: Any, **__: Any) -> None:
-        """Nothing: the run folder holds the configuration."""
+        """Do nothing: the run folder has the configuration."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float | Tensor], step: int | None = None) -> None:
-        """Add a row."""
+        """Add a row; it is written by `save`, at the latest after 100 rows."""
         self.waiting.append({k: float(v) for k, v in metrics.items()} | {"step": int(step or 0)})
         if len(self.waiting) >= 100:
             self.save()
 
     @rank_zero_only
     def save(self) -> None:
-        """Write the rows that wait; the file is written anew only when a column is added."""
+        """Append the buffered rows; the file is rewritten only if they add a column."""
         if not self.waiting:
             return
         new = {name for row in self.waiting for name in row} - {*self.columns, "step"}
@@ -166,23 +167,23 @@ class CSVLogger(pl.logger.Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:  # noqa: ARG002 - Lightning's signature
-        """Write the rest."""
+        """Write the buffered rows."""
         self.save()
 
     def read(self) -> list[dict[str, str]]:
-        """The complete rows of the file."""
+        """Read the complete rows of the file."""
         if not self.path.is_file():
             return []
         complete = self.path.read_text().rpartition("\n")[0]
         return list(csv.DictReader(io.StringIO(complete)))
 
     def write_anew(self, rows: list[dict[str, str]]) -> None:
-        """Replace the file at once."""
+        """Replace the file atomically."""
         header = ",".join([*self.columns, "step"]) + "\n"
         write_text(self.path, header + self.text(rows))
 
     def text(self, rows: list[dict[str, Any]]) -> str:
-        """Rows as lines."""
+        """Format rows as lines of the file."""
         lines = io.StringIO()
         writer = csv.DictWriter(lines, [*self.columns, "step"], lineterminator="\n")
         writer.writerows(rows)

@@ -1,4 +1,4 @@
-"""Optimizers, with a learning rate of its own for recurrent layers."""
+"""Optimizers with an optional separate learning rate for recurrent layers."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from auralflow_pl.errors import InputError
 def parameter_groups(
     module: nn.Module, lr: float, lr_recurrent: float | None = None
 ) -> list[dict[str, Any]]:
-    """Parameters that are trained, the recurrent ones apart if they have their own rate.
+    """Parameter groups of a module: one, or two if recurrent layers have their own learning rate.
 
     Args:
-        module: whose parameters they are.
+        module: module whose parameters are trained.
         lr: learning rate.
-        lr_recurrent: of LSTM, GRU and RNN layers; None: the same.
+        lr_recurrent: learning rate of LSTM, GRU and RNN layers; None: the same.
 
     Raises:
-        InputError: `lr_recurrent` for a network without recurrent layers.
+        InputError: `lr_recurrent` is given for a network without recurrent layers.
     """
     recurrent = {
         id(parameter)
@@ -44,9 +44,9 @@ def parameter_groups(
 
 
 def is_unscaled(optimizer: Optimizer) -> Optimizer:
-    """A fused optimizer that leaves it to the Trainer to take the loss scale out of gradients.
+    """Mark a fused optimizer so that the Trainer removes the loss scale from gradients.
 
-    By default its kernel does so, after gradients were clipped; Lightning refuses that.
+    By default its kernel removes the scale after clipping, which Lightning rejects.
     """
     optimizer._step_supports_amp_scaling = False
     return optimizer
@@ -63,12 +63,12 @@ def adamw(
     """AdamW (Loshchilov and Hutter, 2019).
 
     Args:
-        module: whose parameters are trained.
+        module: module whose parameters are trained.
         lr: learning rate.
-        lr_recurrent: of recurrent layers; None: the same.
-        betas: decay of the averages of gradients and of their squares.
-        weight_decay: for each step, times the rate.
-        fused: all parameters in one kernel.
+        lr_recurrent: learning rate of recurrent layers; None: the same.
+        betas: decay rates of the averages of gradients and of squared gradients.
+        weight_decay: decoupled weight decay, multiplied by the learning rate in each step.
+        fused: update all parameters in one kernel.
     """
     groups = parameter_groups(module, lr, lr_recurrent)
     return is_unscaled(
@@ -86,11 +86,11 @@ def adam(
     """Adam (Kingma and Ba, 2015).
 
     Args:
-        module: whose parameters are trained.
+        module: module whose parameters are trained.
         lr: learning rate.
-        lr_recurrent: of recurrent layers; None: the same.
-        betas: decay of the averages of gradients and of their squares.
-        fused: all parameters in one kernel.
+        lr_recurrent: learning rate of recurrent layers; None: the same.
+        betas: decay rates of the averages of gradients and of squared gradients.
+        fused: update all parameters in one kernel.
     """
     groups = parameter_groups(module, lr, lr_recurrent)
     return is_unscaled(torch.optim.Adam(groups, lr, tuple(betas), fused=fused))
@@ -107,12 +107,12 @@ def sgd(
     """Stochastic gradient descent with momentum.
 
     Args:
-        module: whose parameters are trained.
+        module: module whose parameters are trained.
         lr: learning rate.
-        lr_recurrent: of recurrent layers; None: the same.
-        momentum: share of the step before.
-        nesterov: look ahead by the momentum.
-        weight_decay: added to the gradients, times the weights.
+        lr_recurrent: learning rate of recurrent layers; None: the same.
+        momentum: decay rate of the momentum buffer.
+        nesterov: use Nesterov momentum.
+        weight_decay: L2 penalty, whose product with the weights is added to the gradients.
     """
     groups = parameter_groups(module, lr, lr_recurrent)
     return torch.optim.SGD(groups, lr, momentum, 0.0, weight_decay, nesterov)
@@ -129,12 +129,12 @@ def rmsprop(
     """RMSprop (Hinton, 2012).
 
     Args:
-        module: whose parameters are trained.
+        module: module whose parameters are trained.
         lr: learning rate.
-        lr_recurrent: of recurrent layers; None: the same.
-        alpha: decay of the average of squares.
-        momentum: share of the step before.
-        weight_decay: added to the gradients, times the weights.
+        lr_recurrent: learning rate of recurrent layers; None: the same.
+        alpha: decay rate of the average of squared gradients.
+        momentum: decay rate of the momentum buffer.
+        weight_decay: L2 penalty, whose product with the weights is added to the gradients.
     """
     groups = parameter_groups(module, lr, lr_recurrent)
     return torch.optim.RMSprop(groups, lr, alpha, 1e-8, weight_decay, momentum)

@@ -1,4 +1,4 @@
-"""Which checkpoint a training goes on from, and whether it may."""
+"""Find and check the checkpoint that a training resumes from."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ log = logging.getLogger(__name__)
 
 
 def find_resume(config: DictConfig, run_dir: Path) -> tuple[str | None, int]:
-    """The checkpoint to go on from, and how many steps it has seen.
+    """Find the checkpoint for the key `resume`.
 
-    It is given by its path, or as `auto`: the newest one of the run folder, if there is any.
+    `resume` is a path, or `auto` for the newest checkpoint in the run folder, if there is any.
+
+    Returns:
+        path of the checkpoint (None: start from the beginning) and its optimizer steps.
 
     Raises:
-        InputError: the run folder holds another run, or a run of another configuration.
+        InputError: the run folder has another run, or the checkpoint does not fit the
+            configuration.
     """
     checkpoints = run_dir / "checkpoints"
     found = sorted(checkpoints.glob("*.ckpt"), key=lambda path: path.stat().st_mtime_ns)
@@ -43,10 +47,10 @@ def find_resume(config: DictConfig, run_dir: Path) -> tuple[str | None, int]:
 
 
 def check_same_run(config: Mapping[str, Any], path: Path) -> int:
-    """The steps of a checkpoint that `config` can go on with.
+    """Check that a training with `config` can resume from a checkpoint; return its steps.
 
     Raises:
-        InputError: it is of a run with another configuration.
+        InputError: the checkpoint is an exported model, or its configuration differs.
     """
     checkpoint = load_checkpoint(path, "resume")
     if checkpoint.exported:
@@ -62,7 +66,7 @@ def check_same_run(config: Mapping[str, Any], path: Path) -> int:
         )
     for key in ("model", "target", "stft", "audio", "optimizer", "scheduler"):
         here, there = config.get(key), saved.get(key)
-        if key in ("optimizer", "scheduler"):  # their numbers may change, their kind may not
+        if key in ("optimizer", "scheduler"):  # arguments may change, the class may not
             here, there = (kind_of(node) for node in (here, there))
         if here != there:
             raise InputError(
@@ -73,5 +77,5 @@ def check_same_run(config: Mapping[str, Any], path: Path) -> int:
 
 
 def kind_of(node: Mapping[str, Any] | None) -> str | None:
-    """The class or function that a node names; None for none."""
+    """Current name of the `_target_` of a node; None if there is no node."""
     return current_name(node["_target_"]) if node else None

@@ -1,4 +1,4 @@
-"""One training, from a validated configuration to its best score."""
+"""Run one training and return its best score."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ log = logging.getLogger(__name__)
 
 
 def train_run(config: DictConfig) -> float:
-    """Train one network; returns the best validation score in dB.
+    """Train a network and return the best validation score in dB.
 
     Raises:
-        InputError: a fault in configuration or data; nothing is trained then.
+        InputError: the configuration or the data is invalid, or training fails.
+        SystemExit: a signal ended the training.
     """
     check_run_dir(OmegaConf.to_container(config)["paths"]["run_dir"])
     config = validate(config, TrainKeys)
@@ -62,7 +63,7 @@ def train_run(config: DictConfig) -> float:
 
 
 def training_processes(config: DictConfig) -> contextlib.AbstractContextManager[None]:
-    """Starts the other processes of `trainer=ddp`, with the same keys and the same run folder."""
+    """Context that runs the other processes of `trainer=ddp`, with the same keys and run folder."""
     devices = device_count(config.trainer.get("devices", 1))
     keys = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     own = [f"paths.run_dir={config.paths.run_dir}", f"resume={config.resume or 'null'}"]
@@ -72,7 +73,7 @@ def training_processes(config: DictConfig) -> contextlib.AbstractContextManager[
 
 @contextlib.contextmanager
 def log_file(path: Path) -> Iterator[None]:
-    """Copy what the first process logs into a file.
+    """Copy the log of the first process to a file within the block.
 
     Raises:
         InputError: the folder cannot be written.
@@ -96,7 +97,7 @@ def log_file(path: Path) -> Iterator[None]:
 
 
 def save_config(config: DictConfig, run_dir: Path) -> None:
-    """Print the resolved configuration, and save it in the run folder, once."""
+    """Save the resolved configuration in the run folder, and print it; first process only."""
     if rank() > 0:
         return
     text = OmegaConf.to_yaml(config)
@@ -106,23 +107,23 @@ def save_config(config: DictConfig, run_dir: Path) -> None:
 
 
 def quiet_libraries(silent: bool) -> None:
-    """Leave Lightning its warnings only, and ourselves too, if that is wanted."""
+    """Limit the log of Lightning to warnings, and with `silent` also that of this package."""
     for name in ("pytorch_lightning", "lightning_fabric"):
         for logger in (name, f"{name}.utilities.rank_zero"):
             logging.getLogger(logger).setLevel(logging.WARNING)
     logging.getLogger("auralflow_pl").setLevel(logging.WARNING if silent else logging.NOTSET)
-    # Lightning 2.6 asks for this with torch 2.14 itself; a user can do nothing about it.
+    # Lightning 2.6 causes this with torch 2.14; users cannot avoid it.
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated", module="pytorch_lightning")
-    # Whether to use SLURM is for the user to say.
+    # The user decides whether to use SLURM.
     warnings.filterwarnings("ignore", "The `srun` command is available")
     # The task averages losses over devices, and every device validates all tracks.
     warnings.filterwarnings("ignore", ".*sync_dist=True")
-    # A run folder that holds a run is refused before, unless it is to be resumed.
+    # `find_resume` has already rejected a run folder with another run.
     warnings.filterwarnings("ignore", ".*exists and is not empty")
 
 
 def report_best(trainer: pl.Trainer, run_dir: Path) -> float:
-    """Say where the result is; return the score of the best checkpoint, or of the last epoch."""
+    """Log and return the score of the best checkpoint, or else of the last epoch, in dB."""
     best = trainer.checkpoint_callback
     score = getattr(best, "best_model_score", None)
     if score is None:

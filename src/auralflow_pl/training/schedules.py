@@ -1,4 +1,4 @@
-"""Learning-rate schedules, in the form that Lightning takes."""
+"""Learning-rate schedules as configuration dicts for Lightning."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Schedule = dict[str, Any]
 def cosine(
     optimizer: Optimizer, total_steps: int, warmup: float = 0.05, floor: float = 0.01
 ) -> Schedule:
-    """Linear warm-up, then half a cosine down to `floor`, counted in steps.
+    """Linear warm-up, then half a cosine down to `floor`, updated every step.
 
     Args:
-        optimizer: whose rates are scaled.
-        total_steps: of the whole training.
-        warmup: share of the steps in which the rate rises.
-        floor: share of the rate that is left at the end.
+        optimizer: optimizer whose learning rates are scaled.
+        total_steps: optimizer steps of the whole training.
+        warmup: share of the steps with a rising learning rate, at least 0 and less than 1.
+        floor: learning rate at the end, relative to the full rate.
 
     Raises:
-        InputError: the training has no end, or `warmup` is not a share of it.
+        InputError: the number of steps is not known, or `warmup` is out of range.
     """
     if not 0 <= warmup < 1:
         raise InputError(f"scheduler.warmup={warmup}: expected at least 0 and less than 1")
@@ -33,14 +33,14 @@ def cosine(
         raise InputError("scheduler=cosine needs an end: set trainer.max_epochs to a number")
 
     def factor(step: int) -> float:
-        """Share of the full rate at a step."""
+        """Learning rate at a step, relative to the full rate."""
         return cosine_factor((step + 1) / total_steps, warmup, floor)
 
     return {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
 
 
 def cosine_factor(progress: float, warmup: float, floor: float) -> float:
-    """Share of the full rate when `progress` of the training, from 0 to 1, is over."""
+    """Learning rate relative to the full rate; `progress` is the finished share, from 0 to 1."""
     if progress < warmup:
         return progress / warmup
     falling = min(1.0, (progress - warmup) / (1 - warmup))
@@ -53,13 +53,13 @@ def step(
     every_n_epochs: int = 20,
     factor: float = 0.5,
 ) -> Schedule:
-    """Scale the rate by `factor` after every `every_n_epochs`.
+    """Multiply the learning rate by `factor` after every `every_n_epochs` epochs.
 
     Args:
-        optimizer: whose rates are scaled.
-        total_steps: not needed here.
-        every_n_epochs: of the same rate.
-        factor: of each reduction.
+        optimizer: optimizer whose learning rates are scaled.
+        total_steps: not used.
+        every_n_epochs: epochs between reductions.
+        factor: factor of each reduction.
 
     Raises:
         InputError: `every_n_epochs` is less than 1.
@@ -77,15 +77,15 @@ def plateau(
     patience: int = 5,
     min_delta: float = 0.01,
 ) -> Schedule:
-    """Scale the rate by `factor` when `monitor` (higher is better) has not risen.
+    """Multiply the learning rate by `factor` when a validation metric stops rising.
 
     Args:
-        optimizer: whose rates are scaled.
-        total_steps: not needed here.
-        monitor: a logged metric.
-        factor: of each reduction.
-        patience: validations in a row without a rise of `min_delta`, after which it is scaled.
-        min_delta: the least rise that counts, in the unit of the metric.
+        optimizer: optimizer whose learning rates are scaled.
+        total_steps: not used.
+        monitor: name of a logged metric; higher is better.
+        factor: factor of each reduction.
+        patience: consecutive validations without a rise of `min_delta` before a reduction.
+        min_delta: smallest rise that counts, in the unit of the metric.
 
     Raises:
         InputError: `patience` is less than 1.

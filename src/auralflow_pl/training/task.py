@@ -1,4 +1,4 @@
-"""The LightningModule: wires Separator, loss, optimizer and schedule."""
+"""The LightningModule that trains and validates a Separator."""
 
 from __future__ import annotations
 
@@ -27,28 +27,29 @@ TrainingBatch = dict[str, Any]
 class SeparationTask(pl.LightningModule):
     """Trains the network of a Separator on chunks and validates the Separator on whole tracks.
 
-    Logs `train/loss_step` and `train/loss_epoch`, the weighted sum of all losses and penalties,
-    each of them under its own name (`train/l1_step`, `train/kl_step`), and at validation
-    `val/si_sdr` and `val/si_sdr_gain` in dB (means over tracks and targets that are not silent;
-    with several targets also `val/si_sdr/<target>`).
+    Training logs `train/loss_step` and `train/loss_epoch`, the weighted sum of all losses and
+    penalties, and each of these under its own name (`train/l1_step`, `train/kl_step`). Validation
+    logs `val/si_sdr` and `val/si_sdr_gain` in dB, means over tracks and targets that are not
+    silent, and with several targets also `val/si_sdr/<target>`.
 
-    Schedules that are counted in epochs are stepped here, at the end of an epoch and before
-    checkpoints are written: Lightning does so afterwards, and forgets it when a run is resumed.
+    Schedules counted in epochs are stepped here, at the end of an epoch and before checkpoints
+    are written. Lightning would step them afterwards, and a resumed run would lose the step.
 
     Args:
-        separator: what is trained.
-        losses: by name; each maps a `Separation` to a scalar.
-        stems: of the batches, in their order.
-        optimizer: makes the optimizer from a module.
-        schedule: makes the schedule from optimizer and number of steps; None for a constant rate.
-        config: plain and resolved; kept in every checkpoint, so that `ckpt=` is enough later.
-        channels_last: memory format of the network's maps.
-        loss_weights: of the losses, by name; 1 where nothing is said.
-        metrics: by name, computed at validation beside SI-SDR and logged as `val/<name>`, the mean
-            over tracks and targets in which it is defined.
+        separator: Separator to train.
+        losses: losses by name; each maps a `Separation` to a scalar.
+        stems: names of the stems in the batches, in their order.
+        optimizer: function that builds the optimizer of a module.
+        schedule: function that builds the schedule from optimizer and number of steps; None:
+            constant learning rate.
+        config: plain, resolved configuration, stored in every checkpoint to load it later.
+        channels_last: use the memory format channels-last for the network.
+        loss_weights: weights of the losses by name; default: 1.
+        metrics: further validation metrics by name, logged as `val/<name>`, the mean over tracks
+            and targets in which they are defined.
 
     Raises:
-        InputError: a weight for a loss that there is not.
+        InputError: `loss_weights` names an unknown loss.
     """
 
     def __init__(
@@ -80,25 +81,25 @@ class SeparationTask(pl.LightningModule):
         self.scores = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in names})
         others = {name: m for name, m in (metrics or {}).items() if name != "si_sdr"}
         self.metrics = nn.ModuleDict(others)
-        self.sums: dict[str, Tensor] = {}  # of the epoch, by logged name, weighted by chunks
+        self.sums: dict[str, Tensor] = {}  # loss sums of the epoch by name, weighted by chunks
         self.epoch_schedule: Schedule | None = None
         self.schedule_state: dict[str, Any] | None = None
         self.validated = False  # in this epoch
 
     def on_train_epoch_start(self) -> None:
-        """Forget the sums of the epoch before."""
+        """Reset the loss sums of the epoch."""
         self.sums = {}
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:  # noqa: ARG002
-        """Make what a step draws (dropout) a pure function of its place, as its chunks are."""
+        """Seed the random numbers of a step, such as dropout, by its `place`."""
         torch.manual_seed(step_seed(self.place(batch_idx)))
 
     def place(self, batch_idx: int) -> tuple[int, ...]:
-        """Seed, epoch, step and device: what random numbers of a step are a function of."""
+        """Seed, epoch, batch and device, which determine the random numbers of a step."""
         return (self.config.get("seed", 0), self.current_epoch, batch_idx, self.global_rank)
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
-        """Loss of a batch of chunks; logs it and its parts."""
+        """Compute the loss of a batch of chunks, and log it and its parts."""
         parts = self.loss_parts(batch)
         chunks = len(batch["mixture"])
         for name, part in parts.items():
@@ -114,26 +115,26 @@ class SeparationTask(pl.LightningModule):
         return parts["loss"]
 
     def is_recorded(self, batch_idx: int) -> bool:
-        """Whether this batch ends in a step that is logged."""
+        """Return True if this batch ends with an optimizer step that is logged."""
         batches = batch_idx + 1
         steps = batches % self.trainer.accumulate_grad_batches == 0 or self.trainer.is_last_batch
         return steps and (self.global_step + 1) % self.trainer.log_every_n_steps == 0
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
-        """Parameter groups with their names and rates."""
+        """Parameter groups of the optimizer, with names and learning rates."""
         return self.optimizers().param_groups
 
     def record(self, values: Mapping[str, Any], step: int) -> None:
-        """Hand values to the loggers at once.
+        """Pass values to the loggers immediately.
 
-        Lightning would do so after the hooks of a step or an epoch, so that a checkpoint that is
-        written in one of them would stand before values that a resumed run does not compute again.
+        Lightning logs after the hooks of a step or an epoch. Values of a checkpoint written in a
+        hook would then be lost, since a resumed run does not compute them again.
         """
         for logger in self.loggers:
             logger.log_metrics({**values, "epoch": self.current_epoch}, step)
 
     def loss_parts(self, batch: TrainingBatch) -> dict[str, Tensor]:
-        """Losses and penalties of a batch of chunks by name, and their weighted sum as `loss`."""
+        """Losses and penalties of a batch of chunks by name, and their weighted sum `loss`."""
         target = sum_stems(batch["stems"], self.stems, self.separator.target_stems)
         separation = self.separator.separate_chunk(batch["mixture"], target)
         terms = {name: loss(separation) for name, loss in self.losses.items()}
@@ -142,7 +143,7 @@ class SeparationTask(pl.LightningModule):
         return terms | dict(separation.penalties) | {"loss": total}
 
     def on_train_epoch_end(self) -> None:
-        """Log the means of the epoch, at once, and step a schedule that is counted in epochs."""
+        """Log the mean losses of the epoch immediately, and step a schedule counted in epochs."""
         sums = {name: self.trainer.strategy.reduce(part) for name, part in self.sums.items()}
         chunks = sums.pop("chunks")
         means = {f"train/{name}_epoch": part / chunks for name, part in sums.items()}
@@ -157,10 +158,10 @@ class SeparationTask(pl.LightningModule):
         self.validated = False
 
     def monitored(self, name: str) -> float:
-        """The last value of a logged metric.
+        """Last value of a logged metric.
 
         Raises:
-            InputError: it is not logged.
+            InputError: there is no such metric.
         """
         metrics = self.trainer.callback_metrics
         if name not in metrics:
@@ -168,10 +169,10 @@ class SeparationTask(pl.LightningModule):
         return float(metrics[name])
 
     def validation_step(self, batch: TrainingBatch) -> TrainingBatch:
-        """Separate a whole track and collect the scores of its targets.
+        """Separate a whole track and accumulate the scores of its targets.
 
         Returns:
-            what callbacks show: `target`, `estimate` `(targets, channels, time)` and `si_sdr`
+            for callbacks: `target` and `estimate` `(targets, channels, time)`, and `si_sdr`
             `(targets,)` in dB.
         """
         mixture = batch["mixture"]
@@ -193,10 +194,11 @@ class SeparationTask(pl.LightningModule):
         return {"target": target, "estimate": estimate, "si_sdr": scores}
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means.
+        """Log the mean scores.
 
         Raises:
-            InputError: the targets are silent in every validation track, or a score is not finite.
+            InputError: the targets are silent in every validation track, or the score is not
+                finite.
         """
         self.validated = True
         if not self.scores["si_sdr"].update_called:
@@ -214,12 +216,12 @@ class SeparationTask(pl.LightningModule):
             metric.reset()
         for name, metric in self.metrics.items():
             mean = metric.compute()
-            if torch.isfinite(mean):  # else it was undefined everywhere
+            if torch.isfinite(mean):  # else it was undefined in all tracks
                 self.log(f"val/{name}", mean.float())
             metric.reset()
 
     def configure_optimizers(self) -> Optimizer | dict[str, Any]:
-        """Optimizer and schedule for Lightning."""
+        """Build optimizer and schedule; Lightning steps only schedules counted in steps."""
         optimizer = self.make_optimizer(self)
         if self.make_schedule is None:
             return optimizer
@@ -231,7 +233,7 @@ class SeparationTask(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what is ours: plain values and tensors, so `weights_only=True` can load it."""
+        """Add configuration and state as plain values and tensors, loadable with `weights_only`."""
         sums = {name: self.trainer.strategy.reduce(part) for name, part in self.sums.items()}
         checkpoint[CHECKPOINT_KEY] = {
             "format": CHECKPOINT_FORMAT,
@@ -242,16 +244,16 @@ class SeparationTask(pl.LightningModule):
             checkpoint[CHECKPOINT_KEY]["schedule"] = self.epoch_schedule["scheduler"].state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the sums and the schedule of a checkpoint."""
+        """Restore the loss sums and store the state of the schedule until training starts."""
         self.sums = dict(checkpoint[CHECKPOINT_KEY].get("sums", {}))
         self.schedule_state = checkpoint[CHECKPOINT_KEY].get("schedule")
 
     def on_train_start(self) -> None:
-        """Now that there is a schedule, it gets its state back."""
+        """Restore the state of a schedule counted in epochs, which now exists."""
         if self.epoch_schedule is not None and self.schedule_state is not None:
             self.epoch_schedule["scheduler"].load_state_dict(self.schedule_state)
 
 
 def step_seed(place: Sequence[int]) -> int:
-    """The seed of torch for a step, from `SeparationTask.place`."""
+    """Seed of torch for a step, from `SeparationTask.place`."""
     return int(np.random.SeedSequence(tuple(place)).generate_state(1, np.uint64)[0])

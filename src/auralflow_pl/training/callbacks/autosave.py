@@ -1,4 +1,4 @@
-"""The last checkpoint: after every epoch, every few minutes, and when a signal asks for it."""
+"""Callback that writes the last checkpoint: after epochs, every few minutes, and on signals."""
 
 from __future__ import annotations
 
@@ -17,18 +17,23 @@ log = logging.getLogger(__name__)
 
 
 class Autosave(Checkpoint):
-    """Keeps one checkpoint from which the run goes on without a trace of the interruption.
+    """Keeps one checkpoint file, replaced after every epoch, every few minutes and on a signal.
 
-    SIGUSR1 asks for a checkpoint; SIGTERM and SIGINT (Ctrl-C) too, and end the training then; a
-    second SIGINT ends it at once. SIGUSR2 is handed on, once there is a checkpoint, to whoever
-    listens for it: submitit does, and queues a job again that is preempted or out of time.
+    A resumed run gives results identical to those of an uninterrupted run.
 
-    Within an epoch a checkpoint is written after an optimizer step, never between validation and
-    the end of the epoch: a signal during validation is answered when the epoch ends.
+    SIGUSR1 requests a checkpoint. SIGTERM and SIGINT (Ctrl-C) request a checkpoint and then end
+    the training; a second SIGINT ends it at once. SIGUSR2 requests a checkpoint and is then
+    passed to the previous handler, such as that of submitit, which requeues a job that is
+    preempted or out of time.
+
+    Within an epoch, checkpoints are written after an optimizer step, never between validation and
+    the end of the epoch. After a signal during validation, the checkpoint is written at the end
+    of the epoch.
 
     Args:
-        path: of the checkpoint, replaced at once each time.
-        minutes: between checkpoints within an epoch; 0: after every step; None: only at its end.
+        path: path of the checkpoint, replaced atomically.
+        minutes: minutes between checkpoints within an epoch; 0: after every step; None: only at
+            the end of the epoch.
     """
 
     def __init__(self, path: str | Path, minutes: float | None = 10.0) -> None:
@@ -41,7 +46,7 @@ class Autosave(Checkpoint):
         self.before: dict[int, Any] = {}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
-        """Listen for signals; Lightning listens for SIGTERM."""
+        """Install signal handlers; Lightning handles SIGTERM."""
         if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGUSR1"):
             numbers = [signal.SIGUSR1, signal.SIGINT]
             if callable(signal.getsignal(signal.SIGUSR2)):
@@ -51,12 +56,12 @@ class Autosave(Checkpoint):
         self.saved = time.monotonic()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
-        """Leave the signals to whom they belonged."""
+        """Restore the previous signal handlers."""
         while self.before:
             signal.signal(*self.before.popitem())
 
     def ask(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Note that a checkpoint is wanted."""
+        """Handle a signal: request a checkpoint, and restore the handler of SIGINT."""
         self.asked = True
         self.handed_on = self.handed_on or number == signal.SIGUSR2
         if number == signal.SIGINT:
@@ -72,7 +77,7 @@ class Autosave(Checkpoint):
         batch: Any,  # noqa: ARG002
         batch_idx: int,
     ) -> None:
-        """Write one if it is time, unless the epoch ends or gradients are still collected."""
+        """Write a due checkpoint, except at the end of an epoch and amid gradient accumulation."""
         batches = batch_idx + 1
         within = batches < trainer.num_training_batches
         stepped = batches % trainer.accumulate_grad_batches == 0
@@ -80,17 +85,21 @@ class Autosave(Checkpoint):
             self.write(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Write one."""
+        """Write a checkpoint."""
         self.write(trainer)
 
     def is_due(self, trainer: pl.Trainer) -> bool:
-        """Whether somebody asked, or the time is over; all devices agree."""
+        """Return True if a checkpoint is requested or its time has come, on any device."""
         over = self.minutes is not None and time.monotonic() - self.saved >= 60 * self.minutes
         due = self.asked or trainer.received_sigterm or over
         return bool(trainer.strategy.reduce_boolean_decision(due, all=False))
 
     def write(self, trainer: pl.Trainer) -> None:
-        """Write the checkpoint, and first what loggers hold back."""
+        """Flush the loggers, write the checkpoint, and act on the signals received.
+
+        Raises:
+            SystemExit: SIGINT was received.
+        """
         for logger in trainer.loggers:
             logger.save()
         trainer.save_checkpoint(self.path)

@@ -1,4 +1,4 @@
-"""Weights and gradients of every layer, as histograms or norms."""
+"""Callback that logs weights and gradients of every layer, as norms or histograms."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from auralflow_pl.training.task import SeparationTask
 
 
 class LogWeights(pl.Callback):
-    """Logs the parameters of the network, tensor by tensor.
+    """Logs weights and gradients of the network for each parameter tensor.
 
     Args:
         weights: log `weights/<name>`.
-        gradients: log `gradients/<name>`, before they are clipped.
-        norm: the 2-norm of each; else its histogram, where the logger has histograms.
-        every_n_steps: between records; None: one for each epoch, at its last step.
+        gradients: log `gradients/<name>`, before clipping.
+        norm: log 2-norms; otherwise log histograms, with loggers that support them.
+        every_n_steps: optimizer steps between records; None: once per epoch, at its last step.
 
     Raises:
         InputError: `every_n_steps` is less than 1.
@@ -49,7 +49,7 @@ class LogWeights(pl.Callback):
         pl_module: SeparationTask,
         optimizer: Optimizer,  # noqa: ARG002
     ) -> None:
-        """Log weights before the step, and the gradients that it is made of."""
+        """Log weights and gradients before the step."""
         if self.every_n_steps is None:
             due = bool(trainer.is_last_batch)
         else:
@@ -70,7 +70,7 @@ class LogWeights(pl.Callback):
         kind: str,
         values: Mapping[str, Tensor],
     ) -> None:
-        """Log one set of tensors."""
+        """Log the tensors `values` under `<kind>/<name>`."""
         step = trainer.global_step
         if self.norm:
             norms = torch._foreach_norm([value.detach() for value in values.values()])

@@ -1,4 +1,4 @@
-"""Watches the loss scale of fp16 training."""
+"""Callback that logs the loss scale of fp16 training and stops on persistent overflow."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from auralflow_pl.training.task import SeparationTask
 
 
 class LossScale(pl.Callback):
-    """Logs `precision/loss_scale` and `precision/skipped_steps`, where the precision has a scale.
+    """Logs `precision/loss_scale` and `precision/skipped_steps` in training with a loss scale.
 
-    A step whose gradients overflow is skipped and the scale is halved. A few such steps are how the
-    scale is found; many in a row mean that the numbers of the network itself overflow.
+    A step whose gradients overflow is skipped and the scale is halved. A few skipped steps are
+    normal while the scale is adjusted. Many in a row mean that the network itself overflows, and
+    training stops with an InputError.
 
     Args:
-        max_skipped: steps in a row that may be skipped.
-
-    Raises:
-        InputError: more were skipped, when training runs.
+        max_skipped: largest number of consecutive skipped steps.
     """
 
     def __init__(self, max_skipped: int = 20) -> None:
@@ -37,7 +35,11 @@ class LossScale(pl.Callback):
         batch: Any,  # noqa: ARG002
         batch_idx: int,  # noqa: ARG002
     ) -> None:
-        """Compare the scale with the one before: it falls only when a step was skipped."""
+        """Count a skipped step if the scale has fallen, and log the scale.
+
+        Raises:
+            InputError: more than `max_skipped` consecutive steps were skipped.
+        """
         scaler = getattr(trainer.precision_plugin, "scaler", None)
         if scaler is None:
             return
@@ -56,14 +58,14 @@ class LossScale(pl.Callback):
             )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """The scale before the first step."""
+        """Store the scale before the first step."""
         scaler = getattr(trainer.precision_plugin, "scaler", None)
         self.scale = scaler.get_scale() if scaler is not None else None
 
     def state_dict(self) -> dict[str, int]:
-        """What a resumed run goes on from."""
+        """State for checkpoints."""
         return {"skipped": self.skipped, "in_a_row": self.in_a_row}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on from a state."""
+        """Restore the state of a checkpoint."""
         self.skipped, self.in_a_row = state_dict["skipped"], state_dict["in_a_row"]

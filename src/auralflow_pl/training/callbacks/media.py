@@ -1,6 +1,6 @@
-"""Sounds and pictures of fixed validation excerpts, for the loggers and as files.
+"""Callbacks that log audio and figures of fixed validation excerpts, also as files.
 
-Validation separates every track anyway; all callbacks here show what it computed.
+They use the estimates that validation computes, without further separation.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from auralflow_pl.training.task import SeparationTask
 
 @dataclass(frozen=True)
 class ValidationExcerpt:
-    """A part of a validation track, `(channels, time)` each."""
+    """An excerpt of a validation track; mixture, target and estimate are `(channels, time)`."""
 
     track: str
     target_name: str
-    si_sdr: float  # of the whole track in dB
+    si_sdr: float  # SI-SDR of the whole track in dB
     sample_rate: int
     mixture: Tensor
     target: Tensor
@@ -37,33 +37,33 @@ class ValidationExcerpt:
 
     @property
     def residual(self) -> Tensor:
-        """What is left of the mixture without the estimate."""
+        """Mixture minus estimate, `(channels, time)`."""
         return self.mixture - self.estimate
 
     @property
     def difference(self) -> Tensor:
-        """Estimate minus target: the error."""
+        """Error, estimate minus target, `(channels, time)`."""
         return self.estimate - self.target
 
     @property
     def title(self) -> str:
-        """For pictures."""
+        """Title of figures."""
         return f"{self.track}: {self.target_name}, SI-SDR {self.si_sdr:+.2f} dB"
 
     @property
     def name(self) -> str:
-        """For files and tags."""
+        """Name for files and tags."""
         return re.sub(r"[^\w.-]+", "_", f"{self.track}-{self.target_name}")
 
 
 class MediaLogger(pl.Callback):
-    """Shows excerpts of the first validation tracks, the loudest part of each target.
+    """Logs the loudest excerpt of each target in the first validation tracks.
 
     Args:
-        folder: of the files, in the run folder.
-        every_n_epochs: of which the last is shown.
-        tracks: how many are shown.
-        seconds: length of an excerpt.
+        folder: folder of the files.
+        every_n_epochs: epochs between records.
+        tracks: number of tracks.
+        seconds: length of an excerpt in seconds.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class MediaLogger(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,  # noqa: ARG002
     ) -> None:
-        """Show a track if it is its turn."""
+        """Log the targets of a track if it is among the first and the epoch is due."""
         due = (trainer.current_epoch + 1) % self.every_n_epochs == 0
         if trainer.sanity_checking or not due or batch_idx >= self.tracks:
             return
@@ -98,7 +98,14 @@ class MediaLogger(pl.Callback):
             self.show(excerpt, trainer, self.folder / excerpt.name)
 
     def cut(self, batch: dict[str, Any], outputs: Any, number: int, name: str) -> ValidationExcerpt:
-        """The part of a track in which a target is loudest."""
+        """Excerpt of a track in which a target is loudest.
+
+        Args:
+            batch: the track, from the validation data.
+            outputs: result of `SeparationTask.validation_step`.
+            number: number of the target.
+            name: name of the target.
+        """
         rate = int(batch["sample_rate"])
         target = outputs["target"][number]
         frames = min(target.shape[-1], round(self.seconds * rate))
@@ -112,12 +119,12 @@ class MediaLogger(pl.Callback):
 
     @abstractmethod
     def show(self, excerpt: ValidationExcerpt, trainer: pl.Trainer, folder: Path) -> None:
-        """Hand it to the loggers, and write files into a folder of its own."""
+        """Pass an excerpt to the loggers and write its files to `folder`."""
 
     def publish(
         self, figure: Figure, kind: str, excerpt: ValidationExcerpt, trainer: pl.Trainer
     ) -> None:
-        """A picture as a file and for the loggers."""
+        """Write a figure as PNG and pass it to the loggers under `<kind>/<excerpt>`."""
         image = figure_pixels(figure)
         path = self.folder / excerpt.name / f"{epoch_name(trainer)}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,15 +135,15 @@ class MediaLogger(pl.Callback):
 
 
 def epoch_name(trainer: pl.Trainer) -> str:
-    """For files; epochs count from 1."""
+    """Name of the current epoch in file names; epochs count from 1."""
     return f"epoch-{trainer.current_epoch + 1:04d}"
 
 
 class LogAudio(MediaLogger):
-    """Mixture, target, estimate and residual as sounds."""
+    """Logs mixture, target, estimate and residual of validation excerpts as audio."""
 
     def show(self, excerpt: ValidationExcerpt, trainer: pl.Trainer, folder: Path) -> None:
-        """WAV files of 16 bits (mixture and target once), and the same sounds for the loggers."""
+        """Write 16-bit WAV files (mixture and target once), and log the same audio."""
         folder.mkdir(parents=True, exist_ok=True)
         for kind in ("mixture", "target", "estimate", "residual"):
             sound: Tensor = getattr(excerpt, kind)
@@ -154,10 +161,10 @@ class LogAudio(MediaLogger):
 
 
 class LogSpectrogram(MediaLogger):
-    """Spectrograms of mixture, estimate, target, and of their difference."""
+    """Logs spectrograms of mixture, estimate, target and error of validation excerpts."""
 
     def show(self, excerpt: ValidationExcerpt, trainer: pl.Trainer, folder: Path) -> None:  # noqa: ARG002
-        """A picture."""
+        """Write and log the spectrograms of an excerpt."""
         sounds = {
             kind: getattr(excerpt, kind) for kind in ("mixture", "estimate", "target", "difference")
         }
@@ -166,10 +173,10 @@ class LogSpectrogram(MediaLogger):
 
 
 class LogWaveform(MediaLogger):
-    """Waveforms of mixture, estimate, target, and of their difference."""
+    """Logs waveforms of mixture, estimate, target and error of validation excerpts."""
 
     def show(self, excerpt: ValidationExcerpt, trainer: pl.Trainer, folder: Path) -> None:  # noqa: ARG002
-        """A picture."""
+        """Write and log the waveforms of an excerpt."""
         sounds = {
             kind: getattr(excerpt, kind) for kind in ("mixture", "estimate", "target", "difference")
         }

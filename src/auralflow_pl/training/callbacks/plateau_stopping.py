@@ -1,4 +1,4 @@
-"""Stop when the score has stood still several times."""
+"""Callback that stops training after several plateaus of the validation score."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ log = logging.getLogger(__name__)
 
 
 class PlateauStopping(pl.Callback):
-    """Counts plateaus: `stop_patience` validations in a row without a rise of `min_delta`.
+    """Stops training after several plateaus of the validation score.
 
-    The same rule lowers the learning rate with `scheduler=plateau`, which takes its patience from
-    here; so training ends when lowering it `max_plateaus` times did not help.
+    A plateau is `stop_patience` consecutive validations without a rise of `min_delta`. With
+    `scheduler=plateau`, the same rule lowers the learning rate, since the scheduler takes its
+    patience from this callback. Training then stops after `max_plateaus` reductions.
 
     Args:
-        stop_patience: validations of a plateau.
-        max_plateaus: after which training stops.
-        min_delta: the least rise of the score that counts, in its unit.
-        monitor: the score, a logged metric; higher is better.
+        stop_patience: consecutive validations without a rise that form a plateau.
+        max_plateaus: number of plateaus after which training stops.
+        min_delta: smallest rise of the score that counts, in its unit.
+        monitor: name of the logged score; higher is better.
 
     Raises:
-        InputError: a number less than 1; `monitor` is not logged, when training runs.
+        InputError: `stop_patience` or `max_plateaus` is less than 1.
     """
 
     def __init__(
@@ -48,11 +49,15 @@ class PlateauStopping(pl.Callback):
         self.plateaus = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """A run that was over when it was interrupted stays so."""
+        """Stop a resumed run that had already reached `max_plateaus`."""
         trainer.should_stop = trainer.should_stop or self.plateaus >= self.max_plateaus
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Look at the score."""
+        """Compare the score with the best one, and count plateaus.
+
+        Raises:
+            InputError: `monitor` is not a logged metric.
+        """
         if trainer.sanity_checking:
             return
         if self.monitor not in trainer.callback_metrics:
@@ -73,11 +78,11 @@ class PlateauStopping(pl.Callback):
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run goes on from."""
+        """State for checkpoints."""
         return {"best": self.best, "waited": self.waited, "plateaus": self.plateaus}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Restore the state of a checkpoint."""
         self.best, self.waited, self.plateaus = (
             state_dict[key] for key in ("best", "waited", "plateaus")
         )

@@ -1,4 +1,4 @@
-"""What a training is going to be, before its first step."""
+"""Callback that prints a summary of a training before its first step."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ log = logging.getLogger(__name__)
 
 
 class Preflight(pl.Callback):
-    """Prints a table before the first step, and after some steps what an epoch is going to take.
+    """Prints a summary before the first step, and after some steps the time of an epoch.
 
-    The table names network and parameters, GFLOP of a step, memory of weights, optimizer and kept
-    activations (an estimate: of float32, without what the libraries use themselves), the tracks of
-    both splits with their hours, the size of the pool, and the run folder.
+    The summary has network and parameters, GFLOP of a step, memory of weights, optimizer and
+    stored activations (estimated for float32, without memory used by libraries), number and hours
+    of the tracks of both splits, size of the pool, and run folder.
 
     Args:
-        after_steps: of which the time is measured, after a first one that warms up.
+        after_steps: steps whose time is measured, after one warm-up step.
     """
 
     def __init__(self, after_steps: int = 5) -> None:
@@ -35,7 +35,7 @@ class Preflight(pl.Callback):
         self.steps = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: SeparationTask) -> None:
-        """Print the table."""
+        """Print the summary."""
         if not trainer.is_global_zero:
             return
         data = trainer.datamodule
@@ -66,7 +66,7 @@ class Preflight(pl.Callback):
         batch: Any,  # noqa: ARG002
         batch_idx: int,  # noqa: ARG002
     ) -> None:
-        """Measure some steps."""
+        """Measure the time of some steps and print the expected time of an epoch."""
         if self.steps > self.after_steps:
             return
         if self.steps == 0:
@@ -79,17 +79,17 @@ class Preflight(pl.Callback):
 
 
 class StepCost(NamedTuple):
-    """Of a training step."""
+    """Cost of a training step."""
 
-    flop: float  # floating-point operations, multiplication and addition counted apart
+    flop: float  # floating-point operations; multiply-add counts as two
     memory: float  # bytes
 
 
 def step_cost(task: SeparationTask, data: StemDataModule) -> StepCost:
-    """Operations and memory of a training step, counted on tensors without content.
+    """Operations and memory of a training step, counted on the meta device.
 
-    Backward is taken as twice the operations of forward. Optimizers are taken to keep two numbers
-    for each weight.
+    The backward pass is assumed to take twice the operations of the forward pass, and the
+    optimizer to store two values per weight.
     """
     ghost = copy.deepcopy(task.separator.network).to("meta").train()
     batch, channels = data.batch_size, data.channels
@@ -117,7 +117,7 @@ def step_cost(task: SeparationTask, data: StemDataModule) -> StepCost:
 
 
 class LayerOutline(nn.Module):
-    """Stands for a recurrent layer: its shapes and costs, without going through its sequence."""
+    """Replaces a recurrent layer to count its cost without iterating over the sequence."""
 
     def __init__(self, layer: nn.RNNBase) -> None:
         super().__init__()
@@ -128,7 +128,14 @@ class LayerOutline(nn.Module):
         self.flop = self.memory = 0.0
 
     def forward(self, sequence: Tensor) -> tuple[Tensor, None]:
-        """Add the matrix products of all positions, and the gates and states that are kept."""
+        """Add the cost of all positions: matrix products, stored gates and states.
+
+        Args:
+            sequence: input of the layer, `(..., features)`.
+
+        Returns:
+            zeros in place of the output of the layer, and None for its state.
+        """
         positions = sequence.numel() // sequence.shape[-1]
         self.flop += 2.0 * positions * self.weights
         self.memory += 4.0 * positions * self.kept
@@ -136,6 +143,6 @@ class LayerOutline(nn.Module):
 
 
 def describe_tracks(tracks: list[Track]) -> str:
-    """Number and length of tracks."""
+    """Number and total hours of tracks, for the summary."""
     hours = sum(track.frames / track.sample_rate for track in tracks) / 3600
     return f"{len(tracks)} tracks, {hours:.2f} h"

@@ -1,4 +1,4 @@
-"""Stops before a number that is not finite reaches the weights."""
+"""Callback that stops training before a value that is not finite reaches the weights."""
 
 from __future__ import annotations
 
@@ -16,18 +16,15 @@ from auralflow_pl.training.task import SeparationTask, step_seed
 
 
 class Sentinel(pl.Callback):
-    """Looks at loss and gradients of every step before the optimizer does.
+    """Checks loss and gradients of every step, and stops training if one is not finite.
 
-    If one is not finite, batch, numbers of its chunks, random state and weights are kept as
-    `<folder>/step-<number>.pt`, which `scripts/replay.py` runs again, and training ends; no
-    checkpoint is written from that step on. With a loss scale (fp16) gradients may overflow, such
-    steps are skipped, and only the loss is looked at.
+    Batch, numbers of its chunks, random state and weights are then saved as
+    `<folder>/step-<number>.pt`, which `scripts/replay.py` runs again. No checkpoint includes the
+    failed step. With a loss scale (fp16), gradients may overflow and such steps are skipped, so
+    only the loss is checked.
 
     Args:
-        folder: of the bundles.
-
-    Raises:
-        InputError: something is not finite, when training runs.
+        folder: folder of the saved files.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -40,13 +37,17 @@ class Sentinel(pl.Callback):
         batch: dict[str, Any],
         batch_idx: int,
     ) -> None:
-        """Remember the batch."""
+        """Store the batch for the file of a failed step."""
         self.batch, self.batch_idx = batch, batch_idx
 
     def on_before_backward(
         self, trainer: pl.Trainer, pl_module: SeparationTask, loss: Tensor
     ) -> None:
-        """Look at the loss."""
+        """Check the loss.
+
+        Raises:
+            InputError: the loss is not finite.
+        """
         if not torch.isfinite(loss):
             self.stop(trainer, pl_module, "the loss", [])
 
@@ -56,7 +57,11 @@ class Sentinel(pl.Callback):
         pl_module: SeparationTask,
         optimizer: Optimizer,  # noqa: ARG002
     ) -> None:
-        """Look at the gradients."""
+        """Check the gradients, unless there is a loss scale.
+
+        Raises:
+            InputError: a gradient is not finite.
+        """
         if getattr(trainer.precision_plugin, "scaler", None) is not None:
             return
         named = {n: p.grad for n, p in pl_module.named_parameters() if p.grad is not None}
@@ -68,7 +73,11 @@ class Sentinel(pl.Callback):
     def stop(
         self, trainer: pl.Trainer, pl_module: SeparationTask, what: str, names: list[str]
     ) -> None:
-        """Keep what is needed to see why, and end the training."""
+        """Save the failed step for `scripts/replay.py` and end the training.
+
+        Raises:
+            InputError: always.
+        """
         place = pl_module.place(self.batch_idx)
         process = f"-process-{trainer.global_rank}" if trainer.global_rank else ""
         path = self.folder / f"step-{trainer.global_step}{process}.pt"

@@ -1,4 +1,4 @@
-"""How fast training is, and what it waits for."""
+"""Callback that logs speed, waiting time and memory of training."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from auralflow_pl.training.task import SeparationTask
 
 
 class Throughput(pl.Callback):
-    """Logs speed and memory over the steps since the last record.
+    """Logs speed and memory over the steps since the last record, without validation.
 
-    `throughput/steps_per_second`, `throughput/chunks_per_second`, `throughput/data_share` (share of
-    the time that training waited for data), `throughput/memory_gb` (highest so far: allocated on
-    the GPU, or resident on the CPU) and `throughput/remaining_minutes` of the whole training, where
-    it has an end. Validation counts for none of them.
+    The metrics are `throughput/steps_per_second`, `throughput/chunks_per_second`,
+    `throughput/data_share` (share of the time spent waiting for data), `throughput/memory_gb`
+    (peak so far: allocated on the GPU, or resident on the CPU) and
+    `throughput/remaining_minutes` until `trainer.max_epochs`, if it is set.
 
     Args:
-        every_n_steps: steps of a record; None: as often as the Trainer logs.
+        every_n_steps: steps per record; None: as often as the Trainer logs.
     """
 
     def __init__(self, every_n_steps: int | None = None) -> None:
@@ -29,16 +29,16 @@ class Throughput(pl.Callback):
         self.clear()
 
     def clear(self) -> None:
-        """Begin a record."""
+        """Begin a new record."""
         self.steps, self.chunks = 0, 0
         self.waiting, self.working = 0.0, 0.0
 
     def on_train_epoch_start(self, *_: Any) -> None:
-        """The time between epochs is not that of the data."""
+        """Exclude the time between epochs."""
         self.left = time.perf_counter()
 
     def on_validation_end(self, *_: Any) -> None:
-        """Nor that of validation."""
+        """Exclude the time of validation."""
         self.left = time.perf_counter()
 
     def on_train_batch_start(
@@ -48,7 +48,7 @@ class Throughput(pl.Callback):
         batch: Any,  # noqa: ARG002
         batch_idx: int,  # noqa: ARG002
     ) -> None:
-        """A batch has arrived."""
+        """Add the time spent waiting for the batch."""
         self.began = time.perf_counter()
         self.waiting += self.began - (self.left or self.began)
 

@@ -1,4 +1,4 @@
-"""An average of the weights over the steps, which is what gets validated and used later."""
+"""Callback that averages the weights over the steps, for validation and later use."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from auralflow_pl.errors import InputError
 
 
 class WeightAverage(WeightAveraging):
-    """Exponential moving average of all weights and of the statistics of normalisations.
+    """Exponential moving average of all weights and normalisation statistics.
 
-    Validation runs with it and checkpoints hold it as the weights, so that it is what is evaluated
-    and separated with; they hold the raw weights as well, from which a resumed run goes on. In the
-    beginning the average is short: after n steps the decay is at most (1 + n) / (10 + n).
+    Validation uses the average. Checkpoints store it as the weights, so evaluation and separation
+    use it too; they also store the raw weights, with which a resumed run continues. The average
+    is short at first: after n steps the decay is at most (1 + n) / (10 + n).
 
     Args:
-        decay: of the average, for each step; at least 0 and less than 1.
+        decay: decay of the average per step, at least 0 and less than 1.
 
     Raises:
-        InputError: `decay` out of range.
+        InputError: `decay` is out of range.
     """
 
     def __init__(self, decay: float = 0.999) -> None:
@@ -32,7 +32,13 @@ class WeightAverage(WeightAveraging):
         super().__init__(multi_avg_fn=self.average)
 
     def average(self, averages: list[Tensor], values: list[Tensor], count: Tensor) -> None:
-        """Move averages of one type towards the values; counters are copied."""
+        """Update averages of one dtype in place; integer counters are copied.
+
+        Args:
+            averages: averaged tensors.
+            values: current tensors.
+            count: number of steps before.
+        """
         if not averages[0].is_floating_point():
             torch._foreach_copy_(averages, values)
             return
