@@ -1,6 +1,6 @@
-"""What the comments of a YAML file say: its first lines are about the file, others about a key.
+"""Read the comments of a YAML file: the first lines describe the file, other comments a key.
 
-PyYAML drops comments; the marks of its nodes say where to look for them.
+PyYAML drops comments, so they are found in the text with the positions of its nodes.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from auralflow_pl.cli import docstrings
 
 
 def first_sentence(text: str) -> str:
-    """Up to the first full stop."""
+    """First sentence of a text, up to the first full stop; empty for an empty text."""
     return text.partition(". ")[0].rstrip(".") + "." if text else ""
 
 
 @cache
 def head_comment(path: Path) -> str:
-    """The comment at the top of a YAML file, or what the docstring of its `_target_` says."""
+    """Comment at the top of a YAML file, or else the docstring summary of its `_target_`."""
     lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
@@ -36,9 +36,9 @@ def head_comment(path: Path) -> str:
 
 @cache
 def key_comments(path: Path) -> dict[str, str]:
-    """The keys of a YAML file in dotted form, with the comment behind each (empty: none)."""
+    """Keys of a YAML file in dotted form, with the comment after each, empty if none."""
     text = path.read_text(encoding="utf-8")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first one is faster
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # CSafeLoader is faster
     root = yaml.compose(text, loader)
     found = (
         dict(keyed_lines(root, text.splitlines(), "")) if isinstance(root, yaml.MappingNode) else {}
@@ -49,7 +49,7 @@ def key_comments(path: Path) -> dict[str, str]:
 def keyed_lines(
     node: yaml.MappingNode, lines: Sequence[str], where: str
 ) -> Iterator[tuple[str, str]]:
-    """`(dotted key, comment)` of each key below a node."""
+    """Yield `(dotted key, comment)` for each key below a node."""
     for key, value in node.value:
         if key.value == "defaults" and not where:
             continue

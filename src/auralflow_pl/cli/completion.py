@@ -1,7 +1,8 @@
 """Completion of the command line in bash, zsh and fish.
 
-The scripts of the shells only ask: `auralflow completion query <word> ... <word>` prints what the
-last word can become, one candidate a line. One that ends with `=`, `.` or `/` goes on.
+The scripts of the shells call `auralflow completion query <word> ... <word>`, which prints the
+candidates for the last word, one per line. A candidate that ends with `=`, `.` or `/` is
+incomplete, so the shell adds no space.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ SCRIPT_NAMES = ("train", "evaluate", "separate", "export")  # scripts at the top
 
 @dataclass(frozen=True)
 class CommandGrammar:
-    """What the command line knows."""
+    """Commands and special keys of the command line."""
 
-    commands: Mapping[str, str]  # and the key of a word that stands alone, or ""
-    tools: Sequence[str]
-    lists: Sequence[str]  # groups of which several options may be chosen
-    paths: Sequence[str]  # keys that hold paths
+    commands: Mapping[str, str]  # commands, with the key that a word without `=` sets, or ""
+    tools: Sequence[str]  # commands without configuration
+    lists: Sequence[str]  # groups that take several options
+    paths: Sequence[str]  # keys whose values are paths
 
 
 def print_completion(arguments: Sequence[str], grammar: CommandGrammar) -> None:
-    """Print the script of a shell, or answer a query of one.
+    """Print the script of a shell, or the candidates for a query of a script.
 
     Raises:
-        InputError: neither.
+        InputError: the first argument is neither a shell nor a query.
     """
     kind, *words = arguments or [""]
     if kind == "query":
@@ -53,9 +54,9 @@ def print_completion(arguments: Sequence[str], grammar: CommandGrammar) -> None:
 
 
 def split_line(line: str) -> list[str]:
-    """The words of a line after its program, as a shell sees them; the last one may be unfinished.
+    """Split a command line into the words after its program; the last one may be incomplete.
 
-    `python train.py ...` is `auralflow train ...`.
+    `python train.py ...` is read as `auralflow train ...`.
     """
     for end in ("", "'", '"'):
         try:
@@ -72,7 +73,7 @@ def split_line(line: str) -> list[str]:
 
 
 def candidates(words: Sequence[str], grammar: CommandGrammar) -> list[str]:
-    """What the last of the words after `auralflow` can become, sorted."""
+    """Sorted candidates for the last of the words after `auralflow`."""
     *before, word = words
     if not before:
         return matching_words(word, [*grammar.commands, *grammar.tools, "--help"])
@@ -98,7 +99,7 @@ def candidates(words: Sequence[str], grammar: CommandGrammar) -> list[str]:
 def standalone_candidates(
     command: str, word: str, chosen: Sequence[str], grammar: CommandGrammar
 ) -> Iterator[str]:
-    """What a word without a key can become."""
+    """Candidates for a word without a key."""
     key = grammar.commands[command]
     if command == "compare" or (key in grammar.paths and not chosen):
         yield from file_candidates(word, "")
@@ -107,7 +108,7 @@ def standalone_candidates(
 
 
 def model_candidates() -> list[str]:
-    """Names of the models in registries; none if one of them is wrong."""
+    """Names of the models in all registries; empty if a registry is invalid."""
     try:
         return [*read_registries()]
     except InputError:
@@ -115,12 +116,12 @@ def model_candidates() -> list[str]:
 
 
 def matching_words(word: str, names: Iterable[str]) -> list[str]:
-    """The names that begin with a word, sorted."""
+    """Sorted names that begin with a word."""
     return sorted({name for name in names if name.startswith(word)})
 
 
 def key_candidates(command: str, word: str, chosen: Sequence[str]) -> Iterator[str]:
-    """Keys and groups down to the depth of a word."""
+    """Candidates for a key or group, down to the depth of a word."""
     node, groups = composed_keys(command, chosen)
     where = word[: word.rfind(".") + 1]
     for name in where.split(".")[:-1]:
@@ -139,7 +140,7 @@ def key_candidates(command: str, word: str, chosen: Sequence[str]) -> Iterator[s
 def value_candidates(
     command: str, key: str, value: str, chosen: Sequence[str], grammar: CommandGrammar
 ) -> Iterator[str]:
-    """What can stand behind `key=`."""
+    """Candidates `key=value` for a value."""
     if key == "remove" or (key == "ckpt" and value.startswith(NAME_PREFIX)):
         start = NAME_PREFIX if key == "ckpt" else ""
         yield from (
@@ -164,7 +165,7 @@ def value_candidates(
 
 
 def composed_keys(command: str, chosen: Sequence[str]) -> tuple[dict, list[str]]:
-    """The configuration with the groups that were chosen, and the names of all its groups."""
+    """Composed configuration with the chosen group options, and the names of its groups."""
     picked = [word for word in chosen if (config_dir() / word.partition("=")[0]).is_dir()]
     try:
         content, groups, _ = compose_command(command, [word for word in picked if "=" in word])
@@ -174,7 +175,7 @@ def composed_keys(command: str, chosen: Sequence[str]) -> tuple[dict, list[str]]
 
 
 def file_candidates(word: str, prefix: str) -> Iterator[str]:
-    """Files and folders whose path begins with a word; hidden ones if the word asks for them."""
+    """Files and folders whose path begins with a word; hidden ones if its name begins with `.`."""
     name = word.rpartition("/")[2]
     folder = word.removesuffix(name)
     try:

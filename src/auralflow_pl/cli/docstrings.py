@@ -1,7 +1,7 @@
-"""What docstrings say about the arguments of classes and functions, without importing them.
+"""Read docstrings of classes and functions and of their arguments without importing them.
 
-The source is parsed, so asking about a network costs no import of torch. Docstrings are in Google's
-style: a summary, and entries `name: text` under `Args:`.
+The source is parsed, so that describing a network does not import torch. Docstrings are in
+Google style: a summary, and entries `name: text` under `Args:`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ARGUMENT_ENTRY = re.compile(r"^(\w+)(?: ?\([^)]*\))?: *(.*)$")
 
 
 class ClassDefinition(NamedTuple):
-    """A class or function, and the module in which it stands."""
+    """Syntax tree of a class or function, with the name of its module."""
 
     module: str
     node: ast.ClassDef | ast.FunctionDef
@@ -27,16 +27,23 @@ class ClassDefinition(NamedTuple):
 
 @cache
 def summary_of(target: str) -> str:
-    """First paragraph of the docstring of a dotted name; empty if there is none."""
+    """First paragraph of the docstring of a class or function; empty if there is none.
+
+    Args:
+        target: dotted name.
+    """
     found = find_definition(target)
     return first_paragraph(docstring_of(found.node)) if found else ""
 
 
 @cache
 def argument_texts(target: str) -> dict[str, str]:
-    """Meaning of each argument of a class or function, by name.
+    """Texts of the arguments of a class or function, by name.
 
-    What a class does not say itself, or with "see ..." only, its bases say.
+    An argument without a text, or whose text begins with "see `", has the text of a base class.
+
+    Args:
+        target: dotted name.
     """
     texts: dict[str, str] = {}
     for found in lineage(target):
@@ -48,7 +55,7 @@ def argument_texts(target: str) -> dict[str, str]:
 
 
 def lineage(target: str) -> Iterator[ClassDefinition]:
-    """A definition and those of its bases, nearest first."""
+    """Yield the definition of a dotted name and those of its base classes, nearest first."""
     found = find_definition(target)
     if found is None:
         return
@@ -59,7 +66,7 @@ def lineage(target: str) -> Iterator[ClassDefinition]:
 
 
 def find_definition(target: str) -> ClassDefinition | None:
-    """Where a dotted name is defined; imported names are followed to their module."""
+    """Definition of a dotted name, also if its module imports it; None if there is none."""
     module, _, name = target.rpartition(".")
     for node in parsed_module(module).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
@@ -69,7 +76,7 @@ def find_definition(target: str) -> ClassDefinition | None:
 
 
 def resolve_name(module: str, name: str) -> str | None:
-    """The full name of what a module calls `name`; None for a built-in."""
+    """Full dotted name of a name used in a module; None for a built-in."""
     first, dot, rest = name.partition(".")
     known = {
         n.name: f"{module}.{n.name}"
@@ -82,7 +89,7 @@ def resolve_name(module: str, name: str) -> str | None:
 
 @cache
 def import_table(module: str) -> dict[str, str]:
-    """Full names of what a module imports at its top, by the names that it gives them."""
+    """Full names of the top-level imports of a module, by their names in the module."""
     names = {}
     for node in parsed_module(module).body:
         if isinstance(node, ast.Import):
@@ -94,7 +101,7 @@ def import_table(module: str) -> dict[str, str]:
 
 @cache
 def parsed_module(module: str) -> ast.Module:
-    """The syntax tree of a module; an empty one if it has no source."""
+    """Syntax tree of a module; empty if the module has no source."""
     package, *rest = module.split(".")
     spec = find_spec(package) if package else None
     if spec is None or not spec.submodule_search_locations:
@@ -105,23 +112,23 @@ def parsed_module(module: str) -> ast.Module:
 
 
 def constructor_of(node: ast.ClassDef | ast.FunctionDef) -> list[ast.FunctionDef]:
-    """`__init__` of a class, if it has one."""
+    """List with the `__init__` of a class; empty if it has none."""
     body = node.body if isinstance(node, ast.ClassDef) else []
     return [n for n in body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
 
 
 def docstring_of(node: ast.ClassDef | ast.FunctionDef) -> str:
-    """Of a class or function, without its indentation."""
+    """Docstring of a class or function without indentation; empty if there is none."""
     return inspect.cleandoc(ast.get_docstring(node) or "")
 
 
 def first_paragraph(text: str) -> str:
-    """In one line."""
+    """First paragraph of a text on one line."""
     return " ".join(text.partition("\n\n")[0].split())
 
 
 def argument_entries(text: str) -> dict[str, str]:
-    """The section `Args:` of a docstring, by name; of each entry the first paragraph."""
+    """First paragraph of each entry in the section `Args:` of a docstring, by name."""
     _, found, section = text.partition("Args:\n")
     lines = section.expandtabs().splitlines() if found else []
     indent = next((len(line) - len(line.lstrip()) for line in lines if line.strip()), 0)

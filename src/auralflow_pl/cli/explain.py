@@ -1,4 +1,4 @@
-"""Turn exceptions into one line that names the mistake and the remedy."""
+"""Turn exceptions into one-line messages with the mistake and the remedy."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from auralflow_pl.errors import InputError, did_you_mean
 
 
 def explain(error: Exception, command: str) -> str:
-    """One line that says what is wrong and what to do."""
+    """One-line message for an exception of a command, with the mistake and the remedy."""
     text = str(error).strip()
-    if isinstance(error, InputError):  # from a loader process it arrives with a traceback in front
+    if isinstance(error, InputError):  # from a loader process, it follows a traceback
         return text.splitlines()[-1].removeprefix("auralflow_pl.errors.InputError: ")
     if isinstance(error, OSError) and not isinstance(error, HydraException):
         return f"{error.filename}: {error.strerror}" if error.filename else text
@@ -51,7 +51,10 @@ def explain(error: Exception, command: str) -> str:
 
 
 def valid_keys(command: str, wrong: str) -> list[str]:
-    """The keys that the command line could have meant, with the groups it chose."""
+    """Keys that the user may have meant by `wrong`, with the group options of the command line.
+
+    These are the keys with the same last part, or else all keys of the same depth.
+    """
     choices = [
         argument
         for argument in sys.argv[1:]

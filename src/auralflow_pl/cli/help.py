@@ -11,15 +11,15 @@ from auralflow_pl.errors import InputError, did_you_mean
 
 
 def print_config(command: str, overrides: Sequence[str], wanted: Sequence[str]) -> None:
-    """Print the composed configuration of a command, with all options of the chosen parts.
+    """Print the composed configuration of a command, with all options of its groups.
 
     Args:
-        command: of the table `cli.COMMANDS`.
+        command: name in `cli.table.COMMANDS`.
         overrides: `key=value` and `group=option`.
         wanted: groups or keys to show; empty: all.
 
     Raises:
-        InputError: nothing is called like one of `wanted`.
+        InputError: there is no such key or group in `wanted`.
     """
     found = help_sections(command, overrides)
     names = [name for part in found for name in (part.group, *(row.key for row in part.rows))]
@@ -35,7 +35,7 @@ def print_config(command: str, overrides: Sequence[str], wanted: Sequence[str]) 
 
 
 def is_wanted(key: str, section: HelpSection, wanted: Sequence[str]) -> bool:
-    """Whether a key is asked for, by its name, that of a part that holds it, or its group."""
+    """Return True if `wanted` has a key, a node above it, or its group."""
     return section.group in wanted or any(f"{key}.".startswith(f"{name}.") for name in wanted)
 
 
@@ -43,9 +43,9 @@ def print_overview(command: str, text: str, word: str, overrides: Sequence[str])
     """Print the help of a command: its own keys, and its groups with their options.
 
     Args:
-        command: of the table `cli.COMMANDS`.
-        text: what it is for.
-        word: key of a word that stands alone, or empty.
+        command: name in `cli.table.COMMANDS`.
+        text: purpose of the command.
+        word: key that a word without `=` sets, or empty.
         overrides: `key=value` and `group=option`.
     """
     own, *groups = help_sections(command, overrides)
@@ -68,7 +68,7 @@ def print_overview(command: str, text: str, word: str, overrides: Sequence[str])
 
 
 def print_section(section: HelpSection) -> None:
-    """Print a section: its name, its keys, and what else the group offers."""
+    """Print a section: its name, its keys, and all options of its group."""
     said = [group_options(section.group).get(name) for name in section.choice]
     print(section.name if section.group else "keys of the command")
     for text in filter(None, said):
@@ -87,13 +87,19 @@ def print_section(section: HelpSection) -> None:
 
 
 def print_row(row: HelpRow) -> None:
-    """Print a key with its value, and below it what it means."""
+    """Print a key with its value, and its meaning below."""
     print_paragraph(row.key if row.value is None else f"{row.key}={row.value}", 2, 6)
     print_paragraph(row.meaning, 6)
 
 
 def print_paragraph(text: str, indent: int = 0, hanging: int | None = None) -> None:
-    """Print text, if any, in lines of at most 80 columns, or as wide as a narrower terminal."""
+    """Print a text wrapped to 80 columns, or to the width of a narrower terminal.
+
+    Args:
+        text: text to print; empty: nothing is printed.
+        indent: columns before the first line.
+        hanging: columns before further lines; None: as `indent`.
+    """
     width = min(80, shutil.get_terminal_size((80, 24)).columns)
     hanging = indent if hanging is None else hanging
     lines = textwrap.wrap(

@@ -21,12 +21,12 @@ from auralflow_pl.config.locations import config_dir
 
 YAML_SPELLINGS = {"None": "null", "True": "true", "False": "false"}
 
-MAX_MEANING = 200  # characters, from which on a meaning is cut after its first sentence
+MAX_MEANING = 200  # characters above which a meaning is cut after its first sentence
 
 
 @dataclass(frozen=True)
 class HelpRow:
-    """A key, its value as the command line takes it (None for a part with keys), its meaning."""
+    """A key, its value in command-line syntax (None for a node with keys), and its meaning."""
 
     key: str
     value: str | None
@@ -35,7 +35,7 @@ class HelpRow:
 
 @dataclass
 class HelpSection:
-    """The keys of a command itself (`group` is empty), or those that a group brought."""
+    """Keys of a group, or of the command itself (`group` is empty)."""
 
     group: str
     choice: list[str]
@@ -43,14 +43,19 @@ class HelpSection:
 
     @property
     def name(self) -> str:
-        """As the command line takes it."""
+        """Group and options in command-line syntax."""
         if len(self.choice) > 1:
             return f"{self.group}=[{','.join(self.choice)}]"
         return f"{self.group}={''.join(self.choice) or 'null'}"
 
 
 def help_sections(command: str, overrides: Sequence[str]) -> list[HelpSection]:
-    """The composed configuration, those keys first that belong to no group."""
+    """Sections of the composed configuration of a command, first that of the command itself.
+
+    Args:
+        command: name in `cli.table.COMMANDS`.
+        overrides: `key=value` and `group=option`.
+    """
     content, groups, files = compose_command(command, overrides)
     meanings: dict[str, str] = {}
     owners: dict[str, str] = {}
@@ -63,7 +68,7 @@ def help_sections(command: str, overrides: Sequence[str]) -> list[HelpSection]:
     found = {"": HelpSection("", [])} | {g: HelpSection(g, choice) for g, choice in groups.items()}
     for group, choice in groups.items():
         owners.setdefault(group, group)
-        if choice:  # what it inherits from says less
+        if choice:  # the chosen option has a more specific text than its defaults
             meanings[group] = group_options(group).get(choice[0], "") or meanings.get(group, "")
     for row in help_rows(content, meanings):
         owner = owners.get(row.key.partition(".")[0], "")
@@ -74,7 +79,12 @@ def help_sections(command: str, overrides: Sequence[str]) -> list[HelpSection]:
 def compose_command(
     command: str, overrides: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, list[str]], list[tuple[Path, str]]]:
-    """A configuration, the options of each group, and the YAML files with their packages."""
+    """Compose the configuration of a command.
+
+    Returns:
+        the unresolved configuration, the chosen options of each group, and the YAML files with
+        their packages.
+    """
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         node = compose(command, list(overrides), return_hydra_config=True)
@@ -97,7 +107,14 @@ def compose_command(
 def help_rows(
     node: Mapping[str, Any], meanings: Mapping[str, str], where: str = "", target: str = ""
 ) -> Iterator[HelpRow]:
-    """All keys below a node, those of its parts after their heads."""
+    """Yield rows for all keys below a node, nested keys after their node.
+
+    Args:
+        node: the node.
+        meanings: texts by dotted key, from the comments of YAML files.
+        where: dotted key of the node.
+        target: its `_target_`, whose docstring takes precedence for the arguments.
+    """
     explained = docstrings.argument_texts(target) if target else {}
     for key, value in node.items():
         name = f"{where}.{key}" if where else key
@@ -116,7 +133,7 @@ def help_rows(
 
 
 def command_line_value(value: Any) -> str:
-    """A value as the command line takes it."""
+    """Format a value in command-line syntax."""
     if isinstance(value, list):
         return f"[{','.join(map(command_line_value, value))}]"
     if isinstance(value, str):
@@ -125,7 +142,7 @@ def command_line_value(value: Any) -> str:
 
 
 def shorten_meaning(text: str) -> str:
-    """The first sentence of a long text, all of a short one; values as in YAML."""
+    """Shorten a long text to its first sentence, and write None, True and False as in YAML."""
     if len(text) > MAX_MEANING:
         text = first_sentence(text)
     text = re.sub(r"(:\w+:)?``?(.*?)``?", r"`\2`", text)
@@ -135,6 +152,6 @@ def shorten_meaning(text: str) -> str:
 
 @cache
 def group_options(group: str) -> dict[str, str]:
-    """What a group offers: names, and a sentence about each."""
+    """First sentence on each option of a group, by name."""
     paths = sorted((config_dir() / group).glob("[!_]*.yaml"))
     return {path.stem: first_sentence(head_comment(path)) for path in paths}

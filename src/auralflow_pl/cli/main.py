@@ -34,7 +34,7 @@ from auralflow_pl.version import __version__
 
 
 def main() -> None:
-    """Entry point `auralflow <command> ...`."""
+    """Run `auralflow <command> ...`; the entry point of the package."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help"):
         texts = {name: command.text for name, command in COMMANDS.items()} | TOOL_TEXTS
@@ -58,10 +58,10 @@ def main() -> None:
 
 
 def run(command: str) -> None:
-    """Compose `configs/<command>.yaml` with the arguments and call the command with it.
+    """Compose `configs/<command>.yaml` with the command-line arguments and call the command.
 
-    A user's mistake ends in one line on standard error and exit code 1. With HYDRA_FULL_ERROR=1 in
-    the environment every error shows where it came from.
+    Mistakes of the user are printed as one line on standard error, with exit code 1. With
+    HYDRA_FULL_ERROR=1 in the environment, they are raised with their traceback instead.
     """
     if {"-h", "--help"} & set(sys.argv[1:]):
         show_help(command, sys.argv[1:])
@@ -71,7 +71,7 @@ def run(command: str) -> None:
     sys.argv[1:] = prepare_arguments(command, sys.argv[1:])
     before = os.environ.get("HYDRA_FULL_ERROR", "0")
     verbose = before == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra leaves its errors to us
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so Hydra raises its errors
     try:
         hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=command)(
             lambda config: call_command(command, config, verbose)
@@ -96,7 +96,7 @@ def run(command: str) -> None:
 
 
 def show_help(name: str, arguments: list[str]) -> None:
-    """Print the help of a command, or what one of `TOOL_TEXTS` shows."""
+    """Print the help of a command, or the output of a command of `TOOL_TEXTS`."""
     arguments = [argument for argument in arguments if argument not in ("-h", "--help")]
     words = [argument for argument in arguments if "=" not in argument and argument[:1] != "~"]
     known = name == "config" and words and words[0] in COMMANDS
@@ -121,7 +121,7 @@ def show_help(name: str, arguments: list[str]) -> None:
 
 
 def call_command(command: str, config: DictConfig, verbose: bool) -> Any:
-    """Import the module of a command, and torch with it, only now."""
+    """Import the module of a command, which may import torch, and call the command."""
     module = COMMANDS[command].module or command
     function: Callable[[DictConfig], Any] = getattr(
         importlib.import_module(f"auralflow_pl.commands.{module}"), command
@@ -132,5 +132,5 @@ def call_command(command: str, config: DictConfig, verbose: bool) -> Any:
         end_output()
     except (InputError, OSError, HydraException, OmegaConfBaseException) as error:
         if verbose or HydraConfig.get().mode is RunMode.MULTIRUN:
-            raise  # Hydra adds which job it was
+            raise  # Hydra adds the job
         fail(explain(error, command))

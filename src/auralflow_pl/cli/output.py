@@ -7,11 +7,11 @@ import sys
 
 
 def end_output() -> None:
-    """The reader of our output, `head` for example, has seen enough."""
+    """Discard further output after the reader of a pipe, such as `head`, has closed it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fail(message: str, code: int = 1) -> None:
-    """Print one line on standard error and exit."""
+    """Print `error: <message>` on standard error and exit with `code`."""
     print(f"error: {message}", file=sys.stderr)
     sys.exit(code)

@@ -12,7 +12,10 @@ from auralflow_pl.config.locations import config_dir
 
 
 def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
-    """Put `-m` first, quote paths for Hydra's grammar, and stop at what it would misread."""
+    """Put `-m` first and quote paths and texts for Hydra's grammar.
+
+    Arguments that Hydra would misread are printed as an error, with exit code 1.
+    """
     if command == "compare":
         arguments = gather_runs(arguments)
     sweep = [argument for argument in arguments if argument in ("-m", "--multirun")]
@@ -36,7 +39,7 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
 
 
 def gather_runs(arguments: list[str]) -> list[str]:
-    """Folders that stand alone become `runs=[...]`; one that exists may have any name."""
+    """Combine arguments without a key into `runs=[...]`; existing paths may contain `=`."""
     runs = [
         argument
         for argument in arguments
@@ -47,9 +50,14 @@ def gather_runs(arguments: list[str]) -> list[str]:
 
 
 def quote_argument(argument: str, texts: Sequence[str], sweep: bool) -> str:
-    """Quote `key=value` if the key holds a text or a path, so that any can be given as it is.
+    """Quote the value of `key=value` if it is a text or a path.
 
-    In a sweep commas separate values, so only a path that exists is quoted there.
+    In a sweep commas separate values, so only existing paths are quoted.
+
+    Args:
+        argument: `key=value`.
+        texts: keys whose values are texts.
+        sweep: the command line has `-m`.
     """
     key, _, value = argument.partition("=")
     if key in texts and not sweep and value != "null" and value[0:1] not in ("'", '"', ""):
@@ -62,6 +70,6 @@ def quote_argument(argument: str, texts: Sequence[str], sweep: bool) -> str:
 
 
 def quote_value(value: str) -> str:
-    """`value` as a quoted string of Hydra's grammar, without interpolation."""
+    """Quote a value as a string of Hydra's grammar, without interpolation."""
     escaped = re.sub(r"(\\*)(\'|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
     return "'" + escaped.replace("${", "\\${") + "'"

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 
 class Command(NamedTuple):
-    """What a command is for, the module that holds it, and the key of a word that stands alone."""
+    """A command of the command line."""
 
-    text: str
-    module: str = ""
-    word: str = ""
+    text: str  # purpose, for the help
+    module: str = ""  # module in `commands`; empty: of the same name
+    word: str = ""  # key that a word without `=` sets; empty: none
 
 
 COMMANDS = {
@@ -40,11 +40,11 @@ LIST_GROUPS = (
     "logger",
     "loss",
     "metrics",
-)  # groups of which several options may be chosen
+)  # groups that take several options
 
 PATH_KEYS = ("ckpt", "estimates", "input", "output", "registries", "resume", "save", "data.root")
 
-TEXT_KEYS = {  # of commands: keys whose value is a text
+TEXT_KEYS = {  # keys whose values are texts, by command
     "export": ("licence",),
     "publish": ("licence", "description", "trained_on"),
 }
