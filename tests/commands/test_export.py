@@ -178,7 +178,7 @@ def test_the_card_says_what_the_run_says(command, ckpt, tmp_path):
         "# vocals",
         "data set: synthetic, stems vocals, drums, bass, other",
         "3 optimizer steps",
-        "about 0.000833 hours of sound heard",  # 3 steps of 2 chunks of 0.5 s
+        "about 0.000833 hours of audio",  # 3 steps of 2 chunks of 0.5 s
         "| si_sdr | vocals | synthetic-test | mean over tracks | ",
         "Le Roux et al., 2019",
         "CC0-1.0",

@@ -1,7 +1,4 @@
-"""Read the comments of a YAML file: the first lines describe the file, other comments a key.
-
-PyYAML drops comments, so they are found in the text with the positions of its nodes.
-"""
+"""Read the comments of a YAML file: the first lines describe the file, other comments a key."""
 
 from __future__ import annotations
 
@@ -49,7 +46,10 @@ def key_comments(path: Path) -> dict[str, str]:
 def keyed_lines(
     node: yaml.MappingNode, lines: Sequence[str], where: str
 ) -> Iterator[tuple[str, str]]:
-    """Yield `(dotted key, comment)` for each key below a node."""
+    """Yield `(dotted key, comment)` for each key below a node.
+
+    PyYAML drops comments, so they are read from `lines` at the positions of the nodes.
+    """
     for key, value in node.value:
         if key.value == "defaults" and not where:
             continue

@@ -1,9 +1,4 @@
-"""Completion of the command line in bash, zsh and fish.
-
-The scripts of the shells call `auralflow completion query <word> ... <word>`, which prints the
-candidates for the last word, one per line. A candidate that ends with `=`, `.` or `/` is
-incomplete, so the shell adds no space.
-"""
+"""Completion of the command line in bash, zsh and fish."""
 
 from __future__ import annotations
 
@@ -38,6 +33,10 @@ class CommandGrammar:
 
 def print_completion(arguments: Sequence[str], grammar: CommandGrammar) -> None:
     """Print the script of a shell, or the candidates for a query of a script.
+
+    The scripts call `auralflow completion query <word> ... <word>`, which prints the candidates
+    for the last word, one per line. A candidate that ends with `=`, `.` or `/` is incomplete, so
+    the shell adds no space after it.
 
     Raises:
         InputError: the first argument is neither a shell nor a query.

@@ -1,8 +1,4 @@
-"""Read docstrings of classes and functions and of their arguments without importing them.
-
-The source is parsed, so that describing a network does not import torch. Docstrings are in
-Google style: a summary, and entries `name: text` under `Args:`.
-"""
+"""Read Google-style docstrings of classes and functions without importing their modules."""
 
 from __future__ import annotations
 

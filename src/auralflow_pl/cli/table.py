@@ -18,19 +18,19 @@ COMMANDS = {
     "evaluate": Command("measure a checkpoint on a data set"),
     "compare": Command("tell whether one evaluation is better than another"),
     "separate": Command("separate files or folders with a checkpoint"),
-    "export": Command("make a model that can be shared, or an ONNX or TorchScript file"),
+    "export": Command("write a model as safetensors, ONNX or TorchScript"),
     "download": Command("fetch a pretrained model", word="name"),
     "models": Command("show pretrained models, or remove one", word="name"),
     "publish": Command("make the archive and the registry entry of a model", word="ckpt"),
-    "doctor": Command("find what is wrong with a data set"),
-    "demo": Command("a page on this machine to try models"),
+    "doctor": Command("find errors in a data set"),
+    "demo": Command("serve a web page on this machine to try models"),
     "selfcheck": Command(
-        "show that a training can be killed and resumed: selfcheck resume", word="check"
+        "verify that a training can be killed and resumed: selfcheck resume", word="check"
     ),
 }
 
 TOOL_TEXTS = {
-    "config": "show the configuration of a command, and what every option means",
+    "config": "show the configuration of a command, and the meaning of every option",
     "completion": "print what bash, zsh or fish needs to complete commands and keys",
 }
 

@@ -157,7 +157,7 @@ def check_references(references: Sequence[str]) -> None:
 
 
 class MetricColumn(NamedTuple):
-    """Values of one heading."""
+    """Values of one heading for all targets."""
 
     name: str
     values: list[ScoreValue]  # by target

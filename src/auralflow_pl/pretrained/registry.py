@@ -1,8 +1,4 @@
-"""Registries of pretrained models: YAML files with a description and the sources of each model.
-
-Registries are read with a safe loader and checked before use. Model names are restricted to
-characters that are safe in file names.
-"""
+"""Registries of pretrained models: YAML files with a description and the sources of each model."""
 
 from __future__ import annotations
 
@@ -31,7 +27,7 @@ REGISTRY_FORMAT = 1
 
 NAME_PREFIX = "pretrained:"  # marks a `ckpt` that is a registry name
 
-NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # safe as a file name
 
 DIGEST_PATTERN = re.compile(r"[0-9a-f]{64}")
 
@@ -115,7 +111,7 @@ def registry_files(path: Path, key: str) -> list[Path]:
 
 
 def read_registry(path: Path) -> list[RegistryEntry]:
-    """All entries of a registry file.
+    """Read a registry file with a safe YAML loader and check its entries.
 
     Raises:
         InputError: the file is not a registry or has an invalid entry, which the message names.

@@ -39,17 +39,17 @@ def model_card(
     network = str(config["model"]["_target_"])
     parts = [
         f"# {' + '.join(targets)}",
-        f"A model of auralflow_pl {__version__} that takes {', '.join(targets)} out of a mixture. "
-        f"Its network, `{network}` with {parameters / 1e6:.2f} million parameters, hears "
+        f"A model of auralflow_pl {__version__} that separates {', '.join(targets)} from mixtures. "
+        f"Its network, `{network}` with {parameters / 1e6:.2f} million parameters, works at "
         f"{audio['sample_rate']} Hz, {heard}; files of any rate and number of channels are taken.",
         "    auralflow separate ckpt=<this folder> input=song.mp3",
-        "## What it learned from",
+        "## Training data",
         training_facts(description),
         "## Options",
         "```json\n"
         + json.dumps({k: config[k] for k in CARD_KEYS if config.get(k)}, indent=2)
         + "\n```",
-        "## What was measured",
+        "## Scores",
         measured_table(scores),
         "## Licence",
         licence or "Not stated. Ask whoever gave you this model, and mind the licence of its data.",
@@ -72,7 +72,7 @@ def training_facts(description: Mapping[str, Any]) -> str:
     if hours := training_hours(config, step):
         batch = data["batch_size"] * (trainer.get("accumulate_grad_batches") or 1)
         lines.append(
-            f"about {hours:.3g} hours of sound heard, in {batch} chunks of "
+            f"about {hours:.3g} hours of audio, in {batch} chunks of "
             f"{config['chunk_seconds']} s a step, repetitions counted"
         )
     for key in ("seed", "precision"):

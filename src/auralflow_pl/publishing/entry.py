@@ -87,7 +87,7 @@ def data_name(description: Mapping[str, Any]) -> str:
     """Training data, steps and hours of a model, from its description."""
     config, step = description["config"], description["step"]
     hours = training_hours(config, step)
-    heard = f", about {hours:.3g} hours heard" if hours else ""
+    heard = f", about {hours:.3g} hours of audio" if hours else ""
     return f"{config['data'].get('name') or 'not known'}, {step} steps{heard}"
 
 

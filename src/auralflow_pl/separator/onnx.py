@@ -230,7 +230,7 @@ class OnnxNetwork(MaskEstimator):
             raise InputError("the graph gives values that are no masks: expected 0 to 1")
 
     def forward(self, magnitude: Tensor) -> MaskEstimate:
-        """Magnitude `(batch, channels, freq, frames)` of any device to masks; no penalties."""
+        """Masks of a magnitude `(batch, channels, freq, frames)` on any device; no penalties."""
         batch, *rest = magnitude.shape
         mask = run_session(self.session, magnitude.detach().cpu().float())
         if mask.shape != (batch, self.targets, *rest):

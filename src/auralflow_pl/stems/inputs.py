@@ -94,7 +94,7 @@ def glob_inputs(pattern: str, template: OutputTemplate) -> list[InputFile]:
     fixed = Path(*takewhile(lambda part: not glob.has_magic(part), parts))
     inputs = without_stems(sorted(once.values()), fixed, template)
     if not inputs:
-        raise InputError(f"input={pattern}: no file fits this pattern, but for stems of ours")
+        raise InputError(f"input={pattern}: no file fits this pattern, except existing stems")
     return [InputFile(p, relative_track(p, fixed)) for p in inputs]
 
 

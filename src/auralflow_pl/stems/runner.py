@@ -119,7 +119,7 @@ def run_queue(
             failure = str(error.strerror)
         else:
             log.debug("%s", job.name, exc_info=True)
-            failure = f"{type(error).__name__}: {error}; this is a fault of the program, report it"
+            failure = f"{type(error).__name__}: {error}; this is a bug, please report it"
         if job.name not in failure:
             failure = f"{job.name}: {failure}"
         progress.finish(job, f"failed: {failure}")

@@ -25,7 +25,7 @@ WRITE_FRAMES = 2**16
 
 
 def peak_level(samples: Tensor) -> float:
-    """The largest absolute value."""
+    """Largest absolute value of the samples."""
     return max(-float(samples.amin()), float(samples.amax()))  # `aminmax` is slower than both
 
 

@@ -1,8 +1,4 @@
-"""Loggers that continue their records when a run is resumed.
-
-Each has a method `resume(step)`, which discards records from that step on, since the resumed run
-logs these steps again.
-"""
+"""Loggers whose method `resume(step)` discards the records that a resumed run logs again."""
 
 from __future__ import annotations
 

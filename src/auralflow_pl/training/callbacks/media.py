@@ -1,7 +1,4 @@
-"""Callbacks that log audio and figures of fixed validation excerpts, also as files.
-
-They use the estimates that validation computes, without further separation.
-"""
+"""Callbacks that log audio and figures of fixed validation excerpts, also as files."""
 
 from __future__ import annotations
 
@@ -58,6 +55,8 @@ class ValidationExcerpt:
 
 class MediaLogger(pl.Callback):
     """Logs the loudest excerpt of each target in the first validation tracks.
+
+    The estimates are those that validation computes, so nothing is separated again.
 
     Args:
         folder: folder of the files.
