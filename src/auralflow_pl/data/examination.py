@@ -30,7 +30,7 @@ SAME_SOUND = 0.999  # correlation of two stems
 
 SUM_WARNING_DB, SUM_ERROR_DB = -30.0, -10.0  # of what the stems do not explain of the mixture
 
-BLEED, BLEED_CLEARLY = 0.03, 10.5  # peak of the phase correlation, and over its deviation
+BLEED_SHARE, BLEED_CLEARNESS = 0.03, 10.5  # peak of the phase correlation, and over its deviation
 
 TAIL_DB = -70.0  # of a spectrum below its highest bin
 
@@ -38,7 +38,7 @@ BLEED_SECONDS, BLEED_REACH_SECONDS, BLEED_PARTS = 1.0, 0.01, 3
 
 SAME_SONG_SIMILARITY = 0.7  # correlation of how the energies in bands change
 
-BANDS, BAND_HZ = 16, (60.0, 8000.0)
+BAND_COUNT, BAND_HZ = 16, (60.0, 8000.0)
 
 FEATURE_SECONDS, FEATURE_HOP_SECONDS = 0.2, 0.05
 
@@ -169,7 +169,7 @@ def bleeding_stems(sounds: Mapping[str, np.ndarray], rate: int) -> Iterator[tupl
         common = irfft(cross / np.maximum(np.abs(cross), 1e-12), points)
         near = np.median(np.concatenate([common[:, -reach:], common[:, : reach + 1]], 1), 0)
         peak, lag = float(np.abs(near).max()), int(np.abs(near).argmax()) - reach
-        if peak > BLEED and peak > BLEED_CLEARLY * float(near.std()):
+        if peak > BLEED_SHARE and peak > BLEED_CLEARNESS * float(near.std()):
             text = f"{one} and {two} have sound in common, {lag:+d} samples apart ({peak:.2f})"
             yield "warning", "bleed", text
 
@@ -251,7 +251,7 @@ def song_features(mono: np.ndarray, rate: int) -> np.ndarray:
     """How the level in each band changes, `(bands, frames)`, the same for any gain and rate."""
     size, hop = round(FEATURE_SECONDS * rate), round(FEATURE_HOP_SECONDS * rate)
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(mono, (0, size)), size)[::hop]
-    edges = np.geomspace(*BAND_HZ, BANDS + 1) * size / rate
+    edges = np.geomspace(*BAND_HZ, BAND_COUNT + 1) * size / rate
     bins = np.minimum(np.round(edges).astype(int), size // 2)
     energies = []
     for part in np.array_split(frames, len(frames) // 256 + 1):  # memory stays small

@@ -15,7 +15,7 @@ from torch import Tensor
 from auralflow_pl.audio.ffmpeg import reason_of
 from auralflow_pl.audio.reading import read_streams
 from auralflow_pl.data.stem_folder import StemFolder, subfolders
-from auralflow_pl.data.tracks import SPLITS, Track, TrackSource
+from auralflow_pl.data.tracks import SPLIT_NAMES, Track, TrackSource
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.signal.resampling import match_length
 from auralflow_pl.system.files import check_file
@@ -150,8 +150,8 @@ def official_split(root: Path, split: str, find: Callable[[Path], list[Path]]) -
     Raises:
         InputError: no such split.
     """
-    if split not in SPLITS:
-        raise InputError(f"split={split}: {did_you_mean(split, SPLITS)}")
+    if split not in SPLIT_NAMES:
+        raise InputError(f"split={split}: {did_you_mean(split, SPLIT_NAMES)}")
     found = find(root / ("test" if split == "test" else "train"))
     if split == "test":
         return found

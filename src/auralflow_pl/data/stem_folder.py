@@ -8,7 +8,7 @@ from pathlib import Path
 
 from auralflow_pl.audio.reading import AUDIO_SUFFIXES, Header, read_header
 from auralflow_pl.checks.values import one_of
-from auralflow_pl.data.tracks import SPLITS, FileTrack, Track, TrackSource
+from auralflow_pl.data.tracks import SPLIT_NAMES, FileTrack, Track, TrackSource
 from auralflow_pl.errors import InputError
 from auralflow_pl.system.files import text_sha256
 
@@ -56,7 +56,7 @@ class StemFolder(TrackSource):
 
     def find(self, split: str) -> list[Path]:
         """The folders of the tracks of a split, root by root, by name."""
-        one_of("split", split, SPLITS)
+        one_of("split", split, SPLIT_NAMES)
         found = [folder for root in self.roots for folder in self.folders_in(root, split)]
         if not found:
             places = ", ".join(f"{root}/{split}" for root in self.roots)
@@ -71,7 +71,7 @@ class StemFolder(TrackSource):
 
     def folders(self, root: Path, split: str) -> list[Path]:
         """The folders of the tracks of a split, by name."""
-        if any((root / name).is_dir() for name in SPLITS):
+        if any((root / name).is_dir() for name in SPLIT_NAMES):
             return subfolders(root / split)
         return divide_tracks(subfolders(root))[split]
 

@@ -15,7 +15,7 @@ from auralflow_pl.data.stem_folder import StemFolder
 from auralflow_pl.data.synthesis.score import STEM_NAMES
 from auralflow_pl.data.synthesis.song import render_song
 from auralflow_pl.data.synthesis.tones import SONG_RATE
-from auralflow_pl.data.tracks import SPLITS
+from auralflow_pl.data.tracks import SPLIT_NAMES
 from auralflow_pl.errors import InputError
 from auralflow_pl.system.files import read_json, write_json
 from auralflow_pl.system.processes import worker_pool
@@ -55,7 +55,7 @@ class SyntheticSongs(StemFolder):
     ) -> None:
         super().__init__(root, STEM_NAMES, max_tracks)
         self.root = Path(root)
-        counts = dict(zip(SPLITS, (train_tracks, valid_tracks, test_tracks), strict=True))
+        counts = dict(zip(SPLIT_NAMES, (train_tracks, valid_tracks, test_tracks), strict=True))
         if seconds < 1 or min(counts.values()) < 0 or sum(counts.values()) == 0 or seed < 0:
             raise InputError(
                 f"synthetic songs: tracks={counts}, seconds={seconds}, seed={seed}: expected at "
@@ -94,7 +94,7 @@ class SyntheticSongs(StemFolder):
 
     def jobs(self) -> Iterator[tuple[tuple[int, int, int], str, str]]:
         """`(seed, split, name)` of every song."""
-        for number, split in enumerate(SPLITS):
+        for number, split in enumerate(SPLIT_NAMES):
             for index in range(int(self.recipe[split])):
                 yield (int(self.recipe["seed"]), number, index), split, f"song{index:03d}"
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from auralflow_pl.audio.reading import read_audio, read_span
 
-SPLITS = ("train", "valid", "test")
+SPLIT_NAMES = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from auralflow_pl.evaluation.results import ESTIMATE_NAME, ScoreValue, TargetSco
 from auralflow_pl.metrics.base import MetricInfo
 from auralflow_pl.system.files import read_json, write_csv
 
-FLOOR, CEILING = "mixture", "oracle"
+FLOOR_NAME, CEILING_NAME = "mixture", "oracle"
 
 SMALLEST_GAP = 1.0  # gap, in dB or without unit, of which a share means anything
 
@@ -103,7 +103,7 @@ def gap_closed(
 
     None where the ceiling is not clearly better than the floor; `sign` is -1 if lower is better.
     """
-    wanted = (ESTIMATE_NAME, FLOOR, CEILING)
+    wanted = (ESTIMATE_NAME, FLOOR_NAME, CEILING_NAME)
     known = [[v.get(name) for name in wanted] for v in scores]
     known = [values for values in known if None not in values]
     if not known:

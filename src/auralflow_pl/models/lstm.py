@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from auralflow_pl.errors import InputError
 from auralflow_pl.models.unet import Bottleneck
 
-TIME, FREQUENCY = 0, 1
+TIME_AXIS, FREQUENCY_AXIS = 0, 1
 
 
 class RecurrentBottleneck(Bottleneck):
@@ -34,11 +34,11 @@ class RecurrentBottleneck(Bottleneck):
         cells: int,
         recurrent_depth: int = 3,
         hidden_size: int = 608,
-        input_axis: int = FREQUENCY,
+        input_axis: int = FREQUENCY_AXIS,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if input_axis not in (TIME, FREQUENCY):
+        if input_axis not in (TIME_AXIS, FREQUENCY_AXIS):
             raise InputError(f"input_axis={input_axis}: expected 0 (time) or 1 (frequency)")
         if not 1 <= recurrent_depth <= 64 or hidden_size < 1:
             raise InputError(
@@ -46,9 +46,9 @@ class RecurrentBottleneck(Bottleneck):
                 "from 1 to 64 and a size of at least 1"
             )
         self.input_axis = input_axis
-        self.frame_reach = None if input_axis == TIME else 0
-        features = size * cells if input_axis == TIME else size
-        self.reduce = nn.Linear(features, size) if input_axis == TIME else nn.Identity()
+        self.frame_reach = None if input_axis == TIME_AXIS else 0
+        features = size * cells if input_axis == TIME_AXIS else size
+        self.reduce = nn.Linear(features, size) if input_axis == TIME_AXIS else nn.Identity()
         self.lstm = nn.LSTM(
             size,
             hidden_size,
@@ -62,11 +62,11 @@ class RecurrentBottleneck(Bottleneck):
     def forward(self, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         """`(batch, size, cells, frames)` to the same shape; no penalties."""
         batch, size, cells, frames = x.shape
-        if self.input_axis == TIME:
+        if self.input_axis == TIME_AXIS:
             steps = x.permute(0, 3, 1, 2).reshape(batch, frames, size * cells)
         else:
             steps = x.permute(0, 3, 2, 1).reshape(batch * frames, cells, size)
         read = self.expand(self.lstm(self.reduce(steps))[0])
-        if self.input_axis == TIME:
+        if self.input_axis == TIME_AXIS:
             return x + read.reshape(batch, frames, size, cells).permute(0, 2, 3, 1), {}
         return x + read.reshape(batch, frames, cells, size).permute(0, 3, 2, 1), {}

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from auralflow_pl.errors import InputError
 from auralflow_pl.models.blocks import full_precision
-from auralflow_pl.models.lstm import FREQUENCY, RecurrentBottleneck
+from auralflow_pl.models.lstm import FREQUENCY_AXIS, RecurrentBottleneck
 
 
 class VariationalBottleneck(RecurrentBottleneck):
@@ -42,7 +42,7 @@ class VariationalBottleneck(RecurrentBottleneck):
         cells: int,
         recurrent_depth: int = 3,
         hidden_size: int = 608,
-        input_axis: int = FREQUENCY,
+        input_axis: int = FREQUENCY_AXIS,
         dropout: float = 0.0,
         kl_weight: float = 1e-3,
         kl_warmup_steps: int = 1000,

@@ -14,7 +14,7 @@ from matplotlib import colormaps
 from PIL import Image
 from torch import Tensor
 
-N_FFT, HEIGHT, WIDTH = 2048, 110, 400
+N_FFT, IMAGE_HEIGHT, IMAGE_WIDTH = 2048, 110, 400
 
 LOWEST_HZ, RANGE_DB = 60.0, 70.0
 
@@ -43,14 +43,14 @@ def spectrogram_pictures(sounds: dict[str, Tensor], sample_rate: int) -> dict[st
     )
 
 
-def spectrogram_levels(sound: Tensor, sample_rate: int, width: int = WIDTH) -> np.ndarray:
+def spectrogram_levels(sound: Tensor, sample_rate: int, width: int = IMAGE_WIDTH) -> np.ndarray:
     """The spectrogram of `(time,)` at evenly spaced moments, `(HEIGHT, width)` in dB.
 
     Only the frames of these moments are transformed, so the memory does not depend on the length.
     """
     hop = N_FFT // 4
     top_hz = min(16000.0, sample_rate / 2)
-    rows = np.geomspace(top_hz, LOWEST_HZ, HEIGHT) * N_FFT / sample_rate
+    rows = np.geomspace(top_hz, LOWEST_HZ, IMAGE_HEIGHT) * N_FFT / sample_rate
     columns = np.linspace(0, max(0, len(sound) // hop - 1), width).round().astype(int)
     frames = F.pad(sound, (N_FFT // 2, N_FFT // 2)).unfold(-1, N_FFT, hop)[columns]
     magnitude = torch.fft.rfft(frames * torch.hann_window(N_FFT)).abs().T

@@ -132,7 +132,7 @@ def process_batch(
     yield from zip(batch, parts, strict=True)
 
 
-WINDOW_SECONDS, OVERLAP = 30.0, 0.25  # where a network does not say what it sees
+WINDOW_SECONDS, RECURRENT_OVERLAP = 30.0, 0.25  # where a network does not say what it sees
 
 SHORTEST_FRAMES, LONGEST_FRAMES = 600, 2600  # where it does: 7 s and 30 s at a hop of 512
 
@@ -174,6 +174,6 @@ def choose_windows(
     length = max(2, round(time / align)) * align
     if overlap is None and seen is not None:
         return WindowLayout(length, min(seen, length // 8), length // 40, align)
-    shared = int((OVERLAP if overlap is None else overlap) * length)
+    shared = int((RECURRENT_OVERLAP if overlap is None else overlap) * length)
     context = 2 * shared // 5
     return WindowLayout(length, context, shared - 2 * context, align)

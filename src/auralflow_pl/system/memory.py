@@ -14,7 +14,7 @@ from auralflow_pl.system.heap import give_back_freed_memory
 
 SIZE_UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
-STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+STATUS_FILE, CLEAR_REFS_FILE = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def parse_size(text: str) -> float:
@@ -46,14 +46,14 @@ def reset_peak_memory(device: torch.device) -> None:
     """Begin a new search for the highest moment."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    elif CLEAR_REFS.exists():
-        CLEAR_REFS.write_text("5")
+    elif CLEAR_REFS_FILE.exists():
+        CLEAR_REFS_FILE.write_text("5")
 
 
 def process_status(key: str) -> float:
     """An entry of /proc/self/status in bytes; without it, the peak of the whole process."""
-    if STATUS.exists():
-        entry = re.search(rf"{key}:\s+(\d+) kB", STATUS.read_text())
+    if STATUS_FILE.exists():
+        entry = re.search(rf"{key}:\s+(\d+) kB", STATUS_FILE.read_text())
         if entry:
             return float(entry[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024

@@ -22,7 +22,7 @@ from auralflow_pl.data.synthesis.tones import (
     white_noise,
 )
 
-FRAME, HOP = 1024, 256  # samples, of the filter bank
+FRAME_SAMPLES, HOP_SAMPLES = 1024, 256  # samples, of the filter bank
 
 SYLLABLE_BEATS = (0.5, 0.5, 0.5, 1.0, 1.0, 1.5, 2.0)
 
@@ -114,7 +114,7 @@ def sing(rng: np.random.Generator, score: MusicalScore) -> SongSignal:
     notes = melody(rng, score, "vocals", singer.low)
     if not notes:
         return np.zeros(length, dtype=np.float32)
-    frames = 1 + length // HOP
+    frames = 1 + length // HOP_SAMPLES
     voicing, noise, pitch, formants, bands = articulate(rng, singer, notes, frames)
     source = glottal_source(rng, singer, pitch, length)
     breath = white_noise(rng, length)
@@ -133,7 +133,7 @@ def articulate(
         voicing level, consonant level, pitch in MIDI numbers (each `(frames,)`), formant
         frequencies in Hz `(frames, 3)`, and centre and width of the noise in Hz `(frames, 2)`.
     """
-    rate = SONG_RATE / HOP
+    rate = SONG_RATE / HOP_SAMPLES
     voicing, noise = np.zeros((2, frames), dtype=np.float32)
     pitch = np.full(frames, notes[0].pitch, dtype=np.float32)
     formants = np.tile(VOWEL_FORMANTS[0], (frames, 1))
@@ -183,7 +183,7 @@ def glottal_source(
     rng: np.random.Generator, singer: Singer, pitch: SongSignal, length: int
 ) -> SongSignal:
     """Band-limited pulse train with jitter that follows the pitch curve, `(length,)`."""
-    at = np.arange(length, dtype=np.float32) / HOP
+    at = np.arange(length, dtype=np.float32) / HOP_SAMPLES
     drift = slow_curve(rng, length, 0.05, 0.04) + slow_curve(rng, length, 0.4, 0.08)
     frequency = midi_to_hz(np.interp(at, np.arange(len(pitch)), pitch) + drift)
     harmonics = int(min(100, 16000 / frequency.max()))
@@ -198,7 +198,7 @@ def tract_response(formants: SongSignal) -> SongSignal:
     multiples of the third.
     """
     peaks = np.concatenate([formants, formants[:, 2:] * 1.38, formants[:, 2:] * 1.75], axis=1)
-    bins = np.fft.rfftfreq(FRAME, 1 / SONG_RATE).astype(np.float32)
+    bins = np.fft.rfftfreq(FRAME_SAMPLES, 1 / SONG_RATE).astype(np.float32)
     response = np.full((len(peaks), len(bins)), 0.01, dtype=np.float32)
     for index in range(peaks.shape[1]):
         offset = (bins - peaks[:, index, None]) * (2 / FORMANT_BANDWIDTHS[index])
@@ -208,7 +208,7 @@ def tract_response(formants: SongSignal) -> SongSignal:
 
 def noise_response(bands: SongSignal) -> SongSignal:
     """Gaussian bands for consonants, `(frames, 2)` centre and width in Hz to `(frames, bins)`."""
-    bins = np.fft.rfftfreq(FRAME, 1 / SONG_RATE).astype(np.float32)
+    bins = np.fft.rfftfreq(FRAME_SAMPLES, 1 / SONG_RATE).astype(np.float32)
     return np.exp(-0.5 * ((bins - bands[:, :1]) / bands[:, 1:]) ** 2)
 
 
@@ -218,12 +218,18 @@ def filter_frames(source: SongSignal, response: SongSignal) -> SongSignal:
     Periodic Hann windows at a quarter of their length sum to the constant 2.
     """
     frames = len(response)
-    padded = np.pad(source, (FRAME // 2, FRAME + HOP))
-    parts = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[: frames * HOP : HOP]
-    window = (np.hanning(FRAME + 1)[:-1] / 2).astype(np.float32)
-    shaped = np.fft.irfft(np.fft.rfft(parts * window, axis=1) * response, FRAME, axis=1)
-    out = np.zeros(frames * HOP + FRAME, dtype=np.float32)
-    for quarter in range(FRAME // HOP):  # frames of one residue class do not overlap
-        part = shaped[quarter :: FRAME // HOP].astype(np.float32).reshape(-1)
-        out[quarter * HOP : quarter * HOP + len(part)] += part[: len(out) - quarter * HOP]
-    return out[FRAME // 2 : FRAME // 2 + len(source)]
+    padded = np.pad(source, (FRAME_SAMPLES // 2, FRAME_SAMPLES + HOP_SAMPLES))
+    parts = np.lib.stride_tricks.sliding_window_view(padded, FRAME_SAMPLES)[
+        : frames * HOP_SAMPLES : HOP_SAMPLES
+    ]
+    window = (np.hanning(FRAME_SAMPLES + 1)[:-1] / 2).astype(np.float32)
+    shaped = np.fft.irfft(np.fft.rfft(parts * window, axis=1) * response, FRAME_SAMPLES, axis=1)
+    out = np.zeros(frames * HOP_SAMPLES + FRAME_SAMPLES, dtype=np.float32)
+    for quarter in range(
+        FRAME_SAMPLES // HOP_SAMPLES
+    ):  # frames of one residue class do not overlap
+        part = shaped[quarter :: FRAME_SAMPLES // HOP_SAMPLES].astype(np.float32).reshape(-1)
+        out[quarter * HOP_SAMPLES : quarter * HOP_SAMPLES + len(part)] += part[
+            : len(out) - quarter * HOP_SAMPLES
+        ]
+    return out[FRAME_SAMPLES // 2 : FRAME_SAMPLES // 2 + len(source)]
