@@ -279,7 +279,10 @@ def test_an_unwritable_cache_and_a_full_one(web, tmp_path, monkeypatch):
         fetch_model(model)
 
 
-FETCH = "from auralflow_pl.pretrained.cache import resolve_ckpt; print(resolve_ckpt('pretrained:vae-vocals'))"
+FETCH = (
+    "from auralflow_pl.pretrained.cache import resolve_ckpt; "
+    "print(resolve_ckpt('pretrained:vae-vocals'))"
+)
 
 
 def started(tmp_path, *arguments):
