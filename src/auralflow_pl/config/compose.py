@@ -28,9 +28,9 @@ def compose(
 
     Args:
         command: `train`, `evaluate`, `separate`, ...: the name of a file in `configs/`.
-        overrides: as on the command line: `["model=vae", "trainer.max_epochs=5"]`. Values `=`, commas
+        overrides: as on the command line: `["model=vae", "trainer.max_epochs=5"]`. Values
             or spaces are quoted: `"input='a, b.wav'"`.
-        config_dirs: folders with `<group>/<name>.yaml` files of your own, as `--config-dir`.
+        config_dirs: folders with `<group>/<name>.yaml` files of your own.
 
     Returns:
         The configuration: a `DictConfig` with all keys of the command, without interpolations.
