@@ -34,7 +34,7 @@ from torch import Tensor
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.locations import config_dir
 from auralflow_pl.models.base import MaskEstimator
-from auralflow_pl.separator.build import build_network
+from auralflow_pl.separator.build import make_network
 from auralflow_pl.separator.onnx import OnnxNetwork, export_onnx
 from auralflow_pl.signal.wiener import wiener_filter
 
@@ -55,7 +55,7 @@ def built(name: str) -> MaskEstimator:
     """A network at the defaults, with statistics of some noise."""
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         config = compose("train", [f"model={name}"])
-    network = build_network(to_plain(config.model), 1).train()
+    network = make_network(to_plain(config.model), 1).train()
     with torch.no_grad():
         network(torch.rand(2, 1, FREQ, 100))
     return network.eval()

@@ -33,7 +33,7 @@ from hydra import compose, initialize_config_dir
 from auralflow_pl.checkpoints.trained import CHECKPOINT_FORMAT, CHECKPOINT_KEY, NETWORK_PREFIX
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.locations import config_dir
-from auralflow_pl.separator.build import build_separator
+from auralflow_pl.separator.build import new_separator
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.stems.inputs import InputFile
 from auralflow_pl.stems.job import StemJob
@@ -65,7 +65,7 @@ def make(*overrides: str, channels: int = 1) -> tuple[Separator, dict]:
     torch.manual_seed(0)
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         config = to_plain(compose("train", [*overrides, f"audio.channels={channels}"]))
-    separator = build_separator(config, config["data"]["stems"])
+    separator = new_separator(config, config["data"]["stems"])
     separator.train()
     with torch.no_grad():
         for _ in range(30):

@@ -280,7 +280,7 @@ def test_an_unwritable_cache_and_a_full_one(web, tmp_path, monkeypatch):
 
 
 FETCH = (
-    "from auralflow_pl.pretrained.cache import resolve_ckpt;"
+    "from auralflow_pl.pretrained.cache import resolve_ckpt; "
     "print(resolve_ckpt('pretrained:vae-vocals'))"
 )
 

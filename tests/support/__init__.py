@@ -25,7 +25,7 @@ from tqdm import tqdm
 from auralflow_pl.checkpoints.trained import CHECKPOINT_FORMAT, CHECKPOINT_KEY, NETWORK_PREFIX
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.locations import config_dir
-from auralflow_pl.separator.build import build_separator
+from auralflow_pl.separator.build import new_separator
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TINY_SET = [  # the data set of the `songs` fixture
@@ -69,7 +69,7 @@ def composed_once(command: str, overrides: tuple[str, ...]) -> DictConfig:
 def untrained(path: Path, *overrides: str) -> Path:
     """A checkpoint of a network with random weights, tiny unless the overrides say otherwise."""
     config = to_plain(composed("train", *TINY, *overrides))
-    network = build_separator(config, config["data"]["stems"]).network
+    network = new_separator(config, config["data"]["stems"]).network
     weights = {f"{NETWORK_PREFIX}{name}": value for name, value in network.state_dict().items()}
     torch.save(
         {"state_dict": weights, CHECKPOINT_KEY: {"format": CHECKPOINT_FORMAT, "config": config}},

@@ -43,6 +43,7 @@ class Checkpoint(NamedTuple):
     frame_multiple: int = 1  # of the graph, see MaskEstimator
     frame_reach: int | None = None  # likewise
     exported: bool = False  # without the state of a training, which could go on
+    path: Path | None = None  # where it was read from
 
 
 def describe_model(

@@ -46,4 +46,4 @@ def load_checkpoint(path: str | Path, key: str = "ckpt") -> Checkpoint:
         check_step(model.step)
     except InputError as error:
         raise InputError(f"{key}={path}: {printable(str(error))}") from error
-    return model
+    return model._replace(path=path)

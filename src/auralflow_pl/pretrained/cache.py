@@ -35,7 +35,7 @@ def resolve_ckpt(ckpt: str | Path, registries: str | Sequence[str] = ()) -> Path
     return fetch_model(entry) if entry else Path(ckpt)
 
 
-def resolve_model(
+def locate(
     model: str | Path, target: str | Sequence[str] | None, registries: str | Sequence[str] = ()
 ) -> Path:
     """The path of a model that is given as a path, or by a name or architecture.

@@ -18,7 +18,7 @@ from auralflow_pl.errors import InputError
 from auralflow_pl.pretrained.locations import WEIGHTS_FILE, model_label, output_root
 from auralflow_pl.publishing.card import markdown_quote, model_card
 from auralflow_pl.publishing.scores import find_scores
-from auralflow_pl.separator.load import load_separator
+from auralflow_pl.separator.build import build_separator
 from auralflow_pl.separator.onnx import MASK_TOLERANCE, export_onnx
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.separator.torchscript import export_torchscript
@@ -76,7 +76,7 @@ def load_model(ckpt: Path, trust: list[str], licence: str | None) -> ExportedMod
     checkpoint = load_checkpoint(ckpt)
     if checkpoint.graph:
         raise InputError(f"ckpt={ckpt}: is exported already; pass the checkpoint it was made from")
-    separator = load_separator(ckpt, trust, simplify=False)
+    separator = build_separator(checkpoint, trust=trust, simplify=False)
     description = describe_model(
         checkpoint.config, checkpoint.step, checkpoint.averaged, separator.network
     )

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 from auralflow_pl.errors import InputError
 
@@ -102,7 +103,7 @@ def process_group(devices: int, nodes: int, command: Sequence[str]) -> Iterator[
     ]
     os.environ |= places[0]
     others = [
-        subprocess.Popen(command, env=os.environ | place)  # noqa: S603
+        subprocess.Popen(command, env=child_environment() | place)  # noqa: S603
         for place in places[1:]
     ]
     finished = threading.Event()
@@ -160,6 +161,12 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def child_environment() -> dict[str, str]:
+    """The environment of this process, with the packages that it can import in PYTHONPATH."""
+    folders = (str(Path(entry).absolute()) for entry in sys.path)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(folders))}
 
 
 def free_port() -> int:

@@ -18,7 +18,7 @@ from auralflow_pl.config.instantiate import build, to_plain
 from auralflow_pl.data.chunks import SamplingOptions
 from auralflow_pl.data.targets import resolve_targets
 from auralflow_pl.errors import InputError, one_line
-from auralflow_pl.separator.build import build_separator
+from auralflow_pl.separator.build import new_separator
 from auralflow_pl.system.device import computes_in_bfloat16
 from auralflow_pl.system.processes import rank, world_size
 from auralflow_pl.training.checkpoint_io import AtomicCheckpointIO
@@ -110,7 +110,7 @@ def trainer_precision(config: DictConfig) -> dict[str, Any]:
 def build_task(config: DictConfig) -> SeparationTask:
     """Network, Separator, loss, optimizer and schedule of a configuration."""
     settings = to_plain(config)
-    separator = build_separator(
+    separator = new_separator(
         settings, settings["data"]["stems"], trust=None, **settings["separation"]
     )
     optimizer, schedule = build(config.optimizer), build(config.scheduler)

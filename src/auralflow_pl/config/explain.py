@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 import re
-import sys
+from collections.abc import Sequence
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+import hydra
 from hydra.errors import HydraException
 
 from auralflow_pl.config.instantiate import flat_keys
-from auralflow_pl.config.locations import config_dir
+from auralflow_pl.config.search_path import (
+    add_config_dirs,
+    group_options,
+    initialized_hydra,
+    is_group,
+    is_search_key,
+    split_config_dirs,
+)
 from auralflow_pl.errors import InputError, did_you_mean
 
 
-def explain(error: Exception, command: str) -> str:
-    """One line that says what is wrong and what to do."""
+def explain(error: Exception, command: str, arguments: Sequence[str] = ()) -> str:
+    """One line that says what is wrong and what to do.
+
+    Args:
+        error: what a command, Hydra or OmegaConf raised.
+        command: that was composed.
+        arguments: of the command line, or overrides.
+    """
     text = str(error).strip()
     if isinstance(error, InputError):  # from a loader process it arrives with a traceback in front
         return text.splitlines()[-1].removeprefix("auralflow_pl.errors.InputError: ")
     if isinstance(error, OSError) and not isinstance(error, HydraException):
         return f"{error.filename}: {error.strerror}" if error.filename else text
+    rest, folders = split_config_dirs(arguments)
+    overrides = add_config_dirs([word for word in rest if "=" in word], folders)
     key = re.search(r"Could not override '([^']+)'", text)
     if key and command == "evaluate" and key[1].startswith("data."):
         return f"{key[1]}: needs a data set, for example data=stem_folder {key[1]}=..."
     if key and command == "evaluate" and key[1].startswith("trainer."):
         return f"{key[1]}: needs several processes, for example trainer=ddp {key[1]}=..."
     if key:
-        return f"{key[1]}: no such key, {did_you_mean(key[1], valid_keys(command, key[1]))}"
+        return (
+            f"{key[1]}: no such key, {did_you_mean(key[1], valid_keys(command, key[1], overrides))}"
+        )
     option = re.search(
         r"'(?!hydra)([\w-]+)/([\w./-]+)'\s+Available options in '[^']+':\n(.*)", text, re.S
     )
@@ -43,29 +59,28 @@ def explain(error: Exception, command: str) -> str:
     listed_option = re.search(r"Could not load '([\w-]+)/([\w.-]+)'", text)
     if listed_option:  # one of several, as in loss=[l1,...]
         group, name = listed_option[1], listed_option[2]
-        options = sorted(p.stem for p in (config_dir() / group).glob("[!_]*.yaml"))
+        options = group_options(group, filter(is_search_key, overrides))
         return f"{group}={name}: no such option, {did_you_mean(name, options)}"
     if "mismatched input" in text or "extraneous input" in text or "LexerNoViableAlt" in text:
         return f"{' '.join(text.split())}; quote values that hold = , ( ) or spaces: key='\"...\"'"
     return " ".join(text.split())
 
 
-def valid_keys(command: str, wrong: str) -> list[str]:
-    """The keys that the command line could have meant, with the groups it chose."""
+def valid_keys(command: str, wrong: str, overrides: Sequence[str]) -> list[str]:
+    """The keys that could have been meant, with the groups that were chosen."""
+    sources = list(filter(is_search_key, overrides))
     choices = [
-        argument
-        for argument in sys.argv[1:]
-        if "=" in argument
-        and "." not in argument.partition("=")[0]
-        and argument.lstrip("+~").partition("=")[0] != wrong
-        and (config_dir() / argument.partition("=")[0]).is_dir()
+        override
+        for override in overrides
+        if "." not in override.partition("=")[0]
+        and override.lstrip("+~").partition("=")[0] != wrong
+        and is_group(override.partition("=")[0], sources)
     ]
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+    with initialized_hydra():
         try:
-            keys = list(flat_keys(compose(command, choices)))
+            keys = list(flat_keys(hydra.compose(command, [*choices, *sources])))
         except HydraException:
-            keys = list(flat_keys(compose(command)))
+            keys = list(flat_keys(hydra.compose(command, sources)))
     extra = {"train": ["experiment"], "evaluate": ["data", "trainer"]}.get(command, [])
     depth, name = wrong.count("."), wrong.rpartition(".")[2]
     alike = [key for key in keys if key.endswith(f".{name}")]
