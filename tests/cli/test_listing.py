@@ -63,7 +63,7 @@ def test_every_option_says_what_it_is(group):
 def test_values_and_meanings_of_the_chosen_parts(capsys):
     cli.show_help("config", ["model=vae", "model.bottleneck.hidden_size=32", "model"])
     out = capsys.readouterr().out
-    assert "  model.bottleneck.hidden_size=32\n      units of each direction.\n" in out
+    assert "  model.bottleneck.hidden_size=32\n      units per direction.\n" in out
     assert "  model.bottleneck.kl_warmup_steps=1000\n" in out
     assert "    simple           U-Net with strided convolutions" in out
     assert "optimizer" not in out

@@ -26,7 +26,7 @@ STEM_SUFFIX = ".stem.mp4"
 
 SAMPLE_URL = "https://github.com/sigsep/sigsep-mus-db/releases/download/v0.4.0/MUSDB18-7-STEMS.zip"
 
-VALIDATION_TRACKS = frozenset(  # of the training songs, as the musdb package has it
+VALIDATION_TRACKS = frozenset(  # songs of `train` that the musdb package uses for validation
     {
         "Actions - One Minute Smile",
         "Clara Berry And Wooldog - Waltz For My Victims",
@@ -48,7 +48,7 @@ VALIDATION_TRACKS = frozenset(  # of the training songs, as the musdb package ha
 
 @dataclass(frozen=True)
 class StemFileTrack(Track):
-    """A track in one container with five streams; all are decoded in one pass."""
+    """A track in one container with five audio streams, which are decoded in one pass."""
 
     def planes(self) -> Iterator[Tensor]:
         """Stems and mixture, `(channels, time)` each."""
@@ -58,19 +58,22 @@ class StemFileTrack(Track):
         )
 
     def read_stem(self, stem: str, start: int, frames: int) -> Tensor:
-        """Decode the whole file for a part of one stem: slow, that is what the pool is for."""
+        """Read a part of one stem; slow without the pool, since the whole file is decoded."""
         planes = dict(zip(self.stems, self.planes(), strict=False))
         return planes[stem][:, start : start + frames]
 
 
 class Musdb18(TrackSource):
-    """The compressed edition: `<root>/<train|test>/<track>.stem.mp4`.
+    """The compressed edition of MUSDB18: `<root>/<train|test>/<track>.stem.mp4`.
 
     Args:
         root: folder of the data set.
-        stems: of vocals, drums, bass and other; in the order in which tensors hold them.
+        stems: stems to use, of vocals, drums, bass and other, in the order of the tensors.
         max_tracks: use only the first tracks (by name) of each split.
-        download: fetch the excerpts of seven seconds, if `root` is not there.
+        download: download excerpts of seven seconds if `root` does not exist.
+
+    Raises:
+        InputError: an unknown stem.
     """
 
     def __init__(
@@ -89,12 +92,12 @@ class Musdb18(TrackSource):
         self.download = download
 
     def prepare(self) -> None:
-        """Download the excerpts, if that is wanted and nothing is there yet."""
+        """Download the excerpts if `download` is set and `root` does not exist."""
         if self.download and not self.root.exists():
             download_excerpts(self.root)
 
     def find(self, split: str) -> list[Path]:
-        """The stem files of a split, by name."""
+        """Paths of the stem files of a split, sorted by name."""
         check_root(self.root, f"<train|test>/<track>{STEM_SUFFIX}")
         paths = official_split(
             self.root, split, lambda folder: sorted(folder.glob(f"*{STEM_SUFFIX}"))
@@ -107,7 +110,7 @@ class Musdb18(TrackSource):
         return paths[: self.max_tracks]
 
     def track(self, path: Path, split: str) -> Track:
-        """Rate and length as the container states them."""
+        """Read sample rate and length of a track from the header of its container."""
         check_file(path)
         try:
             with av.open(str(path)) as container:
@@ -137,18 +140,23 @@ class Musdb18(TrackSource):
 
 
 class Musdb18HQ(StemFolder):
-    """The uncompressed edition: `<root>/<train|test>/<track>/<stem>.wav`, arguments as there."""
+    """The uncompressed edition of MUSDB18: `<root>/<train|test>/<track>/<stem>.wav`."""
 
     def folders(self, root: Path, split: str) -> list[Path]:
-        """The folders of the tracks of a split, by name."""
+        """Folders of the tracks of a split, sorted by name."""
         return official_split(root, split, subfolders)
 
 
 def official_split(root: Path, split: str, find: Callable[[Path], list[Path]]) -> list[Path]:
-    """What `find` finds for a split: 14 of the training tracks are the validation tracks.
+    """Paths of a split; 14 of the training tracks are the validation tracks.
+
+    Args:
+        root: folder of the data set, with the folders `train` and `test`.
+        split: train, valid or test.
+        find: function that lists the tracks in a folder.
 
     Raises:
-        InputError: no such split.
+        InputError: unknown split.
     """
     if split not in SPLIT_NAMES:
         raise InputError(f"split={split}: {did_you_mean(split, SPLIT_NAMES)}")
@@ -164,7 +172,7 @@ def official_split(root: Path, split: str, find: Callable[[Path], list[Path]]) -
 
 
 def check_root(root: Path, layout: str) -> None:
-    """Raise InputError unless the data set is there."""
+    """Raise InputError unless the folder of the data set exists."""
     if not root.is_dir():
         raise InputError(
             f"data.root={root}: no such folder; expected {layout}. MUSDB18 is at "
@@ -177,7 +185,7 @@ def download_excerpts(root: Path) -> None:
     """Download and unpack the excerpts; `root` appears when it is complete.
 
     Raises:
-        InputError: no network, or another fault on the way.
+        InputError: no network, or another failure.
     """
     from torch.hub import download_url_to_file
 

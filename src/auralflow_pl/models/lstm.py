@@ -1,4 +1,4 @@
-"""A bottleneck with a memory: a bidirectional LSTM over time or over frequency."""
+"""Recurrent bottleneck: a bidirectional LSTM over time or frequency."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ TIME_AXIS, FREQUENCY_AXIS = 0, 1
 
 
 class RecurrentBottleneck(Bottleneck):
-    """Adds to the deepest map what a bidirectional LSTM reads along one of its axes.
+    """Bidirectional LSTM along one axis of the deepest feature map, with a residual connection.
 
-    With `input_axis=0` there is one sequence over time for each item, and a step holds all channels
-    and cells. With `input_axis=1` there is one sequence over frequency for each moment, and a step
-    holds the channels of a cell. Sequences may be of any length, and items of a batch never meet.
+    With `input_axis=0` an item is one sequence over time, whose steps hold all channels and
+    frequency cells. With `input_axis=1` every frame is one sequence over frequency, whose steps
+    hold the channels of a cell. Sequences may have any length. Items of a batch do not interact.
 
     Args:
         size: channels of the deepest map.
         cells: frequency cells of the deepest map.
-        recurrent_depth: layers of the LSTM.
-        hidden_size: units of each direction.
+        recurrent_depth: number of LSTM layers.
+        hidden_size: units per direction.
         input_axis: 0 for time, 1 for frequency.
-        dropout: probability between the layers.
+        dropout: dropout probability between the layers.
+
+    Raises:
+        InputError: another axis, or a depth or size out of range.
     """
 
     def __init__(
@@ -60,7 +63,7 @@ class RecurrentBottleneck(Bottleneck):
         self.expand = nn.Linear(2 * hidden_size, features)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """`(batch, size, cells, frames)` to the same shape; no penalties."""
+        """Map `(batch, size, cells, frames)` to the same shape; no penalties."""
         batch, size, cells, frames = x.shape
         if self.input_axis == TIME_AXIS:
             steps = x.permute(0, 3, 1, 2).reshape(batch, frames, size * cells)

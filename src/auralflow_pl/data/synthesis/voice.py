@@ -1,7 +1,7 @@
-"""A singer: a glottal source through moving formants, vibrato, breath and consonants.
+"""Synthetic singer: a glottal source through moving formants, with vibrato, breath and consonants.
 
-Source and filter are separate (Fant, 1960): a band-limited pulse train and noise are shaped, frame
-by frame in the frequency domain, by the resonances of the vocal tract.
+The source-filter model of Fant (1960): a band-limited pulse train and noise are filtered, frame by
+frame in the frequency domain, by the resonances of the vocal tract.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from auralflow_pl.data.synthesis.tones import (
     white_noise,
 )
 
-FRAME_SAMPLES, HOP_SAMPLES = 1024, 256  # samples, of the filter bank
+FRAME, HOP = 1024, 256  # frame length and hop of the filter in samples
 
 SYLLABLE_BEATS = (0.5, 0.5, 0.5, 1.0, 1.0, 1.5, 2.0)
 
@@ -56,7 +56,7 @@ CONSONANT_BANDS = (
 
 @dataclass(frozen=True)
 class Singer:
-    """What makes one voice differ from another."""
+    """Parameters of a voice."""
 
     low: int  # lowest MIDI pitch of the range
     tract: float  # formant scale: > 1 for a shorter vocal tract
@@ -68,7 +68,7 @@ class Singer:
 
 
 def draw_singer(rng: np.random.Generator) -> Singer:
-    """A random voice, from low and dark to high and bright."""
+    """Draw a random voice, from low and dark to high and bright."""
     low = int(rng.integers(43, 62))
     height = (low - 43) / 19
     return Singer(
@@ -83,7 +83,7 @@ def draw_singer(rng: np.random.Generator) -> Singer:
 
 
 def melody(rng: np.random.Generator, score: MusicalScore, stem: str, low: int) -> list[Note]:
-    """Phrases of about a bar within an octave and a fifth above `low`, with rests between them."""
+    """Draw phrases of about a bar within an octave and a fifth above `low`, with rests between."""
     scale = [p for p in range(low, low + 19) if (p - score.tonic) % 12 in score.scale]
     place = len(scale) // 2
     notes: list[Note] = []
@@ -94,7 +94,7 @@ def melody(rng: np.random.Generator, score: MusicalScore, stem: str, low: int) -
         while beat < end:
             length = min(float(rng.choice(SYLLABLE_BEATS)), end - beat)
             place = int(np.clip(place + rng.integers(-2, 3), 0, len(scale) - 1))
-            if beat == 0.0:  # strong beats belong to the chord
+            if beat == 0.0:  # a note on the first beat is a chord tone
                 chord = {p % 12 for p in score.chord(number)}
                 place = min(
                     (i for i, p in enumerate(scale) if p % 12 in chord),
@@ -108,7 +108,7 @@ def melody(rng: np.random.Generator, score: MusicalScore, stem: str, low: int) -
 
 
 def sing(rng: np.random.Generator, score: MusicalScore) -> SongSignal:
-    """The vocal stem, mono, `(time,)`."""
+    """Synthesise the vocal stem, mono, `(time,)`."""
     length = beat_samples(score.seconds)
     singer = draw_singer(rng)
     notes = melody(rng, score, "vocals", singer.low)
@@ -127,7 +127,7 @@ def sing(rng: np.random.Generator, score: MusicalScore) -> SongSignal:
 def articulate(
     rng: np.random.Generator, singer: Singer, notes: list[Note], frames: int
 ) -> tuple[SongSignal, SongSignal, SongSignal, SongSignal, SongSignal]:
-    """Control curves, one value per frame.
+    """Compute the control curves of a voice, with one value per frame.
 
     Returns:
         voicing level, consonant level, pitch in MIDI numbers (each `(frames,)`), formant
@@ -169,7 +169,7 @@ def articulate(
 
 
 def smooth(curve: SongSignal, width: int) -> SongSignal:
-    """Moving average over `width` frames along the first axis, edges held."""
+    """Moving average over `width` frames along the first axis; the edges are repeated."""
     if width < 2:
         return curve
     padded = np.pad(
@@ -192,7 +192,7 @@ def glottal_source(
 
 
 def tract_response(formants: SongSignal) -> SongSignal:
-    """Magnitude response of the vocal tract, `(frames, 3)` Hz to `(frames, bins)`.
+    """Magnitude response `(frames, bins)` of the vocal tract from formants `(frames, 3)` in Hz.
 
     A sum of resonances `1 / (1 + ((f - F) / (B / 2)) ** 2) ** 0.5`; formants 4 and 5 are fixed
     multiples of the third.
@@ -207,15 +207,15 @@ def tract_response(formants: SongSignal) -> SongSignal:
 
 
 def noise_response(bands: SongSignal) -> SongSignal:
-    """Gaussian bands for consonants, `(frames, 2)` centre and width in Hz to `(frames, bins)`."""
-    bins = np.fft.rfftfreq(FRAME_SAMPLES, 1 / SONG_RATE).astype(np.float32)
+    """Gaussian bands `(frames, bins)` of consonants from `(frames, 2)` centres and widths in Hz."""
+    bins = np.fft.rfftfreq(FRAME, 1 / SONG_RATE).astype(np.float32)
     return np.exp(-0.5 * ((bins - bands[:, :1]) / bands[:, 1:]) ** 2)
 
 
 def filter_frames(source: SongSignal, response: SongSignal) -> SongSignal:
-    """Filter `(time,)` by one zero-phase magnitude response per frame, by overlap-add.
+    """Filter `(time,)` with one zero-phase magnitude response per frame, by overlap-add.
 
-    Periodic Hann windows at a quarter of their length sum to the constant 2.
+    Periodic Hann windows with a hop of a quarter of their length sum to the constant 2.
     """
     frames = len(response)
     padded = np.pad(source, (FRAME_SAMPLES // 2, FRAME_SAMPLES + HOP_SAMPLES))
