@@ -30,7 +30,7 @@ SAME_SOUND = 0.999  # correlation above which two stems count as the same
 
 SUM_WARNING_DB, SUM_ERROR_DB = -30.0, -10.0  # level of mixture minus stems, relative to the mixture
 
-BLEED, BLEED_CLEARLY = 0.03, 10.5  # peak of GCC-PHAT, absolute and in standard deviations
+BLEED_SHARE, BLEED_CLEARNESS = 0.03, 10.5  # peak of GCC-PHAT, absolute and in standard deviations
 
 TAIL_DB = -70.0  # level relative to the highest bin below which bins of a spectrum are ignored
 

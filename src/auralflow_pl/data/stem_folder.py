@@ -56,7 +56,7 @@ class StemFolder(TrackSource):
 
     def find(self, split: str) -> list[Path]:
         """Folders of the tracks of a split, root by root, sorted by name."""
-        one_of("split", split, SPLITS)
+        one_of("split", split, SPLIT_NAMES)
         found = [folder for root in self.roots for folder in self.folders_in(root, split)]
         if not found:
             places = ", ".join(f"{root}/{split}" for root in self.roots)
@@ -71,7 +71,7 @@ class StemFolder(TrackSource):
 
     def folders(self, root: Path, split: str) -> list[Path]:
         """Folders of the tracks of a split, sorted by name."""
-        if any((root / name).is_dir() for name in SPLITS):
+        if any((root / name).is_dir() for name in SPLIT_NAMES):
             return subfolders(root / split)
         return divide_tracks(subfolders(root))[split]
 

@@ -97,7 +97,7 @@ class SyntheticSongs(StemFolder):
 
     def jobs(self) -> Iterator[tuple[tuple[int, int, int], str, str]]:
         """Yield seed, split and name of every song."""
-        for number, split in enumerate(SPLITS):
+        for number, split in enumerate(SPLIT_NAMES):
             for index in range(int(self.recipe[split])):
                 yield (int(self.recipe["seed"]), number, index), split, f"song{index:03d}"
 

@@ -43,8 +43,8 @@ def spectrogram_pictures(sounds: dict[str, Tensor], sample_rate: int) -> dict[st
     )
 
 
-def spectrogram_levels(sound: Tensor, sample_rate: int, width: int = WIDTH) -> np.ndarray:
-    """Spectrogram of `(time,)` at `width` evenly spaced times, `(HEIGHT, width)` in dB.
+def spectrogram_levels(sound: Tensor, sample_rate: int, width: int = IMAGE_WIDTH) -> np.ndarray:
+    """Spectrogram of `(time,)` at `width` evenly spaced times, `(IMAGE_HEIGHT, width)` in dB.
 
     Only the frames at these times are transformed, so memory is independent of the length.
     """

@@ -133,7 +133,7 @@ def process_batch(
     yield from zip(batch, parts, strict=True)
 
 
-WINDOW_SECONDS, OVERLAP = 30.0, 0.25  # for a network with unknown receptive field
+WINDOW_SECONDS, RECURRENT_OVERLAP = 30.0, 0.25  # for a network with unknown receptive field
 
 SHORTEST_FRAMES, LONGEST_FRAMES = 600, 2600  # for a known one: 7 s and 30 s at a hop of 512
 

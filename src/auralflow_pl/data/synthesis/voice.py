@@ -22,7 +22,7 @@ from auralflow_pl.data.synthesis.tones import (
     white_noise,
 )
 
-FRAME, HOP = 1024, 256  # frame length and hop of the filter in samples
+FRAME_SAMPLES, HOP_SAMPLES = 1024, 256  # frame length and hop of the filter in samples
 
 SYLLABLE_BEATS = (0.5, 0.5, 0.5, 1.0, 1.0, 1.5, 2.0)
 
@@ -208,7 +208,7 @@ def tract_response(formants: SongSignal) -> SongSignal:
 
 def noise_response(bands: SongSignal) -> SongSignal:
     """Gaussian bands `(frames, bins)` of consonants from `(frames, 2)` centres and widths in Hz."""
-    bins = np.fft.rfftfreq(FRAME, 1 / SONG_RATE).astype(np.float32)
+    bins = np.fft.rfftfreq(FRAME_SAMPLES, 1 / SONG_RATE).astype(np.float32)
     return np.exp(-0.5 * ((bins - bands[:, :1]) / bands[:, 1:]) ** 2)
 
 
