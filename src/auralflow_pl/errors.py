@@ -8,18 +8,19 @@ from typing import Any
 
 
 class InputError(ValueError):
-    """Bad input: the message names what was given, what was expected and what to do.
+    """A mistake that the user can correct.
 
-    The commands print it as a single line and exit with a code other than 0.
+    The message names the given value, the expected one and the remedy. The commands print it as a
+    single line and exit with a nonzero status.
     """
 
 
-class Cancelled(Exception):  # noqa: N818 - it is no error
-    """A progress callback asked to stop."""
+class Cancelled(Exception):  # noqa: N818 - not an error
+    """Raised to stop a run after its progress callback returned False."""
 
 
 def printable(text: str) -> str:
-    """A text on one line, with escapes for what a terminal or a file could not take."""
+    """Replace the unprintable characters of a text, line breaks included, by escapes."""
     if text.isprintable():
         return text
     escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -27,19 +28,19 @@ def printable(text: str) -> str:
 
 
 def one_line(error: object, limit: int | None = 200) -> str:
-    """The text of an exception on one line of at most `limit` characters."""
+    """Text of an exception on one line, cut to `limit` characters (None: not cut)."""
     return " ".join(str(error).split())[:limit]
 
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
-    """A hint for an unknown `name`: the nearest valid one, or else all of them."""
+    """Hint for an unknown `name`: the most similar valid name, or a list of all of them."""
     valid = list(dict.fromkeys(valid))
     nearest = get_close_matches(name, valid, n=1, cutoff=0.5)
     return f"did you mean {nearest[0]!r}?" if nearest else f"expected one of {', '.join(valid)}"
 
 
 def shown(value: Any) -> str:
-    """A value for a message: short, and harmless on a terminal."""
+    """Format a value for a message: at most 60 characters, unprintable ones escaped."""
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"
     if isinstance(value, int) and value.bit_length() > 200:

@@ -34,7 +34,7 @@ DAMAGED_ARCHIVE = (zipfile.BadZipFile, KeyError, EOFError, OSError, ValueError, 
 def write_weights(
     folder: Path, description: Mapping[str, Any], weights: Mapping[str, Tensor]
 ) -> str:
-    """Write `model.safetensors` and `config.json`; returns the SHA-256 of the former."""
+    """Write `model.safetensors` and `config.json`; return the SHA-256 of `model.safetensors`."""
     from safetensors.torch import save
 
     content = save({name: value.contiguous() for name, value in weights.items()})
@@ -46,7 +46,7 @@ def write_weights(
 
 
 def write_archive(folder: Path, path: Path) -> None:
-    """Put the files of a folder into one archive, uncompressed and without times of change."""
+    """Write the files of a folder into an uncompressed zip archive without modification times."""
     with zipfile.ZipFile(path, "w") as archive:
         for file in sorted(folder.iterdir()):
             with (
@@ -57,11 +57,11 @@ def write_archive(folder: Path, path: Path) -> None:
 
 
 def archive_names(path: Path) -> list[str]:
-    """Names in a zip archive; none if it is not one.
+    """Names of the entries of a zip archive; empty if the file is not a zip archive.
 
     Raises:
-        InputError: it is TorchScript, or its entries are compressed or claim to be larger than the
-            archive, as those of no checkpoint and no export are.
+        InputError: the file is TorchScript, or its entries are compressed or claim more bytes
+            than the archive has. Checkpoints and exports never do.
     """
     try:
         if not path.is_file():
@@ -83,7 +83,11 @@ def archive_names(path: Path) -> list[str]:
 
 
 def read_folder(folder: Path) -> Checkpoint:
-    """Read `config.json` and the weights of a folder, which are mapped, not copied."""
+    """Read an exported folder; its weights are memory-mapped.
+
+    Raises:
+        InputError: a file is missing, too large, damaged, or not the described one.
+    """
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
             raise InputError(
@@ -100,7 +104,11 @@ def read_folder(folder: Path) -> Checkpoint:
 
 
 def read_archive(path: Path) -> Checkpoint:
-    """Read the same from an archive, in memory: no name in it becomes that of a file."""
+    """Read an exported archive into memory, without extracting files to disk.
+
+    Raises:
+        InputError: a file is missing, too large, damaged, or not the described one.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -120,7 +128,7 @@ def read_archive(path: Path) -> Checkpoint:
 
 
 def read_card(path: Path) -> str | None:
-    """The model card in an exported folder or archive, if it has one of a usual length."""
+    """Model card of an exported folder or archive; None if missing, damaged or over 128 KiB."""
     try:
         if (path / CARD_FILE).is_file():
             with (path / CARD_FILE).open("rb") as file:
@@ -134,7 +142,11 @@ def read_card(path: Path) -> str | None:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors of a safetensors file, mapped; its header is checked against its size before."""
+    """Memory-mapped tensors of a safetensors file; safetensors checks header against file size.
+
+    Raises:
+        InputError: the file is damaged.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

@@ -8,22 +8,23 @@ from typing import Any
 from auralflow_pl.checks.kinds import expect_mapping, expect_number, expect_whole
 from auralflow_pl.errors import InputError, shown
 
-MAX_CONFIG_VALUES = 2**20  # values and characters in all
+MAX_CONFIG_VALUES = 2**20  # values and characters in total
 
 MAX_CONFIG_DEPTH = 50
 
-MAX_INTEGER_BITS = 64  # of a whole number
+MAX_INTEGER_BITS = 64
 
-MAX_CHUNK_SECONDS = 10**6  # seconds
+MAX_CHUNK_SECONDS = 10**6
 
 MAX_STEPS = 2**53
 
 
 def check_config(config: Mapping[str, Any]) -> None:
-    """Check what the configuration of a model holds, before anything is made of it.
+    """Check the configuration stored with a model before it is used.
 
     Raises:
-        InputError: something else than plain values, or what it says of the training is none.
+        InputError: the configuration holds other than plain values, is too large, lacks `data`,
+            or has an invalid value for a key of `CONFIG_CHECKS`.
     """
     check_plain(config)
     if config.get("data") is None:
@@ -37,13 +38,13 @@ def check_config(config: Mapping[str, Any]) -> None:
 
 
 def check_step(step: Any) -> None:
-    """Raise InputError unless it can be a number of optimizer steps."""
+    """Raise InputError unless `step` is a whole number from 0 to `MAX_STEPS`."""
     if type(step) is not int or not 0 <= step <= MAX_STEPS:
         raise InputError(f"step={shown(step)}: expected a number of steps")
 
 
 def check_kind(key: str, value: Any, kind: Any) -> None:
-    """Raise InputError unless the function `kind` takes the value."""
+    """Raise InputError if `kind(value)` raises ValueError; `key` is named in the message."""
     try:
         kind(value)
     except ValueError as error:
@@ -51,9 +52,10 @@ def check_kind(key: str, value: Any, kind: Any) -> None:
 
 
 def check_plain(config: Mapping[str, Any]) -> None:
-    """Raise InputError unless these are nested containers of texts and numbers, of bounded size.
+    """Raise InputError unless a configuration is nested plain values of bounded size and depth.
 
-    Containers may hold themselves or be held in many places; each place counts.
+    Containers that occur in several places are counted in each. A container that holds itself
+    exceeds the allowed depth.
     """
     waiting: list[tuple[Any, int]] = [(config, 0)]
     size = 0
@@ -76,7 +78,7 @@ def check_plain(config: Mapping[str, Any]) -> None:
 
 
 def check_single(value: Any) -> None:
-    """Raise InputError unless it is a text without references, a number or nothing."""
+    """Raise InputError unless a value is None, a number, or a string without `${`."""
     if not (value is None or isinstance(value, str | int | float)):
         kind = type(value).__name__
         raise InputError(f"configuration: holds a {kind}; expected plain texts and numbers")
@@ -87,27 +89,27 @@ def check_single(value: Any) -> None:
 
 
 def check_seconds_value(value: Any) -> float:
-    """A length of time."""
+    """Check a duration, more than 0 and at most `MAX_CHUNK_SECONDS` seconds."""
     if not 0 < expect_number(value) <= MAX_CHUNK_SECONDS:
         raise ValueError(f"more than 0 and at most {MAX_CHUNK_SECONDS} seconds")
     return float(value)
 
 
 def check_name(value: Any) -> str:
-    """What something is called."""
+    """Check a name, which is a string."""
     if not isinstance(value, str):
         raise ValueError("a name")
     return value
 
 
 def check_names(value: Any) -> tuple[str, ...]:
-    """What several things are called."""
+    """Check a list of names, which are strings."""
     if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
         raise ValueError("a list of names")
     return tuple(value)
 
 
-CONFIG_CHECKS = {  # that are told about a training, where they are known
+CONFIG_CHECKS = {  # checks of optional keys that describe the training
     "data": expect_mapping,
     "data.name": check_name,
     "data.root": check_name,

@@ -1,4 +1,4 @@
-"""What a file of a model holds, whatever its form: configuration, weights or graph, facts."""
+"""Contents of a model file in any format: configuration, weights or graph, and metadata."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ EXPORT_FORMAT = 1
 
 CONFIG_FILE, CARD_FILE = "config.json", "README.md"  # beside `WEIGHTS_FILE`
 
-METADATA_KEY = "auralflow_pl"  # of the metadata of an ONNX file
+METADATA_KEY = "auralflow_pl"  # entry in the metadata of an ONNX file
 
-MAX_CONFIG_BYTES = 2**20  # bytes
+MAX_CONFIG_BYTES = 2**20
 
 MAX_MODEL_BYTES = 2**32
 
-SHARED_KEYS = (  # of the configuration of a training; no key that says where data or runs are
+SHARED_KEYS = (  # keys of a training configuration to export; none with folders of data or runs
     *("model", "target", "stft", "audio", "chunk_seconds", "seed", "loss", "loss_weights"),
     *("optimizer", "scheduler", "augment", "precision", "trainer"),
 )
@@ -35,27 +35,27 @@ SHARED_DATA_KEYS = ("stems", "groups", "batch_size", "chunks_per_epoch", "max_tr
 class Checkpoint(NamedTuple):
     """The part of a checkpoint, or of an exported model, that evaluation and separation need."""
 
-    config: Mapping[str, Any]  # plain, resolved, of the training run
-    weights: Mapping[str, Tensor]  # of the network; none if there is a graph
+    config: Mapping[str, Any]  # plain, resolved configuration of the training run
+    weights: Mapping[str, Tensor]  # weights of the network; empty if there is a graph
     step: int = 0  # optimizer steps so far
-    averaged: bool = False  # whether the weights are an average, beside which the raw ones are kept
-    graph: bytes = b""  # an ONNX file
-    frame_multiple: int = 1  # of the graph, see MaskEstimator
-    frame_reach: int | None = None  # likewise
-    exported: bool = False  # without the state of a training, which could go on
-    path: Path | None = None  # where it was read from
+    averaged: bool = False  # the weights are a moving average over steps
+    graph: bytes = b""  # content of an ONNX file
+    frame_multiple: int = 1  # see MaskEstimator; for graphs only
+    frame_reach: int | None = None  # see MaskEstimator; for graphs only
+    exported: bool = False  # has no training state, so training cannot resume from it
+    path: Path | None = None  # file or folder it was read from
 
 
 def describe_model(
     config: Mapping[str, Any], step: int, averaged: bool, network: MaskEstimator
 ) -> dict[str, Any]:
-    """The content of `config.json`, but for the digest of the weights.
+    """Content of `config.json`, without the digest of the weights.
 
     Args:
-        config: of the training; folders of this machine are left out.
+        config: configuration of the training; folders are removed from it.
         step: optimizer steps of the training.
-        averaged: whether the weights are an average.
-        network: which has the weights.
+        averaged: whether the weights are a moving average over steps.
+        network: network with these weights.
     """
     data = config["data"]
     roots = data.get("roots") or [data.get("root")]
@@ -75,7 +75,7 @@ def describe_model(
 
 
 def without_folders(node: Any) -> Any:
-    """A copy of nested containers in which paths have lost their folders."""
+    """Copy nested containers and reduce every path in them to its last part."""
     if isinstance(node, Mapping):
         return {key: without_folders(value) for key, value in node.items()}
     if isinstance(node, list | tuple):
@@ -84,7 +84,11 @@ def without_folders(node: Any) -> Any:
 
 
 def read_at_most(file: IO[bytes], size: int, name: str) -> bytes:
-    """The whole file, if it is no longer than `size` bytes."""
+    """Read a file whole.
+
+    Raises:
+        InputError: the file is longer than `size` bytes; `name` is named in the message.
+    """
     content = file.read(size + 1)
     if len(content) > size:
         raise InputError(f"{name} is longer than {size} bytes")
@@ -92,7 +96,11 @@ def read_at_most(file: IO[bytes], size: int, name: str) -> bytes:
 
 
 def parse_description(content: bytes) -> Mapping[str, Any]:
-    """A description, whose form is checked; what the configuration says is checked by its users."""
+    """Parse and check the content of a `config.json`, except for its entry `config`.
+
+    Raises:
+        InputError: the content is not JSON, has another format version, or an invalid entry.
+    """
     try:
         description = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -120,7 +128,7 @@ def checkpoint_of(
     weights: Mapping[str, Tensor] | None = None,
     graph: bytes = b"",
 ) -> Checkpoint:
-    """A description with what belongs to it."""
+    """Checkpoint of a parsed description with its weights or its graph."""
     return Checkpoint(
         description["config"],
         weights or {},
@@ -134,9 +142,9 @@ def checkpoint_of(
 
 
 def check_weights_digest(description: Mapping[str, Any], digest: str) -> None:
-    """Raise InputError unless the weights are those that the description is about."""
+    """Raise InputError unless `digest` is the SHA-256 of the weights in the description."""
     if description.get("sha256") != digest:
         raise InputError(
-            f"{WEIGHTS_FILE} is not the file that {CONFIG_FILE} describes (SHA-256 {digest[:12]}...); "
-            "copy or export both again"
+            f"{WEIGHTS_FILE} is not the file that {CONFIG_FILE} describes (SHA-256 "
+            f"{digest[:12]}...); copy or export both again"
         )

@@ -25,13 +25,12 @@ INPUT_NAME, OUTPUT_NAME = "magnitude", "mask"
 
 
 def read_graph(content: bytes) -> dict[str, str]:
-    """Metadata of an ONNX file, once it is clear that the graph is arithmetic on its own numbers.
-
-    Refused are references to other files, functions and operators from outside the standard, loops
-    and branches, and tensors that claim more than they hold.
+    """Metadata of an ONNX file, after a check that its graph is safe to run.
 
     Raises:
-        InputError: which of these, or no ONNX file at all.
+        InputError: the content is not an ONNX file, or the graph has references to other files,
+            functions, nonstandard operators, loops, branches, or tensors with less data than
+            their shape needs.
     """
     require_extra("onnx", "ONNX")
     import onnx
@@ -51,10 +50,10 @@ def read_graph(content: bytes) -> dict[str, str]:
 
 
 def read_constants(model: ModelProto) -> Iterator[TensorProto]:
-    """Tensors among the attributes of the nodes.
+    """Yield the tensors among the attributes of the nodes.
 
     Raises:
-        InputError: a node is no plain, standard operation.
+        InputError: a node is a loop, a branch or a nonstandard operator.
     """
     for node in model.graph.node:
         if node.domain not in ("", "ai.onnx"):
@@ -68,18 +67,22 @@ def read_constants(model: ModelProto) -> Iterator[TensorProto]:
 
 
 def check_tensor(tensor: TensorProto) -> None:
-    """Raise InputError for a tensor that is elsewhere, or larger than what there is of it."""
+    """Raise InputError for a tensor in another file, or one with less data than its shape."""
     if tensor.external_data or tensor.data_location:
         raise InputError(f"tensor {tensor.name!r} is in another file; expected all in one")
     if any(d < 0 for d in tensor.dims) or math.prod(tensor.dims) > 8 * tensor.ByteSize():
         raise InputError(f"tensor {tensor.name!r} claims {list(tensor.dims)} and holds less")
 
 
-MAX_GRAPH_BYTES = 2**31 - 1  # what protobuf can hold
+MAX_GRAPH_BYTES = 2**31 - 1  # limit of protobuf
 
 
 def read_onnx(path: Path) -> Checkpoint:
-    """Read an ONNX file and the description in its metadata."""
+    """Read an exported ONNX file with the description in its metadata.
+
+    Raises:
+        InputError: the file is missing, too large, unsafe, or not exported by this project.
+    """
     if not path.is_file():
         raise InputError("no such file; expected a checkpoint or an exported model")
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Read a model from a file of any form. Code in it is never run."""
+"""Read model files of any format without running code in them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from auralflow_pl.errors import InputError, printable
 
 
 def read_exported(path: Path) -> Checkpoint | None:
-    """Read a folder, an archive or an ONNX file; None if `path` is none of them.
+    """Read an exported folder, archive or ONNX file; None if `path` is none of them.
 
     Raises:
-        InputError: it is, but cannot be used, and why.
+        InputError: the exported model cannot be used.
     """
     if path.is_dir():
         return read_folder(path)
@@ -28,14 +28,15 @@ def read_exported(path: Path) -> Checkpoint | None:
 
 
 def load_checkpoint(path: str | Path, key: str = "ckpt") -> Checkpoint:
-    """Read a checkpoint of this project, or what export.py made of it; code in it is never run.
+    """Read a training checkpoint or an exported model without running code in it.
 
     Args:
-        path: of the checkpoint, of an exported folder, archive or ONNX file.
-        key: under which the user gave it, for messages.
+        path: checkpoint, or exported folder, archive or ONNX file.
+        key: name of the setting with the path, for messages.
 
     Raises:
-        InputError: missing, damaged, of another project or format, or a pickle with code in it.
+        InputError: the file is missing, damaged, of another project or format version, or a
+            pickle that could run code.
     """
     path = Path(path)
     try:

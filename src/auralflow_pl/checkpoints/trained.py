@@ -1,4 +1,4 @@
-"""Read checkpoints written by a training, with `weights_only=True`."""
+"""Read training checkpoints with `weights_only=True`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from auralflow_pl.checkpoints.contents import Checkpoint
 from auralflow_pl.errors import InputError, shown
 
-CHECKPOINT_KEY = "auralflow_pl"  # our entry in a Lightning checkpoint
+CHECKPOINT_KEY = "auralflow_pl"  # entry of this project in a Lightning checkpoint
 
 CHECKPOINT_FORMAT = 1
 
@@ -22,7 +22,12 @@ NETWORK_PREFIX = "separator.network."  # prefix of the network's weights in the 
 
 
 def read_training(path: Path) -> Checkpoint:
-    """Read a checkpoint that a training wrote."""
+    """Read a checkpoint written by a training.
+
+    Raises:
+        InputError: the file is missing, damaged, of another project or format version, or could
+            run code.
+    """
     if not path.is_file():
         raise InputError("no such file; expected a checkpoint of train.py")
     try:
@@ -34,7 +39,7 @@ def read_training(path: Path) -> Checkpoint:
             "not loaded: it is damaged or holds Python objects that could run code; expected a "
             "checkpoint of train.py, which holds tensors and plain values only"
         ) from error
-    except Exception as error:  # a confused pickle brings up anything
+    except Exception as error:  # damaged pickles raise exceptions of many types
         raise InputError("damaged or not a checkpoint; copy or train it again") from error
     ours = content.get(CHECKPOINT_KEY) if isinstance(content, dict) else None
     if not isinstance(ours, dict) or not isinstance(content.get("state_dict"), dict):
@@ -50,7 +55,11 @@ def read_training(path: Path) -> Checkpoint:
 
 
 def network_weights(state: Mapping[Any, Any]) -> dict[str, Tensor]:
-    """The weights of the network, among all that the modules of a training keep."""
+    """Weights of the network in the state dict of a training task, without their prefix.
+
+    Raises:
+        InputError: a name is not a string, or a weight is not a tensor.
+    """
     weights = {}
     for name, value in state.items():
         if not isinstance(name, str):
@@ -63,9 +72,16 @@ def network_weights(state: Mapping[Any, Any]) -> dict[str, Tensor]:
 
 
 def check_tensor_values(name: str, value: Tensor, expected: torch.dtype, learned: bool) -> None:
-    """Raise InputError unless a tensor holds all that it claims, in numbers of the expected kind.
+    """Raise InputError unless a tensor has complete data, a compatible dtype and valid values.
 
-    What is not learned, as a mask in a network of others, may be infinite, but is always a number.
+    NaN is always rejected. Infinite values are rejected in parameters only, since buffers of
+    custom networks, such as attention masks, may hold them.
+
+    Args:
+        name: for messages.
+        value: the tensor.
+        expected: dtype in the network; both must be real, complex or integer.
+        learned: the tensor is a parameter, not a buffer.
     """
     if value.untyped_storage().nbytes() < value.nbytes:
         raise InputError(f"{name} holds less than its shape {tuple(value.shape)}; copy it again")

@@ -1,4 +1,4 @@
-"""From the name of a pretrained model to a verified file."""
+"""Turn the name of a pretrained model into a verified local file."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ log = logging.getLogger(__name__)
 
 
 def resolve_ckpt(ckpt: str | Path, registries: str | Sequence[str] = ()) -> Path:
-    """The path that `ckpt` means: itself, or the file of a model for `pretrained:<name>`.
+    """Path for the key `ckpt`: the path itself, or the fetched file for `pretrained:<name>`.
 
     Raises:
-        InputError: no such model, or no source has it.
+        InputError: no registry has the model, or no source provides it.
     """
     entry = registry_entry(str(ckpt), registries)
     return fetch_model(entry) if entry else Path(ckpt)
@@ -38,12 +38,12 @@ def resolve_ckpt(ckpt: str | Path, registries: str | Sequence[str] = ()) -> Path
 def locate(
     model: str | Path, target: str | Sequence[str] | None, registries: str | Sequence[str] = ()
 ) -> Path:
-    """The path of a model that is given as a path, or by a name or architecture.
+    """Path of a model given as a path, a registry name or an architecture.
 
-    A name stands for a path if there is one, unless a target is given.
+    Without `target`, an existing path takes precedence over a registry name.
 
     Raises:
-        InputError: no such model, or no source has it.
+        InputError: no registry has the model, or no source provides it.
     """
     named = isinstance(model, str) and NAME_PATTERN.fullmatch(model) and not Path(model).exists()
     if target is None and not named:
@@ -60,25 +60,25 @@ def locate(
 
 
 def cached_path(entry: RegistryEntry) -> Path:
-    """Where the file of an entry is, or will be; another file has another name."""
+    """Path of an entry's file in the cache; its name includes the start of the SHA-256."""
     return models_folder() / f"{entry.name}-{entry.sha256[:12]}.zip"
 
 
 def local_folder(entry: RegistryEntry) -> Path | None:
-    """The folder of a model that is used where it is, as that of the package is."""
+    """First source of an entry that is an existing folder, used in place; None: no such source."""
     folders = (Path(source) for source in entry.sources if "://" not in source)
     return next((folder for folder in folders if folder.is_dir()), None)
 
 
 def location(entry: RegistryEntry) -> str:
-    """Where the model is, in one word."""
+    """Location of a model: `bundled`, `folder`, `cached` or `remote`."""
     if local_folder(entry):
         return "bundled" if entry.registry == PACKAGED_REGISTRY else "folder"
     return "cached" if cached_path(entry).is_file() else "remote"
 
 
 def registry_entry(ckpt: str, registries: str | Sequence[str] = ()) -> RegistryEntry | None:
-    """What a registry says of `pretrained:<name>`; None for a path."""
+    """Registry entry for `pretrained:<name>`; None for a path."""
     return (
         find_entry(read_registries(registries), ckpt, None)
         if ckpt.startswith(NAME_PREFIX)
@@ -87,10 +87,11 @@ def registry_entry(ckpt: str, registries: str | Sequence[str] = ()) -> RegistryE
 
 
 def fetch_model(entry: RegistryEntry) -> Path:
-    """The file, or folder, of an entry, fetched if it must be, and verified.
+    """Return the verified file or folder of an entry; download it if it is missing.
 
     Raises:
-        InputError: no source has it; where it was looked for, and how to bring it.
+        InputError: no source provides the file. The message lists the failed sources and says
+            where to copy the file by hand.
     """
     if folder := local_folder(entry):
         if not matches_entry(folder / WEIGHTS_FILE, entry):
@@ -104,7 +105,7 @@ def fetch_model(entry: RegistryEntry) -> Path:
         return path
     try:
         with locked_path(path):
-            if not matches_entry(path, entry):  # another process may have been faster
+            if not matches_entry(path, entry):  # another process may have fetched it
                 download_into_cache(entry, path)
     except OSError as error:
         raise InputError(f"{path}: {entry.name} is not kept: {error.strerror or error}") from error
@@ -112,7 +113,7 @@ def fetch_model(entry: RegistryEntry) -> Path:
 
 
 def matches_entry(path: Path, entry: RegistryEntry) -> bool:
-    """Whether a file is the one of an entry."""
+    """Return True if a file has the size and SHA-256 of an entry."""
     try:
         return path.stat().st_size == entry.size and file_sha256(path) == entry.sha256
     except OSError:
@@ -120,7 +121,7 @@ def matches_entry(path: Path, entry: RegistryEntry) -> bool:
 
 
 def download_into_cache(entry: RegistryEntry, path: Path) -> None:
-    """Fetch the file of an entry; it appears under its name when it has been verified."""
+    """Download the file of an entry to a `.part` file and rename it once it is verified."""
     part = part_path(path)
     there = part.stat().st_size if part.is_file() else 0
     free = free_bytes(path)
@@ -145,13 +146,13 @@ def download_into_cache(entry: RegistryEntry, path: Path) -> None:
 
 
 def part_path(path: Path) -> Path:
-    """Where a file is made."""
+    """Path of the partial download of `path`."""
     return path.with_name(f"{path.name}.part")
 
 
 @contextlib.contextmanager
 def locked_path(path: Path) -> Iterator[None]:
-    """Only one process at a time is in the block for a path; the others wait."""
+    """Hold a lock file for `path`, which only one process can hold at a time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
@@ -166,15 +167,18 @@ def locked_path(path: Path) -> Iterator[None]:
 
 
 def cached_files() -> list[Path]:
-    """All models in the cache."""
+    """Sorted paths of all models in the cache."""
     return sorted(models_folder().glob("*.zip"))
 
 
 def remove_cached(name: str) -> list[Path]:
-    """Remove a model from the cache, whatever registry it came from; returns its files.
+    """Remove a model from the cache, whichever registry it came from.
+
+    Returns:
+        the removed files.
 
     Raises:
-        InputError: it is not there.
+        InputError: `name` is not a valid name, or the cache has no such model.
     """
     if not NAME_PATTERN.fullmatch(name):
         raise InputError(f"remove={shown(name)}: not a name; `auralflow models` lists them")

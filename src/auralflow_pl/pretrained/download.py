@@ -18,15 +18,15 @@ from auralflow_pl.pretrained.sources import (
 )
 from auralflow_pl.system.files import file_sha256, file_size
 
-DOWNLOAD_ATTEMPTS = 20  # of one source
+DOWNLOAD_ATTEMPTS = 20  # per source
 
-MAX_VAIN_ATTEMPTS = 3  # one after the other, none of which brought anything
+MAX_VAIN_ATTEMPTS = 3  # consecutive attempts that received no bytes
 
 PAUSE_SECONDS = 0.5  # before the next attempt
 
 
 class WantedFile(NamedTuple):
-    """The file that is expected."""
+    """The expected file: its label, size and digest."""
 
     label: str  # for the progress bar
     size: int  # bytes
@@ -34,7 +34,7 @@ class WantedFile(NamedTuple):
 
 
 class NotFetchedError(Exception):
-    """No source had the file; `failures` says why for each."""
+    """No source provided the file; `failures` has one reason per source."""
 
     def __init__(self, failures: Sequence[str]) -> None:
         super().__init__("; ".join(failures))
@@ -42,17 +42,18 @@ class NotFetchedError(Exception):
 
 
 def fetch_file(sources: Sequence[str], wanted: WantedFile, part: Path) -> None:
-    """Complete the file `part` from the first source that can, and verify it.
+    """Download a file into `part` from the first source that provides it, and verify it.
 
-    What is in it already is kept, so a download that was interrupted goes on.
+    An interrupted download resumes: the bytes already in `part` are kept.
 
     Args:
-        sources: addresses (https, http, hf, file) and paths.
-        wanted: size and digest.
-        part: where the file is made.
+        sources: addresses (https, http, hf, file) and paths, tried in this order.
+        wanted: expected size and digest.
+        part: file to download to.
 
     Raises:
-        NotFetchedError: no source had it; part holds what may be right of it, or is not there.
+        NotFetchedError: no source provided the file. `part` keeps the received bytes, or does not
+            exist if there are none.
         OSError: `part` cannot be written.
     """
     failures = []
@@ -72,9 +73,9 @@ def fetch_file(sources: Sequence[str], wanted: WantedFile, part: Path) -> None:
 
 
 def complete_part(source: str, wanted: WantedFile, part: Path, bar: tqdm) -> None:
-    """Complete and verify the file from one source.
+    """Download the rest of the file from one source and verify the whole.
 
-    If the result is wrong, what was there before may be the reason, so it is tried without.
+    If a resumed download is wrong, it is deleted and repeated once from the first byte.
     """
     began = file_size(part)
     try:
@@ -90,7 +91,7 @@ def complete_part(source: str, wanted: WantedFile, part: Path, bar: tqdm) -> Non
 
 
 def receive_blocks(source: str, wanted: WantedFile, part: Path, bar: tqdm) -> None:
-    """Append what is missing; a source that breaks off is asked again while it brings something."""
+    """Append the missing bytes; retry a broken connection as long as attempts receive bytes."""
     vain = 0
     for _ in range(DOWNLOAD_ATTEMPTS):
         before = file_size(part)
@@ -113,7 +114,12 @@ def receive_blocks(source: str, wanted: WantedFile, part: Path, bar: tqdm) -> No
 def append_blocks(
     blocks: Iterator[bytes], start: int, wanted: WantedFile, part: Path, bar: tqdm
 ) -> None:
-    """Write blocks from byte `start` on, and no more than there should be."""
+    """Write blocks from byte `start` on.
+
+    Raises:
+        WrongBytesError: the blocks exceed the expected size.
+        BrokeOffError: the blocks end before the expected size.
+    """
     with part.open("r+b" if start else "wb") as file:
         file.seek(start)
         bar.update(start - bar.n)
@@ -129,7 +135,7 @@ def append_blocks(
 
 
 def verify_part(part: Path, wanted: WantedFile) -> None:
-    """Raise WrongBytesError unless the digest is the one that is wanted."""
+    """Raise WrongBytesError unless the file has the expected digest."""
     found = file_sha256(part)
     if found != wanted.sha256:
         raise WrongBytesError(

@@ -1,4 +1,4 @@
-"""Where models are stored, and where files made from them go."""
+"""Paths of stored models and of the files made from them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ REGISTRY_VARIABLE = "AURALFLOW_REGISTRY"  # files and folders, separated as in P
 
 
 def models_folder() -> Path:
-    """Where models are kept that were fetched."""
+    """Folder of downloaded models."""
     return cache_folder() / "models"
 
 
 def output_root(ckpt: Path) -> Path:
-    """The folder for what is made from a checkpoint: its run, or the one where it lies.
+    """Folder for files made from a checkpoint: its run folder, or else the folder it is in.
 
-    For models of the cache and of the package it is the folder where the command runs.
+    For cached and bundled models it is the current folder.
     """
     if ckpt.parent in (models_folder(), PACKAGED_REGISTRY.parent):
         return Path()
@@ -30,5 +30,5 @@ def output_root(ckpt: Path) -> Path:
 
 
 def model_label(ckpt: Path) -> str:
-    """How folders and files are called that are made from a checkpoint or an exported model."""
+    """Base name of folders and files made from a checkpoint or an exported model."""
     return ckpt.name if ckpt.is_dir() else ckpt.stem

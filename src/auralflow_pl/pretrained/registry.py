@@ -1,7 +1,7 @@
-"""Registries: YAML files that say which models there are, what they are and where to get them.
+"""Registries of pretrained models: YAML files with a description and the sources of each model.
 
-A registry is read with a safe loader and checked before anything in it is used; names in it can
-become those of files.
+Registries are read with a safe loader and checked before use. Model names are restricted to
+characters that are safe in file names.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from auralflow_pl.system.folders import config_folder
 
 REGISTRY_FORMAT = 1
 
-NAME_PREFIX = "pretrained:"  # of a `ckpt` that is a name in a registry
+NAME_PREFIX = "pretrained:"  # marks a `ckpt` that is a registry name
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -41,18 +41,18 @@ MAX_FILE_BYTES = 2**32
 
 
 class ReportedValue(NamedTuple):
-    """A metric of one target on one data set."""
+    """Value of a metric for one target on one data set."""
 
     target: str
     data: str
-    average: str  # what it is: "mean over tracks"
+    average: str  # kind of average: "mean over tracks"
     value: float
-    mixture: float | None  # the same of the unprocessed mixture
+    mixture: float | None  # value for the unprocessed mixture
     tracks: int
 
 
 class ReportedMetric(NamedTuple):
-    """What was measured, and what that means."""
+    """A metric with its definition and its values."""
 
     name: str
     definition: str
@@ -61,31 +61,32 @@ class ReportedMetric(NamedTuple):
 
 @dataclass(frozen=True)
 class RegistryEntry:
-    """A model of a registry."""
+    """Description and sources of one model in a registry."""
 
     name: str
     targets: tuple[str, ...]
     architecture: str
-    data: str  # what it learned from
+    data: str  # training data
     licence: str
-    size: int  # bytes of the archive, or of the weights in a folder
-    sha256: str  # of the same file
-    sources: tuple[str, ...]  # addresses and absolute paths, in the order in which they are tried
+    size: int  # bytes of the archive, or of the weights file of a folder
+    sha256: str  # digest of the same file
+    sources: tuple[str, ...]  # addresses and absolute paths, in order of preference
     metrics: tuple[ReportedMetric, ...]
     description: str
-    registry: Path  # the file that it comes from
+    registry: Path  # the file with this entry
 
 
 def read_registries(given: str | Sequence[str] = ()) -> dict[str, RegistryEntry]:
-    """Entries by name; where two registries have a name, the first one counts.
+    """Entries of all registries by name; if several registries have a name, the first one wins.
 
-    The order is: those given, those in the environment, those of the user, that of the package.
+    The order is: `given`, the environment variable `AURALFLOW_REGISTRY`, the user's configuration
+    folder, the package.
 
     Args:
-        given: files, or folders with `.yaml` files; one or several.
+        given: one or several files, or folders with `.yaml` files.
 
     Raises:
-        InputError: one cannot be read, and which entry of it is wrong.
+        InputError: a registry cannot be read or has an invalid entry, which the message names.
     """
     named = [("registries", path) for path in ([given] if isinstance(given, str) else given)]
     environment = os.environ.get(REGISTRY_VARIABLE, "").split(os.pathsep)
@@ -101,8 +102,12 @@ def read_registries(given: str | Sequence[str] = ()) -> dict[str, RegistryEntry]
 
 
 def registry_files(path: Path, key: str) -> list[Path]:
-    """The registries that a path means: itself, or those of a folder."""
-    path = Path(os.path.expanduser(path))  # noqa: PTH111 - it never raises
+    """Registry files for a path: the file itself, or all `.yaml` files of a folder.
+
+    Raises:
+        InputError: there are none; `key` names the setting in the message.
+    """
+    path = Path(os.path.expanduser(path))  # noqa: PTH111 - never raises
     files = sorted(path.glob("*.yaml")) if path.is_dir() else [path] if path.is_file() else []
     if not files:
         raise InputError(f"{key}={path}: no registry; expected a .yaml file, or a folder of them")
@@ -110,10 +115,10 @@ def registry_files(path: Path, key: str) -> list[Path]:
 
 
 def read_registry(path: Path) -> list[RegistryEntry]:
-    """All entries of a file.
+    """All entries of a registry file.
 
     Raises:
-        InputError: it is no registry, or which entry is wrong.
+        InputError: the file is not a registry or has an invalid entry, which the message names.
     """
     node = load_yaml(path)
     top = check_mapping(node, {"format": expect_whole, "models": expect_mapping}, f"{path}: ")
@@ -125,7 +130,7 @@ def read_registry(path: Path) -> list[RegistryEntry]:
 
 
 def read_entry(name: Any, node: Any, path: Path) -> RegistryEntry:
-    """One entry; relative paths among its sources become absolute."""
+    """Check and build one entry; relative paths among its sources become absolute."""
     if not (isinstance(name, str) and NAME_PATTERN.fullmatch(name)):
         raise InputError(
             f"{path}: {shown(name)}: not a name; use up to 64 letters, digits, - and _"
@@ -133,7 +138,7 @@ def read_entry(name: Any, node: Any, path: Path) -> RegistryEntry:
     values = check_mapping(node, ENTRY_FIELDS, f"{path}: {name}.", ("metrics", "description"))
     base = path.absolute().parent
     values["sources"] = tuple(
-        source if "://" in source else str(base / os.path.expanduser(source))  # noqa: PTH111 - it never raises
+        source if "://" in source else str(base / os.path.expanduser(source))  # noqa: PTH111 - never raises
         for source in values["sources"]
     )
     where = f"{path}: {name}.metrics."
@@ -143,7 +148,7 @@ def read_entry(name: Any, node: Any, path: Path) -> RegistryEntry:
 
 
 def read_metric(node: Any, where: str) -> ReportedMetric:
-    """One metric with its values."""
+    """Check and build one metric; `where` precedes the keys in messages."""
     metric = check_mapping(
         node, {"name": expect_text, "definition": expect_text, "values": expect_sequence}, where
     )
@@ -160,21 +165,24 @@ def read_metric(node: Any, where: str) -> ReportedMetric:
 
 
 def expect_length(value: Any) -> int:
-    """A number of bytes."""
+    """Check a file size in bytes."""
     if type(value) is not int or not 1 <= value <= MAX_FILE_BYTES:
         raise ValueError(f"bytes, from 1 to {MAX_FILE_BYTES}")
     return value
 
 
 def expect_digest(value: Any) -> str:
-    """A SHA-256."""
+    """Check a SHA-256 digest and convert it to lower case."""
     if not isinstance(value, str) or not DIGEST_PATTERN.fullmatch(value.lower()):
         raise ValueError("64 hexadecimal digits")
     return value.lower()
 
 
 def expect_sources(value: Any) -> tuple[str, ...]:
-    """Some addresses or paths, none with a password, which would be shown and passed on."""
+    """Check a list of addresses or paths.
+
+    Addresses with a password are rejected, since sources are shown in messages and published.
+    """
     found = expect_words(value)
     for source in found:
         scheme, mark, rest = source.partition("://")
@@ -201,10 +209,10 @@ ENTRY_FIELDS: Mapping[str, Callable[[Any], Any]] = {
 def find_entry(
     entries: Mapping[str, RegistryEntry], name: str, target: str | Sequence[str] | None
 ) -> RegistryEntry:
-    """The entry with a name, or the only one of an architecture and targets.
+    """The entry with a given name, or the only entry of an architecture with the given targets.
 
     Raises:
-        InputError: none, or several.
+        InputError: no entry fits, or several do.
     """
     name = name.removeprefix(NAME_PREFIX)
     asked = None if target is None else {target} if isinstance(target, str) else set(target)
@@ -227,17 +235,17 @@ def find_entry(
 
 
 def entries_of_architecture(entries: Mapping[str, RegistryEntry], name: str) -> list[RegistryEntry]:
-    """All entries of an architecture."""
+    """All entries with a given architecture."""
     return [entry for entry in entries.values() if entry.architecture == name]
 
 
 def known_names(entries: Mapping[str, RegistryEntry]) -> Iterator[str]:
-    """What `find_entry` takes: names, then architectures."""
+    """Names that `find_entry` accepts: model names, then architectures."""
     yield from entries
     yield from (entry.architecture for entry in entries.values())
 
 
 def registries_of(entries: Mapping[str, RegistryEntry]) -> str:
-    """The registries that entries come from, for a message."""
+    """Comma-separated registries of the entries, for a message."""
     files: Iterable[Path] = dict.fromkeys(entry.registry for entry in entries.values())
     return ", ".join("the package" if file == PACKAGED_REGISTRY else str(file) for file in files)

@@ -1,4 +1,4 @@
-"""Where the bytes of a file come from: this machine, the web, or the Hugging Face Hub."""
+"""Sources of files: local paths, HTTP addresses, and the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from auralflow_pl.system.extras import is_installed
 if TYPE_CHECKING:
     import requests
 
-SOURCE_BLOCK_BYTES = 2**16  # bytes
+SOURCE_BLOCK_BYTES = 2**16
 
-TIMEOUT_SECONDS = (10.0, 30.0)  # seconds to connect, and from one answer to the next
+TIMEOUT_SECONDS = (10.0, 30.0)  # to connect, and between two reads
 
 MAX_REDIRECTS = 10
 
@@ -28,20 +28,32 @@ REDIRECT_CODES = (301, 302, 303, 307, 308)
 
 
 class SourceError(Exception):
-    """A source does not have the file, and why; what was received before is kept."""
+    """A source does not provide the file; bytes received before are kept."""
 
 
 class BrokeOffError(SourceError):
-    """A source broke off; it may go on."""
+    """The connection broke; a retry may resume the download."""
 
 
 class WrongBytesError(SourceError):
-    """What was received is not the file."""
+    """The received bytes are not those of the expected file."""
 
 
 @contextlib.contextmanager
 def open_source_at(source: str, size: int, start: int) -> Iterator[tuple[int, Iterator[bytes]]]:
-    """The byte that a source begins with (`start`, or 0 if it cannot), and its blocks."""
+    """Open a source from byte `start` on.
+
+    Args:
+        source: an address or a path.
+        size: expected size of the whole file, in bytes.
+        start: first byte wanted.
+
+    Yields:
+        the first byte delivered (`start`, or 0 if the source cannot resume), and the blocks.
+
+    Raises:
+        SourceError: the source does not provide the file.
+    """
     scheme, mark, rest = source.partition("://")
     if not mark or scheme == "file":
         yield start, file_blocks(local_path(source), size, start)
@@ -52,7 +64,7 @@ def open_source_at(source: str, size: int, start: int) -> Iterator[tuple[int, It
 
 
 def local_path(source: str) -> Path:
-    """The path of a source that is one, or a file: address."""
+    """Local path of a source: a path or a `file://` address."""
     if not source.startswith("file://"):
         return Path(source)
     parts = urlsplit(source)
@@ -62,7 +74,11 @@ def local_path(source: str) -> Path:
 
 
 def file_blocks(path: Path, size: int, start: int) -> Iterator[bytes]:
-    """A file of this machine, from a byte on."""
+    """Blocks of a local file from byte `start` on.
+
+    Raises:
+        SourceError: there is no such file, or it does not have `size` bytes.
+    """
     if not path.is_file():
         raise SourceError("no such file")
     if path.stat().st_size != size:
@@ -71,7 +87,7 @@ def file_blocks(path: Path, size: int, start: int) -> Iterator[bytes]:
 
 
 def read_from(path: Path, start: int) -> Iterator[bytes]:
-    """Blocks of a file, from a byte on."""
+    """Read the blocks of a file from byte `start` on."""
     try:
         with path.open("rb") as file:
             file.seek(start)
@@ -81,7 +97,7 @@ def read_from(path: Path, start: int) -> Iterator[bytes]:
 
 
 def hub_address(rest: str) -> tuple[str, dict[str, str]]:
-    """Address and headers of `owner/repo/file@revision` on the Hugging Face Hub."""
+    """URL and request headers of `owner/repo/file@revision` on the Hugging Face Hub."""
     if not is_installed("hub"):
         raise SourceError("the Hugging Face Hub needs pip install 'auralflow-pl[hub]'")
     from huggingface_hub import get_token, hf_hub_url
@@ -98,7 +114,7 @@ def hub_address(rest: str) -> tuple[str, dict[str, str]]:
         )
     except ValueError as error:
         raise SourceError(one_line(error)) from error
-    token = get_token()  # without one, what is public
+    token = get_token()  # not needed for public files
     return address, {"Authorization": f"Bearer {token}"} if token else {}
 
 
@@ -106,9 +122,9 @@ def hub_address(rest: str) -> tuple[str, dict[str, str]]:
 def request_answer(
     address: str, headers: Mapping[str, str], start: int
 ) -> Iterator[requests.Response]:
-    """The answer to a request for all bytes from `start` on, redirects followed.
+    """Request all bytes from `start` on, follow redirects, and yield the final response.
 
-    We follow them ourselves: `requests` would read the whole body of each, however long it is.
+    `requests` would read the whole body of each redirect, so redirects are followed here.
     """
     import requests
 
@@ -135,7 +151,7 @@ def request_answer(
 
 
 def follow_redirect(address: str, location: str) -> str:
-    """Where a redirect leads."""
+    """Absolute address that a redirect points to."""
     try:
         target = urljoin(address, location)
     except ValueError:
@@ -146,7 +162,7 @@ def follow_redirect(address: str, location: str) -> str:
 
 
 def explain_failure(error: Exception) -> str:
-    """Why there was no answer, in few words."""
+    """Short reason why a request failed."""
     import requests
 
     causes: dict[type[Exception], str] = {
@@ -160,10 +176,11 @@ def explain_failure(error: Exception) -> str:
 
 
 def first_byte_of(response: requests.Response, size: int, start: int) -> int:
-    """The byte with which the body of an answer begins.
+    """Position in the file of the first byte of a response body.
 
     Raises:
-        SourceError: it is no file, or one of another size.
+        SourceError: the response is an error, or the file does not have `size` bytes.
+        WrongBytesError: the response has another range than the requested one.
     """
     length, status = response.headers.get("Content-Length"), response.status_code
     span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
@@ -183,7 +200,7 @@ def first_byte_of(response: requests.Response, size: int, start: int) -> int:
 
 
 def response_blocks(response: requests.Response) -> Iterator[bytes]:
-    """Blocks as they were sent; a fault of the connection becomes `BrokeOffError`."""
+    """Blocks of a response body, undecoded; connection errors become `BrokeOffError`."""
     import urllib3
 
     read: Callable[..., Iterator[bytes]] = response.raw.stream

@@ -28,7 +28,7 @@ from auralflow_pl.separator.separator import Separator
 from auralflow_pl.signal.stft import STFT
 from auralflow_pl.system.heap import give_back_freed_memory
 
-SAFE_NAME = re.compile(r"[^\W_][\w \-]{0,99}")  # of targets, which become file names
+SAFE_NAME = re.compile(r"[^\W_][\w \-]{0,99}")  # for targets, which become file names
 
 
 def build_separator(
@@ -112,11 +112,14 @@ def new_separator(
     """Build network and Separator from a plain, resolved configuration.
 
     Args:
-        config: with `model`, `stft`, `audio` and `target`.
-        stems: of the data set, among which the targets must be.
-        trust: packages beside `auralflow_pl` whose networks may be built; None: all of them,
-            for a configuration that the user wrote.
-        **settings: of the Separator.
+        config: configuration with `model`, `stft`, `audio`, `data` and `target`.
+        stems: stems of the data set; each target is one of them or a group of them.
+        trust: packages besides `auralflow_pl` whose networks may be built; None: all packages,
+            for a configuration written by the user.
+        **settings: keyword arguments of `Separator`.
+
+    Raises:
+        InputError: an unknown target, an unsuitable network, or an invalid setting.
     """
     targets = named_targets(config, stems)
     network = make_network(config["model"], len(targets), trust)
@@ -124,7 +127,11 @@ def new_separator(
 
 
 def named_targets(config: Mapping[str, Any], stems: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The targets of a configuration, whose names can be those of files."""
+    """Targets of a configuration, each with its stems.
+
+    Raises:
+        InputError: an unknown target, or a name that is not safe as a file name.
+    """
     targets = resolve_targets(config["target"], stems, config["data"].get("groups"))
     for name in targets:
         if not SAFE_NAME.fullmatch(name):
@@ -138,7 +145,7 @@ def assemble_separator(
     targets: Mapping[str, Sequence[str]],
     **settings: Any,
 ) -> Separator:
-    """A Separator around a network."""
+    """Build a Separator around a network, with `stft` and `audio` of a configuration."""
     audio = config["audio"]
     return Separator(
         network,
@@ -189,13 +196,19 @@ def plain_values(node: Any) -> Any:
 def make_network(
     model: Mapping[str, Any], targets: int, trust: Sequence[str] | None = ()
 ) -> MaskEstimator:
-    """Build the network that `model["_target_"]` names, with the other entries as arguments.
+    """Build the network of class `model["_target_"]` with the other entries as arguments.
 
-    An argument with a `_target_` of its own is a part of the network, a module that the network
-    finishes building.
+    An argument with its own `_target_` is passed as a partially applied module class, which the
+    network calls with the remaining arguments.
+
+    Args:
+        model: the node `model` of a configuration.
+        targets: number of targets.
+        trust: packages besides `auralflow_pl` whose classes may be used; None: all packages.
 
     Raises:
-        InputError: not a MaskEstimator of a trusted package, or an argument that it does not have.
+        InputError: the class is not a `MaskEstimator` of a trusted package, or an argument is
+            unknown or invalid.
     """
     network = import_class(model, MaskEstimator, "model", trust)
     arguments = {key: value for key, value in model.items() if key != "_target_"}

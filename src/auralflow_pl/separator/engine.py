@@ -19,18 +19,18 @@ ENGINE_NAMES = ("auto", "torch", "onnx")
 
 
 def choose_engine(name: str, device: torch.device, ckpt: str | Path = "") -> str:
-    """The engine that `load_separator` shall use.
+    """Engine to pass to `load_separator`.
 
-    `auto` stays `auto` on the CPU, where ONNX Runtime is the faster one if it is installed
-    (scripts/bench_engines.py), and is `torch` on everything else.
+    `auto` becomes `torch` except on the CPU, where ONNX Runtime is faster if it is installed
+    (measured by scripts/bench_engines.py).
 
     Args:
-        name: what the user said.
-        device: where the audio is.
-        ckpt: what is loaded.
+        name: engine given by the user: `auto`, `torch` or `onnx`.
+        device: device of the audio.
+        ckpt: checkpoint or exported model to load.
 
     Raises:
-        InputError: an engine that there is not, or not here.
+        InputError: the engine is unknown, not installed, or does not support the device or file.
     """
     if name not in ENGINE_NAMES:
         raise InputError(f"engine={name}: no such engine, {did_you_mean(name, ENGINE_NAMES)}")
@@ -45,10 +45,14 @@ def choose_engine(name: str, device: torch.device, ckpt: str | Path = "") -> str
 
 
 def engine_of_precision(engine: str, precision: torch.dtype | None) -> str:
-    """The engine for a number format: graphs compute in fp32, so `auto` is `torch` for others.
+    """Engine for a number format. ONNX graphs compute in fp32, so `auto` is `torch` for others.
+
+    Args:
+        engine: `auto`, `torch` or `onnx`.
+        precision: autocast dtype; None: float32.
 
     Raises:
-        InputError: `onnx` with another format.
+        InputError: `onnx` with a dtype other than float32.
     """
     if precision is None:
         return engine
@@ -61,15 +65,15 @@ def engine_of_precision(engine: str, precision: torch.dtype | None) -> str:
 
 
 def engine_name(network: MaskEstimator) -> str:
-    """What runs a network: `torch` or `onnx`."""
+    """Engine that runs a network: `torch` or `onnx`."""
     return "onnx" if isinstance(network, OnnxNetwork) else "torch"
 
 
 def start_engine(plan: NetworkPlan, engine: str) -> MaskEstimator:
-    """The network in ONNX Runtime for `onnx`, and for `auto` if that is possible; else in torch.
+    """Network that runs in the given engine; `auto` tries ONNX Runtime and falls back to torch.
 
     Raises:
-        InputError: `onnx`, and it is not possible.
+        InputError: the engine is unknown, or `onnx` cannot run the network.
     """
     if engine not in ENGINE_NAMES:
         raise InputError(f"engine={engine}: no such engine, {did_you_mean(engine, ENGINE_NAMES)}")

@@ -23,30 +23,34 @@ from auralflow_pl.version import __version__
 
 log = logging.getLogger(__name__)
 
-MAX_GRAPHS = 8  # graphs; those that were used longest ago are removed
+MAX_GRAPHS = 8  # the least recently used graphs beyond these are removed
 
-GRAPH_KEY = "graph"  # entry of the metadata that names the graph
+GRAPH_KEY = "graph"  # metadata entry with the name of the graph
 
 
 class NetworkPlan(NamedTuple):
-    """A network that is to be run, before it is built."""
+    """A network to be built, with all that the name of its cached graph depends on."""
 
-    model: Mapping[str, Any]  # the node of its configuration
+    model: Mapping[str, Any]  # configuration node `model`
     weights: Mapping[str, Tensor]
-    outline: MaskEstimator  # the network, possibly without memory
+    outline: MaskEstimator  # the network, possibly on the meta device
     targets: int
-    channels: int  # of the magnitude
-    freq: int  # likewise
-    build: Callable[[], MaskEstimator]  # with its weights, in evaluation mode
+    channels: int  # channels of the magnitude
+    freq: int  # frequency bins of the magnitude
+    build: Callable[[], MaskEstimator]  # builds the network with weights, in evaluation mode
 
 
 def cached_graph(plan: NetworkPlan) -> OnnxNetwork:
-    """The graph of a network, read if it was made before, else made and kept."""
+    """Read the graph of a network from the cache, or export it and add it to the cache.
+
+    Raises:
+        InputError: the network cannot be exported to ONNX.
+    """
     name = graph_name(plan)
     path = graph_folder() / f"{name}.onnx"
     outline, sizes = plan.outline, (plan.channels, plan.freq)
     facts = (plan.targets, *sizes, outline.frame_multiple, outline.frame_reach)
-    with contextlib.suppress(InputError, OSError):  # what is damaged is made again
+    with contextlib.suppress(InputError, OSError):  # a missing or damaged graph is exported again
         network = OnnxNetwork(path, *facts)
         if network.metadata().get(GRAPH_KEY) == name:
             path.touch()
@@ -57,7 +61,7 @@ def cached_graph(plan: NetworkPlan) -> OnnxNetwork:
 
 
 def graph_name(plan: NetworkPlan) -> str:
-    """A digest of all that the graph depends on."""
+    """Digest of everything that a graph depends on, 32 hexadecimal digits."""
     made_by = [__version__, torch.__version__, platform.machine()]
     facts = [made_by, plan.model, plan.targets, plan.channels, plan.freq]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
@@ -67,19 +71,19 @@ def graph_name(plan: NetworkPlan) -> str:
 
 
 def weight_bytes(weights: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
-    """Names, types, shapes and values of weights, in an order of their own."""
+    """Yield names, dtypes, shapes and values of weights as bytes, sorted by name."""
     for name, value in sorted(weights.items()):
         yield f"{name} {value.dtype} {tuple(value.shape)};".encode()
         yield value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def graph_folder() -> Path:
-    """Where graphs are kept."""
+    """Folder of cached graphs."""
     return cache_folder() / "graphs"
 
 
 def keep_graph(content: bytes, path: Path) -> None:
-    """Write a graph, complete or not at all, and remove old ones; a full disk does not matter."""
+    """Write a graph atomically and remove the oldest ones; errors of the disk are only logged."""
     try:
         write_whole(path, lambda file: file.write(content))
         graphs = sorted(path.parent.glob("*.onnx"), key=lambda p: p.stat().st_mtime_ns)

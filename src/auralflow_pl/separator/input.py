@@ -15,11 +15,11 @@ AudioArray = Tensor | np.ndarray
 
 
 class CheckedBlocks:
-    """The blocks of a signal as checked float32 tensors; counts what has passed.
+    """Iterate over the blocks of a signal as checked float32 tensors and count their samples.
 
     Args:
-        blocks: `(channels, time)` each, tensors or arrays.
-        record: keep the gradients of the blocks.
+        blocks: tensors or arrays `(channels, time)`.
+        record: keep the blocks attached to the autograd graph.
     """
 
     def __init__(self, blocks: Iterable[AudioArray], record: bool) -> None:
@@ -45,11 +45,13 @@ class CheckedBlocks:
 
 
 def as_float_tensor(audio: AudioArray) -> Tensor:
-    """Tensors and arrays `(..., channels, time)` as float32; arrays may have any layout.
+    """Convert a tensor or array `(..., channels, time)` to a float32 tensor.
+
+    Arrays may have any memory layout and byte order.
 
     Raises:
-        InputError: neither tensor nor array, no axis of channels, no channels, no floats, or not
-            finite.
+        InputError: the audio is not a tensor or array, has no channel axis or no channels, is
+            not floating-point, or has samples that are not finite.
     """
     if not isinstance(audio, AudioArray):
         raise InputError(
@@ -63,7 +65,7 @@ def as_float_tensor(audio: AudioArray) -> Tensor:
         raise InputError(
             f"audio of {audio.dtype}: expected floats in [-1, 1]; divide 16-bit integers by 32768"
         )
-    # What torch cannot share is copied: other byte orders, steps backwards, memory to be read only.
+    # Copied unless torch can share it: not with other byte orders, negative strides, read-only.
     tensor = torch.from_numpy(np.require(audio, np.float32, "CAW")) if array else audio.float()
     samples = tensor.detach()
     if not (samples.sum().isfinite() or samples.isfinite().all()):  # the sum takes no memory
@@ -72,10 +74,11 @@ def as_float_tensor(audio: AudioArray) -> Tensor:
 
 
 def whole_rate(name: str, value: float | None, default: int) -> int:
-    """A rate in Hz that a caller gave, or else `default`.
+    """Check a sample rate in Hz; None becomes `default`.
 
     Raises:
-        InputError: not a whole number from 4000 to 768000.
+        InputError: the rate is not a whole number from 4000 to 768000; `name` is named in the
+            message.
     """
     if value is None:
         return default

@@ -26,24 +26,26 @@ def load_separator(
     precision: str | torch.dtype | None = None,
     **settings: Any,
 ) -> Separator:
-    """The Separator of a checkpoint or an exported model, in evaluation mode.
+    """Load the Separator of a checkpoint or an exported model, in evaluation mode.
 
     Args:
-        path: a checkpoint of train.py, or what export.py made of it; or the name or architecture
-            of a model in a registry, which is fetched if it is not here yet; default: the vocal
-            model that ships with the package.
-        trust: packages beside `auralflow_pl` whose networks may be built.
-        simplify: make it faster, and unfit to be trained or saved; see `MaskEstimator.simplify`.
-        engine: `torch`, `onnx` (faster on the CPU, no gradients), or `auto` for `onnx` where that
-            is possible. An ONNX file always runs in ONNX Runtime, which computes in `fp32`.
-        target: what a model of a registry shall separate, if there are several.
-        registries: files or folders beside those of the package and the user.
-        precision: number format of the network, `fp32`, `bf16` or `fp16`; for the last two, `auto`
-            is `torch`.
-        **settings: `window_seconds`, `overlap`, `shifts`, `seed`, `batch_size` of the Separator.
+        path: a training checkpoint or an exported model; or the name or architecture of a model
+            in a registry, which is downloaded if it is not cached; default: the vocal model
+            bundled with the package.
+        trust: packages besides `auralflow_pl` whose networks may be built.
+        simplify: fold layers of the network, which makes it faster but unfit for training and
+            saving; see `MaskEstimator.simplify`.
+        engine: `torch`, `onnx` (faster on the CPU, no gradients), or `auto`: `onnx` if possible,
+            else `torch`. An ONNX file always runs in ONNX Runtime, which computes in `fp32`.
+        target: target or targets of the wanted model, to choose among several models of an
+            architecture.
+        registries: registry files or folders besides those of the package and the user.
+        precision: number format of the network, `fp32`, `bf16` or `fp16`; with the last two,
+            `auto` means `torch`.
+        **settings: `window_seconds`, `overlap`, `shifts`, `seed`, `batch_size` of `Separator`.
 
     Raises:
-        InputError: the checkpoint cannot be used, and why; or a setting that there is not.
+        InputError: the model cannot be found or used, or a setting is unknown or invalid.
     """
     check_separator_settings(settings, load_separator)  # before anything is fetched
     autocast_dtype(precision)

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
 OPSET_VERSION = 17
 
-MASK_TOLERANCE = 1e-4  # how far a mask may be from that of torch
+MASK_TOLERANCE = 1e-4  # largest allowed difference between masks of ONNX and torch
 
 
 class MaskOnly(nn.Module):
-    """A simplified copy of a network, magnitude to mask, which is what can be exported.
+    """A simplified copy of a network with the mask as its only output, for export.
 
-    `.network` is left as it was.
+    Args:
+        network: network to copy; it is not changed.
     """
 
     def __init__(self, network: MaskEstimator) -> None:
@@ -38,26 +39,26 @@ class MaskOnly(nn.Module):
         self.eval()
 
     def forward(self, magnitude: Tensor) -> Tensor:
-        """`(batch, channels, freq, frames)` to `(batch, targets, channels, freq, frames)`."""
+        """Masks `(batch, targets, channels, freq, frames)` of `(batch, channels, freq, frames)`."""
         return self.network(magnitude).mask
 
 
 def export_onnx(
     network: MaskEstimator, channels: int, freq: int, metadata: Mapping[str, str]
 ) -> tuple[bytes, float]:
-    """A network as an ONNX graph that takes any number of items and frames.
+    """Export a network as an ONNX graph for any batch size and number of frames.
 
     Args:
-        network: in evaluation mode; it stays as it is.
-        channels: of the magnitude.
-        freq: of the magnitude.
-        metadata: texts that the file keeps.
+        network: network in evaluation mode; it is not changed.
+        channels: channels of the magnitude.
+        freq: frequency bins of the magnitude.
+        metadata: texts to store in the file, by name.
 
     Returns:
-        the file, and the largest difference of its masks from those of torch.
+        content of the file, and the largest difference of its masks from those of torch.
 
     Raises:
-        InputError: the network cannot be exported, or its graph gives other masks.
+        InputError: the network cannot be exported, or its graph computes other masks.
     """
     require_extra("onnx", "ONNX")
     content = network_graph(network, channels, freq, metadata)
@@ -69,7 +70,7 @@ def export_onnx(
 def network_graph(
     network: MaskEstimator, channels: int, freq: int, metadata: Mapping[str, str]
 ) -> bytes:
-    """The file; see `export_onnx`."""
+    """Content of the ONNX file of a network, not yet checked; arguments as `export_onnx`."""
     import onnx
 
     example = torch.rand(2, channels, freq, 2 * network.frame_multiple + 1)
@@ -93,7 +94,7 @@ def network_graph(
         file.close()  # graphs are large
         add_metadata(model, metadata, network, channels, freq)
         return model.SerializeToString()
-    except Exception as error:  # of the exporter, torch or protobuf, whatever a network brings up
+    except Exception as error:  # the exporter, torch and protobuf raise many types
         cause = one_line(error)
         raise InputError(f"this network cannot be exported to ONNX: {cause}") from error
 
@@ -105,7 +106,7 @@ def add_metadata(
     channels: int,
     freq: int,
 ) -> None:
-    """Write metadata and the shape of the masks into a graph."""
+    """Write metadata and the output shape into an ONNX model."""
     import onnx
 
     onnx.helper.set_model_props(model, dict(metadata))
@@ -119,10 +120,18 @@ def add_metadata(
 def largest_difference(
     exported: Callable[[Tensor], Tensor], network: MaskEstimator, channels: int, freq: int
 ) -> float:
-    """Of the masks of an exported network from those of `network`, over shapes and levels.
+    """Largest absolute difference of exported masks from those of `network`.
+
+    Random magnitudes of several shapes and levels are compared.
+
+    Args:
+        exported: maps magnitudes to masks.
+        network: network in evaluation mode.
+        channels: channels of the magnitude.
+        freq: frequency bins of the magnitude.
 
     Raises:
-        InputError: it is more than TOLERANCE, or the masks have another shape.
+        InputError: the difference exceeds `MASK_TOLERANCE`, or the masks have another shape.
     """
     multiple, largest = network.frame_multiple, 0.0
     generator = torch.Generator().manual_seed(0)
@@ -145,7 +154,7 @@ def largest_difference(
 
 
 class QuietExport(warnings.catch_warnings):
-    """Leave out what torch's tracer says; `largest_difference` looks at what it warns of."""
+    """Suppress the warnings of torch's tracer; `largest_difference` checks the result instead."""
 
     def __enter__(self) -> None:
         super().__enter__()
@@ -153,10 +162,13 @@ class QuietExport(warnings.catch_warnings):
 
 
 def make_session(content: bytes | Path) -> Any:
-    """An inference session on as many threads as torch uses, of a file or its content.
+    """Create an inference session on the CPU with as many threads as torch uses.
+
+    Args:
+        content: content or path of an ONNX file.
 
     Raises:
-        InputError: ONNX Runtime is missing or refuses the graph.
+        InputError: ONNX Runtime is not installed or refuses the graph.
     """
     require_extra("onnx", "ONNX")
     import onnxruntime
@@ -164,18 +176,22 @@ def make_session(content: bytes | Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what fails is raised as well
-    options.enable_mem_pattern = False  # which takes 100 MB, and saves no time with windows
+    options.log_severity_level = 4  # only fatal messages; errors are raised as exceptions
+    options.enable_mem_pattern = False  # takes 100 MB and saves no time for windows
     try:
         source = content if isinstance(content, bytes) else str(content)
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions have no base of their own
+    except Exception as error:  # ONNX Runtime has no common exception class
         cause = one_line(error)
         raise InputError(f"ONNX Runtime does not load the graph: {cause}") from error
 
 
 def run_session(session: Any, magnitude: Tensor) -> Tensor:
-    """Masks of a session; neither input nor output is copied if the input is contiguous."""
+    """Masks computed by a session; a contiguous magnitude is not copied.
+
+    Raises:
+        InputError: ONNX Runtime fails to run the graph.
+    """
     try:
         (mask,) = session.run([OUTPUT_NAME], {INPUT_NAME: magnitude.contiguous().numpy()})
     except Exception as error:
@@ -185,18 +201,18 @@ def run_session(session: Any, magnitude: Tensor) -> Tensor:
 
 
 class OnnxNetwork(MaskEstimator):
-    """A mask estimator whose computation is an ONNX graph; it can only be evaluated.
+    """A mask estimator that runs an ONNX graph; it cannot be trained.
 
     Args:
-        content: the file, or where it is.
-        targets: number of its targets.
-        channels: of the magnitude.
-        freq: of the magnitude.
-        frame_multiple: see MaskEstimator.
-        frame_reach: see MaskEstimator.
+        content: content or path of the ONNX file.
+        targets: number of targets.
+        channels: channels of the magnitude.
+        freq: frequency bins of the magnitude.
+        frame_multiple: see `MaskEstimator`.
+        frame_reach: see `MaskEstimator`.
 
     Raises:
-        InputError: the graph is not one of `export_onnx`, cannot be run, or gives no masks.
+        InputError: the graph cannot be run, or its values are not masks from 0 to 1.
     """
 
     def __init__(
@@ -228,5 +244,5 @@ class OnnxNetwork(MaskEstimator):
         return MaskEstimate(mask.to(magnitude.device))
 
     def metadata(self) -> dict[str, str]:
-        """Texts that the file keeps."""
+        """Texts stored in the ONNX file, by name."""
         return self.session.get_modelmeta().custom_metadata_map

@@ -1,4 +1,4 @@
-"""Networks without memory: what shapes their weights would have."""
+"""Build networks on the meta device, with the shapes of their weights but no memory."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ DRAW_FUNCTIONS = (
 
 @contextmanager
 def on_meta_device() -> Iterator[None]:
-    """Tensors that are made in the block have a shape and a type, but no numbers."""
+    """Create tensors of the block on the meta device, with shape and dtype but no values."""
     with torch.device("meta"), SkipInit():
         yield
 
 
 class SkipInit(TorchFunctionMode):
-    """Initial weights are not drawn: for tensors without memory torch would load its compiler."""
+    """Skip random initialization, for which torch would load its compiler on the meta device."""
 
     def __torch_function__(
         self,
@@ -38,7 +38,7 @@ class SkipInit(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Call `func`, or return its tensor as it is."""
+        """Call `func`; for an initialization, return its tensor unchanged instead."""
         kwargs = kwargs or {}
         if getattr(func, "__name__", "") in DRAW_FUNCTIONS:
             return args[0] if args else kwargs["tensor"]

@@ -6,7 +6,7 @@ import torch
 
 from auralflow_pl.errors import InputError
 
-PRECISION_TYPES = {  # by the name in configs/precision, and as Lightning's Trainer calls it
+PRECISION_TYPES = {  # by the names in configs/precision and those of Lightning's Trainer
     "fp32": torch.float32,
     "32-true": torch.float32,
     "bf16": torch.bfloat16,
@@ -17,10 +17,13 @@ PRECISION_TYPES = {  # by the name in configs/precision, and as Lightning's Trai
 
 
 def autocast_dtype(precision: str | torch.dtype | None) -> torch.dtype | None:
-    """The dtype to use with `torch.autocast`; None for float32, which needs no autocast.
+    """Dtype for `torch.autocast`; None for float32, which needs no autocast.
+
+    Args:
+        precision: `fp32`, `bf16`, `fp16`, a name of Lightning, a dtype, or None.
 
     Raises:
-        InputError: another name or type.
+        InputError: an unknown name or dtype.
     """
     dtype = PRECISION_TYPES.get(precision, precision) if isinstance(precision, str) else precision
     if dtype not in (None, *PRECISION_TYPES.values()):

@@ -1,4 +1,4 @@
-"""The Separator: audio to audio, for signals of any length."""
+"""The Separator, which maps audio of any length to estimates of its targets."""
 
 from __future__ import annotations
 
@@ -26,35 +26,34 @@ ProgressCallback = Callable[[float], bool | None]
 
 LONGEST_SHIFT_SECONDS = 0.5
 
-LONGEST_WINDOW_SECONDS = 600.0  # more only takes memory
+LONGEST_WINDOW_SECONDS = 600.0  # longer windows take more memory without benefit
 
 MOST_SHIFTS = 100
 
 
 class Separator(nn.Module):
-    """Separates audio of any length, rate and number of channels with a mask estimator.
+    """Separates audio of any length, sample rate and number of channels with a mask estimator.
 
-    Training, validation, evaluation and separation all go through it. Signals longer than a window
-    are cut into windows that overlap; see `signal.overlap_add.Windows`.
+    Training, validation, evaluation and separation all use this class. Signals longer than a
+    window are cut into overlapping windows, see `signal.windows.WindowLayout`.
 
     Args:
         network: the mask estimator.
-        stft: the transform it was trained with.
-        targets: names of what it separates, in the order of its masks; a mapping also says which
-            stems of a data set each of them is the sum of.
-        sample_rate: of the network, in Hz.
-        channels: of the network.
-        window_seconds: length of a window, at most 600; None: from what the network sees, see
-            `choose_windows`.
+        stft: the STFT that the network was trained with.
+        targets: names of the targets, in the order of the masks; a mapping also gives the stems
+            of a data set whose sum each target is.
+        sample_rate: sample rate of the network, in Hz.
+        channels: channels of the network.
+        window_seconds: length of a window, at most 600; None: derived from the receptive field
+            of the network, see `choose_windows`.
         overlap: share of a window that it has in common with the next one, from 0 to 0.5. Two
-            fifths of it on either side are context and thrown away, one fifth is a cross-fade.
-            None: the context is what the network sees.
-        shifts: separate so many times, at most 100, with windows at different places, and take the
-            mean.
-        seed: of those places.
-        batch_size: windows that are separated at a time.
-        precision: number format of the network in autocast, `fp32`, `bf16`, `fp16` or what torch
-            calls them; None: as it is.
+            fifths of the overlap on either side are discarded context, one fifth is a cross-fade.
+            None: the context is the receptive field of the network.
+        shifts: number of passes with shifted windows whose mean is taken, from 1 to 100.
+        seed: seed of the random shifts.
+        batch_size: windows per forward pass of the network.
+        precision: number format of the network in autocast, `fp32`, `bf16`, `fp16`, or a dtype
+            of torch; None: no autocast.
 
     Raises:
         InputError: a setting is out of its range.
@@ -111,9 +110,12 @@ class Separator(nn.Module):
         self.delays = (0, *moved.tolist())
 
     def shrink(self) -> bool:
-        """Take half the memory: smaller batches, then shorter windows; whether that was possible.
+        """Halve the batch size, or at batch size 1 the window length, to save memory.
 
-        The context of windows stays as long as an eighth of them allows.
+        Context and cross-fade become at most an eighth of the shorter window.
+
+        Returns:
+            False if the windows cannot become shorter.
         """
         if self.batch_size > 1:
             self.batch_size //= 2
@@ -127,11 +129,11 @@ class Separator(nn.Module):
         return True
 
     def separate_chunk(self, mixture: Tensor, target: Tensor | None = None) -> Separation:
-        """One pass over chunks `(batch, channels, time)` at the rate of the network.
+        """Separate chunks in one forward pass, at the sample rate of the network.
 
         Args:
-            mixture: what is separated.
-            target: `(batch, targets, channels, time)`, where a loss will ask for it.
+            mixture: `(batch, channels, time)`.
+            target: true targets `(batch, targets, channels, time)`, for a loss that needs them.
         """
         spectrogram = self.stft(mixture)
         with self.autocast(mixture.device.type):
@@ -140,7 +142,7 @@ class Separator(nn.Module):
         return Separation(mixture, spectrogram, mask.float(), penalties, self.stft, target)
 
     def autocast(self, device: str) -> AbstractContextManager[Any]:
-        """What `precision` asks for; without it, what surrounds us stays as it is."""
+        """Autocast context for `precision`; without one, an outer autocast stays in effect."""
         return torch.autocast(device, self.precision) if self.precision else nullcontext()
 
     def forward(
@@ -151,21 +153,21 @@ class Separator(nn.Module):
     ) -> AudioArray:
         """Separate whole signals.
 
-        Channels that are as many as the network's are separated together. Otherwise each channel is
-        separated by itself, so any number of them comes back as it was.
+        Audio with as many channels as the network is separated with its channels together. With
+        any other number, each channel is separated independently.
 
         Args:
-            audio: `(..., channels, time)`, in [-1, 1], a tensor or an array of floats.
-            sample_rate: in whole Hz, 4000 to 768000; default: the rate of the network.
-            progress: is told the share that is done, from 0 to 1; returns False to stop.
+            audio: float tensor or array `(..., channels, time)`, in [-1, 1].
+            sample_rate: in whole Hz, 4000 to 768000; default: the sample rate of the network.
+            progress: called with the finished share, from 0 to 1; returns False to stop.
 
         Returns:
-            float32 `(..., targets, channels, time)`, exactly as long, at the rate of the input, an
-            array if `audio` is one. Gradients are recorded in training mode only.
+            float32 `(..., targets, channels, time)`, of the same length and sample rate as the
+            input; an array if `audio` is an array. Gradients are recorded in training mode only.
 
         Raises:
-            InputError: no samples, no axis of channels, integers, samples that are not finite, or a
-                rate out of its range.
+            InputError: no samples, no channel axis, integers, samples that are not finite, or a
+                sample rate out of its range.
             Cancelled: `progress` returned False.
         """
         signals = as_float_tensor(audio)
@@ -188,23 +190,23 @@ class Separator(nn.Module):
         sample_rate: int | None = None,
         output_rate: int | None = None,
     ) -> Iterator[AudioArray]:
-        """Separate a signal that comes in blocks, in memory that does not grow with its length.
+        """Separate a signal block by block; memory does not grow with its length.
 
-        The estimates are those of the whole signal, whatever the lengths of the blocks. They lag
-        behind by about a window.
+        The estimates do not depend on how the signal is cut into blocks. They lag behind the
+        input by about one window.
 
         Args:
-            blocks: `(channels, time)` each, in [-1, 1], tensors or arrays of floats.
-            sample_rate: in whole Hz, 4000 to 768000; default: the rate of the network.
-            output_rate: of the estimates; default: that of the blocks.
+            blocks: float tensors or arrays `(channels, time)`, in [-1, 1].
+            sample_rate: in whole Hz, 4000 to 768000; default: the sample rate of the network.
+            output_rate: sample rate of the estimates; default: `sample_rate`.
 
         Yields:
-            float32 `(targets, channels, time)`, arrays if the blocks are; together as long as the
-            blocks, or `ceil(time * output_rate / sample_rate)`.
+            float32 `(targets, channels, time)`, arrays if the blocks are arrays. Their total
+            length is that of the blocks, or `ceil(time * output_rate / sample_rate)`.
 
         Raises:
-            InputError: no samples, no axis of channels, channels that differ, integers, samples
-                that are not finite, or a rate out of its range.
+            InputError: no samples, no channel axis, different numbers of channels, integers,
+                samples that are not finite, or a sample rate out of its range.
         """
         rate = whole_rate("sample_rate", sample_rate, self.sample_rate)
         wanted = whole_rate("output_rate", output_rate, rate)
@@ -212,7 +214,7 @@ class Separator(nn.Module):
         estimates = self.windowed(resample_blocks(signal, rate, self.sample_rate))
         given = 0
         for part in resample_blocks(estimates, self.sample_rate, wanted):
-            # Resampled there and back a signal may be longer than it was.
+            # After resampling there and back, a signal may be longer than the original.
             total = -(-signal.time * wanted // rate) if signal.ended else sys.maxsize
             fitting = part[..., : max(0, total - given)]
             given += part.shape[-1]
@@ -220,7 +222,14 @@ class Separator(nn.Module):
                 yield fitting.numpy() if signal.arrays else fitting
 
     def windowed(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
-        """A stream `(channels, time)` to `(targets, channels, time)`, at the network's rate."""
+        """Separate a stream at the network's sample rate, averaged over all shifts.
+
+        Args:
+            blocks: `(channels, time)`.
+
+        Yields:
+            `(targets, channels, time)`.
+        """
         branches = tee(blocks, len(self.delays))
         shifted = [
             skip_samples(
@@ -237,7 +246,14 @@ class Separator(nn.Module):
         return (sum(parts) / len(parts) for parts in align_blocks(shifted))
 
     def estimate_windows(self, windows: Tensor) -> Tensor:
-        """`(batch, channels, time)`, any channels, to `(batch, targets, channels, time)`."""
+        """Separate windows with any number of channels.
+
+        Args:
+            windows: `(batch, channels, time)`.
+
+        Returns:
+            `(batch, targets, channels, time)`.
+        """
         with torch.set_grad_enabled(self.training and torch.is_grad_enabled()):
             if windows.shape[1] == self.channels:
                 return self.separate_chunk(windows).estimate

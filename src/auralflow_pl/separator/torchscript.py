@@ -1,4 +1,4 @@
-"""Networks as TorchScript, for programs that have torch and nothing of this project."""
+"""Export networks to TorchScript, for programs that use torch without this package."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from auralflow_pl.separator.onnx import MaskOnly, QuietExport, largest_differenc
 def export_torchscript(
     network: MaskEstimator, channels: int, freq: int, files: Mapping[str, str]
 ) -> tuple[bytes, float]:
-    """A network as a TorchScript file that maps magnitudes to masks, for any items and frames.
+    """Export a network as TorchScript for any batch size and number of frames.
+
+    The exported module maps magnitudes to masks.
 
     Args:
-        network: in evaluation mode; it stays as it is.
-        channels: of the magnitude.
-        freq: of the magnitude.
-        files: texts that the file keeps, by name.
+        network: network in evaluation mode; it is not changed.
+        channels: channels of the magnitude.
+        freq: frequency bins of the magnitude.
+        files: texts to store in the file, by name.
 
     Returns:
-        the file, and the largest difference of its masks from those of torch.
+        content of the file, and the largest difference of its masks from those of torch.
 
     Raises:
-        InputError: the network cannot be traced, or the trace gives other masks.
+        InputError: the network cannot be traced, or the trace computes other masks.
     """
     example = torch.rand(2, channels, freq, 2 * network.frame_multiple + 1)
     content = io.BytesIO()
