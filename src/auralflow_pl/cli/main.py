@@ -88,13 +88,6 @@ def run(command: str) -> None:
         fail(explain(error, command, sys.argv[1:]))
     finally:
         os.environ["HYDRA_FULL_ERROR"] = before
-    if sys.argv[1:2] in (["-m"], ["--multirun"]):
-        from auralflow_pl.training import sweep
-
-        if sweep.failed_jobs:
-            failed = sweep.failed_jobs
-            folders = ", ".join(str(job.folder) for job in failed)
-            fail(f"{len(failed)} of the jobs failed: {folders}; repeat the sweep to run them")
 
 
 def show_help(name: str, arguments: list[str]) -> None:

@@ -19,6 +19,12 @@ from auralflow_pl.config.search_path import (
 )
 from auralflow_pl.errors import InputError, did_you_mean
 
+PLUGIN_REMEDIES = {  # by the name of what Hydra cannot load
+    "optuna": "of another package too, which is in the way; pip uninstall hydra-optuna-sweeper",
+    "ray": "not installed; pip install 'auralflow-pl[ray]'",
+    "submitit": "not installed; pip install 'auralflow-pl[slurm]'",
+}
+
 
 def explain(error: Exception, command: str, arguments: Sequence[str] = ()) -> str:
     """One line that says what is wrong and what to do.
@@ -45,7 +51,9 @@ def explain(error: Exception, command: str, arguments: Sequence[str] = ()) -> st
             f"{key[1]}: no such key, {did_you_mean(key[1], valid_keys(command, key[1], overrides))}"
         )
     option = re.search(
-        r"'(?!hydra)([\w-]+)/([\w./-]+)'\s+Available options in '[^']+':\n(.*)", text, re.S
+        r"'(hydra/sweeper/sampler|(?!hydra)[\w-]+)/([\w./-]+)'\s+Available options in '[^']+':\n(.*)",
+        text,
+        re.S,
     )
     if option:
         group, name = option[1], option[2]
@@ -54,8 +62,12 @@ def explain(error: Exception, command: str, arguments: Sequence[str] = ()) -> st
         return f"{group}={name}: no such option, {did_you_mean(name, options)}"
     plugin = re.search(r"'hydra/(launcher|sweeper)/(\w+)", text)
     if plugin:
-        extra = {"optuna": "sweep", "ray": "ray"}.get(plugin[2], "slurm")
-        return f"hydra/{plugin[1]}={plugin[2]}: not installed; pip install 'auralflow-pl[{extra}]'"
+        remedy = PLUGIN_REMEDIES.get(plugin[2], PLUGIN_REMEDIES["submitit"])
+        return f"hydra/{plugin[1]}={plugin[2]}: {remedy}"
+    if "validated against ConfigStore schema" in text:
+        return (
+            "sweep=optuna: hydra-optuna-sweeper is in its way; pip uninstall hydra-optuna-sweeper"
+        )
     listed_option = re.search(r"Could not load '([\w-]+)/([\w.-]+)'", text)
     if listed_option:  # one of several, as in loss=[l1,...]
         group, name = listed_option[1], listed_option[2]
