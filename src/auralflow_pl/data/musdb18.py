@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import av
+import yaml
 from torch import Tensor
 
 from auralflow_pl.audio.ffmpeg import reason_of
@@ -24,26 +27,37 @@ STREAM_NAMES = ("mixture", "drums", "bass", "other", "vocals")  # order in the s
 
 STEM_SUFFIX = ".stem.mp4"
 
-SAMPLE_URL = "https://github.com/sigsep/sigsep-mus-db/releases/download/v0.4.0/MUSDB18-7-STEMS.zip"
 
-VALIDATION_TRACKS = frozenset(  # songs of `train` that the musdb package uses for validation
-    {
-        "Actions - One Minute Smile",
-        "Clara Berry And Wooldog - Waltz For My Victims",
-        "Johnny Lokke - Promises & Lies",
-        "Patrick Talbot - A Reason To Leave",
-        "Triviul - Angelsaint",
-        "Alexander Ross - Goodbye Bolero",
-        "Fergessen - Nos Palpitants",
-        "Leaf - Summerghost",
-        "Skelpolu - Human Mistakes",
-        "Young Griffo - Pennies",
-        "ANiMAL - Rockshow",
-        "James May - On The Line",
-        "Meaxic - Take A Step",
-        "Traffic Experiment - Sirens",
-    }
-)
+@dataclass(frozen=True)
+class MusdbSettings:
+    """What the musdb package says of the data set.
+
+    Attributes:
+        validation_tracks: names of the training songs that are for validation.
+        sample_url: address of the excerpts.
+    """
+
+    validation_tracks: frozenset[str]
+    sample_url: str
+
+
+@cache
+def musdb_settings() -> MusdbSettings:
+    """Read the file of the package; importing it would need an ffmpeg program.
+
+    Raises:
+        InputError: musdb is missing, or its file is not as expected.
+    """
+    spec = importlib.util.find_spec("musdb")
+    try:
+        path = Path(spec.submodule_search_locations[0]) / "configs" / "mus.yaml"
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return MusdbSettings(frozenset(settings["validation_tracks"]), settings["sample-url"])
+    except (AttributeError, TypeError, KeyError, OSError, yaml.YAMLError) as error:
+        raise InputError(
+            "the musdb package is missing or its configs/mus.yaml has no validation_tracks and "
+            f"sample-url ({reason_of(error)}); pip install 'musdb==0.4.3'"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -163,12 +177,9 @@ def official_split(root: Path, split: str, find: Callable[[Path], list[Path]]) -
     found = find(root / ("test" if split == "test" else "train"))
     if split == "test":
         return found
+    names = musdb_settings().validation_tracks
     wanted = split == "valid"
-    return [
-        path
-        for path in found
-        if (path.name.removesuffix(STEM_SUFFIX) in VALIDATION_TRACKS) is wanted
-    ]
+    return [path for path in found if (path.name.removesuffix(STEM_SUFFIX) in names) is wanted]
 
 
 def check_root(root: Path, layout: str) -> None:
@@ -189,17 +200,18 @@ def download_excerpts(root: Path) -> None:
     """
     from torch.hub import download_url_to_file
 
+    url = musdb_settings().sample_url
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".musdb18-", dir=root.parent) as folder:
             archive = Path(folder) / "excerpts.zip"
-            download_url_to_file(SAMPLE_URL, str(archive))
+            download_url_to_file(url, str(archive))
             with zipfile.ZipFile(archive) as content:
                 content.extractall(Path(folder) / "unpacked")
             train = next((Path(folder) / "unpacked").rglob("train"))
             shutil.move(train.parent, root)
     except (OSError, zipfile.BadZipFile, StopIteration) as error:
         raise InputError(
-            f"data.source.download=true: {SAMPLE_URL} could not be fetched ({reason_of(error)}); "
+            f"data.source.download=true: {url} could not be fetched ({reason_of(error)}); "
             f"download it where there is a network and unpack it to data.root={root}"
         ) from error
