@@ -22,7 +22,7 @@ from auralflow_pl.errors import one_line
 from auralflow_pl.system.extras import require_extra
 
 if TYPE_CHECKING:
-    from auralflow_pl.training.study import SharedStudy
+    from auralflow_pl.training.sweeps.study import SharedStudy
 
 log = logging.getLogger(__name__)
 
@@ -94,8 +94,8 @@ class StudySweeper(Sweeper):
         Raises:
             InputError: nothing to search, or the study cannot be used.
         """
-        from auralflow_pl.training.search_space import parse_search_space
-        from auralflow_pl.training.study import SharedStudy
+        from auralflow_pl.training.sweeps.search_space import parse_search_space
+        from auralflow_pl.training.sweeps.study import SharedStudy
 
         searched = [f"{key}={value}" for key, value in self.params.items()]
         space = parse_search_space([*searched, *arguments], self.hydra_context.config_loader)

@@ -13,8 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from auralflow_pl.config.instantiate import build
 from auralflow_pl.errors import InputError, one_line
-from auralflow_pl.training.search_space import SearchSpace
-from auralflow_pl.training.study_storage import TrialLocks, open_storage, storage_errors
+from auralflow_pl.training.sweeps.search_space import SearchSpace
+from auralflow_pl.training.sweeps.study_storage import TrialLocks, open_storage, storage_errors
 
 log = logging.getLogger(__name__)
 
