@@ -52,8 +52,8 @@ def check_run_dir(written: str) -> None:
     """
     if world_size() > 1 and "${now" in written:
         raise InputError(
-            f"paths.run_dir: holds the time, and {world_size()} processes would not agree on it; "
-            "pass paths.run_dir=<folder>"
+            f"paths.run_dir: contains the time, so {world_size()} processes would use different "
+            "folders; pass paths.run_dir=<folder>"
         )
 
 
