@@ -34,10 +34,9 @@ def explain(error: Exception, command: str) -> str:
         return f"{key[1]}: needs several processes, for example trainer=ddp {key[1]}=..."
     if key:
         return f"{key[1]}: no such key, {did_you_mean(key[1], valid_keys(command, key[1]))}"
+    groups = r"hydra/sweeper/sampler|(?!hydra)[\w-]+"
     option = re.search(
-        r"'(hydra/sweeper/sampler|(?!hydra)[\w-]+)/([\w./-]+)'\s+Available options in '[^']+':\n(.*)",
-        text,
-        re.S,
+        rf"'({groups})/([\w./-]+)'\s+Available options in '[^']+':\n(.*)", text, re.S
     )
     if option:
         group, name = option[1], option[2]
@@ -48,10 +47,6 @@ def explain(error: Exception, command: str) -> str:
     if plugin:
         remedy = PLUGIN_REMEDIES.get(plugin[2], PLUGIN_REMEDIES["submitit"])
         return f"hydra/{plugin[1]}={plugin[2]}: {remedy}"
-    if "validated against ConfigStore schema" in text:
-        return (
-            "sweep=optuna: hydra-optuna-sweeper is in its way; pip uninstall hydra-optuna-sweeper"
-        )
     listed_option = re.search(r"Could not load '([\w-]+)/([\w.-]+)'", text)
     if listed_option:  # one of several, as in loss=[l1,...]
         group, name = listed_option[1], listed_option[2]
