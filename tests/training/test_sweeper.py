@@ -11,7 +11,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from auralflow_pl.errors import InputError
-from auralflow_pl.training.search_space import parse_search_space
+from auralflow_pl.training.sweeps.search_space import parse_search_space
 from support import ended, option_names, python
 from support.tiny_sweep import begin_sweep, tiny_sweep, what_ran
 
