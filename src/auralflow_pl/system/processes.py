@@ -164,7 +164,7 @@ def end_with_parent() -> None:
 
 
 def child_environment() -> dict[str, str]:
-    """The environment of this process, with the packages that it can import in PYTHONPATH."""
+    """Environment of this process with its import path in PYTHONPATH, for child processes."""
     folders = (str(Path(entry).absolute()) for entry in sys.path)
     return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(folders))}
 
