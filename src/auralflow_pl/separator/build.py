@@ -31,6 +31,9 @@ from auralflow_pl.system.heap import give_back_freed_memory
 SAFE_NAME = re.compile(r"[^\W_][\w \-]{0,99}")  # of targets, which become file names
 
 
+HYDRA_KEYS = ("_target_", "_partial_")  # of a part of a network
+
+
 def build_separator(
     checkpoint: Checkpoint,
     engine: str = "torch",
@@ -192,7 +195,7 @@ def make_network(
     """Build the network that `model["_target_"]` names, with the other entries as arguments.
 
     An argument with a `_target_` of its own is a part of the network, a module that the network
-    finishes building.
+    finishes building; its YAML says `_partial_: true`, for `hydra.utils.instantiate`.
 
     Raises:
         InputError: not a MaskEstimator of a trusted package, or an argument that it does not have.
@@ -203,7 +206,7 @@ def make_network(
     for key, value in arguments.items():
         if isinstance(value, Mapping):
             part = import_class(value, nn.Module, f"model.{key}", trust)
-            options = {name: option for name, option in value.items() if name != "_target_"}
+            options = {k: option for k, option in value.items() if k not in HYDRA_KEYS}
             check_arguments(part, options, f"model.{key}")
             arguments[key] = partial(part, **options)
     try:
