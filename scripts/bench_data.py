@@ -1,9 +1,10 @@
-"""How fast training chunks come, as ratios, all in one run.
+"""Benchmark of the data pipeline: rates of training chunks, as ratios within one run.
 
 python scripts/bench_data.py [chunks=300] [minutes=4]
 
-Chunks of 3 seconds, four stereo stems at 44.1 kHz, from one song of `minutes`; one process, one
-thread, files in the page cache. Rates are the best of three rounds that alternate.
+Chunks of 3 seconds with four stereo stems at 44.1 kHz are read from one song of `minutes`, by one
+process with one thread, with files in the page cache. Rates are the best of three alternating
+rounds.
 """
 
 from __future__ import annotations
@@ -48,14 +49,14 @@ HEAVY = (Remix(), PitchTempo(), Equalizer(RATE), Reverb(RATE), *LIGHT[1:], Polar
 
 @dataclass
 class Options:
-    """What the command line may set."""
+    """Options of the command line."""
 
     chunks: int = 300
     minutes: float = 4.0
 
 
 def write_song(root: Path, minutes: float) -> None:
-    """Noise in four stereo WAV files, in a train and a valid folder."""
+    """Write noise as four stereo WAV files, in a train and a valid folder."""
     rng = np.random.default_rng(0)
     noise = rng.integers(-8000, 8000, (round(minutes * 60 * RATE), 2), dtype=np.int16)
     folder = root / "train" / "song"
@@ -66,7 +67,7 @@ def write_song(root: Path, minutes: float) -> None:
 
 
 def rates(ways: dict[str, Callable[[int], object]], starts: list[int]) -> dict[str, float]:
-    """Chunks per second of each way to get one, by its first sample."""
+    """Chunks per second of each function that reads a chunk from its first sample."""
     best = dict.fromkeys(ways, 0.0)
     for _ in range(3):
         for name, way in ways.items():
@@ -78,7 +79,7 @@ def rates(ways: dict[str, Callable[[int], object]], starts: list[int]) -> dict[s
 
 
 def chunk_rates(root: Path, options: Options) -> dict[str, float]:
-    """The pool against its rivals, all reading the same places."""
+    """Chunk rates of the pool and of alternatives, all reading the same positions."""
     track = StemFolder(root, STEMS).tracks("train")[0]
     pool = Pool(root / "pool", RATE)
     pool.build([track])
@@ -100,7 +101,7 @@ def chunk_rates(root: Path, options: Options) -> dict[str, float]:
 
 
 def whole_file_ratio(root: Path) -> float:
-    """Chunks read by seeking, against soundfile reads of whole files, per chunk."""
+    """Rate of chunks read by seeking relative to chunks cut from whole decoded files."""
     track = StemFolder(root, STEMS).tracks("train")[0]
     result = rates(
         {
@@ -115,7 +116,7 @@ def whole_file_ratio(root: Path) -> float:
 def loader_rate(
     root: Path, workers: int, batches: int, augmentations: Sequence[Augmentation] = LIGHT
 ) -> tuple[float, float]:
-    """Chunks per second, and growth of the resident memory meanwhile."""
+    """Chunks per second of the data loader, and growth of the resident memory."""
     module = StemDataModule(
         StemFolder(root, STEMS),
         2,
@@ -142,7 +143,7 @@ def loader_rate(
 
 
 def resident() -> float:
-    """Resident memory of this process and its children, in kB."""
+    """Resident memory of this process and its children in kB."""
     me = Path("/proc/self/task")
     children = [c for task in me.iterdir() for c in (task / "children").read_text().split()]
     lines = [
@@ -154,7 +155,7 @@ def resident() -> float:
 
 
 def stem_file_ratio() -> tuple[float, float]:
-    """Decoding of five streams in one pass against the stempeg route, and how far they differ."""
+    """Speed of decoding five streams in one pass relative to stempeg, and largest difference."""
     (location,) = find_spec("stempeg").submodule_search_locations
     path = next((Path(location) / "data").glob("*.stem.mp4"))
     if shutil.which("ffmpeg") is None:
@@ -201,12 +202,12 @@ def open_large_pool(root: Path) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print all rates."""
     options = OmegaConf.to_object(
         OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_cli())
     )
     torch.set_num_threads(1)
-    keep_freed_memory()  # as train does
+    keep_freed_memory()  # as in `train`
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         write_song(root, options.minutes)

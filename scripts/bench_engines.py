@@ -1,17 +1,18 @@
-"""What runs a network fastest on this CPU, for every network, all in one run.
+"""Benchmark of inference engines on the CPU, for every network, within one run.
 
 python scripts/bench_engines.py [networks=[simple,lstm,vae]] [seconds=5] [rounds=5] [threads=2]
 
-At the defaults (n_fft 1024, hop 512, mono) with random weights, on windows of `seconds`. For each
-network, times of a forward pass as ratios to torch eager with the network as it was built:
-- simplified: torch eager after `simplify()`, which is what engine=torch runs,
+Networks have default settings (n_fft 1024, hop 512, mono) and random weights. Inputs are windows of
+`seconds`. For each network, times of a forward pass are given as ratios to torch in eager mode
+without `simplify()`:
+- simplified: torch in eager mode after `simplify()`, as with engine=torch,
 - bf16: simplified, under autocast to bfloat16, in one round,
-- onnx: what engine=onnx runs,
-- 1 thread: onnx against built, both on one thread, in time of the processor,
-- difference: of the masks of onnx, largest,
-- export: seconds to make the graph, which is then kept, and to load it.
-The last lines compare the Wiener filter with that of open-unmix, on stereo spectrograms of 10 s.
-Medians over alternating rounds.
+- onnx: as with engine=onnx,
+- 1 thread: CPU time of onnx relative to the network before `simplify()`, both with one thread,
+- difference: largest difference between the masks of onnx and torch,
+- export: seconds to export the graph, which is then cached, and to load it.
+The last lines compare the Wiener filter with that of open-unmix on stereo spectrograms of 10 s.
+Results are medians over alternating rounds.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from torch import Tensor
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.locations import config_dir
 from auralflow_pl.models.base import MaskEstimator
-from auralflow_pl.separator.build import build_network
+from auralflow_pl.separator.build import make_network
 from auralflow_pl.separator.onnx import OnnxNetwork, export_onnx
 from auralflow_pl.signal.wiener import wiener_filter
 
@@ -43,7 +44,7 @@ FREQ, FRAMES_PER_SECOND = 513, 44100 / 512
 
 @dataclass
 class Options:
-    """What the command line may set."""
+    """Options of the command line."""
 
     networks: list[str] = field(default_factory=lambda: ["simple", "lstm", "vae"])
     seconds: float = 5.0
@@ -52,10 +53,10 @@ class Options:
 
 
 def built(name: str) -> MaskEstimator:
-    """A network at the defaults, with statistics of some noise."""
+    """Make a network with default settings whose normalisations have statistics of noise."""
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         config = compose("train", [f"model={name}"])
-    network = build_network(to_plain(config.model), 1).train()
+    network = make_network(to_plain(config.model), 1).train()
     with torch.no_grad():
         network(torch.rand(2, 1, FREQ, 100))
     return network.eval()
@@ -64,7 +65,7 @@ def built(name: str) -> MaskEstimator:
 def medians(
     works: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float]
 ) -> dict[str, float]:
-    """Median times of several works in alternating rounds, after one to warm up."""
+    """Median times of several functions in alternating rounds after a warm-up."""
     times: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(rounds + 1):
         for name, work in works.items():
@@ -75,7 +76,7 @@ def medians(
 
 
 def masks(network: MaskEstimator, magnitude: Tensor, bf16: bool = False) -> Callable[[], Tensor]:
-    """A forward pass."""
+    """Make a function that runs a forward pass."""
 
     def work() -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
@@ -86,7 +87,7 @@ def masks(network: MaskEstimator, magnitude: Tensor, bf16: bool = False) -> Call
 
 @torch.inference_mode()
 def measure(name: str, options: Options) -> dict[str, float]:
-    """Times of all engines, in a process of its own."""
+    """Measure the times of all engines; runs in a process of its own."""
     torch.manual_seed(0)
     torch.set_num_threads(options.threads)
     network = built(name)
@@ -106,7 +107,7 @@ def measure(name: str, options: Options) -> dict[str, float]:
     }
     times = medians(works, options.rounds, time.perf_counter)
     bf16 = {"built": works["built"], "bf16": masks(simplified, magnitude, bf16=True)}
-    slow = medians(bf16, 1, time.perf_counter)  # minutes, where the processor has no bfloat16
+    slow = medians(bf16, 1, time.perf_counter)  # takes minutes on processors without bfloat16
     torch.set_num_threads(1)
     single = {"built": works["built"], "onnx": masks(OnnxNetwork(content, 1, 1, FREQ), magnitude)}
     alone = medians(single, options.rounds, time.process_time)
@@ -121,7 +122,7 @@ def measure(name: str, options: Options) -> dict[str, float]:
 
 @torch.inference_mode()
 def filters(options: Options) -> tuple[float, float]:
-    """Time of the Wiener filter as a ratio to open-unmix's, and the largest difference."""
+    """Time of the Wiener filter relative to that of open-unmix, and the largest difference."""
     torch.set_num_threads(options.threads)
     frames = round(10 * FRAMES_PER_SECOND)
     sources = torch.randn(4, 2, FREQ, frames, dtype=torch.complex64)

@@ -1,10 +1,11 @@
-"""BSS Eval against museval, and SI-SDR against torchmetrics, all in one run.
+"""Benchmark of BSS Eval against museval and of SI-SDR against torchmetrics, within one run.
 
 python scripts/bench_metrics.py [seconds=240]
 
-Every measurement of BSS Eval has a process of its own with one thread. Time is that of its CPU, so
-that other work on the machine counts little; memory is the peak of the process above what it held
-when the sound was ready. Four stereo stems at 44.1 kHz, windows of 1 s, filters of 512 taps.
+Every measurement of BSS Eval runs in a process of its own with one thread. Time is CPU time, which
+other work on the machine hardly affects. Memory is the peak of the process minus its memory when
+the sound was ready. The sound is four stereo stems at 44.1 kHz; windows are 1 s long, filters have
+512 taps.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ CHUNKS, CHUNK_SECONDS, ROUNDS = 1000, 1, 7
 
 
 class Cost(NamedTuple):
-    """What one evaluation took."""
+    """Time, memory and scores of one evaluation."""
 
-    seconds: float  # of the CPU
+    seconds: float  # CPU time
     megabytes: float
     scores: np.ndarray  # (4, targets, windows)
 
 
 def sound(seconds: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Estimates that hear the other targets and noise, and targets."""
+    """Estimates with noise and leakage from the other targets, and the targets."""
     torch.manual_seed(0)
     target = torch.randn(STEMS, CHANNELS, RATE * seconds)
     estimate = torch.empty_like(target)
@@ -55,13 +56,13 @@ def memory(key: str) -> float:
 
 
 def measured(program: str, seconds: int) -> Cost:
-    """Run one program in this process."""
+    """Measure one program in this process."""
     torch.set_num_threads(1)
     estimate, target = sound(seconds)
     if program == "museval":
         metrics = museval_metrics()
         target, estimate = (x.double().movedim(1, 2).numpy() for x in (target, estimate))
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before, start = memory("VmRSS"), time.process_time()
     if program == "museval":
         scores = np.stack(metrics.bss_eval(target, estimate, RATE, RATE)[:4])
@@ -71,7 +72,7 @@ def measured(program: str, seconds: int) -> Cost:
 
 
 def museval_metrics() -> object:
-    """museval/metrics.py alone; the rest of museval needs ffmpeg."""
+    """Import museval/metrics.py alone; the rest of museval needs ffmpeg."""
     folder = importlib.util.find_spec("museval").submodule_search_locations[0]
     spec = importlib.util.spec_from_file_location("museval_metrics", Path(folder) / "metrics.py")
     module = importlib.util.module_from_spec(spec)
@@ -80,14 +81,14 @@ def museval_metrics() -> object:
 
 
 def run(program: str, seconds: int) -> Cost:
-    """In a process of its own, with one thread in NumPy too."""
+    """Measure one program in a process of its own, in which NumPy has one thread too."""
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(measured, (program, seconds))
 
 
 def bench_bss_eval(seconds: int) -> None:
-    """Time, memory and agreement."""
+    """Print time, memory and differences of BSS Eval."""
     costs = {}
     for program, length in (("ours", seconds // 4), ("ours", seconds), ("museval", seconds)):
         cost = costs[program, length] = run(program, length)
@@ -103,7 +104,7 @@ def bench_bss_eval(seconds: int) -> None:
 
 
 def bench_si_sdr() -> None:
-    """Alternating rounds, medians."""
+    """Print the time of SI-SDR relative to torchmetrics, a median over alternating rounds."""
     torch.set_num_threads(1)
     estimate, target = torch.randn(2, CHUNKS, CHUNK_SECONDS * RATE)
     functions = {"ours": si_sdr, "torchmetrics": scale_invariant_signal_distortion_ratio}
@@ -118,7 +119,7 @@ def bench_si_sdr() -> None:
 
 
 def main() -> None:
-    """Print ratios."""
+    """Run all benchmarks."""
     arguments = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
     if not arguments.keys() <= {"seconds"}:
         sys.exit("error: expected seconds=<number>")

@@ -1,18 +1,18 @@
-"""What a training step and a forward pass cost, for every network, all in one run.
+"""Benchmark of a training step and a forward pass, for every network, within one run.
 
 python scripts/bench_models.py [networks=[simple,lstm,vae]] [steps=6] [rounds=3] [threads=2]
 
-At the defaults (n_fft 1024, hop 512, mono, width 16), batches of 8 chunks of 3 seconds, loss l1.
-Prints for each network
-- parameters, GFLOP per second of audio of a forward pass (without those inside LSTMs, which torch's
-  counter does not see), and peak memory of training,
-- step: a step under SeparationTask and Trainer as a ratio to the same network, loss, optimizer and
-  clipping in a bare loop,
-- bf16: how many times faster a bare step is with precision=bf16 than in fp32 with plain memory,
-- forward: time of the simplified network with channels last, fp32, as a ratio to the network as it
-  was built with plain memory,
-- peak: the share of the rate of large matrix products that this forward pass reaches, in fp32 and
-  in bf16.
+Networks have the default settings (n_fft 1024, hop 512, mono, width 16); batches are 8 chunks of 3
+seconds; the loss is l1. For each network it prints
+- parameters, GFLOP of a forward pass per second of audio (without those inside LSTMs, which torch's
+  counter does not count), and peak memory of training,
+- step: time of a step under SeparationTask and Trainer relative to a bare loop with the same
+  network, loss, optimizer and clipping,
+- bf16: speed of a bare step with precision=bf16 relative to fp32 with the default memory format,
+- forward: time of the simplified network with channels last in fp32, relative to the network before
+  `simplify()` with the default memory format,
+- peak: throughput of this forward pass as a share of that of large matrix products, in fp32 and
+  bf16.
 Ratios are medians over alternating rounds. The last line is the effect of keeping freed memory.
 """
 
@@ -50,7 +50,7 @@ BATCH, SECONDS, RATE = 8, 3, 44100
 
 @dataclass
 class Options:
-    """What the command line may set."""
+    """Options of the command line."""
 
     networks: list[str] = field(default_factory=lambda: ["simple", "lstm", "vae"])
     steps: int = 6
@@ -60,12 +60,12 @@ class Options:
 
 @dataclass
 class Row:
-    """What was measured of one network."""
+    """Results of one network."""
 
     network: str
     parameters: float  # millions
-    gflop: float  # of a forward pass, for a second of audio
-    memory: float  # GiB at the peak of training
+    gflop: float  # of a forward pass, per second of audio
+    memory: float  # peak of training in GiB
     step: float
     bf16: float
     forward: float
@@ -74,39 +74,39 @@ class Row:
 
 
 class Stopwatch(pl.Callback):
-    """Times from the start of a step to the start of the next."""
+    """Measures the time from the start of a step to the start of the next."""
 
     def __init__(self) -> None:
         self.starts: list[float] = []
 
     def on_train_batch_start(self, *_: object) -> None:
-        """Note the time."""
+        """Store the time."""
         self.starts.append(time.perf_counter())
 
     def median(self) -> float:
-        """Seconds of a step, without the first."""
+        """Median time of a step in seconds, without the first."""
         return statistics.median(b - a for a, b in pairwise(self.starts[1:]))
 
 
 def configure(network: str, precision: str) -> DictConfig:
-    """The defaults of a network."""
+    """Compose the default configuration of a network."""
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         return compose("train", [f"model={network}", f"precision={precision}", "scheduler=none"])
 
 
 def batches(count: int) -> list[dict[str, Tensor]]:
-    """Noise in the form of training batches."""
+    """Make training batches of noise."""
     stems = torch.randn(count, BATCH, 4, 1, SECONDS * RATE) * 0.1
     return [{"mixture": s.sum(1), "stems": s} for s in stems]
 
 
 def autocast(precision: str) -> AbstractContextManager[object]:
-    """What `precision=bf16` means for a bare loop."""
+    """Autocast of a bare loop for a setting of `precision`."""
     return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
 
 
 def under_trainer(task: SeparationTask, config: DictConfig, data: list[dict[str, Tensor]]) -> float:
-    """Seconds of a step under the Trainer."""
+    """Seconds per step under the Trainer."""
     watch = Stopwatch()
     trainer = build(
         config.trainer,
@@ -124,7 +124,7 @@ def under_trainer(task: SeparationTask, config: DictConfig, data: list[dict[str,
 
 
 def bare(task: SeparationTask, precision: str, data: list[dict[str, Tensor]]) -> float:
-    """Seconds of a step of network, loss, optimizer and clipping, and of nothing else."""
+    """Seconds per step of network, loss, optimizer and clipping alone."""
     separator, (loss,) = task.separator.train(), task.losses.values()
     optimizer = task.make_optimizer(separator.parameters())
     times = []
@@ -142,12 +142,12 @@ def bare(task: SeparationTask, precision: str, data: list[dict[str, Tensor]]) ->
 
 
 def seconds(work: Callable[[], object], repeats: int = 5) -> float:
-    """Best time of several."""
+    """Best time of several runs in seconds."""
     return min(timed(work, repeats))
 
 
 def timed(work: Callable[[], object], repeats: int) -> Iterator[float]:
-    """Times of repeated work."""
+    """Yield the times of repeated runs in seconds, after a warm-up."""
     work()
     for _ in range(repeats):
         start = time.perf_counter()
@@ -156,14 +156,14 @@ def timed(work: Callable[[], object], repeats: int) -> Iterator[float]:
 
 
 def matmul_rate(dtype: torch.dtype) -> float:
-    """GFLOP/s of a large matrix product."""
+    """Throughput of a large matrix product in GFLOP/s."""
     size = 2048
     a, b = torch.randn(size, size, dtype=dtype), torch.randn(size, size, dtype=dtype)
     return 2 * size**3 / seconds(lambda: a @ b) / 1e9
 
 
 def measure(network: str, options: Options) -> Row:
-    """Everything about one network, in a process of its own."""
+    """Measure all results of one network; runs in a process of its own."""
     torch.set_num_threads(options.threads)
     pl.seed_everything(0, verbose=False)
     keep_freed_memory()
@@ -209,7 +209,7 @@ def measure(network: str, options: Options) -> Row:
 
 
 def default_step(keep: bool, options: Options) -> float:
-    """Seconds of a bare step of the simple network, with or without keeping freed memory."""
+    """Seconds per bare step of the simple network, with or without keeping freed memory."""
     torch.set_num_threads(options.threads)
     if keep:
         keep_freed_memory()

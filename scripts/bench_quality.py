@@ -1,15 +1,15 @@
-"""What each network learns in the same CPU time, ours and open-unmix, on held-out songs.
+"""Benchmark of separation quality after equal CPU time, for our networks and open-unmix.
 
 python scripts/bench_quality.py [songs=FOLDER] [cpu_minutes=15] [networks=[simple,open_unmix]]
 
-Trains from scratch on vocals: on the synthetic set, and on `songs` if that is given, a folder of
-`<song>/{vocals,drums,bass,other}.<wav|flac|ogg|...>`, of which every fourth song is held out.
-Every network runs in a process of its own with one thread; what counts is its CPU time, drawing
-of chunks included, so other work on the machine changes nothing but the waiting. All share task,
-Trainer, chunks, augmentation, bf16, and a cosine over the CPU time. Ours have the settings of
-`experiment=fast_start`; open-unmix has those of its publication (Stoter et al., 2019): hidden size
-512, n_fft 4096, hop 1024, up to 16 kHz, squared error, learning rate 1e-3, weight decay 1e-5,
-16 excerpts of 6 seconds, input scaled by statistics of the training set.
+Networks are trained from scratch on vocals: on the synthetic set, and on `songs` if given, a folder
+of `<song>/{vocals,drums,bass,other}.<wav|flac|ogg|...>`. Every fourth of these songs is held out.
+Every network runs in a process of its own with one thread. The budget is CPU time, including the
+drawing of chunks, so other work on the machine does not change the results. All networks share the
+task, Trainer, chunks, augmentation, bf16, and a cosine schedule over the CPU time. Ours have the
+settings of `experiment=fast_start`; open-unmix has those of its publication (Stöter et al., 2019):
+hidden size 512, n_fft 4096, hop 1024, up to 16 kHz, squared error, learning rate 1e-3, weight decay
+1e-5, 16 excerpts of 6 seconds, input scaled by statistics of the training set.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ OPEN_UNMIX = [
 
 @dataclass
 class Options:
-    """What the command line may set."""
+    """Options of the command line."""
 
     songs: str | None = None
     synthetic: bool = True
@@ -73,7 +73,7 @@ class Options:
 
 @dataclass
 class Result:
-    """What one network reached; levels in dB, means over the held-out songs."""
+    """Results of one network; levels in dB, means over the held-out songs."""
 
     data: str
     network: str
@@ -86,7 +86,7 @@ class Result:
 
 
 class OpenUnmixMask(MaskEstimator):
-    """The network of the `openunmix` package; its output as a share of its input."""
+    """The network of the `openunmix` package, with its output divided by its input as mask."""
 
     def __init__(self, n_fft: int, sample_rate: int) -> None:
         super().__init__()
@@ -94,12 +94,12 @@ class OpenUnmixMask(MaskEstimator):
         self.net = OpenUnmix(n_fft // 2 + 1, 2, hidden_size=512, max_bin=top)
 
     def forward(self, magnitude: Tensor) -> MaskEstimate:
-        """Magnitude `(batch, channels, freq, frames)` to one mask, not bounded above."""
+        """Estimate one mask, without an upper limit, from `(batch, channels, freq, frames)`."""
         estimate = self.net(magnitude).float()
         return MaskEstimate((estimate / magnitude.clamp(min=1e-8)).unsqueeze(1))
 
     def scale_input(self, magnitudes: Tensor) -> None:
-        """Mean and deviation of every frequency, from `(batch, channels, freq, frames)`."""
+        """Set mean and deviation per frequency from `(batch, channels, freq, frames)`."""
         rows = magnitudes.mean(1).transpose(0, 1).flatten(1)[: self.net.nb_bins]
         deviation = rows.std(1)
         self.net.input_mean.data.copy_(-rows.mean(1))
@@ -107,36 +107,36 @@ class OpenUnmixMask(MaskEstimator):
 
 
 class Budget(pl.Callback):
-    """Ends the training when its CPU time is over, and drives the schedule by it."""
+    """Ends the training after a given CPU time, and drives the schedule by the CPU time."""
 
     def __init__(self, cpu_minutes: float) -> None:
         self.seconds = cpu_minutes * 60
         self.start = 0.0
 
     def on_train_start(self, *_: object) -> None:
-        """The time begins with the first step; decoding of the songs is not counted."""
+        """Start the clock with the first step; decoding of the songs is not counted."""
         self.start = time.process_time()
 
     def progress(self) -> float:
-        """Share of the time that is over."""
+        """Share of the CPU time that is used."""
         return (time.process_time() - self.start) / self.seconds
 
     def schedule(self, optimizer: Optimizer, total_steps: int) -> Schedule:  # noqa: ARG002
-        """Warm-up and half a cosine."""
+        """Make a schedule of a warm-up and half a cosine."""
 
         def factor(_: int) -> float:
-            """Share of the full rate now."""
+            """Present factor of the learning rate."""
             return max(1e-3, cosine_factor(self.progress(), warmup=0.05, floor=0.01))
 
         return {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
-        """Stop when it is time."""
+        """Stop the training when the CPU time is used."""
         trainer.should_stop = self.progress() >= 1
 
 
 def divide_songs(songs: Path, root: Path) -> None:
-    """Links to the songs, every fourth of them in `valid` and the others in `train`."""
+    """Link every fourth song into `valid` and the others into `train`."""
     for number, song in enumerate(sorted(p for p in songs.iterdir() if p.is_dir())):
         link = root / ("valid" if number % 4 == 3 else "train") / song.name
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -145,7 +145,7 @@ def divide_songs(songs: Path, root: Path) -> None:
 
 
 def configure(network: str, root: str, overrides: list[str]) -> DictConfig:
-    """The configuration of a training."""
+    """Compose the configuration of a training."""
     model = "simple" if network == "open_unmix" else network
     own = OPEN_UNMIX if network == "open_unmix" else overrides
     fixed = [
@@ -165,7 +165,7 @@ def configure(network: str, root: str, overrides: list[str]) -> DictConfig:
 
 
 def put_in_open_unmix(task: SeparationTask, data: StemDataModule) -> None:
-    """Replace the network of a task; its input is scaled by 100 chunks, outside the budget."""
+    """Replace the network of a task; 100 chunks, outside the budget, scale its input."""
     separator = task.separator
     network = OpenUnmixMask(separator.stft.n_fft, separator.sample_rate)
     data.setup("fit")
@@ -175,7 +175,7 @@ def put_in_open_unmix(task: SeparationTask, data: StemDataModule) -> None:
 
 
 def train(name: str, root: str, network: str, options: Options) -> Result:
-    """Train one network, and score it on the held-out songs."""
+    """Train one network and score it on the held-out songs."""
     torch.set_num_threads(1)
     keep_freed_memory()
     pl.seed_everything(0, verbose=False)
@@ -221,7 +221,7 @@ def train(name: str, root: str, network: str, options: Options) -> Result:
 
 
 def show(result: Result) -> None:
-    """Print a line of the table."""
+    """Print one row of the table."""
     gain = result.si_sdr - result.mixture
     print(
         f"{result.data:<10} {result.network:<11}{result.parameters / 1e6:>8.2f} M{result.steps:>7}"
@@ -232,7 +232,7 @@ def show(result: Result) -> None:
 
 
 def main() -> None:
-    """Prepare the data, train everything, print a table."""
+    """Prepare the data, train all networks, print a table."""
     options = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_cli())
     options = OmegaConf.to_object(options)
     out = Path(options.out)

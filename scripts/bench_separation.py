@@ -1,16 +1,16 @@
-"""What separation costs beside its network, in time and memory, and what windows change.
+"""Benchmark of separation without its network: time, memory, and the effect of windows.
 
 python scripts/bench_separation.py [part=memory,overhead,seams] [minutes=10,100,180]
     [networks=simple,lstm,vae] [network_minutes=1,5] [engines=torch,onnx]
 
-memory: peak resident memory and CPU time of the command, each run in a process of its own, by the
-    length of a stereo file: with a tiny network for `minutes`, with those of configs/model for
+memory: peak resident memory and CPU time of the command for stereo files of several lengths, each
+    run in a process of its own: with a tiny network for `minutes`, with those of configs/model for
     `network_minutes`.
-overhead: CPU time as a ratio to the network alone on the same windows, of `Separator.stream`
-    (resampling, windows, transforms, masks) and of the whole path (also reading, digests, rounding,
-    loudness, writing, reports, residual); one thread, alternating rounds, medians.
-seams: signal to difference, in dB, between separation in windows and a single pass, in the span of
-    every seam.
+overhead: CPU time relative to the network alone on the same windows, of `Separator.stream`
+    (resampling, windows, transforms, masks) and of the whole command (also reading, digests,
+    rounding, loudness, writing, reports, residual); one thread, alternating rounds, medians.
+seams: ratio in dB of the signal to the difference between separation in windows and in a single
+    pass, in the span of every seam.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from hydra import compose, initialize_config_dir
 from auralflow_pl.checkpoints.trained import CHECKPOINT_FORMAT, CHECKPOINT_KEY, NETWORK_PREFIX
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.locations import config_dir
-from auralflow_pl.separator.build import build_separator
+from auralflow_pl.separator.build import new_separator
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.stems.inputs import InputFile
 from auralflow_pl.stems.job import StemJob
@@ -49,7 +49,7 @@ DEFAULTS = {
     "network_minutes": "1,5",
     "engines": "torch,onnx",
 }
-# A process begins with the peak of the one that started it, so that has to be a small one.
+# A process inherits the peak memory of its parent, so a small process starts the command.
 LAUNCHER = """
 import os, sys
 child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
@@ -61,11 +61,11 @@ TINY = ("model=simple", "model.width=2", "model.levels=3")
 
 
 def make(*overrides: str, channels: int = 1) -> tuple[Separator, dict]:
-    """A separator with random weights and normalisations that fit the material."""
+    """Make a separator with random weights and normalisations fitted to the material."""
     torch.manual_seed(0)
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         config = to_plain(compose("train", [*overrides, f"audio.channels={channels}"]))
-    separator = build_separator(config, config["data"]["stems"])
+    separator = new_separator(config, config["data"]["stems"])
     separator.train()
     with torch.no_grad():
         for _ in range(30):
@@ -74,7 +74,7 @@ def make(*overrides: str, channels: int = 1) -> tuple[Separator, dict]:
 
 
 def material(seconds: float, channels: int) -> torch.Tensor:
-    """Noise whose level and colour change, `(channels, time)`."""
+    """Noise with changing level and spectrum, `(channels, time)`."""
     noise = torch.randn(channels, int(seconds * RATE))
     time = torch.arange(noise.shape[-1]) / RATE
     return torch.cumsum(noise, -1).diff(dim=-1, prepend=noise[:, :1]) * (
@@ -83,7 +83,7 @@ def material(seconds: float, channels: int) -> torch.Tensor:
 
 
 def save(separator: Separator, config: dict, path: Path) -> Path:
-    """A checkpoint."""
+    """Write a checkpoint."""
     weights = {f"{NETWORK_PREFIX}{k}": v for k, v in separator.network.state_dict().items()}
     torch.save(
         {"state_dict": weights, CHECKPOINT_KEY: {"format": CHECKPOINT_FORMAT, "config": config}},
@@ -93,7 +93,7 @@ def save(separator: Separator, config: dict, path: Path) -> Path:
 
 
 def write_noise(path: Path, minutes: float) -> Path:
-    """A stereo file of 16 bits."""
+    """Write a 16-bit stereo file."""
     block = np.random.default_rng(0).integers(-9000, 9000, (RATE, 2), np.int16)
     with soundfile.SoundFile(path, "w", RATE, 2, "PCM_16") as file:
         for second in range(round(minutes * 60)):
@@ -102,9 +102,9 @@ def write_noise(path: Path, minutes: float) -> Path:
 
 
 def run_command(*arguments: str) -> tuple[float, float]:
-    """Peak memory in MiB and CPU seconds of `separate.py`, in a process and a thread of its own."""
+    """Peak memory in MiB and CPU seconds of `separate.py`, run in a process with one thread."""
     script = Path(__file__).resolve().parents[1] / "separate.py"
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # a second thread would spin while it waits
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # idle threads spin
     command = [sys.executable, "-c", LAUNCHER, sys.executable, str(script), *arguments]
     run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     if run.returncode:
@@ -116,11 +116,11 @@ def run_command(*arguments: str) -> tuple[float, float]:
 def memory(
     folder: Path, label: str, overrides: tuple[str, ...], minutes: list[float], engine: str
 ) -> None:
-    """Memory and time of the command by length."""
+    """Print memory and time of the command by length."""
     label = f"{label}, {engine}"
     ckpt = save(*make(*overrides), folder / "model.ckpt")
     rows = []
-    for length in [1 / 60, 1 / 60, *minutes]:  # the first also makes the graph of ONNX Runtime
+    for length in [1 / 60, 1 / 60, *minutes]:  # the first exports the ONNX graph
         source = write_noise(folder / "noise.wav", length)
         rows.append(
             run_command(
@@ -142,7 +142,7 @@ def memory(
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """CPU time of `work`, which other programs do not disturb much."""
+    """CPU time of `work`, which other programs hardly affect."""
     start = time.process_time()
     work()
     return time.process_time() - start
@@ -150,9 +150,9 @@ def seconds(work: Callable[[], object]) -> float:
 
 @torch.inference_mode()
 def overhead(folder: Path, name: str) -> None:
-    """The whole path against the network alone, on one thread, as others spin while they wait."""
+    """Print the time of the whole command relative to the network alone, with one thread."""
     torch.set_num_threads(1)
-    share_one_heap()  # as the command does
+    share_one_heap()  # as in the command
     separator, _ = make(f"model={name}", channels=2)
     separator.network.simplify()
     audio = material(75, 2)
@@ -192,7 +192,7 @@ def overhead(folder: Path, name: str) -> None:
 
 @torch.inference_mode()
 def seams(label: str, *overrides: str) -> None:
-    """Windows against a single pass."""
+    """Print the difference between windows and a single pass."""
     separator, _ = make(*overrides)
     windows = separator.windows
     audio = material(3.2 * windows.hop / RATE + windows.length / RATE, 1)
@@ -212,7 +212,7 @@ def seams(label: str, *overrides: str) -> None:
 
 
 def main() -> None:
-    """Run the parts that are asked for."""
+    """Run the parts that are named on the command line."""
     given = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
     if not set(given) <= set(DEFAULTS):
         sys.exit(__doc__)

@@ -1,8 +1,8 @@
-"""How long the commands need to answer, as a part of the time that `import torch` takes.
+"""Benchmark of the start-up time of commands, relative to `import torch`.
 
 python scripts/bench_startup.py
 
-Every round starts each of them once, in processes of their own, one after the other; medians.
+Every round runs each command once, in a process of its own; results are medians.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ CASES = {
 
 
 def main() -> None:
-    """Print seconds, and the ratio to the import of torch."""
+    """Print seconds and the ratio to the import of torch."""
     seconds: dict[str, list[float]] = {name: [] for name in CASES}
     for number in range(ROUNDS + 1):
         for name, arguments in CASES.items():
             start = time.perf_counter()
             subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
-            if number:  # the first round fills the disk cache
+            if number:  # the first round fills the page cache
                 seconds[name].append(time.perf_counter() - start)
     torch = statistics.median(seconds["import torch"])
     for name, taken in seconds.items():

@@ -1,4 +1,4 @@
-"""How fast songs are generated: seconds of audio per second, in one process.
+"""Benchmark of song synthesis: seconds of audio per second, in one process.
 
 python scripts/bench_synthetic.py
 """
@@ -14,7 +14,7 @@ SECONDS, SONGS = 15.0, 8
 
 def main() -> None:
     """Render songs of the default length and print the ratio to real time."""
-    render_song((1, 0, 0), 2.0)  # imports and FFT plans
+    render_song((1, 0, 0), 2.0)  # warm-up: imports and FFT plans
     start = time.perf_counter()
     for index in range(SONGS):
         render_song((2, 0, index), SECONDS)

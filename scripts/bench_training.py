@@ -1,13 +1,13 @@
-"""What Lightning, our callbacks and logging add to an epoch of a bare loop, in one run.
+"""Benchmark of an epoch under Lightning with callbacks and logging, relative to a bare loop.
 
 python scripts/bench_training.py [steps=40] [rounds=3] [overrides=[model=simple,...]]
 
 Both train the same network from the same state on the same chunks (synthetic songs, from the pool,
-drawn in this process), with the same loss, clipping and optimizer. The first goes through the
-command's own task, data module and Trainer with `callbacks=default` and `logger=tensorboard`,
-with the checkpoint at the end of the epoch and without validation; the second is a loop of a few
-lines. Rounds alternate; printed are the medians of the ratios of wall time and of CPU time. The
-latter is what other work on the machine disturbs least.
+drawn in this process), with the same loss, clipping and optimizer. The first uses the task, data
+module and Trainer of the command with `callbacks=default` and `logger=tensorboard`; it writes the
+checkpoint at the end of the epoch and does not validate. The second is a loop of a few lines.
+Rounds alternate. The results are medians of the ratios of wall time and of CPU time; other work on
+the machine affects CPU time least.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Clock = tuple[float, float]  # wall and CPU time, in seconds
 
 @dataclass
 class Options:
-    """What the command line may set."""
+    """Options of the command line."""
 
     steps: int = 40
     rounds: int = 3
@@ -50,25 +50,25 @@ class Options:
 
 
 def now() -> Clock:
-    """Both times."""
+    """Present wall and CPU time in seconds."""
     return time.perf_counter(), time.process_time()
 
 
 class Stopwatch(pl.Callback):
-    """Time of the training without validation."""
+    """Measures the time of the training without validation."""
 
     def __init__(self) -> None:
         self.total = (0.0, 0.0)
 
     @contextmanager
     def measure(self) -> Iterator[None]:
-        """Add what the block takes."""
+        """Add the time of the block."""
         self.start()
         yield
         self.stop()
 
     def start(self, *_: object) -> None:
-        """Begin."""
+        """Store the time of the beginning."""
         self.began = now()
 
     def stop(self, *_: object) -> None:
@@ -83,7 +83,7 @@ class Stopwatch(pl.Callback):
 
 
 def configure(folder: str, options: Options) -> DictConfig:
-    """The defaults, for one epoch."""
+    """Compose the default configuration for one epoch."""
     keys = [
         f"paths.run_dir={folder}",
         "data.num_workers=0",
@@ -101,7 +101,7 @@ def configure(folder: str, options: Options) -> DictConfig:
 
 
 def under_trainer(config: DictConfig, data: StemDataModule) -> Clock:
-    """An epoch as `train.py` runs it."""
+    """Time of an epoch as in `train.py`."""
     watch = Stopwatch()
     trainer = build_trainer(config)
     trainer.callbacks.insert(0, watch)
@@ -110,7 +110,7 @@ def under_trainer(config: DictConfig, data: StemDataModule) -> Clock:
 
 
 def bare(config: DictConfig, data: StemDataModule) -> Clock:
-    """The same epoch as a loop."""
+    """Time of the same epoch as a bare loop."""
     task: SeparationTask = build_task(config)
     separator, (loss,) = task.separator.train(), task.losses.values()
     optimizer = task.make_optimizer(task)
@@ -132,7 +132,7 @@ def bare(config: DictConfig, data: StemDataModule) -> Clock:
 
 
 def main() -> None:
-    """Alternate, and print the ratios."""
+    """Run both in turns and print the ratios."""
     options = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_cli())
     options = OmegaConf.to_object(options)
     keep_freed_memory()

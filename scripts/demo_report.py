@@ -1,4 +1,4 @@
-"""The end of `make demo`: draw what the model does, and say where to listen and look.
+"""Last step of `make demo`: draw pictures of a separation, and print where the results are.
 
 python scripts/demo_report.py run=runs/demo excerpt=data/excerpt/stems
 """
@@ -19,7 +19,7 @@ STEMS = ("vocals", "drums", "bass", "other")
 
 
 def draw(separator: Separator, root: Path, output: Path) -> Path:
-    """Mixture, estimate and target of the first test track below `root`, as a PNG."""
+    """Draw mixture, estimate and target of the first test track below `root` as a PNG."""
     track = StemFolder(root, STEMS, max_tracks=1).tracks("test")[0]
     mixture, stems = track.read()
     start = track.sample_rate * 2 if track.frames > 10 * track.sample_rate else 0
@@ -34,7 +34,7 @@ def draw(separator: Separator, root: Path, output: Path) -> Path:
 
 
 def score(path: Path) -> str:
-    """Mean scores of an eval.csv in words."""
+    """Summary of the mean scores of an eval.csv."""
     rows = [row for row in csv.DictReader(path.open()) if row["si_sdr"]]
     means = [
         sum(float(row[key]) for row in rows) / len(rows)
@@ -60,7 +60,7 @@ def main() -> None:
         draw(separator, excerpt, run / "excerpt.png"),
     ]
     stems = sorted((run / "separated").rglob("*.wav"))
-    print("\nlisten to (vocals and what is left of the song):")
+    print("\nlisten to (vocals and the rest of the song):")
     for path in stems:
         audio = read_audio(path)
         print(f"  {path}  {audio.samples.shape[-1] / audio.sample_rate:.1f} s")
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def separator_data_root(run: Path) -> str:
-    """Where the run's data set is, from its saved configuration."""
+    """Folder of the run's data set, from its saved configuration."""
     from omegaconf import OmegaConf
 
     return OmegaConf.load(run / "config.yaml").data.root

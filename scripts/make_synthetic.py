@@ -1,8 +1,8 @@
-"""Write a synthetic data set in MUSDB18-HQ layout.
+"""Write a synthetic data set in the layout of MUSDB18-HQ.
 
 python scripts/make_synthetic.py out=data/mine tracks=12 seconds=30 [seed=0] [workers=2]
 
-`tracks` is the number of songs in all: four sixths go to train, one to valid, one to test.
+`tracks` is the total number of songs: four sixths are for train, one for valid, one for test.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from auralflow_pl.errors import InputError
 
 @dataclass
 class Options:
-    """What the command line may set."""
+    """Options of the command line."""
 
     out: str = "???"
     tracks: int = 36
@@ -30,7 +30,7 @@ class Options:
 
 
 def main() -> None:
-    """Generate the songs and say where they are."""
+    """Generate the songs and print their folder."""
     options = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_cli())
     if OmegaConf.is_missing(options, "out"):
         raise InputError("missing required key: out; pass out=<folder>")

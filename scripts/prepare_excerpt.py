@@ -1,10 +1,10 @@
-"""Unpack the real six-second multitrack that ships in the stempeg wheel.
+"""Unpack the six-second excerpt of a song that is part of the stempeg wheel.
 
     python scripts/prepare_excerpt.py out=data/excerpt
 
-writes `<out>/song/<name>.stem.mp4`, as it is, and `<out>/stems/test/<name>/<stem>.wav` in 32-bit
-float for `data=stem_folder data.root=<out>/stems`. The excerpt is part of "Falcon 69" by The Easton
-Ellises, which the MUSDB18 data set uses as well.
+writes a copy of the stem file, `<out>/song/<name>.stem.mp4`, and the stems as 32-bit float files,
+`<out>/stems/test/<name>/<stem>.wav`, for `data=stem_folder data.root=<out>/stems`. The excerpt is
+part of "Falcon 69" by The Easton Ellises, which the MUSDB18 data set uses as well.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ STREAMS = ("mixture", "drums", "bass", "other", "vocals")  # order of the MUSDB1
 
 
 def excerpt_path() -> Path:
-    """The stem file inside the stempeg package; the package itself would need ffmpeg to import."""
+    """Path of the stem file inside the stempeg package, which cannot be imported without ffmpeg."""
     spec = importlib.util.find_spec("stempeg")
     if spec is None or not spec.submodule_search_locations:
-        raise InputError("stempeg is not installed; pip install 'auralflow-pl[musdb]'")
+        raise InputError("stempeg is not installed; pip install stempeg")
     return next((Path(spec.submodule_search_locations[0]) / "data").glob("*.stem.mp4"))
 
 

@@ -1,6 +1,6 @@
-"""What a band plays on sampled instruments, written bar by bar from a score.
+"""Accompaniment from a score on sampled instruments, for `render_songs.py`.
 
-For `render_songs.py`; needs `pip install tinysoundfont`.
+Needs `pip install tinysoundfont`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from auralflow_pl.data.synthesis.song import normalise
 from auralflow_pl.data.synthesis.tones import SONG_RATE, SongSignal, beat_samples
 from auralflow_pl.data.synthesis.voice import melody
 
-DRUMS = 128  # bank of the drum kits
+DRUMS = 128  # MIDI bank of the drum kits
 KITS = (0, 0, 8, 16, 24, 25, 32, 40, 48)
 BASSES = range(32, 40)
-# General MIDI programs, counted from 0, for each way of playing.
+# General MIDI programs, counted from 0, for each style of accompaniment.
 PROGRAMS = {
     "pad": (16, 17, 18, 19, 20, 21, 48, 49, 50, 51, 52, 53, 61, 62, 88, 89, 90, 91, 92, 94, 95),
     "comp": (*range(8), 11, 16, 18, *range(24, 31), 45, 55, 61, 62, 105, 107),
@@ -31,7 +31,7 @@ PROGRAMS = {
     ),
 }
 LAYER_CHANCES = {"pad": 0.23, "comp": 0.22, "arp": 0.2, "power": 0.1, "lead": 0.25}
-BASS_LINES = (  # beat and length in beats
+BASS_LINES = (  # onset and length in beats
     ((0, 4),),
     tuple((beat, 0.5) for beat in np.arange(0, 4, 0.5)),
     tuple((beat, 1) for beat in range(4)),
@@ -44,7 +44,7 @@ PERCUSSION = (56, 60, 61, 62, 63, 64, 65, 69, 75, 76)
 
 
 class Font:
-    """A soundfont that plays notes.
+    """A General MIDI soundfont that renders notes.
 
     Args:
         path: an SF2 or SF3 file.
@@ -55,7 +55,7 @@ class Font:
         self.number = self.synth.sfload(path)
 
     def play(self, bank: int, program: int, notes: Sequence[Note], seconds: float) -> SongSignal:
-        """Notes on one instrument, stereo `(2, time)`."""
+        """Render notes on one instrument, stereo `(2, time)`."""
         self.synth.sounds_off(0)
         self.synth.program_select(0, self.number, bank, program, bank == DRUMS)
         heard = [note for note in notes if note.start < seconds]
@@ -73,7 +73,7 @@ class Font:
         return out
 
     def fill(self, out: SongSignal, first: int, last: int) -> int:
-        """Let time pass: sound from sample `first` to `last` or to the end; returns the place."""
+        """Render sound from sample `first` to `last` or to the end of `out`; return the end."""
         last = min(last, out.shape[1])
         if last > first:
             block = np.frombuffer(self.synth.generate(last - first), np.float32)
@@ -82,7 +82,7 @@ class Font:
 
 
 def play_other(rng: np.random.Generator, score: MusicalScore, font: Font) -> SongSignal:
-    """One to four instruments, each playing in a way of its own."""
+    """Render one to four instruments in different styles, stereo `(2, time)`."""
     chances = list(LAYER_CHANCES.values())
     count = int(rng.choice([1, 2, 2, 3, 3, 4]))
     total = np.zeros((2, beat_samples(score.seconds)), np.float32)
@@ -96,7 +96,7 @@ def play_other(rng: np.random.Generator, score: MusicalScore, font: Font) -> Son
 
 
 def layer(rng: np.random.Generator, score: MusicalScore, kind: str) -> list[Note]:
-    """What one instrument plays."""
+    """Write the notes of one instrument."""
     if kind == "lead":
         return melody(rng, score, "other", int(rng.integers(50, 76)))
     write = {"pad": write_pad, "comp": write_comp, "arp": write_arp, "power": write_power}[kind]
@@ -104,13 +104,13 @@ def layer(rng: np.random.Generator, score: MusicalScore, kind: str) -> list[Note
 
 
 def chord_near(score: MusicalScore, bar: int, centre: int) -> list[int]:
-    """The chord of a bar within the octave around a pitch."""
+    """Pitches of a bar's chord within the octave around `centre`."""
     low = centre - 6
     return sorted(low + (pitch - low) % 12 for pitch in score.chord(bar))
 
 
 def write_pad(rng: np.random.Generator, score: MusicalScore, centre: int) -> list[Note]:
-    """A chord for every bar."""
+    """Write one sustained chord per bar."""
     return [
         Note(start, score.bar * 0.98, pitch, rng.uniform(0.4, 0.8))
         for start, number, _ in score.bars("other")
@@ -119,7 +119,7 @@ def write_pad(rng: np.random.Generator, score: MusicalScore, centre: int) -> lis
 
 
 def write_comp(rng: np.random.Generator, score: MusicalScore, centre: int) -> list[Note]:
-    """Chords in a rhythm that stays the same."""
+    """Write chords in a constant rhythm."""
     rhythm = [beat for beat in np.arange(0, 4, 0.5) if rng.random() < 0.55] or [0]
     length = rng.choice([0.3, 0.5, 0.9]) * score.beat * 0.5 + 0.05
     return [
@@ -131,7 +131,7 @@ def write_comp(rng: np.random.Generator, score: MusicalScore, centre: int) -> li
 
 
 def write_arp(rng: np.random.Generator, score: MusicalScore, centre: int) -> list[Note]:
-    """Broken chords over two octaves."""
+    """Write broken chords over two octaves."""
     step, order = float(rng.choice([0.25, 0.5, 0.5, 1 / 3])), rng.permutation(6)
     notes = []
     for start, number, _ in score.bars("other"):
@@ -145,7 +145,7 @@ def write_arp(rng: np.random.Generator, score: MusicalScore, centre: int) -> lis
 
 
 def write_power(rng: np.random.Generator, score: MusicalScore, centre: int) -> list[Note]:  # noqa: ARG001
-    """Roots, fifths and octaves of an electric guitar."""
+    """Write roots, fifths and octaves of an electric guitar."""
     step = float(rng.choice([0.25, 0.5, 0.5, 1.0, 2.0]))
     notes = []
     for start, number, _ in score.bars("other"):
@@ -161,7 +161,7 @@ def write_power(rng: np.random.Generator, score: MusicalScore, centre: int) -> l
 
 
 def play_bass(rng: np.random.Generator, score: MusicalScore, font: Font) -> SongSignal:
-    """Roots, with some fifths and octaves."""
+    """Render a bass line of roots with some fifths and octaves."""
     program, line = int(rng.choice(BASSES)), BASS_LINES[rng.integers(len(BASS_LINES))]
     notes = []
     for start, number, _ in score.bars("bass"):
@@ -175,7 +175,7 @@ def play_bass(rng: np.random.Generator, score: MusicalScore, font: Font) -> Song
 
 
 def play_drums(rng: np.random.Generator, score: MusicalScore, font: Font) -> SongSignal:
-    """Kick, snare and hat in a pattern that stays the same, fills, crashes and percussion."""
+    """Render drums: kick, snare and hi-hat in a constant pattern, fills, crashes, percussion."""
     step = float(rng.choice([0.25, 0.5, 0.5, 1]))
     kick = [0, 2, *(beat for beat in np.arange(0, 4, 0.5) if rng.random() < 0.2)]
     snare = [1, 3, *(beat for beat in np.arange(0.25, 4, 0.25) if rng.random() < 0.06)]

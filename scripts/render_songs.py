@@ -1,15 +1,15 @@
-"""Songs in four stems for training: sampled instruments, game music, and recorded voices that sing.
+"""Render training songs in four stems from sampled instruments, game music and recorded speech.
 
 python scripts/render_songs.py out=data/rendered voices=FOLDER font=FILE.sf2 [music=FOLDER]
     [songs=120] [seconds=30] [seed=0]
 
-`voices` holds a folder for each speaker, with recordings of speech in any format; `font` is a
-General MIDI soundfont; `music` is searched for instrumental pieces, which then replace the
-accompaniment of almost every second song. Needs `pip install auralflow-pl[render]`. What the
-bundled network was trained on comes from Debian packages: see `scripts/train_bundled.sh`. One of
-its libraries is built on installation: `apt install gcc python3-dev portaudio19-dev`.
+`voices` holds a folder for each speaker, with recordings of speech in any format. `font` is a
+General MIDI soundfont. `music` is a folder of instrumental pieces, which replace the accompaniment
+of almost every second song. Needs `pip install auralflow-pl[render]`; one of its libraries is
+compiled on installation and needs `apt install gcc python3-dev portaudio19-dev`. The sources of the
+bundled network are Debian packages: see `scripts/train_bundled.sh`.
 
-Song `i` depends on `(seed, i)` and the sources alone; songs that are there already are kept.
+Song `i` depends only on `(seed, i)` and the sources. Existing songs are kept.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from auralflow_pl.signal.resampling import match_length, resample
 from render_instruments import Font, play_bass, play_drums, play_other
 from render_voice import Bank, draw_style, load_bank, sing
 
-LEVELS_DB = {"vocals": -19.5, "drums": -20.5, "bass": -22.0, "other": -20.5}  # where it plays
-ROOMS = {"vocals": 0.5, "drums": 0.25, "bass": 0.03, "other": 0.35}  # most of it
+LEVELS_DB = {"vocals": -19.5, "drums": -20.5, "bass": -22.0, "other": -20.5}  # RMS while playing
+ROOMS = {"vocals": 0.5, "drums": 0.25, "bass": 0.03, "other": 0.35}  # largest gain of the reverb
 PEAK = 0.95
-MUSIC_SHARE = 0.45  # of the songs
+MUSIC_SHARE = 0.45  # share of the songs with pieces of music
 SMALLEST_PIECE = 900_000  # bytes; shorter files are jingles
 MUSIC_SUFFIXES = (".ogg", ".mp3", ".opus", ".flac")
 
 
 @dataclass
 class Options:
-    """What the command line may set."""
+    """Options of the command line."""
 
     out: str = "???"
     voices: str = "???"
@@ -59,7 +59,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Sources:
-    """What songs are made of."""
+    """Sources of the songs."""
 
     font: Font
     banks: list[Bank]
@@ -81,7 +81,7 @@ def open_sources(options: Options) -> Sources:
 
 
 def render(rng: np.random.Generator, seconds: float, sources: Sources) -> dict[str, SongSignal]:
-    """The four stems of a song, `(2, time)` each."""
+    """Render the four stems of a song, `(2, time)` each."""
     score = compose_score(rng, seconds)
     dry = {
         "vocals": play_vocals(rng, score, sources.banks),
@@ -97,7 +97,7 @@ def render(rng: np.random.Generator, seconds: float, sources: Sources) -> dict[s
 
 
 def play_vocals(rng: np.random.Generator, score: MusicalScore, banks: list[Bank]) -> SongSignal:
-    """A singer, sometimes with a second voice, sometimes driven."""
+    """Render a singer, sometimes with a second voice or with distortion."""
     bank = banks[rng.integers(len(banks))]
     low = int(np.clip(round(bank.pitch + rng.uniform(-8, 8)), 41, 66))
     notes = melody(rng, score, "vocals", low)
@@ -115,7 +115,7 @@ def play_vocals(rng: np.random.Generator, score: MusicalScore, banks: list[Bank]
 
 
 def read_part(path: Path, seconds: float, rng: np.random.Generator) -> SongSignal:
-    """`seconds` from anywhere in a piece, `(2, time)`."""
+    """Read `seconds` from a random position in a piece, `(2, time)`."""
     header = read_header(path)
     start = rng.uniform(0, max(0, header.frames / header.sample_rate - seconds - 2))
     with open_source(path, Span(start, seconds)) as source:
@@ -125,7 +125,7 @@ def read_part(path: Path, seconds: float, rng: np.random.Generator) -> SongSigna
 
 
 def produce(rng: np.random.Generator, stem: str, sound: SongSignal) -> SongSignal:
-    """A room, a level that is ridden, and no sample beyond the peak."""
+    """Add reverberation, slow changes of level, and a limit of the peak."""
     sound = sound / np.float32(max(1e-6, np.abs(sound).max()))
     sound = sound + reverb(rng, sound, rng.uniform(0.1, 1) * ROOMS[stem])
     ride = slow_curve(rng, sound.shape[-1], 4.0, 1.0)  # dB
@@ -145,7 +145,7 @@ def write(folder: Path, stems: dict[str, SongSignal]) -> None:
 
 
 def main() -> None:
-    """Render the songs that are not there yet."""
+    """Render the missing songs."""
     options = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_cli())
     for key in ("out", "voices", "font"):
         if OmegaConf.is_missing(options, key):

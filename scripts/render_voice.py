@@ -1,6 +1,7 @@
-"""Sing with recorded speech: syllables, analysed with the WORLD vocoder, on the notes of a melody.
+"""Singing voice from recorded speech with the WORLD vocoder, for `render_songs.py`.
 
-For `render_songs.py`; needs `pip install pyworld` (WORLD: Morise et al., 2016).
+Syllables of speech are analysed and resynthesised on the notes of a melody. Needs `pip install
+pyworld` (WORLD: Morise et al., 2016).
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from auralflow_pl.data.synthesis.voice import smooth
 
 PERIOD = 0.005  # seconds between frames
 SPEECH_RATE = 16000  # Hz, at which speech is analysed
-BINS = 513  # of an envelope, from 0 to SPEECH_RATE / 2
-EDGE_HZ = 7000  # where recordings end; envelopes are continued above it
-FALL_DB = 12.0  # per octave, above EDGE_HZ
-LEAD = 16  # frames that are kept of the consonant before a vowel
-SHORTEST, LONGEST = 14, 40  # frames of a syllable
-SILENCE = 1e-9  # power below which an envelope does not go
+BINS = 513  # frequencies of an envelope, from 0 to SPEECH_RATE / 2
+EDGE_HZ = 7000  # upper limit of the recordings; envelopes are extrapolated above it
+FALL_DB = 12.0  # slope of the extrapolated envelope, dB per octave
+LEAD = 16  # frames of the consonant that are kept before a vowel
+SHORTEST, LONGEST = 14, 40  # length of a syllable in frames
+SILENCE = 1e-9  # lower limit of the power in envelopes
 RAW_FORMATS = {".g722": "g722", ".gsm": "gsm"}  # files without a header
 
 
 @dataclass(frozen=True)
 class Syllable:
-    """Some frames of speech."""
+    """Vocoder parameters of a syllable."""
 
     envelope: np.ndarray  # (frames, BINS), natural logarithm of power
     aperiodicity: np.ndarray  # (frames, BINS), from 0 to 1
@@ -44,24 +45,24 @@ class Bank:
 
     name: str
     syllables: tuple[Syllable, ...]
-    pitch: float  # of the speech, as a MIDI number
+    pitch: float  # median pitch of the speech as a MIDI number
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a singer sings."""
+    """Parameters of a singing style."""
 
-    warp: float  # factor on the formants
+    warp: float  # factor of the formant frequencies
     vibrato_hz: float
     vibrato_cents: float
     glide: float  # seconds
     breath: float  # aperiodicity that is added above 1.5 kHz
-    tilt_db: float  # per octave
-    shift: float = 0.0  # semitones
+    tilt_db: float  # spectral tilt in dB per octave
+    shift: float = 0.0  # transposition in semitones
 
 
 def draw_style(rng: np.random.Generator, above: float) -> Style:
-    """A style for a melody that lies `above` semitones over the speech."""
+    """Draw a style for a melody that lies `above` semitones over the speech."""
     return Style(
         warp=float(np.clip(2 ** (above / 60) * np.exp(rng.normal(0, 0.1)), 0.75, 1.4)),
         vibrato_hz=float(rng.uniform(4.5, 7)),
@@ -73,7 +74,7 @@ def draw_style(rng: np.random.Generator, above: float) -> Style:
 
 
 def load_bank(folder: Path, rng: np.random.Generator, most: int = 300) -> Bank:
-    """About `most` syllables from the recordings below a folder, in random order."""
+    """Load about `most` syllables from the recordings below a folder, in random order."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     found: list[tuple[Syllable, float]] = []
     for number in rng.permutation(len(paths)):
@@ -85,7 +86,7 @@ def load_bank(folder: Path, rng: np.random.Generator, most: int = 300) -> Bank:
 
 
 def read_speech(path: Path) -> np.ndarray:
-    """Mono speech at `SPEECH_RATE`, `(time,)` in float64; nothing, if it is no audio file."""
+    """Read mono speech at `SPEECH_RATE`, `(time,)` in float64; one zero for other files."""
     try:
         with av.open(str(path), format=RAW_FORMATS.get(path.suffix)) as container:
             resampler = av.AudioResampler("flt", "mono", SPEECH_RATE)
@@ -100,7 +101,7 @@ def read_speech(path: Path) -> np.ndarray:
 
 
 def analyse(speech: np.ndarray) -> list[tuple[Syllable, float]]:
-    """The syllables of a recording, and the pitch of each in Hz."""
+    """Analyse the syllables of a recording; return them with their pitches in Hz."""
     level = np.sqrt(np.mean(speech**2))
     if level < 1e-4:
         return []
@@ -123,7 +124,7 @@ def analyse(speech: np.ndarray) -> list[tuple[Syllable, float]]:
 
 
 def cut(voiced: np.ndarray) -> list[tuple[int, int, int]]:
-    """First frame, first voiced frame and end of every syllable; long vowels hold several."""
+    """First frame, first voiced frame and end of every syllable; long vowels are divided."""
     edges = np.flatnonzero(np.diff(np.r_[0, voiced.astype(np.int8), 0]))
     found = []
     for first, last in zip(edges[::2], edges[1::2], strict=True):
@@ -136,7 +137,7 @@ def cut(voiced: np.ndarray) -> list[tuple[int, int, int]]:
 
 
 def places(syllable: Syllable, frames: int, rng: np.random.Generator) -> np.ndarray:
-    """Which frame of a syllable sounds when: consonants as spoken, vowels stretched."""
+    """Frame of the syllable for each frame of a note; consonants keep their speed."""
     size, lead = len(syllable.voiced), int(np.argmax(syllable.voiced))
     if frames <= size:
         return np.clip(np.arange(frames) + max(0, lead - frames // 3), 0, size - 1)
@@ -147,7 +148,7 @@ def places(syllable: Syllable, frames: int, rng: np.random.Generator) -> np.ndar
 def sing(
     bank: Bank, style: Style, notes: Sequence[Note], seconds: float, rng: np.random.Generator
 ) -> SongSignal:
-    """The notes, each on a syllable, mono `(time,)`."""
+    """Synthesise notes with one syllable each, mono `(time,)`."""
     frames = int(seconds / PERIOD) + 1
     envelope = np.full((frames, BINS), np.log(SILENCE), np.float32)
     aperiodicity = np.ones((frames, BINS), np.float32)
@@ -187,7 +188,7 @@ def synthesise(
     gain: np.ndarray,
     style: Style,
 ) -> SongSignal:
-    """Sound at `RATE` from frames at `SPEECH_RATE`, through the vocal tract of the style."""
+    """Synthesise sound at `SONG_RATE` from vocoder frames, with the formants of the style."""
     hz = np.linspace(0, SONG_RATE / 2, 1025)
     source = np.clip(hz / style.warp, 0, EDGE_HZ) / (SPEECH_RATE / 2) * (BINS - 1)
     low = np.minimum(source.astype(int), BINS - 2)

@@ -1,4 +1,4 @@
-"""Run the step again at which training stopped, and say where numbers stop being finite.
+"""Repeat the training step that gave non-finite numbers, and print where they first occur.
 
 python scripts/replay.py runs/<run>/numerics/step-<number>.pt
 """
@@ -22,7 +22,7 @@ FORMATS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 def watch(name: str, faults: list[str]) -> Any:
-    """A hook that notes the first outputs of modules that are not finite."""
+    """Make a hook that records modules with finite inputs and non-finite outputs."""
 
     def hook(module: nn.Module, inputs: Any, output: Any) -> None:
         given = all(torch.isfinite(t).all() for t in tensors_in(inputs))
@@ -34,7 +34,7 @@ def watch(name: str, faults: list[str]) -> Any:
 
 
 def replay(bundle: dict[str, Any]) -> list[str]:
-    """Lines that say what happens in the step."""
+    """Repeat the step of a bundle; return lines of text that describe it."""
     task = build_task(OmegaConf.create(bundle["config"])).train()
     task.load_state_dict(bundle["weights"])
     torch.set_rng_state(bundle["random_state"])
@@ -58,17 +58,17 @@ def replay(bundle: dict[str, Any]) -> list[str]:
 
 
 def peak(values: Tensor) -> float:
-    """The largest magnitude; not-a-number comes through."""
+    """Largest magnitude; NaN if there is a NaN."""
     return float(values.detach().abs().max())
 
 
 def finite(values: Tensor) -> bool:
-    """Whether all numbers are."""
+    """Whether all values are finite."""
     return bool(torch.isfinite(values).all())
 
 
 def main() -> None:
-    """Replay the bundle of the command line."""
+    """Replay the bundle that is named on the command line."""
     if len(sys.argv) != 2 or not Path(sys.argv[1]).is_file():
         sys.exit("error: expected one argument, a bundle runs/<run>/numerics/step-<number>.pt")
     try:

@@ -1,23 +1,23 @@
-"""auralflow_pl: a research framework for music source separation."""
+"""auralflow_pl: a research framework for music source separation.
+
+`load` makes a `Separator` of a trained model, `compose` the configuration of a command as the
+command line would, `build_network` the network of a configuration. All three, and torch with them,
+are imported when they are first used. Errors are in `auralflow_pl.errors`.
+"""
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
+from auralflow_pl.system.lazy import attach
 from auralflow_pl.version import __version__
 
-__all__ = ["Separator", "__version__", "load"]
+if TYPE_CHECKING:
+    from auralflow_pl.config.compose import compose
+    from auralflow_pl.separator.build import build_network
+    from auralflow_pl.separator.load import load_separator as load
+    from auralflow_pl.separator.separator import Separator
 
-PUBLIC = {
-    "load": ("separator.load", "load_separator"),
-    "Separator": ("separator.separator", "Separator"),
-}
+__all__ = ["Separator", "__version__", "build_network", "compose", "load"]
 
-
-def __getattr__(name: str) -> Any:
-    """The public names, imported (and torch with them) when they are first used."""
-    if name not in PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, attribute = PUBLIC[name]
-    return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+__getattr__, __dir__ = attach(__name__)

@@ -19,7 +19,7 @@ from auralflow_pl.checkpoints.archive import write_archive, write_weights
 from auralflow_pl.checkpoints.contents import METADATA_KEY
 from auralflow_pl.errors import InputError
 from auralflow_pl.publishing.exporting import load_model
-from auralflow_pl.separator.build import build_network
+from auralflow_pl.separator.build import make_network
 from auralflow_pl.separator.load import load_separator
 from auralflow_pl.separator.onnx import export_onnx
 from auralflow_pl.separator.torchscript import export_torchscript
@@ -352,7 +352,7 @@ def test_a_checkpoint_whose_configuration_and_tensors_claim_terabytes(ckpt, tmp_
 
 def outline(config):
     with torch.device("meta"):
-        return build_network(config["model"], 1)
+        return make_network(config["model"], 1)
 
 
 def test_a_checkpoint_with_endless_references(ckpt, tmp_path):

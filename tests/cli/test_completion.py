@@ -69,7 +69,7 @@ def test_bash_completes_commands_options_and_files(environment, tmp_path):
         ("train -m model=simple,v", ["model=simple,vae"]),
         ("train model=simple,v", []),
         ("separate model=", []),
-        ("evaluate --c", ["--cfg"]),
+        ("evaluate --c", ["--cfg", "--config-dir"]),
         ("config sepa", ["separate", "separation.", "separation="]),
         ("completion z", ["zsh"]),
         ("separate ckpt=pretrained:m", ["ckpt=pretrained:mixing-vocals"]),

@@ -6,7 +6,7 @@ import pytest
 
 from auralflow_pl.cli import docstrings
 from auralflow_pl.cli import main as cli
-from auralflow_pl.cli.listing import group_options, help_sections
+from auralflow_pl.cli.listing import describe_options, help_sections
 from auralflow_pl.config.locations import config_dir
 from support import option_names
 
@@ -57,13 +57,13 @@ def test_help_fits_on_80_columns(monkeypatch, capsys):
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_option_says_what_it_is(group):
-    assert [name for name, text in group_options(group).items() if not text] == []
+    assert [name for name, text in describe_options(group).items() if not text] == []
 
 
 def test_values_and_meanings_of_the_chosen_parts(capsys):
     cli.show_help("config", ["model=vae", "model.bottleneck.hidden_size=32", "model"])
     out = capsys.readouterr().out
-    assert "  model.bottleneck.hidden_size=32\n      units of each direction.\n" in out
+    assert "  model.bottleneck.hidden_size=32\n      units per direction.\n" in out
     assert "  model.bottleneck.kl_warmup_steps=1000\n" in out
     assert "    simple           U-Net with strided convolutions" in out
     assert "optimizer" not in out

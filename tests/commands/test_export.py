@@ -19,7 +19,7 @@ from auralflow_pl.errors import InputError
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
 from auralflow_pl.pretrained.locations import BUNDLED_MODEL
 from auralflow_pl.publishing.exporting import load_model
-from auralflow_pl.separator.build import build_network, build_separator
+from auralflow_pl.separator.build import make_network, new_separator
 from auralflow_pl.separator.engine import choose_engine
 from auralflow_pl.separator.graph_cache import MAX_GRAPHS, graph_folder
 from auralflow_pl.separator.load import load_separator
@@ -38,7 +38,7 @@ def saved(request, tmp_path_factory):
     if "bottleneck" in composed("train", overrides[0]).model:
         overrides.append("model.bottleneck.hidden_size=24")
     config = to_plain(composed("train", *overrides, "hydra.run.dir=."))
-    separator = build_separator(config, config["data"]["stems"])
+    separator = new_separator(config, config["data"]["stems"])
     with torch.no_grad():
         for _ in range(3):
             separator.train().separate_chunk(torch.randn(2, 2, 40000))
@@ -120,7 +120,7 @@ def test_engines_agree(saved, monkeypatch, tmp_path):
 def test_every_option_can_be_exported(overrides):
     torch.manual_seed(0)
     config = composed("train", *SMALL, "model.levels=3", *overrides)
-    network = build_network(to_plain(config.model), 2).eval()
+    network = make_network(to_plain(config.model), 2).eval()
     content, difference = export_onnx(network, 1, 257, {})
     assert difference < 1e-4
     graph = OnnxNetwork(content, 2, 1, 257)

@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 import yaml
 
 from auralflow_pl.audio.reading import read_streams
-from auralflow_pl.data.musdb18 import STREAM_NAMES, VALIDATION_TRACKS, Musdb18, Musdb18HQ
+from auralflow_pl.data.musdb18 import STREAM_NAMES, Musdb18, Musdb18HQ, musdb_settings
 from auralflow_pl.data.pool import Pool
 from auralflow_pl.errors import InputError
 from support import TINY, TINY_SET
@@ -32,12 +33,33 @@ def names(source, split):
     return [track.name for track in source.tracks(split)]
 
 
-def test_the_validation_tracks_are_those_of_the_musdb_package():
+def test_settings_come_from_the_musdb_package():
+    settings = musdb_settings()
+    assert len(settings.validation_tracks) == 14
+    assert settings.sample_url.endswith(".zip")
     package = importlib.util.find_spec("musdb").submodule_search_locations[0]
-    settings = yaml.safe_load((Path(package) / "configs" / "mus.yaml").read_text())
-    assert set(settings["validation_tracks"]) == VALIDATION_TRACKS
-    numbers = {name: number for number, name in enumerate(STREAM_NAMES)}
-    assert settings["stem_ids"] == numbers
+    content = yaml.safe_load((Path(package) / "configs" / "mus.yaml").read_text())
+    assert content["stem_ids"] == {name: number for number, name in enumerate(STREAM_NAMES)}
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "sample-url: x", "validation_tracks: [x]", "validation_tracks: [", "[]"]
+)
+def test_another_musdb_package_is_one_clear_line(tmp_path, monkeypatch, content):
+    package = tmp_path / "musdb"
+    (package / "configs").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    if content is not None:
+        (package / "configs" / "mus.yaml").write_text(content)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "musdb", raising=False)
+    musdb_settings.cache_clear()
+    try:
+        with pytest.raises(InputError, match=r"configs/mus.yaml has no .*pip install") as error:
+            musdb_settings()
+    finally:
+        musdb_settings.cache_clear()
+    assert "\n" not in str(error.value)
 
 
 def test_splits(root):

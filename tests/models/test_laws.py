@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from auralflow_pl.config.instantiate import to_plain
-from auralflow_pl.separator.build import build_network
+from auralflow_pl.separator.build import make_network
 from support import composed, option_names
 
 PARAMETERS_MILLION = {"simple": 7.9, "mixing": 7.9, "lstm": 32.3, "vae": 40.0}
@@ -12,7 +12,7 @@ PARAMETERS_MILLION = {"simple": 7.9, "mixing": 7.9, "lstm": 32.3, "vae": 40.0}
 
 def make(name, targets=1, *overrides):
     config = composed("train", f"model={name}", "model.width=4", "stft.n_fft=512", *overrides)
-    return build_network(to_plain(config.model), targets).eval()
+    return make_network(to_plain(config.model), targets).eval()
 
 
 @pytest.fixture(params=option_names("model"))
@@ -52,7 +52,7 @@ def test_any_n_fft(name, n_fft):
     config = composed(
         "train", f"model={name}", "model.width=2", f"stft.n_fft={n_fft}", "stft.hop_length=16"
     )
-    network = build_network(to_plain(config.model), 1).eval()
+    network = make_network(to_plain(config.model), 1).eval()
     assert network(torch.rand(1, 1, n_fft // 2 + 1, 9)).mask.shape[-2] == n_fft // 2 + 1
 
 
@@ -79,7 +79,7 @@ def test_gradient_agrees_with_finite_differences(name):
         "stft.hop_length=8",
         *([] if name in ("simple", "mixing") else ["model.bottleneck.hidden_size=3"]),
     )
-    network = build_network(to_plain(config.model), 1).double().eval()
+    network = make_network(to_plain(config.model), 1).double().eval()
     magnitude = torch.rand(1, 1, 17, 5, dtype=torch.float64) + 0.1
     weight = network.encoder.levels[0].conv.weight.detach().clone()
 
@@ -141,7 +141,7 @@ def test_dropout_acts_in_training_only(name):
 
 
 def test_parameter_count_at_the_defaults(name):
-    network = build_network(to_plain(composed("train", f"model={name}").model), 1)
+    network = make_network(to_plain(composed("train", f"model={name}").model), 1)
     millions = sum(p.numel() for p in network.parameters()) / 1e6
     assert millions == pytest.approx(PARAMETERS_MILLION[name], rel=0.05)
 

@@ -211,7 +211,7 @@ def test_networks_are_loaded_without_the_compiler_of_torch(tmp_path):
         ({"device": "cuda"}, r"device: no such setting; .*load\(...\).to\(device\)"),
         ({"overlap": "much"}, r"separation.overlap=much: expected float \| None"),
         ({"batch_size": 1.5}, "separation.batch_size=1.5: expected int"),
-        ({"precision": "bf61"}, "precision=bf61: expected fp32, bf16, fp16"),
+        ({"precision": "bf61"}, "precision=bf61: expected fp32, bf16 or fp16"),
     ],
 )
 def test_settings_that_there_are_not_do_not_blame_the_checkpoint(ckpt, settings, message):

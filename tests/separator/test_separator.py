@@ -269,7 +269,7 @@ def test_number_formats_go_by_name():
         assert separator(precision=dtype).precision is dtype
     assert separator(precision=torch.float32).precision is None
     for wrong in ("bf-16", torch.float64, 16):
-        with pytest.raises(InputError, match=f"precision={wrong}: expected fp32, bf16, fp16"):
+        with pytest.raises(InputError, match=f"precision={wrong}: expected fp32, bf16 or fp16"):
             separator(precision=wrong)
 
 

@@ -1,4 +1,4 @@
-"""What tests of several modules need."""
+"""Helpers shared by tests of several modules."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from tqdm import tqdm
 from auralflow_pl.checkpoints.trained import CHECKPOINT_FORMAT, CHECKPOINT_KEY, NETWORK_PREFIX
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.locations import config_dir
-from auralflow_pl.separator.build import build_separator
+from auralflow_pl.separator.build import new_separator
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-TINY_SET = [  # the data set of the `songs` fixture
+TINY_SET = [  # data set of the `songs` fixture
     "data.source.train_tracks=3",
     "data.source.valid_tracks=1",
     "data.source.test_tracks=2",
     "data.source.seconds=6",
 ]
-TINY = [  # a training of seconds
+TINY = [  # a training that takes seconds
     *TINY_SET,
     "model.width=2",
     "model.levels=3",
@@ -50,26 +50,26 @@ TINY = [  # a training of seconds
 
 
 def option_names(group: str) -> list[str]:
-    """Every YAML of a group, so that a new file is tested by existing."""
+    """Names of all YAML files of a config group."""
     return sorted(p.stem for p in (config_dir() / group).glob("[!_]*.yaml"))
 
 
 def composed(command: str = "train", *overrides: str) -> DictConfig:
-    """What the command line would compose."""
+    """Compose the configuration of a command."""
     return copy.deepcopy(composed_once(command, overrides))
 
 
 @functools.cache
 def composed_once(command: str, overrides: tuple[str, ...]) -> DictConfig:
-    """The same, to be left as it is: Hydra takes half a second."""
+    """Compose and cache a configuration, as Hydra takes half a second; do not change the result."""
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         return compose(command, list(overrides))
 
 
 def untrained(path: Path, *overrides: str) -> Path:
-    """A checkpoint of a network with random weights, tiny unless the overrides say otherwise."""
+    """Write a checkpoint of a network with random weights, tiny unless the overrides change it."""
     config = to_plain(composed("train", *TINY, *overrides))
-    network = build_separator(config, config["data"]["stems"]).network
+    network = new_separator(config, config["data"]["stems"]).network
     weights = {f"{NETWORK_PREFIX}{name}": value for name, value in network.state_dict().items()}
     torch.save(
         {"state_dict": weights, CHECKPOINT_KEY: {"format": CHECKPOINT_FORMAT, "config": config}},
@@ -79,7 +79,7 @@ def untrained(path: Path, *overrides: str) -> Path:
 
 
 def pieces(audio: Tensor, seed: int = 0) -> Iterator[Tensor]:
-    """A signal `(..., time)` in blocks of random lengths, some of them empty."""
+    """Yield a signal `(..., time)` in blocks of random lengths, some of them empty."""
     draw, start = random.Random(seed), 0
     while start < audio.shape[-1]:
         stop = start + draw.choice([0, 1, 7, 100, 4096, 30000])
@@ -88,10 +88,10 @@ def pieces(audio: Tensor, seed: int = 0) -> Iterator[Tensor]:
 
 
 def fork() -> int:
-    """`os.fork` for a child that may be killed.
+    """`os.fork` for a child process that may be killed.
 
-    The lock of progress bars is shared between processes: whoever dies with it leaves the others
-    waiting for ever. So the child gets one of its own.
+    Processes share the lock of progress bars; a process that is killed with the lock blocks the
+    others. The child therefore gets a lock of its own.
     """
     child = os.fork()
     if not child:
@@ -100,10 +100,10 @@ def fork() -> int:
 
 
 def forked(work: Callable[[], object]) -> tuple[int, int]:
-    """Begin something in a copy of this process, which has imported everything already.
+    """Start a function in a fork of this process, which needs no imports.
 
     Returns:
-        the number of the process, and a descriptor from which all that it prints can be read.
+        the process number, and a file descriptor of the output of the process.
     """
     read, write = os.pipe()
     child = fork()
@@ -132,14 +132,14 @@ def forked(work: Callable[[], object]) -> tuple[int, int]:
 
 
 def ended(child: int, read: int) -> tuple[int, str]:
-    """Wait for a copy; its exit code (negative: killed) and what it printed."""
+    """Wait for a fork; return its exit code (negative: killed) and its output."""
     with os.fdopen(read) as file:
         text = file.read()
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text
 
 
 def script(path: Path, *arguments: str | Path) -> tuple[int, str]:
-    """Run a script in a copy of this process, which spares it the imports."""
+    """Run a script in a fork of this process, which needs no imports."""
 
     def work() -> None:
         sys.argv = [str(path), *map(str, arguments)]
@@ -149,7 +149,7 @@ def script(path: Path, *arguments: str | Path) -> tuple[int, str]:
 
 
 class Result(NamedTuple):
-    """How a command ended."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -166,7 +166,7 @@ class Result(NamedTuple):
 
 
 def python(*arguments: str | Path, cwd: Path = REPOSITORY, **environment: str) -> Result:
-    """Run Python in a process of its own."""
+    """Run Python in a new process."""
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=cwd,

@@ -1,4 +1,4 @@
-"""A real headless Chromium for the pages, if the machine has one."""
+"""Headless Chromium for tests of the HTML pages, if it is installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 FLAGS = (
     "--headless",
-    "--disable-audio-output",  # a clock instead of a sound card that may be missing
+    "--disable-audio-output",  # the machine may have no sound card
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -29,7 +29,7 @@ FLAGS = (
 
 @contextmanager
 def browser(dark: bool = False) -> Iterator[Any]:
-    """A WebDriver that logs requests and messages of the console."""
+    """A WebDriver that logs requests and console messages."""
     binary = shutil.which("chromium") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
     if not (binary and driver):
@@ -55,7 +55,7 @@ def browser(dark: bool = False) -> Iterator[Any]:
 
 
 def requests(chrome: Any) -> list[str]:
-    """Addresses that a page asked for, but for itself, its own data, and the browser's pages."""
+    """URLs that a page requested, without itself, its own data, and pages of the browser."""
     events = (json.loads(entry["message"])["message"] for entry in chrome.get_log("performance"))
     urls = [
         event["params"]["request"]["url"]
@@ -66,12 +66,12 @@ def requests(chrome: Any) -> list[str]:
 
 
 def messages(chrome: Any) -> list[str]:
-    """What stands in the console."""
+    """Messages in the console of the browser."""
     return [entry["message"] for entry in chrome.get_log("browser")]
 
 
 def shoot(chrome: Any, path: Path) -> Path:
-    """A picture of the whole page."""
+    """Write a screenshot of the whole page."""
     height = chrome.execute_script("return document.documentElement.scrollHeight")
     chrome.set_window_size(1280, min(6000, height + 120))
     chrome.save_screenshot(str(path))

@@ -1,4 +1,4 @@
-"""Sound files with every kind of damage, all from one seed."""
+"""Damaged sound files of many kinds, made from one seed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 
 RATE, FRAMES = 16000, 3000
-FORMATS = {  # suffix to subtype; None: FFmpeg writes it
+FORMATS = {  # subtype by suffix; None: written by FFmpeg
     "wav": "PCM_16",
     "24.wav": "PCM_24",
     "float.wav": "FLOAT",
@@ -25,7 +25,7 @@ FORMATS = {  # suffix to subtype; None: FFmpeg writes it
 
 
 def sound(path: Path) -> bytes:
-    """A sound file of the format that its suffix says."""
+    """Content of a sound file in the format of its suffix."""
     suffix = path.name.partition(".")[2]
     samples = np.random.default_rng(0).uniform(-0.3, 0.3, (FRAMES, 2)).astype(np.float32)
     if FORMATS[suffix]:
@@ -38,7 +38,7 @@ def sound(path: Path) -> bytes:
 
 
 def encode_aac(path: Path, samples: np.ndarray, rate: int) -> Path:
-    """Write `(time, channels)` with FFmpeg."""
+    """Write `(time, channels)` as AAC with FFmpeg."""
     layout = {1: "mono", 2: "stereo", 6: "5.1"}[samples.shape[1]]
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=rate, layout=layout)
@@ -52,7 +52,7 @@ def encode_aac(path: Path, samples: np.ndarray, rate: int) -> Path:
 
 
 def flipped(content: bytes, draw: random.Random, stop: int, bits: int) -> bytes:
-    """Some bits before `stop` changed."""
+    """Invert some random bits before byte `stop`."""
     out = bytearray(content)
     for _ in range(bits):
         out[draw.randrange(min(stop, len(out)))] ^= 1 << draw.randrange(8)
@@ -60,7 +60,7 @@ def flipped(content: bytes, draw: random.Random, stop: int, bits: int) -> bytes:
 
 
 def damaged(folder: Path) -> Iterator[Path]:
-    """Write the files below `folder`; yields their paths."""
+    """Write the damaged files below `folder` and yield their paths."""
     draw = random.Random(0)
     originals = {suffix: sound(folder / f"x.{suffix}") for suffix in FORMATS}
 

@@ -1,6 +1,6 @@
-"""Two builders of a pool at a time are killed, then two end: kill_builders.py SONGS FOLDER N.
+"""Kill two concurrent builders of a pool repeatedly, then let two of them finish.
 
-Prints how many were killed before they were done.
+kill_builders.py SONGS FOLDER N prints how many builders were killed before they had finished.
 """
 
 import os
@@ -21,7 +21,7 @@ STEMS = ("vocals", "drums", "bass", "other")
 
 
 def builder(pool, tracks):
-    """Build in a copy of this process, which has imported everything already."""
+    """Build the pool in a fork of this process, which needs no imports."""
     child = fork()
     if child:
         return child
@@ -36,12 +36,12 @@ def builder(pool, tracks):
 
 
 def ended(child):
-    """Wait for a builder; its exit code, negative if it was killed."""
+    """Wait for a builder; return its exit code, negative if it was killed."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def main(songs, folder, rounds):
-    """Soon after one of the two began to write, both are killed."""
+    """Kill both builders soon after one of them has begun to write, `rounds` times."""
     tracks = StemFolder(songs, STEMS).tracks("train")
     fresh = Pool(folder / "fresh", 22050)
     assert ended(builder(fresh, tracks)) == 0

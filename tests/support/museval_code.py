@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def museval_metrics() -> ModuleType:
-    """museval/metrics.py alone."""
+    """Import museval/metrics.py alone."""
     folder = importlib.util.find_spec("museval").submodule_search_locations[0]
     spec = importlib.util.spec_from_file_location("museval_code", Path(folder) / "metrics.py")
     module = importlib.util.module_from_spec(spec)
@@ -32,7 +32,7 @@ def museval_bss_eval(
     framewise_filters: bool = False,
     images: bool = True,
 ) -> Tensor:
-    """SDR, ISR, SIR and SAR as museval has them, `(4, targets, windows)`."""
+    """SDR, ISR, SIR and SAR of museval, `(4, targets, windows)`."""
     sound = [x.double().movedim(1, 2).numpy() for x in (target, estimate)]
     window = window or np.inf
     values = METRICS.bss_eval(

@@ -1,4 +1,4 @@
-"""A network without batch statistics and without chance, for tests of several devices."""
+"""A deterministic network without batch statistics, for tests with several devices."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from auralflow_pl.models.base import MaskEstimate, MaskEstimator
 
 
 class Plain(MaskEstimator):
-    """Two convolutions; an item of a batch never meets another one."""
+    """Two convolutions; items of a batch do not interact."""
 
     def __init__(self, channels: int = 1, targets: int = 1, width: int = 4) -> None:
         super().__init__()
@@ -21,6 +21,6 @@ class Plain(MaskEstimator):
         )
 
     def forward(self, magnitude: Tensor) -> MaskEstimate:
-        """A mask for each target."""
+        """Estimate one mask per target."""
         logits = self.layers(torch.log(magnitude + 1e-3))
         return MaskEstimate(torch.sigmoid(logits.unflatten(1, (self.targets, -1))))

@@ -1,4 +1,4 @@
-"""A real HTTP server on this machine that behaves as badly as it is told to."""
+"""A local HTTP server that misbehaves on demand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Answer = Callable[["Handler"], None]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection, one answer; what was asked and sent is noted in the server."""
+    """Answers one request per connection, and records requests and sent bytes in the server."""
 
     server: Web
 
@@ -38,7 +38,7 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(self.server.delay)
 
     def reset(self):
-        """Break the connection without a farewell."""
+        """Reset the connection."""
         self.wfile.flush()
         linger = struct.pack("ii", 1, 0)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
@@ -49,14 +49,14 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Web(ThreadingHTTPServer):
-    """Answers by path; 404 for those that have none."""
+    """Server with one answer per path; 404 for other paths."""
 
     daemon_threads = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.routes: dict[str, Answer] = {}
-        self.asked: list[tuple[str, int | None]] = []  # path, and first byte if it was named
+        self.asked: list[tuple[str, int | None]] = []  # path, and first byte of a range request
         self.headers: list[dict[str, str]] = []
         self.sent, self.delay = 0, 0.0  # bytes of bodies; seconds between pieces of 8 KiB
         self.base = f"http://127.0.0.1:{self.server_address[1]}"
@@ -66,7 +66,7 @@ class Web(ThreadingHTTPServer):
         return self.base + path
 
     def handle_error(self, *_):
-        """A client that has gone is no matter."""
+        """Ignore clients that have disconnected."""
 
     def __enter__(self):
         self.thread = threading.Thread(target=self.serve_forever, args=(0.02,))
@@ -84,7 +84,7 @@ def status(code: int, **headers: str) -> Answer:
 
 
 def whole(content: bytes) -> Answer:
-    """A server that does not know Range."""
+    """Answer of a server that does not support Range."""
 
     def answer(handler):
         handler.head(200, Content_Length=len(content))
@@ -94,10 +94,10 @@ def whole(content: bytes) -> Answer:
 
 
 def ranged(content: bytes, drops: list[int] | None = None, harsh: bool = False) -> Answer:
-    """A server that knows Range, and breaks off after each of `drops` bytes first.
+    """Answer of a server that supports Range, and breaks off after each of `drops` bytes first.
 
     Args:
-        content: of the file.
+        content: content of the file.
         drops: bytes after which the next answers end.
         harsh: reset the connection instead of closing it.
     """
@@ -119,7 +119,7 @@ def ranged(content: bytes, drops: list[int] | None = None, harsh: bool = False) 
 
 
 def endless(handler: Handler) -> None:
-    """A body without a length and without an end."""
+    """Answer with a body that has no length and no end."""
     handler.head(200)
     while True:
         handler.write(bytes(8192))

@@ -6,7 +6,7 @@ import torch
 from auralflow_pl.config.instantiate import build, to_plain
 from auralflow_pl.data.stem_folder import StemFolder
 from auralflow_pl.metrics.si_sdr import si_sdr
-from auralflow_pl.separator.build import build_separator
+from auralflow_pl.separator.build import new_separator
 from auralflow_pl.signal.resampling import resample
 from support import composed, option_names
 
@@ -43,7 +43,7 @@ def test_a_chunk_is_learnt_within_300_steps(model, loss, chunk):
     recurrent = "bottleneck" in composed("train", f"model={model}").model
     small = [f"model={model}", "model.dropout=0", *SMALL, *(SMALL_LSTM if recurrent else [])]
     config = composed("train", *small)
-    separator = build_separator(to_plain(config), config.data.stems, trust=None)
+    separator = new_separator(to_plain(config), config.data.stems, trust=None)
     criterion = build(composed("train", f"loss={loss}").loss[loss])
     optimizer = torch.optim.AdamW(separator.network.parameters(), 1e-2, fused=True)
     mixture, vocals = chunk

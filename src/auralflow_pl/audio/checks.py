@@ -1,4 +1,4 @@
-"""What a sound file must be, before it is believed."""
+"""Checks of sound files: size, sample rate, truncated and non-finite data."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from torch import Tensor
 
 from auralflow_pl.errors import InputError
 
-# What streaming writers put where a size belongs.
+# Placeholders that streaming writers put into size fields.
 UNKNOWN_SIZES = (0, 2**32 - 1, 2**63 - 1, 2**64 - 1)
 
-STREAMED_SIZES = range(0x7EFFF000, 2**31)  # SoX: 0x7F000000 or 0x7FFFF000, and a few bytes
+STREAMED_SIZES = range(0x7EFFF000, 2**31)  # placeholders of SoX: 0x7F000000 or 0x7FFFF000, or near
 
-LARGEST_PAGE = 27 + 255 + 255 * 255  # of Ogg, in bytes
+LARGEST_PAGE = 27 + 255 + 255 * 255  # bytes of an Ogg page: header, segment table, segments
 
-LARGEST_HEADER = 2**16
+LARGEST_HEADER = 2**16  # bytes at the beginning of a pipe that are kept for `check_chunks`
 
 RATES_HZ = range(4000, 768001)
 
 
 class ChunkLayout(NamedTuple):
-    """How a format lays out its chunks, each with a name, a size and a content."""
+    """Layout of the chunks of a container format; a chunk has a name, a size and a content."""
 
-    magic: bytes
-    first: int  # byte at which the first chunk begins
-    header: str  # name and size, for `struct`
-    data: bytes  # the name of the audio
-    align: int = 2  # of chunks, in bytes
-    counted: int = 0  # bytes before the content that the size counts
+    magic: bytes  # first bytes of a file
+    first: int  # offset of the first chunk in bytes
+    header: str  # `struct` format of name and size
+    data: bytes  # name of the chunk that holds the audio
+    align: int = 2  # alignment of chunks in bytes
+    counted: int = 0  # bytes before the content that the size includes
 
 
 CHUNK_LAYOUTS = (
@@ -43,20 +43,20 @@ CHUNK_LAYOUTS = (
     ChunkLayout(b"FORM", 12, ">4sI", b"SSND"),  # AIFF
     ChunkLayout(b"caff", 8, ">4sq", b"data", 1),
     ChunkLayout(b"riff", 40, "<16sQ", b"data", 8, 24),  # W64
-    # AU has no chunks: where the audio begins, its size, then 12 bytes that the size leaves out.
+    # AU has no chunks, only a header: offset of the audio, its size, 12 bytes that are not counted.
     ChunkLayout(b".snd", 4, ">4sI", b"", 1, -12),
 )
 
 
 def check_finite(samples: Tensor, name: str) -> Tensor:
-    """Return `samples`, or raise InputError if one of them is NaN or infinite."""
+    """Return `samples`; raise InputError if one of them is NaN or infinite."""
     if not torch.isfinite(samples.sum(dtype=torch.float64)):
         raise InputError(f"{name}: has NaN or infinite samples; repair or replace the file")
     return samples
 
 
 def check_rate(sample_rate: int, name: str) -> None:
-    """Raise InputError for a rate that only a damaged header gives."""
+    """Raise InputError for a sample rate outside of `RATES_HZ`, a sign of a damaged header."""
     if sample_rate not in RATES_HZ:
         raise InputError(
             f"{name}: a sample rate of {sample_rate} Hz; expected {RATES_HZ[0]} to {RATES_HZ[-1]}"
@@ -64,9 +64,9 @@ def check_rate(sample_rate: int, name: str) -> None:
 
 
 def check_length(path: Path) -> None:
-    """Raise InputError if a file promises more data than it holds.
+    """Raise InputError if the header of a file promises more data than the file holds.
 
-    libsndfile reads such files without a word, as if the rest had never been there.
+    libsndfile reads truncated files without an error.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -75,12 +75,12 @@ def check_length(path: Path) -> None:
 
 
 def check_chunks(file: BinaryIO, size: int, name: str) -> None:
-    """Raise InputError if the header promises more than the `size` bytes of a file can hold.
+    """Raise InputError if the header promises more audio than a file of `size` bytes can hold.
 
     Args:
-        file: open, at its beginning; what follows the header need not be there.
-        size: of the complete file, in bytes.
-        name: of it, for messages.
+        file: open binary file at its beginning; only the bytes up to the audio are read.
+        size: size of the complete file in bytes.
+        name: name of the file, for messages.
     """
     start = file.read(36)
     form = next((form for form in CHUNK_LAYOUTS if start.startswith(form.magic)), None)
@@ -104,9 +104,9 @@ def check_chunks(file: BinaryIO, size: int, name: str) -> None:
 
 
 def check_last_page(file: BinaryIO, size: int, name: str) -> None:
-    """Raise InputError if the last page of an Ogg file is cut.
+    """Raise InputError if the last page of an Ogg file of `size` bytes is truncated.
 
-    The end-of-stream mark would tell more, but recordings of broadcasts have none.
+    The end-of-stream flag is not checked, since recordings of broadcasts lack it.
     """
     file.seek(0)
     if file.read(4) != b"OggS":
@@ -121,7 +121,14 @@ def check_last_page(file: BinaryIO, size: int, name: str) -> None:
 
 
 def check_frames_held(name: str, part: str, promised: int, held: int) -> None:
-    """Raise InputError if fewer bytes are held than promised."""
+    """Raise InputError if a file holds fewer bytes than promised.
+
+    Args:
+        name: name of the file, for messages.
+        part: part of the file that promises the bytes, for messages.
+        promised: number of bytes according to that part.
+        held: number of bytes in the file.
+    """
     if promised > held:
         raise InputError(
             f"{name}: truncated: the {part} promises {promised} bytes of audio, the file holds "
@@ -130,19 +137,23 @@ def check_frames_held(name: str, part: str, promised: int, held: int) -> None:
 
 
 class CountingReader:
-    """A file that can be read only once; its beginning and its size are kept."""
+    """Wrapper of a non-seekable binary file that keeps its first 64 KiB and counts its bytes."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.start, self.size = file, b"", 0
 
     def read(self, size: int) -> bytes:
-        """The next bytes."""
+        """Return the next bytes of the file, at most `size`."""
         content = self.file.read(size)
         self.start += content[: max(0, LARGEST_HEADER - self.size)]
         self.size += len(content)
         return content
 
     def complete(self, blocks: Iterator[Tensor], name: str) -> Iterator[Tensor]:
-        """Blocks decoded from the file; raises InputError after the last one if it is truncated."""
+        """Yield the blocks decoded from the file.
+
+        Raises:
+            InputError: after the last block, if the file is truncated.
+        """
         yield from blocks
         check_chunks(io.BytesIO(self.start), self.size, name)

@@ -1,4 +1,4 @@
-"""Reading with FFmpeg (PyAV): whatever libsndfile does not know, and pipes."""
+"""Decoding with FFmpeg (PyAV), for pipes and for formats that libsndfile cannot read."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from torch import Tensor
 
 from auralflow_pl.errors import InputError, one_line
 
-INTEGER_FORMATS = {"s16": "PCM_16", "s32": "PCM_24"}  # what lossless codecs of FFmpeg decode to
+INTEGER_FORMATS = {"s16": "PCM_16", "s32": "PCM_24"}  # sample formats of lossless codecs
 
 PCM_CODECS = {"pcm_s32le": "PCM_32", "pcm_s32be": "PCM_32"} | {
     f"pcm_f{bits}{order}": "FLOAT" for bits in (32, 64) for order in ("le", "be")
 }
 
-# Some formats are lists of other files and addresses; a sound file opens nothing but itself.
+# Some formats (playlists) refer to other files and URLs; FFmpeg must not open these.
 CONTAINER_OPTIONS = {"protocol_whitelist": "none"}
 
 
 class DecodedStream(NamedTuple):
-    """An audio stream whose first samples are decoded."""
+    """An audio stream with its first samples decoded."""
 
     sample_rate: int
     channels: int
-    frames: int | None  # about, as the container says
-    subtype: str  # as libsndfile names sample formats, or the name of the codec
+    frames: int | None  # approximate, from the duration of the container
+    subtype: str  # libsndfile's name of the sample format, or the name of the codec
     tags: Mapping[str, str]
     blocks: Iterator[Tensor]  # (channels, time), float32
 
@@ -43,14 +43,17 @@ def open_container(
     form: str | None = None,
     options: Mapping[str, str] | None = None,
 ) -> Iterator[av.container.InputContainer]:
-    """A container with an audio stream at least.
+    """Open a container that holds at least one audio stream.
 
     Args:
-        file: open for reading; need not be seekable.
-        name: of it, for messages.
-        because: why another reader gave up, for the message.
-        form: name of FFmpeg's demuxer; by default it is recognised.
-        options: of the demuxer.
+        file: binary file open for reading; need not be seekable.
+        name: name of the file, for messages.
+        because: reason why another reader failed, for the message.
+        form: name of FFmpeg's demuxer; None: detect the format.
+        options: options of the demuxer.
+
+    Raises:
+        InputError: not readable as audio, or no audio stream.
     """
     with translated_errors(name, because):
         container = av.open(file, format=form, options={**CONTAINER_OPTIONS, **(options or {})})
@@ -62,7 +65,7 @@ def open_container(
 
 @contextlib.contextmanager
 def translated_errors(name: str, because: str = "") -> Iterator[None]:
-    """Turn errors of FFmpeg into InputErrors."""
+    """Turn errors of FFmpeg within the block into InputErrors; arguments as in `open_container`."""
     try:
         yield
     except InputError:
@@ -77,15 +80,17 @@ def translated_errors(name: str, because: str = "") -> Iterator[None]:
 def open_stream(
     container: av.container.InputContainer, name: str, because: str = ""
 ) -> DecodedStream:
-    """The first audio stream of a container, in blocks; what it is, its first samples tell.
+    """Decode the first audio stream of a container block by block.
+
+    Sample rate and channels are taken from the first decoded samples.
 
     Args:
-        container: open.
-        name: of the file, for messages.
-        because: why another reader gave up, for messages.
+        container: an open container.
+        name: name of the file, for messages.
+        because: reason why another reader failed, for messages.
 
     Raises:
-        InputError: not one sample can be decoded.
+        InputError: no sample can be decoded.
     """
     stream = container.streams.audio[0]
     frames = decode_stream(container, stream, name, because)
@@ -106,7 +111,7 @@ def open_stream(
 def decode_stream(
     container: av.container.InputContainer, stream: av.AudioStream, name: str, because: str
 ) -> Iterator[av.AudioFrame]:
-    """The frames of a stream as planar float32.
+    """Yield the frames of a stream, converted to planar float32.
 
     Raises:
         InputError: damaged, or much shorter than promised; channels or rate change midway.
@@ -122,7 +127,7 @@ def decode_stream(
     promised = promised_seconds(container, stream)
     if promised is not None and frame is not None and frame.time is not None:
         end = frame.time + frame.samples / frame.sample_rate
-        if end < 0.98 * promised - 0.5:  # headers round, and codecs pad
+        if end < 0.98 * promised - 0.5:  # tolerance for rounded headers and padding of codecs
             raise InputError(
                 f"{name}: truncated: the header promises {promised:.1f} s, {end:.1f} s could be "
                 "decoded; replace the file"
@@ -130,7 +135,7 @@ def decode_stream(
 
 
 def check_same_kind(frame: av.AudioFrame, first: av.AudioFrame, name: str) -> None:
-    """Raise InputError where the channels or the rate of a stream change."""
+    """Raise InputError if `frame` has another number of channels or sample rate than `first`."""
     then, now = ((f.layout.nb_channels, f.sample_rate) for f in (first, frame))
     if now != then:
         raise InputError(
@@ -142,31 +147,35 @@ def check_same_kind(frame: av.AudioFrame, first: av.AudioFrame, name: str) -> No
 def promised_seconds(
     container: av.container.InputContainer, stream: av.AudioStream
 ) -> float | None:
-    """When a stream ends according to the header; None where that is unknown, or an estimate."""
+    """End of a stream in seconds according to the header; None if unknown or only an estimate."""
     form = container.format.name
     if form.startswith("mov,"):
         return None if stream.duration is None else float(stream.duration * stream.time_base)
-    # The duration of Matroska is that of its longest stream.
+    # The duration in a Matroska header is that of its longest stream.
     if form.startswith("matroska,") and len(container.streams) == 1 and container.duration:
         return container.duration / av.time_base
     return None
 
 
 def decode_blocks(first: av.AudioFrame, frames: Iterator[av.AudioFrame]) -> Iterator[Tensor]:
-    """Samples `(channels, time)` of frames."""
+    """Yield the samples `(channels, time)` of `first` and of all `frames`."""
     yield torch.from_numpy(first.to_ndarray())
     for frame in frames:
         yield torch.from_numpy(frame.to_ndarray())
 
 
 def decode_streams(path: Path, streams: int | None = None) -> list[tuple[Tensor, int, str]]:
-    """Samples `(channels, time)`, rate and subtype of the audio streams of a container.
-
-    All are decoded in one pass.
+    """Decode the audio streams of a container in one pass.
 
     Args:
-        path: any container that FFmpeg knows.
-        streams: how many to decode, from the first on; all by default.
+        path: any container that FFmpeg can read.
+        streams: number of streams to decode, counted from the first; None: all.
+
+    Returns:
+        samples `(channels, time)`, sample rate in Hz and subtype of each stream.
+
+    Raises:
+        InputError: not readable as audio, or no audio stream.
     """
     name = str(path)
     with path.open("rb") as file, open_container(file, name) as container, translated_errors(name):
@@ -184,18 +193,18 @@ def decode_streams(path: Path, streams: int | None = None) -> list[tuple[Tensor,
 
 
 def join_blocks(parts: list[np.ndarray], channels: int) -> Tensor:
-    """Blocks `(channels, time)` as one, also if there is none."""
+    """Concatenate blocks `(channels, time)`; without any block, return `(channels, 0)`."""
     return torch.from_numpy(np.concatenate([np.zeros((channels, 0), np.float32), *parts], axis=1))
 
 
 def sample_format(stream: av.AudioStream) -> str:
-    """What libsndfile would call the samples of a stream; for lossy codecs, their name."""
+    """Name in libsndfile of the sample format of a stream; for lossy codecs, the codec's name."""
     codec = stream.codec_context.name
     integers = INTEGER_FORMATS.get(stream.format.name.rstrip("p"), codec.upper())
     return PCM_CODECS.get(codec, integers)
 
 
 def reason_of(error: Exception) -> str:
-    """The last clause of a library's message, on one line."""
+    """Message of a library's error on one line, without a full stop."""
     text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
     return one_line(text).rstrip(".")

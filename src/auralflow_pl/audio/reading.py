@@ -1,4 +1,4 @@
-"""Reading sound files: libsndfile for what it knows, FFmpeg for everything else."""
+"""Reading of sound files with libsndfile, and with FFmpeg for the formats it lacks."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from auralflow_pl.errors import InputError
 from auralflow_pl.signal.streams import limit_samples, skip_samples
 from auralflow_pl.system.files import check_file
 
-# What a folder is searched for. Reading itself goes by content, not by name.
+# Suffixes of sound files in a folder. The format of a file is detected from its content.
 AUDIO_SUFFIXES = frozenset(
     ".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .caf .w64 .rf64 "  # noqa: SIM905
     ".m4a .m4b .mp4 .aac .wma .mka .webm .mov .mkv .ac3 .ape .wv .tta".split()
 )
 
-DECODE_FRAMES = 2**17  # samples of all channels that are read at a time
+DECODE_FRAMES = 2**17  # block size in samples, summed over channels
 
 TAG_NAMES = ("title", "artist", "album", "date", "tracknumber", "genre", "comment", "copyright")
 
-FFMPEG_TAG_NAMES = {"track": "tracknumber"}  # where its names differ
+FFMPEG_TAG_NAMES = {"track": "tracknumber"}  # FFmpeg's tag names that differ from `TAG_NAMES`
 
-UNRECOGNISED_FORMAT = 1  # libsndfile's code of a format that it does not know
+UNRECOGNISED_FORMAT = 1  # libsndfile's error code for an unknown format
 
 
 class DecodedAudio(NamedTuple):
-    """Decoded sound."""
+    """The samples of a sound file, with sample rate and sample format."""
 
     samples: Tensor  # (channels, time), float32
     sample_rate: int  # Hz
-    subtype: str  # as libsndfile names sample formats: PCM_16, ...; AAC and so on from FFmpeg
+    subtype: str  # libsndfile's name of the sample format (PCM_16, ...), or a codec (AAC, ...)
 
 
 class Header(NamedTuple):
-    """What a file says of itself."""
+    """Sample rate in Hz, channels and length in samples of a sound file."""
 
     sample_rate: int
     channels: int
@@ -51,7 +51,7 @@ class Header(NamedTuple):
 
 
 class Span(NamedTuple):
-    """A part of a signal in seconds."""
+    """A part of a signal; times in seconds."""
 
     offset: float = 0.0
     duration: float | None = None  # None: to the end
@@ -62,24 +62,29 @@ WHOLE_SPAN = Span()
 
 @dataclass(frozen=True)
 class Source:
-    """A sound file that is open, and read block by block."""
+    """An open sound file that is read block by block."""
 
     name: str
     sample_rate: int
     channels: int
-    frames: int | None  # that will come; about, or not known, where FFmpeg reads
+    frames: int | None  # number of samples in `blocks`; with FFmpeg approximate, or None
     subtype: str
     tags: Mapping[str, str]
-    blocks: Iterator[Tensor]  # (channels, time), float32; raises InputError at a fault
+    blocks: Iterator[Tensor]  # (channels, time), float32; raises InputError for damaged data
 
 
 @contextlib.contextmanager
 def open_source(path: Path, span: Span = WHOLE_SPAN) -> Iterator[Source]:
     """Open a sound file of any format; of several audio streams (`.stem.mp4`) the first.
 
+    Args:
+        path: path of the file.
+        span: part of the sound that is read.
+
     Raises:
-        InputError: here or at a later block: missing, empty, truncated, not audio, no samples,
-            samples that are not finite, or a rate that cannot be.
+        InputError: the file is missing, empty, truncated, not audio, or holds no samples, samples
+            that are not finite, or an implausible sample rate. Some of these faults are only found
+            while `blocks` is read.
     """
     check_file(path)
     with contextlib.ExitStack() as stack:
@@ -101,13 +106,17 @@ def open_source(path: Path, span: Span = WHOLE_SPAN) -> Iterator[Source]:
 def open_pipe(
     file: BinaryIO, name: str, span: Span = WHOLE_SPAN, pcm: tuple[str, int, int] | None = None
 ) -> Iterator[Source]:
-    """Open what can be read only once: WAV or another format that FFmpeg recognises, or raw PCM.
+    """Open a non-seekable input: WAV or another format that FFmpeg detects, or raw PCM.
 
     Args:
-        file: open for reading.
-        name: of it, for messages.
-        span: what is wanted of it.
-        pcm: FFmpeg's name of the samples (`s16le`, `s24le`, `f32le`), rate and channels of raw PCM.
+        file: binary file open for reading.
+        name: name of the input, for messages.
+        span: part of the sound that is read.
+        pcm: for raw PCM: FFmpeg's name of the sample format (`s16le`, `s24le`, `f32le`), sample
+            rate in Hz and number of channels.
+
+    Raises:
+        InputError: as for `open_source`.
     """
     form, options = None, {}
     if pcm:
@@ -120,7 +129,7 @@ def open_pipe(
 
 
 def sound_source(file: soundfile.SoundFile, name: str, span: Span) -> Source:
-    """What libsndfile has opened; it can go to any place at once."""
+    """Make a `Source` of a file that libsndfile has opened; seeks to the span."""
     check_rate(file.samplerate, name)
     start = min(round(span.offset * file.samplerate), file.frames)
     left = file.frames - start
@@ -142,7 +151,11 @@ def sound_source(file: soundfile.SoundFile, name: str, span: Span) -> Source:
 
 
 def sound_blocks(file: soundfile.SoundFile, frames: int, name: str) -> Iterator[Tensor]:
-    """The next `frames` samples of a file, which must be there."""
+    """Yield the next `frames` samples of a file in blocks `(channels, time)`.
+
+    Raises:
+        InputError: the file is damaged, or ends before.
+    """
     left, size = frames, max(1, DECODE_FRAMES // file.channels)
     dtype, unit = ("int16", 2.0**-15) if file.subtype == "PCM_16" else ("float32", 1.0)
     while left:
@@ -163,7 +176,7 @@ def sound_blocks(file: soundfile.SoundFile, frames: int, name: str) -> Iterator[
 
 
 def ffmpeg_source(stream: ffmpeg.DecodedStream, name: str, span: Span) -> Source:
-    """What FFmpeg has opened; everything before the span is decoded, and dropped."""
+    """Make a `Source` of a stream that FFmpeg decodes; samples before the span are dropped."""
     check_rate(stream.sample_rate, name)
     start = round(span.offset * stream.sample_rate)
     found: Iterator[Tensor] = skip_samples(stream.blocks, start)
@@ -186,7 +199,11 @@ def ffmpeg_source(stream: ffmpeg.DecodedStream, name: str, span: Span) -> Source
 
 
 def finite_blocks(blocks: Iterator[Tensor], name: str, span: Span) -> Iterator[Tensor]:
-    """Blocks whose samples are all finite, and at least one of them."""
+    """Yield the blocks after checking them.
+
+    Raises:
+        InputError: a sample is not finite, or there is no block.
+    """
     block = None
     for block in blocks:
         yield check_finite(block, name)
@@ -197,7 +214,7 @@ def finite_blocks(blocks: Iterator[Tensor], name: str, span: Span) -> Iterator[T
 
 
 def read_header(path: Path) -> Header:
-    """Rate, channels and length; only what libsndfile cannot read is decoded for that.
+    """Read sample rate, channels and length; decode the file only if libsndfile cannot read it.
 
     Raises:
         InputError: missing, empty, truncated, or not audio.
@@ -210,7 +227,7 @@ def read_header(path: Path) -> Header:
 
 
 def is_sound_file(path: Path) -> bool:
-    """Whether libsndfile knows the format."""
+    """Whether libsndfile can read the format of a file."""
     try:
         soundfile.info(path)
     except soundfile.LibsndfileError:
@@ -219,12 +236,12 @@ def is_sound_file(path: Path) -> bool:
 
 
 def read_span(path: Path, start: int, frames: int) -> Tensor:
-    """`frames` samples from `start` on, `(channels, frames)`.
+    """Read `frames` samples from sample `start` on, `(channels, frames)`.
 
-    Nothing else is decoded, if the file is one that libsndfile can read.
+    With libsndfile, nothing outside the span is decoded.
 
     Raises:
-        InputError: unreadable, shorter than that, or samples that are not finite.
+        InputError: the file is unreadable or too short, or a sample is not finite.
     """
     try:
         with soundfile.SoundFile(path) as file:
@@ -238,7 +255,11 @@ def read_span(path: Path, start: int, frames: int) -> Tensor:
 
 
 def read_audio(path: Path) -> DecodedAudio:
-    """Decode a whole file, whatever its format; see `open_source`."""
+    """Decode a whole file of any format.
+
+    Raises:
+        InputError: as for `open_source`.
+    """
     with open_source(path) as source:
         return DecodedAudio(torch.cat(list(source.blocks), -1), source.sample_rate, source.subtype)
 
@@ -247,11 +268,14 @@ def read_streams(path: Path, streams: int | None = None) -> list[DecodedAudio]:
     """Decode the audio streams of a container with FFmpeg, all in one pass.
 
     Args:
-        path: any container that FFmpeg knows.
-        streams: how many to decode, from the first on; all by default.
+        path: any container that FFmpeg can read.
+        streams: number of streams to decode, counted from the first; None: all.
 
     Returns:
         one `DecodedAudio` per stream, in the order of the file.
+
+    Raises:
+        InputError: missing, empty, or not readable as audio.
     """
     check_file(path)
     return [DecodedAudio(*stream) for stream in ffmpeg.decode_streams(path, streams)]

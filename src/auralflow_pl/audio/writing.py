@@ -1,4 +1,4 @@
-"""Writing sound files block by block, in the formats of libsndfile."""
+"""Writing of sound files block by block, in the formats of libsndfile."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ AUDIO_FORMATS = ("wav", "flac", *LOSSY_FORMATS)
 
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
-# In Hz, and in words. Above its highest, libvorbis crashes; others libFLAC cannot read back.
+# Sample rates in Hz, and their description. libvorbis crashes above 200 kHz; libFLAC cannot read
+# files with rates that its frame header cannot hold.
 FORMAT_RATES: Mapping[str, tuple[tuple[Sequence[int], ...], str]] = {
     "mp3": ((MP3_RATES,), f"{', '.join(map(str, MP3_RATES))} Hz"),
     "ogg": ((range(4000, 200001),), "4000 to 200000 Hz"),
@@ -38,21 +39,21 @@ FORMAT_RATES: Mapping[str, tuple[tuple[Sequence[int], ...], str]] = {
     "wav": ((RATES_HZ,), f"{RATES_HZ[0]} to {RATES_HZ[-1]} Hz"),
 }
 
-MOST_CHANNELS = {"mp3": 2, "ogg": 255, "flac": 8, "wav": 1024}  # at most
+MOST_CHANNELS = {"mp3": 2, "ogg": 255, "flac": 8, "wav": 1024}
 
-COMPRESSION_LEVELS = {"mp3": (0.0, "CONSTANT"), "ogg": (0.1, None)}  # 320 kbit/s, and about as much
+COMPRESSION_LEVELS = {"mp3": (0.0, "CONSTANT"), "ogg": (0.1, None)}  # 320 kbit/s; about the same
 
-WAV_TAG_LIMIT = 2045  # bytes of a text; after a longer one libsndfile reads no more of them
+WAV_TAG_LIMIT = 2045  # bytes of a tag; libsndfile ignores all tags after a longer one
 
-WAV_LIMIT = 2**32 - 2**20  # bytes of samples; beyond, sizes do not fit into the header
+WAV_LIMIT = 2**32 - 2**20  # bytes of samples that fit into a WAV file, with room for the header
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How samples are kept in a file."""
+    """Format and sample format of a sound file."""
 
-    form: str  # one of FORMATS
-    subtype: str  # of libsndfile
+    form: str  # one of `AUDIO_FORMATS`
+    subtype: str  # libsndfile's name of the sample format
 
     @property
     def steps(self) -> float | None:
@@ -62,7 +63,7 @@ class Encoding:
 
     @property
     def lossy(self) -> bool:
-        """Whether what is read back differs from what was written."""
+        """Whether decoded samples differ from the encoded ones."""
         return self.form in LOSSY_FORMATS
 
 
@@ -70,17 +71,17 @@ FLOAT_WAV = Encoding("wav", "FLOAT")
 
 
 def choose_encoding(form: str, subtype: str | None, source: str) -> Encoding:
-    """The encoding of stems.
+    """Choose the encoding of stems.
 
     Args:
         form: wav, flac, ogg or mp3.
         subtype: 16, 24 or float; None: like the source. 24-bit and floating-point sources keep
-            their resolution, everything else becomes 16 bit; 32-bit integers become float, which is
-            what the program computes with. FLAC holds 24 bits at most.
-        source: libsndfile's name of the input's samples.
+            their resolution, 32-bit integers become float, everything else becomes 16 bit. FLAC
+            holds at most 24 bits.
+        source: libsndfile's name of the sample format of the input.
 
     Raises:
-        InputError: unknown, or not possible together.
+        InputError: an unknown value, or a subtype that the format does not have.
     """
     one_of("format", form, AUDIO_FORMATS)
     if subtype is not None and subtype not in WAV_SUBTYPES:
@@ -96,14 +97,14 @@ def choose_encoding(form: str, subtype: str | None, source: str) -> Encoding:
 
 
 def output_subtype(source: str) -> str:
-    """The sample format of WAV stems for an input of libsndfile subtype `source`."""
+    """Sample format of WAV stems for an input of libsndfile subtype `source`."""
     if source in ("PCM_24", "ALAC_24"):
         return "PCM_24"
     return "FLOAT" if source in ("FLOAT", "DOUBLE", "PCM_32", "ALAC_32") else "PCM_16"
 
 
 def check_encoding(encoding: Encoding, sample_rate: int, channels: int) -> None:
-    """Raise InputError if the format, or the program, has no such rate or so many channels."""
+    """Raise InputError if the format does not support the sample rate or number of channels."""
     if sample_rate not in RATES_HZ:
         raise InputError(f"sample_rate={sample_rate}: expected {RATES_HZ[0]} to {RATES_HZ[-1]} Hz")
     rates, known = FORMAT_RATES[encoding.form]
@@ -116,19 +117,19 @@ def check_encoding(encoding: Encoding, sample_rate: int, channels: int) -> None:
 
 
 class SoundWriter:
-    """A sound file that grows block by block.
+    """A sound file that is written block by block.
 
     Args:
-        path: of the file.
-        encoding: of the samples.
+        path: path of the file.
+        encoding: format and sample format.
         sample_rate: in Hz.
-        channels: of the sound.
-        frames: how many will come, if that is known; a WAV file that may grow beyond 4 GiB is
+        channels: number of channels.
+        frames: expected number of samples; None: unknown. A WAV file that may grow beyond 4 GiB is
             written as RF64.
-        tags: title, artist and so on; each is cut to 2045 bytes in WAV files.
+        tags: tags by name, such as title and artist; in WAV files each is cut to 2045 bytes.
 
     Raises:
-        InputError: here or later: the file cannot be written, or the disk is full.
+        InputError: the file cannot be written, or the disk is full; also from the methods.
     """
 
     def __init__(
@@ -167,17 +168,17 @@ class SoundWriter:
             raise self.fault(error) from error
 
     def write(self, samples: Tensor) -> None:
-        """Append `(channels, time)`; of integer formats on their grid, see `encode`."""
+        """Append samples `(channels, time)`; for integer formats see `encode`."""
         self.frames += samples.shape[-1]
         if self.limit is not None and self.frames > self.limit:
-            raise InputError(f"{self.path.name}: longer than the input said, and than WAV can be")
+            raise InputError(f"{self.path.name}: longer than the input announced, too long for WAV")
         try:
             self.file.write(encode(samples, self.encoding.subtype))
         except (soundfile.LibsndfileError, AssertionError) as error:
             raise self.fault(error) from error
 
     def close(self) -> None:
-        """Complete the file, and check that all of it is there."""
+        """Complete the file, and check that all samples were written."""
         try:
             self.file.close()
             if self.encoding.form == "mp3" and self.tags:
@@ -189,20 +190,20 @@ class SoundWriter:
             raise self.fault(RuntimeError(f"{written} of {self.frames} samples were written"))
 
     def abort(self) -> None:
-        """Let go of the file, whatever its state."""
+        """Close the file without completing it."""
         self.file.close()
 
     def fault(self, error: Exception) -> InputError:
-        """What to say when something cannot be written."""
+        """Make the InputError for a failed write."""
         size = self.path.stat().st_size if self.path.exists() else 0
         return InputError(
-            f"{self.path.name}: {size / 1e6:.1f} MB written, no more possible "
+            f"{self.path.name}: {size / 1e6:.1f} MB written, then writing failed "
             f"({reason_of(error)}); is the disk full?"
         )
 
 
 def write_wav(path: Path, samples: Tensor, sample_rate: int, subtype: str) -> None:
-    """Write `(channels, time)` as WAV, or as RF64 if it is too large for that."""
+    """Write `(channels, time)` as WAV, or as RF64 if it does not fit into a WAV file."""
     channels, frames = samples.shape
     writer = SoundWriter(path, Encoding("wav", subtype), sample_rate, channels, frames, {})
     writer.write(samples)
@@ -210,10 +211,10 @@ def write_wav(path: Path, samples: Tensor, sample_rate: int, subtype: str) -> No
 
 
 def encode(samples: Tensor, subtype: str) -> np.ndarray:
-    """`(channels, time)` to the `(time, channels)` that libsndfile stores without rounding.
+    """Convert `(channels, time)` to an array `(time, channels)` that libsndfile stores exactly.
 
-    Integers are handed over as integers: its conversion from float scales by 32767 and reads with
-    32768.
+    Samples of integer formats are rounded here: libsndfile scales floats by 32767 when it writes
+    them and by 1/32768 when it reads them.
     """
     if subtype == "PCM_16":
         stored = (samples * 2**15).round_().to(torch.int16)
@@ -221,4 +222,4 @@ def encode(samples: Tensor, subtype: str) -> np.ndarray:
         stored = (samples.double() * 2**23).round_().to(torch.int32) * 256
     else:
         stored = samples.float()
-    return torch.stack(tuple(stored), -1).numpy()  # several times as fast as a transposed copy
+    return torch.stack(tuple(stored), -1).numpy()  # several times faster than a transposed copy

@@ -13,11 +13,10 @@ from typing import Any
 from torch import Tensor
 
 from auralflow_pl.checkpoints.contents import (
-    CARD,
-    CONFIG,
+    CARD_FILE,
+    CONFIG_FILE,
     MAX_CONFIG_BYTES,
     MAX_MODEL_BYTES,
-    WEIGHTS,
     Checkpoint,
     check_weights_digest,
     checkpoint_of,
@@ -25,6 +24,7 @@ from auralflow_pl.checkpoints.contents import (
     read_at_most,
 )
 from auralflow_pl.errors import InputError, one_line
+from auralflow_pl.pretrained.locations import WEIGHTS_FILE
 
 LARGEST_CARD = 2**17
 
@@ -38,10 +38,10 @@ def write_weights(
     from safetensors.torch import save
 
     content = save({name: value.contiguous() for name, value in weights.items()})
-    (folder / WEIGHTS).write_bytes(content)
+    (folder / WEIGHTS_FILE).write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     text = json.dumps({**description, "sha256": digest}, indent=2)
-    (folder / CONFIG).write_text(text + "\n")
+    (folder / CONFIG_FILE).write_text(text + "\n")
     return digest
 
 
@@ -88,16 +88,16 @@ def read_folder(folder: Path) -> Checkpoint:
     Raises:
         InputError: a file is missing, too large, damaged, or not the described one.
     """
-    for name in (CONFIG, WEIGHTS):
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
             raise InputError(
                 f"no such file in this folder: {name}; expected a checkpoint or an exported model"
             )
-    with (folder / CONFIG).open("rb") as file:
-        description = parse_description(read_at_most(file, MAX_CONFIG_BYTES, CONFIG))
-    path = folder / WEIGHTS
+    with (folder / CONFIG_FILE).open("rb") as file:
+        description = parse_description(read_at_most(file, MAX_CONFIG_BYTES, CONFIG_FILE))
+    path = folder / WEIGHTS_FILE
     if path.stat().st_size > MAX_MODEL_BYTES:
-        raise InputError(f"{WEIGHTS} is larger than {MAX_MODEL_BYTES / 1e9:.1f} GB")
+        raise InputError(f"{WEIGHTS_FILE} is larger than {MAX_MODEL_BYTES / 1e9:.1f} GB")
     with path.open("rb") as file:
         check_weights_digest(description, hashlib.file_digest(file, "sha256").hexdigest())
     return checkpoint_of(description, weights=read_tensors(path))
@@ -114,10 +114,10 @@ def read_archive(path: Path) -> Checkpoint:
 
     try:
         with zipfile.ZipFile(path) as archive:
-            with archive.open(CONFIG) as file:
-                description = parse_description(read_at_most(file, MAX_CONFIG_BYTES, CONFIG))
-            with archive.open(WEIGHTS) as file:
-                content = read_at_most(file, MAX_MODEL_BYTES, WEIGHTS)
+            with archive.open(CONFIG_FILE) as file:
+                description = parse_description(read_at_most(file, MAX_CONFIG_BYTES, CONFIG_FILE))
+            with archive.open(WEIGHTS_FILE) as file:
+                content = read_at_most(file, MAX_MODEL_BYTES, WEIGHTS_FILE)
         check_weights_digest(description, hashlib.sha256(content).hexdigest())
         return checkpoint_of(description, weights=load(content))
     except InputError:
@@ -130,12 +130,12 @@ def read_archive(path: Path) -> Checkpoint:
 def read_card(path: Path) -> str | None:
     """Model card of an exported folder or archive; None if missing, damaged or over 128 KiB."""
     try:
-        if (path / CARD).is_file():
-            with (path / CARD).open("rb") as file:
-                content = read_at_most(file, LARGEST_CARD, CARD)
+        if (path / CARD_FILE).is_file():
+            with (path / CARD_FILE).open("rb") as file:
+                content = read_at_most(file, LARGEST_CARD, CARD_FILE)
         else:
-            with zipfile.ZipFile(path) as archive, archive.open(CARD) as file:
-                content = read_at_most(file, LARGEST_CARD, CARD)
+            with zipfile.ZipFile(path) as archive, archive.open(CARD_FILE) as file:
+                content = read_at_most(file, LARGEST_CARD, CARD_FILE)
         return content.decode()
     except (InputError, ValueError, *DAMAGED_ARCHIVE):
         return None
@@ -154,4 +154,4 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         cause = one_line(error)
-        raise InputError(f"{WEIGHTS}: damaged: {cause}; copy or export it again") from error
+        raise InputError(f"{WEIGHTS_FILE}: damaged: {cause}; copy or export it again") from error

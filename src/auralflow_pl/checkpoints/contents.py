@@ -11,11 +11,12 @@ from torch import Tensor
 
 from auralflow_pl.errors import InputError, printable
 from auralflow_pl.models.base import MaskEstimator
+from auralflow_pl.pretrained.locations import WEIGHTS_FILE
 from auralflow_pl.version import __version__
 
 EXPORT_FORMAT = 1
 
-WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+CONFIG_FILE, CARD_FILE = "config.json", "README.md"  # beside `WEIGHTS_FILE`
 
 METADATA_KEY = "auralflow_pl"  # entry in the metadata of an ONNX file
 
@@ -42,6 +43,7 @@ class Checkpoint(NamedTuple):
     frame_multiple: int = 1  # see MaskEstimator; for graphs only
     frame_reach: int | None = None  # see MaskEstimator; for graphs only
     exported: bool = False  # has no training state, so training cannot resume from it
+    path: Path | None = None  # file or folder it was read from
 
 
 def describe_model(
@@ -102,18 +104,22 @@ def parse_description(content: bytes) -> Mapping[str, Any]:
     try:
         description = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{CONFIG}: not JSON: {' '.join(str(error).split())[:100]}") from error
+        raise InputError(
+            f"{CONFIG_FILE}: not JSON: {' '.join(str(error).split())[:100]}"
+        ) from error
     if not isinstance(description, dict) or description.get("format") != EXPORT_FORMAT:
-        raise InputError(f"{CONFIG}: expected format {EXPORT_FORMAT}, which this version reads")
+        raise InputError(
+            f"{CONFIG_FILE}: expected format {EXPORT_FORMAT}, which this version reads"
+        )
     kinds = {"config": dict, "step": int, "averaged": bool, "frame_multiple": int}
     for key, kind in kinds.items():
         if not isinstance(description.get(key), kind):
-            raise InputError(f"{CONFIG}: {key} is missing or no {kind.__name__}")
+            raise InputError(f"{CONFIG_FILE}: {key} is missing or no {kind.__name__}")
     if not 1 <= description["frame_multiple"] <= 2**16:
-        raise InputError(f"{CONFIG}: frame_multiple={description['frame_multiple']}")
+        raise InputError(f"{CONFIG_FILE}: frame_multiple={description['frame_multiple']}")
     reach = description.get("frame_reach")
     if reach is not None and not (type(reach) is int and 0 <= reach <= 2**20):
-        raise InputError(f"{CONFIG}: frame_reach={reach!s:.50}: expected a number of frames")
+        raise InputError(f"{CONFIG_FILE}: frame_reach={reach!s:.50}: expected a number of frames")
     return description
 
 
@@ -139,6 +145,6 @@ def check_weights_digest(description: Mapping[str, Any], digest: str) -> None:
     """Raise InputError unless `digest` is the SHA-256 of the weights in the description."""
     if description.get("sha256") != digest:
         raise InputError(
-            f"{WEIGHTS} is not the file that {CONFIG} describes (SHA-256 {digest[:12]}...); copy "
-            "or export both again"
+            f"{WEIGHTS_FILE} is not the file that {CONFIG_FILE} describes (SHA-256 "
+            f"{digest[:12]}...); copy or export both again"
         )

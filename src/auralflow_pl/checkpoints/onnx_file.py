@@ -21,7 +21,7 @@ from auralflow_pl.system.extras import require_extra
 if TYPE_CHECKING:
     from onnx import ModelProto, TensorProto
 
-INPUT, OUTPUT = "magnitude", "mask"
+INPUT_NAME, OUTPUT_NAME = "magnitude", "mask"
 
 
 def read_graph(content: bytes) -> dict[str, str]:
@@ -40,8 +40,8 @@ def read_graph(content: bytes) -> dict[str, str]:
         model = onnx.load_from_string(content)
     except (DecodeError, ValueError) as error:
         raise InputError("damaged or not an ONNX file") from error
-    if [value.name for value in model.graph.input] != [INPUT] or len(model.graph.output) != 1:
-        raise InputError(f"not exported by this project: expected one input, {INPUT}")
+    if [value.name for value in model.graph.input] != [INPUT_NAME] or len(model.graph.output) != 1:
+        raise InputError(f"not exported by this project: expected one input, {INPUT_NAME}")
     if model.functions or model.training_info or model.graph.sparse_initializer:
         raise InputError("holds functions or sparse tensors; expected a plain graph")
     for tensor in (*model.graph.initializer, *read_constants(model)):

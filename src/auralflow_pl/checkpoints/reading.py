@@ -6,7 +6,7 @@ from pathlib import Path
 
 from auralflow_pl.checkpoints.archive import archive_names, read_archive, read_folder
 from auralflow_pl.checkpoints.config_check import check_config, check_step
-from auralflow_pl.checkpoints.contents import CONFIG, Checkpoint
+from auralflow_pl.checkpoints.contents import CONFIG_FILE, Checkpoint
 from auralflow_pl.checkpoints.onnx_file import read_onnx
 from auralflow_pl.checkpoints.trained import read_training
 from auralflow_pl.errors import InputError, printable
@@ -21,10 +21,10 @@ def read_exported(path: Path) -> Checkpoint | None:
     if path.is_dir():
         return read_folder(path)
     if path.suffix == ".safetensors":
-        raise InputError(f"weights without their {CONFIG}; pass the folder that holds both")
+        raise InputError(f"weights without their {CONFIG_FILE}; pass the folder that holds both")
     if path.suffix == ".onnx":
         return read_onnx(path)
-    return read_archive(path) if CONFIG in archive_names(path) else None
+    return read_archive(path) if CONFIG_FILE in archive_names(path) else None
 
 
 def load_checkpoint(path: str | Path, key: str = "ckpt") -> Checkpoint:
@@ -47,4 +47,4 @@ def load_checkpoint(path: str | Path, key: str = "ckpt") -> Checkpoint:
         check_step(model.step)
     except InputError as error:
         raise InputError(f"{key}={path}: {printable(str(error))}") from error
-    return model
+    return model._replace(path=path)

@@ -1,4 +1,4 @@
-"""Checks the keys of a configuration against the constructor that they are meant for."""
+"""Check of the keys and values of a configuration against the signature of a constructor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCALAR_TYPES = (bool, int, float, str, types.NoneType)
 
 
 def check_arguments(function: Callable[..., Any], values: Mapping[str, Any], where: str) -> None:
-    """Raise InputError for a key without an argument, or a scalar of the wrong type.
+    """Raise InputError for a key that is not an argument, or a scalar of the wrong type.
 
     Args:
         function: class or function that will be called.
@@ -34,7 +34,7 @@ def check_arguments(function: Callable[..., Any], values: Mapping[str, Any], whe
 
 
 def type_hints(function: Callable[..., Any]) -> Mapping[str, Any]:
-    """Annotations of the arguments; none where they cannot be resolved."""
+    """Type annotations of the arguments; empty if they cannot be resolved."""
     try:
         return typing.get_type_hints(function.__init__ if isinstance(function, type) else function)
     except (NameError, TypeError, AttributeError):
@@ -42,7 +42,7 @@ def type_hints(function: Callable[..., Any]) -> Mapping[str, Any]:
 
 
 def fits_type(value: Any, hint: Any) -> bool:
-    """Whether a scalar may stand where `hint` is expected; True for hints that are no classes."""
+    """Whether a scalar matches a type annotation; True for annotations that are not classes."""
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     options = typing.get_args(hint) if union else (hint,)
     if Any in options or not all(isinstance(option, type) for option in options):

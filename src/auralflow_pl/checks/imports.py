@@ -1,4 +1,4 @@
-"""Import a class of a trusted package by its dotted name."""
+"""Import of classes of trusted packages by their dotted names."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 from auralflow_pl.errors import InputError
 
-# Former names of modules whose classes and functions stand in checkpoints and YAML files.
+# Former names of modules, which existing checkpoints and YAML files contain.
 MOVED_MODULES = {
     "auralflow_pl.callbacks.": "auralflow_pl.training.callbacks.",
     "auralflow_pl.loggers.": "auralflow_pl.training.loggers.",
     "auralflow_pl.optimizers.": "auralflow_pl.training.optimizers.",
     "auralflow_pl.schedules.": "auralflow_pl.training.schedules.",
-    "auralflow_pl.sweep.": "auralflow_pl.training.sweep.",
+    "auralflow_pl.sweep.": "auralflow_pl.training.sweeps.results.",
 }
 
 
 def current_name(name: str) -> str:
-    """The present dotted name of a class or function that files may call by a former one."""
+    """Present dotted name of a class or function, given its present or former name."""
     for before, now in MOVED_MODULES.items():
         if name.startswith(before):
             return now + name.removeprefix(before)
@@ -29,10 +29,16 @@ def current_name(name: str) -> str:
 def import_class(
     node: Mapping[str, Any], base: type, where: str, trust: Sequence[str] | None
 ) -> type[Any]:
-    """The class that `_target_` names, if it is a `base` of a trusted package.
+    """Import the class that `_target_` names.
+
+    Args:
+        node: mapping with `_target_`.
+        base: required base class.
+        where: key of the node, for messages.
+        trust: packages that are allowed beside `auralflow_pl`; None: any package.
 
     Raises:
-        InputError: another package, nothing importable, or no `base`.
+        InputError: another package, an import error, or not a subclass of `base`.
     """
     name = current_name(str(node.get("_target_")))
     package = name.partition(".")[0]

@@ -1,4 +1,4 @@
-"""Kinds of values in YAML files written by others, and checks of mappings."""
+"""Checks of the values of untrusted YAML files."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from auralflow_pl.errors import InputError, did_you_mean, shown
 def check_mapping(
     node: Any, kinds: Mapping[str, Callable[[Any], Any]], where: str, optional: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """The values of a mapping, each of its kind.
+    """Return the checked values of a mapping.
 
     Args:
-        node: what should be a mapping.
-        kinds: for each key, a function that returns a right value and raises ValueError with
-            what was expected for a wrong one.
-        where: what stands before a key in messages.
+        node: value that should be a mapping.
+        kinds: for each key, a function that returns the checked value, or raises ValueError with a
+            description of the expected value.
+        where: text in front of a key in messages.
         optional: keys that may be missing.
 
     Raises:
-        InputError: no mapping, a key that is unknown or missing, or a value of another kind.
+        InputError: not a mapping, an unknown or missing key, or a wrong value.
     """
     if not isinstance(node, dict):
         place = where.rstrip(".: ")
@@ -44,7 +44,11 @@ def check_mapping(
 
 
 def expect_text(value: Any) -> str:
-    """Words, without characters that control a terminal."""
+    """Return a text on one line, without control characters.
+
+    Raises:
+        ValueError: any other value, or an empty text.
+    """
     if not isinstance(value, str) or not value.strip():
         raise ValueError("text")
     line = " ".join(value.split())
@@ -54,33 +58,53 @@ def expect_text(value: Any) -> str:
 
 
 def expect_whole(value: Any) -> int:
-    """A number of things."""
+    """Return a whole number of at least 1.
+
+    Raises:
+        ValueError: any other value.
+    """
     if type(value) is not int or value < 1:
         raise ValueError("a whole number from 1 on")
     return value
 
 
 def expect_number(value: Any) -> float:
-    """Any finite number."""
+    """Return a finite number.
+
+    Raises:
+        ValueError: any other value.
+    """
     if type(value) not in (int, float) or not math.isfinite(value):
         raise ValueError("a number")
     return float(value)
 
 
 def expect_mapping(value: Any) -> dict[Any, Any]:
-    """Keys and values."""
+    """Return a mapping.
+
+    Raises:
+        ValueError: any other value.
+    """
     if not isinstance(value, dict):
         raise ValueError("keys and values")
     return value
 
 
 def expect_sequence(value: Any) -> list[Any]:
-    """Some items."""
+    """Return a list that is not empty.
+
+    Raises:
+        ValueError: any other value.
+    """
     if not isinstance(value, list) or not value:
         raise ValueError("a list")
     return value
 
 
 def expect_words(value: Any) -> tuple[str, ...]:
-    """Some texts."""
+    """Return the texts in a list that is not empty; see `expect_text`.
+
+    Raises:
+        ValueError: any other value.
+    """
     return tuple(expect_text(item) for item in expect_sequence(value))

@@ -1,4 +1,4 @@
-"""Load YAML files written by others: plain values only, no duplicate keys, no references."""
+"""Loading of untrusted YAML files: plain values only, no duplicate keys, no references."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import yaml
 
 from auralflow_pl.errors import InputError, one_line
 
-MAX_YAML_BYTES = 2**20  # bytes of a file
+MAX_YAML_BYTES = 2**20  # largest size of a file
 
 
 def load_yaml(path: Path) -> Any:
-    """The plain values in a file.
+    """Load the plain values of a YAML file.
 
     Raises:
-        InputError: it cannot be read, or is no such YAML.
+        InputError: the file cannot be read, is too large, or is not YAML with plain values.
     """
     try:
         with path.open("rb") as file:
@@ -34,18 +34,21 @@ def load_yaml(path: Path) -> Any:
 
 
 class StrictLoader(yaml.SafeLoader):
-    """Plain values only, no key twice, and no references, which can stand for endless content."""
+    """Loader of plain values that rejects duplicate keys and references.
+
+    References allow small files with an unlimited amount of content.
+    """
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Refuse `*reference`."""
+        """Raise YAMLError for a reference (`*name`)."""
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("holds a reference (*); write it out")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that is there already."""
+        """Raise YAMLError for a duplicate key."""
         keys = [getattr(key, "value", None) for key, _ in node.value]
         twice = next((key for key in keys if isinstance(key, str) and keys.count(key) > 1), None)
         if twice is not None:
-            raise yaml.YAMLError(f"{twice:.64} is there twice")
+            raise yaml.YAMLError(f"duplicate key {twice:.64}")
         return super().construct_mapping(node, deep)

@@ -10,13 +10,20 @@ from pathlib import Path
 
 from hydra.errors import HydraException
 
-from auralflow_pl.cli.listing import compose_command, group_options
+from auralflow_pl.cli.listing import compose_command
 from auralflow_pl.cli.shells import SHELL_SCRIPTS
-from auralflow_pl.config.locations import config_dir
+from auralflow_pl.config.search_path import (
+    DIR_FLAGS,
+    add_config_dirs,
+    group_options,
+    is_group,
+    is_search_key,
+    split_config_dirs,
+)
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.pretrained.registry import NAME_PREFIX, read_registries
 
-COMMAND_FLAGS = ("--help", "--cfg", "--multirun")
+COMMAND_FLAGS = ("--help", "--cfg", "--multirun", "--config-dir")
 
 SCRIPT_NAMES = ("train", "evaluate", "separate", "export")  # scripts at the top of the repository
 
@@ -85,6 +92,10 @@ def candidates(words: Sequence[str], grammar: CommandGrammar) -> list[str]:
         extra = [name for name in grammar.commands if not chosen]
     if command not in grammar.commands:
         return []
+    if chosen and chosen[-1] in DIR_FLAGS:
+        return sorted(file_candidates(word, ""))
+    rest, folders = split_config_dirs(chosen)
+    chosen = add_config_dirs(rest, folders)
     if "=" not in word and not word.startswith("-"):
         extra += standalone_candidates(command, word, chosen, grammar)
     key, equals, value = word.partition("=")
@@ -154,7 +165,9 @@ def value_candidates(
         start = max(value.rfind(sign) for sign in "[,") + 1
         if start and key not in grammar.lists and not {"-m", "--multirun"} & set(chosen):
             return
-        for name in matching_words(value[start:], group_options(key)):
+        for name in matching_words(
+            value[start:], group_options(key, filter(is_search_key, chosen))
+        ):
             yield f"{key}={value[:start]}{name}"
         return
     for name in key.split("."):
@@ -165,11 +178,13 @@ def value_candidates(
 
 def composed_keys(command: str, chosen: Sequence[str]) -> tuple[dict, list[str]]:
     """Composed configuration with the chosen group options, and the names of its groups."""
-    picked = [word for word in chosen if (config_dir() / word.partition("=")[0]).is_dir()]
+    sources = list(filter(is_search_key, chosen))
+    keys = [word for word in chosen if "=" in word]
+    picked = [word for word in keys if is_group(word.partition("=")[0], sources)]
     try:
-        content, groups, _ = compose_command(command, [word for word in picked if "=" in word])
+        content, groups, _ = compose_command(command, [*picked, *sources])
     except HydraException:
-        content, groups, _ = compose_command(command, [])
+        content, groups, _ = compose_command(command, sources)
     return content, list(groups)
 
 

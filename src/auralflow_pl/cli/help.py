@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from auralflow_pl.cli.listing import HelpRow, HelpSection, group_options, help_sections
+from auralflow_pl.cli.listing import HelpRow, HelpSection, describe_options, help_sections
 from auralflow_pl.errors import InputError, did_you_mean
 
 
@@ -31,7 +31,8 @@ def print_config(command: str, overrides: Sequence[str], wanted: Sequence[str]) 
     for section in found:
         rows = [row for row in section.rows if not wanted or is_wanted(row.key, section, wanted)]
         if rows or not wanted or section.group in wanted:
-            print_section(HelpSection(section.group, section.choice, rows))
+            options = describe_options(section.group, overrides) if section.group else {}
+            print_section(HelpSection(section.group, section.choice, rows), options)
 
 
 def is_wanted(key: str, section: HelpSection, wanted: Sequence[str]) -> bool:
@@ -58,7 +59,7 @@ def print_overview(command: str, text: str, word: str, overrides: Sequence[str])
         print_row(row)
     print("\ngroups (group=option):" if groups else "", end="\n" if groups else "")
     for group in groups:
-        names = ", ".join(group_options(group.group))
+        names = ", ".join(describe_options(group.group, overrides))
         print_paragraph(f"{group.name} of {names}" if "," in names else group.name, 2, 6)
     print()
     print_paragraph(
@@ -67,9 +68,9 @@ def print_overview(command: str, text: str, word: str, overrides: Sequence[str])
     )
 
 
-def print_section(section: HelpSection) -> None:
-    """Print a section: its name, its keys, and all options of its group."""
-    said = [group_options(section.group).get(name) for name in section.choice]
+def print_section(section: HelpSection, options: Mapping[str, str]) -> None:
+    """Print a section: its name, its keys, and the options of its group."""
+    said = [options.get(name) for name in section.choice]
     print(section.name if section.group else "keys of the command")
     for text in filter(None, said):
         print_paragraph(text, 2)
@@ -78,10 +79,9 @@ def print_section(section: HelpSection) -> None:
     shown = [row for row in section.rows if row not in repeated or row.meaning not in said]
     for row in shown:
         print_row(row)
-    others = group_options(section.group) if section.group else {}
-    if len(others) > 1:
+    if len(options) > 1:
         print("\n" * bool(shown) + f"  options of {section.group}:")
-        for name, text in others.items():
+        for name, text in options.items():
             print_paragraph(f"{name:<16} {text}", 4, 21)
     print()
 

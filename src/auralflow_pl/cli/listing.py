@@ -6,18 +6,22 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from auralflow_pl.cli import docstrings
 from auralflow_pl.cli.comments import first_sentence, head_comment, key_comments
-from auralflow_pl.config.locations import config_dir
+from auralflow_pl.config.search_path import (
+    group_files,
+    initialized_hydra,
+    is_search_key,
+    search_folders,
+)
 
 YAML_SPELLINGS = {"None": "null", "True": "true", "False": "false"}
 
@@ -69,7 +73,8 @@ def help_sections(command: str, overrides: Sequence[str]) -> list[HelpSection]:
     for group, choice in groups.items():
         owners.setdefault(group, group)
         if choice:  # the chosen option has a more specific text than its defaults
-            meanings[group] = group_options(group).get(choice[0], "") or meanings.get(group, "")
+            said = describe_options(group, overrides).get(choice[0], "")
+            meanings[group] = said or meanings.get(group, "")
     for row in help_rows(content, meanings):
         owner = owners.get(row.key.partition(".")[0], "")
         found[owner if owner in found else ""].rows.append(row)
@@ -85,9 +90,9 @@ def compose_command(
         the unresolved configuration, the chosen options of each group, and the YAML files with
         their packages.
     """
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        node = compose(command, list(overrides), return_hydra_config=True)
+    folders = search_folders(overrides)
+    with initialized_hydra():
+        node = hydra.compose(command, list(overrides), return_hydra_config=True)
         loader = GlobalHydra.instance().config_loader()
         defaults = loader.compute_defaults_list(command, list(overrides), RunMode.RUN).defaults
     content = OmegaConf.to_container(node)
@@ -100,8 +105,12 @@ def compose_command(
     for group in choices:
         if choices[group] is None and not group.startswith("hydra"):
             groups.setdefault(group, [])
-    paths = [(config_dir() / f"{d.config_path}.yaml", d.package or "") for d in defaults]
-    return content, groups, [(path, package) for path, package in paths if path.is_file()]
+    files = []
+    for default in defaults:
+        paths = (folder / f"{default.config_path}.yaml" for folder in folders)
+        if path := next(filter(Path.is_file, paths), None):
+            files.append((path, default.package or ""))
+    return content, groups, files
 
 
 def help_rows(
@@ -150,8 +159,7 @@ def shorten_meaning(text: str) -> str:
     return text if text[-1:] in ("", ".", ")") else f"{text}."
 
 
-@cache
-def group_options(group: str) -> dict[str, str]:
+def describe_options(group: str, overrides: Sequence[str] = ()) -> dict[str, str]:
     """First sentence on each option of a group, by name."""
-    paths = sorted((config_dir() / group).glob("[!_]*.yaml"))
-    return {path.stem: first_sentence(head_comment(path)) for path in paths}
+    files = group_files(group, filter(is_search_key, overrides))
+    return {name: first_sentence(head_comment(path)) for name, path in files.items()}

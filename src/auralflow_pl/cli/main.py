@@ -17,7 +17,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from auralflow_pl.cli import help as options
 from auralflow_pl.cli.completion import CommandGrammar, print_completion
-from auralflow_pl.cli.explain import explain
 from auralflow_pl.cli.output import end_output, fail
 from auralflow_pl.cli.quoting import prepare_arguments
 from auralflow_pl.cli.table import (
@@ -28,7 +27,9 @@ from auralflow_pl.cli.table import (
     TOOL_TEXTS,
     TOOL_USAGE,
 )
+from auralflow_pl.config.explain import explain
 from auralflow_pl.config.locations import config_dir
+from auralflow_pl.config.search_path import add_config_dirs, register_plugin, split_config_dirs
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.version import __version__
 
@@ -68,11 +69,12 @@ def run(command: str) -> None:
         return
     for stream in (sys.stdout, sys.stderr):  # file names need not be valid text
         stream.reconfigure(errors="backslashreplace")
-    sys.argv[1:] = prepare_arguments(command, sys.argv[1:])
     before = os.environ.get("HYDRA_FULL_ERROR", "0")
     verbose = before == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so Hydra raises its errors
     try:
+        sys.argv[1:] = prepare_arguments(command, sys.argv[1:])
+        register_plugin()
         hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=command)(
             lambda config: call_command(command, config, verbose)
         )()
@@ -83,41 +85,36 @@ def run(command: str) -> None:
     except (InputError, OSError, HydraException, OmegaConfBaseException) as error:
         if verbose:
             raise
-        fail(explain(error, command))
+        fail(explain(error, command, sys.argv[1:]))
     finally:
         os.environ["HYDRA_FULL_ERROR"] = before
-    if sys.argv[1:2] in (["-m"], ["--multirun"]):
-        from auralflow_pl.training import sweep
-
-        if sweep.failed_jobs:
-            failed = sweep.failed_jobs
-            folders = ", ".join(str(job.folder) for job in failed)
-            fail(f"{len(failed)} of the jobs failed: {folders}; repeat the sweep to run them")
 
 
 def show_help(name: str, arguments: list[str]) -> None:
     """Print the help of a command, or the output of a command of `TOOL_TEXTS`."""
-    arguments = [argument for argument in arguments if argument not in ("-h", "--help")]
-    words = [argument for argument in arguments if "=" not in argument and argument[:1] != "~"]
-    known = name == "config" and words and words[0] in COMMANDS
-    command = words.pop(0) if known else "train" if name in TOOL_TEXTS else name
-    overrides = prepare_arguments(command, [word for word in arguments if "=" in word])
+    command = name if name in COMMANDS else "train"
     try:
         if name == "completion":
-            paths = (*PATH_KEYS, "runs")
             words = {name: command.word for name, command in COMMANDS.items()}
+            paths = (*PATH_KEYS, "runs")
             print_completion(arguments, CommandGrammar(words, [*TOOL_TEXTS], LIST_GROUPS, paths))
-        elif name == "config":
-            options.print_config(command, overrides, words)
         else:
-            options.print_overview(
-                command, COMMANDS[command].text, COMMANDS[command].word, overrides
-            )
+            arguments, folders = split_config_dirs(arguments)
+            words = [word for word in arguments if "=" not in word and word[:1] not in ("-", "~")]
+            if name == "config" and words and words[0] in COMMANDS:
+                command = words.pop(0)
+            overrides = prepare_arguments(command, [word for word in arguments if "=" in word])
+            overrides = add_config_dirs(overrides, folders)
+            if name == "config":
+                options.print_config(command, overrides, words)
+            else:
+                own = COMMANDS[command]
+                options.print_overview(command, own.text, own.word, overrides)
         sys.stdout.flush()
     except BrokenPipeError:
         end_output()
     except (InputError, HydraException, OmegaConfBaseException) as error:
-        fail(explain(error, command))
+        fail(explain(error, command, sys.argv[1:]))
 
 
 def call_command(command: str, config: DictConfig, verbose: bool) -> Any:
@@ -133,4 +130,4 @@ def call_command(command: str, config: DictConfig, verbose: bool) -> Any:
     except (InputError, OSError, HydraException, OmegaConfBaseException) as error:
         if verbose or HydraConfig.get().mode is RunMode.MULTIRUN:
             raise  # Hydra adds the job
-        fail(explain(error, command))
+        fail(explain(error, command, sys.argv[1:]))

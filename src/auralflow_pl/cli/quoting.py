@@ -8,7 +8,13 @@ from collections.abc import Sequence
 
 from auralflow_pl.cli.output import fail
 from auralflow_pl.cli.table import COMMANDS, LIST_GROUPS, PATH_KEYS, TEXT_KEYS
-from auralflow_pl.config.locations import config_dir
+from auralflow_pl.config.search_path import (
+    add_config_dirs,
+    group_options,
+    is_group,
+    is_search_key,
+    split_config_dirs,
+)
 
 
 def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
@@ -20,6 +26,8 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         arguments = gather_runs(arguments)
     sweep = [argument for argument in arguments if argument in ("-m", "--multirun")]
     rest = [argument for argument in arguments if argument not in sweep]
+    plain, folders = split_config_dirs(rest)
+    sources = [key for key in add_config_dirs(plain, folders) if is_search_key(key)]
     word = COMMANDS[command].word
     if word and rest and "=" not in rest[0] and rest[0][0:1] not in ("-", ""):
         rest[0] = f"{word}={rest[0]}"
@@ -29,10 +37,9 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         key, equals, value = argument.partition("=")
         if not equals:
             fail(f"{argument}: expected key=value; see {command} --help")
-        if value == "null" and (config_dir() / key).is_dir():
-            options = sorted(path.stem for path in (config_dir() / key).glob("[!_]*.yaml"))
-            fail(f"{argument}: expected one of {', '.join(options)}")
-        if value.startswith("[") and (config_dir() / key).is_dir() and key not in LIST_GROUPS:
+        if value == "null" and is_group(key, sources):
+            fail(f"{argument}: expected one of {', '.join(group_options(key, sources))}")
+        if value.startswith("[") and is_group(key, sources) and key not in LIST_GROUPS:
             fail(f"{argument}: {key} takes one option; to compare several, -m {key}={value[1:-1]}")
     texts = TEXT_KEYS.get(command, ())
     return sweep[:1] + [quote_argument(argument, texts, bool(sweep)) for argument in rest]

@@ -28,7 +28,7 @@ from auralflow_pl.data.examination import (
     power_to_db,
     same_song,
 )
-from auralflow_pl.data.tracks import SPLITS, Track, TrackSource
+from auralflow_pl.data.tracks import SPLIT_NAMES, Track, TrackSource
 from auralflow_pl.errors import InputError
 from auralflow_pl.report.figures import level_map
 from auralflow_pl.system.files import write_csv
@@ -62,7 +62,7 @@ def doctor(config: DictConfig) -> list[Finding]:
     findings, tracks = find_tracks(source, config.audio.sample_rate)
     examinations = examine_all(tracks, findings)
     findings += find_leaks(tracks, examinations)
-    findings.sort(key=lambda f: (f.severity, f.check, SPLITS.index(f.split), f.track))
+    findings.sort(key=lambda f: (f.severity, f.check, SPLIT_NAMES.index(f.split), f.track))
     errors = sum(f.severity == "error" for f in findings)
     draws = [] if errors or not config.draws else draw_chunks(config)
     levels = [level for one in examinations if one for level in one.levels]
@@ -79,7 +79,7 @@ def doctor(config: DictConfig) -> list[Finding]:
 def find_tracks(source: TrackSource, sample_rate: int) -> tuple[list[Finding], list[Track]]:
     """Find the tracks of all splits; return findings and the tracks with readable headers."""
     findings, tracks = [], []
-    for split in SPLITS:
+    for split in SPLIT_NAMES:
         try:
             paths = source.find(split)
         except InputError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch import Tensor
 
+from auralflow_pl.config.relaunch import command_line
 from auralflow_pl.config.schema import SelfcheckKeys
 from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError
+from auralflow_pl.system.processes import child_environment
 
 OWN_KEYS = ("check", "kills", "steps")
 
@@ -35,7 +35,6 @@ def selfcheck(config: DictConfig) -> None:
     check_selfcheck_keys(config)
     epoch = -(-config.steps // 2)
     keys = [
-        *(key for key in HydraConfig.get().overrides.task if key.split("=")[0] not in OWN_KEYS),
         f"data.chunks_per_epoch={epoch * config.data.batch_size}",
         "trainer.max_epochs=2",
         "trainer.log_every_n_steps=1",
@@ -89,9 +88,12 @@ def train_killed(keys: Sequence[str], folder: Path, kill_after: int | None = Non
     Raises:
         InputError: the training fails.
     """
-    command = [sys.executable, "-m", "auralflow_pl", "train", *keys, f"paths.run_dir={folder}"]
+    command = command_line("train", *keys, f"paths.run_dir={folder}", without=OWN_KEYS)
     last = folder / "checkpoints" / "last.ckpt"
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
+    environment = child_environment()
+    with subprocess.Popen(  # noqa: S603
+        command, env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
         changes, before = 0, modified_ns(last)
         while kill_after is not None and changes < kill_after and process.poll() is None:
             now = modified_ns(last)

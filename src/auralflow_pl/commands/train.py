@@ -12,7 +12,12 @@ from omegaconf import DictConfig
 
 from auralflow_pl.errors import InputError, one_line
 from auralflow_pl.training.run import train_run
-from auralflow_pl.training.sweep import SweepResult, finished_before, job_overrides, save_result
+from auralflow_pl.training.sweeps.results import (
+    SweepResult,
+    finished_before,
+    job_overrides,
+    save_result,
+)
 
 log = logging.getLogger(__name__)
 

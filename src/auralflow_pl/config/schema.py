@@ -274,3 +274,18 @@ class DemoKeys:
     precision: PrecisionKeys = field(default_factory=PrecisionKeys)
     separation: SeparationKeys = field(default_factory=SeparationKeys)
     paths: PathKeys = field(default_factory=PathKeys)
+
+
+COMMAND_SCHEMAS: dict[str, type] = {
+    "train": TrainKeys,
+    "evaluate": EvaluateKeys,
+    "compare": CompareKeys,
+    "separate": SeparateKeys,
+    "export": ExportKeys,
+    "download": DownloadKeys,
+    "models": ModelsKeys,
+    "publish": PublishKeys,
+    "doctor": DoctorKeys,
+    "demo": DemoKeys,
+    "selfcheck": SelfcheckKeys,
+}

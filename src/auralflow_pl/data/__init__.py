@@ -1,0 +1,61 @@
+"""Data sets of stems, the chunks that are drawn from them, and augmentation of chunks.
+
+May import `audio` and all that is below it; networks, losses and Lightning are unknown here
+(`training.StemDataModule` wraps these parts for a Trainer).
+Start with `tracks`: a data set is a `TrackSource` that finds `Track`s. `StemFolder` is one,
+`ChunkDataset` draws chunks from the tracks of any.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from auralflow_pl.system.lazy import attach
+
+if TYPE_CHECKING:
+    from auralflow_pl.data.augment import (
+        Augmentation,
+        ChannelSwap,
+        Equalizer,
+        Gain,
+        PitchTempo,
+        Polarity,
+        Remix,
+        Reverb,
+    )
+    from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, SamplingOptions, WholeTracks
+    from auralflow_pl.data.musdb18 import Musdb18, Musdb18HQ
+    from auralflow_pl.data.pool import Pool
+    from auralflow_pl.data.stem_folder import AudioFolder, StemFolder
+    from auralflow_pl.data.synthetic import SyntheticSongs
+    from auralflow_pl.data.targets import resolve_targets, sum_stems
+    from auralflow_pl.data.tracks import SPLITS, FileTrack, Track, TrackSource
+
+__all__ = [
+    "SPLITS",
+    "AudioFolder",
+    "Augmentation",
+    "ChannelSwap",
+    "ChunkDataset",
+    "ChunkSampler",
+    "Equalizer",
+    "FileTrack",
+    "Gain",
+    "Musdb18",
+    "Musdb18HQ",
+    "PitchTempo",
+    "Polarity",
+    "Pool",
+    "Remix",
+    "Reverb",
+    "SamplingOptions",
+    "StemFolder",
+    "SyntheticSongs",
+    "Track",
+    "TrackSource",
+    "WholeTracks",
+    "resolve_targets",
+    "sum_stems",
+]
+
+__getattr__, __dir__ = attach(__name__)

@@ -1,8 +1,8 @@
-"""Augmentations: what is done to the stems of a chunk before they are added to a mixture.
+"""Augmentations of the stems of a training chunk.
 
-Every one is a function of the chunk and of a random generator that belongs to the chunk, so a chunk
-stays a pure function of (seed, epoch, index). A chunk is made in two steps: places are drawn for
-its stems, and what is read there is changed. An augmentation may take part in either.
+An augmentation depends only on the chunk and on the chunk's random generator, so a chunk is a pure
+function of (seed, epoch, index). A chunk is made in two steps: read positions are drawn for its
+stems, then the stems that are read are changed. An augmentation can override either step.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from auralflow_pl.signal.stretch import shift_pitch
 
 
 class ReadPosition(NamedTuple):
-    """Where a stem of a chunk is read."""
+    """Track and first sample from which a stem of a chunk is read."""
 
     track: Track
     start: int  # first sample
@@ -33,9 +33,9 @@ DrawPosition = Callable[[np.random.Generator, int], ReadPosition]
 
 
 class Augmentation(ABC):  # noqa: B024 - either method will do
-    """Base of all augmentations; what it does not override stays as it is."""
+    """Base of all augmentations; both steps return their input by default."""
 
-    reach: float = 1.0  # the longest input that an output needs, as a multiple of its length
+    reach: float = 1.0  # largest ratio of input length to output length
 
     def places(
         self,
@@ -43,30 +43,30 @@ class Augmentation(ABC):  # noqa: B024 - either method will do
         rng: np.random.Generator,  # noqa: ARG002
         draw: DrawPosition,  # noqa: ARG002
     ) -> list[ReadPosition]:
-        """Other places for the stems.
+        """Choose other read positions for the stems.
 
         Args:
-            places: one for each stem.
-            rng: of this chunk; the only source of chance.
-            draw: draws a place elsewhere in the training set.
+            places: one position for each stem.
+            rng: random generator of this chunk; the only source of randomness.
+            draw: function that draws another position in the training set for a stem number.
         """
         return places
 
     def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:  # noqa: ARG002
-        """Other stems `(stems, channels, time)`, at least `time / reach` long.
+        """Change the stems; the result has the same shape, with at least `time / reach` samples.
 
         Args:
-            stems: of one chunk; not changed.
-            rng: of this chunk; the only source of chance.
+            stems: stems of one chunk, `(stems, channels, time)`; not changed.
+            rng: random generator of this chunk; the only source of randomness.
         """
         return stems
 
 
 class Remix(Augmentation):
-    """Put stems of different tracks together (Uhlich et al., 2017), each from a place of its own.
+    """Combine stems from different tracks and positions (Uhlich et al., 2017).
 
     Args:
-        probability: of a chunk to be remixed.
+        probability: probability that a chunk is remixed.
     """
 
     def __init__(self, probability: float = 1.0) -> None:
@@ -75,71 +75,71 @@ class Remix(Augmentation):
     def places(
         self, places: list[ReadPosition], rng: np.random.Generator, draw: DrawPosition
     ) -> list[ReadPosition]:
-        """All places drawn anew, or all as they were."""
+        """Draw a new position for each stem, or keep all positions."""
         if rng.random() >= self.probability:
             return places
         return [draw(rng, number) for number in range(len(places))]
 
 
 class Gain(Augmentation):
-    """Scale every stem by a level of its own.
+    """Scale every stem by a random gain.
 
     Args:
-        range_db: levels are drawn evenly from `-range_db` to `range_db`.
+        range_db: gains in dB are uniform between `-range_db` and `range_db`.
     """
 
     def __init__(self, range_db: float = 6.0) -> None:
         self.range_db = within("augment.gain.range_db", range_db, 0, 60, "dB")
 
     def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
-        """Scaled stems."""
+        """Scale the stems."""
         levels = torch.from_numpy(rng.uniform(-self.range_db, self.range_db, len(stems)))
         return stems * (10 ** (levels / 20)).to(stems.dtype).reshape(-1, 1, 1)
 
 
 class ChannelSwap(Augmentation):
-    """Exchange left and right; every stem decides for itself. Mono stays as it is.
+    """Exchange the left and right channel of random stems; mono stems are not changed.
 
     Args:
-        probability: of a stem to be turned round.
+        probability: probability for each stem.
     """
 
     def __init__(self, probability: float = 0.5) -> None:
         self.probability = within("augment.channel_swap.probability", probability, 0, 1)
 
     def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
-        """Stems, some of them with channels in reverse order."""
+        """Reverse the channels of random stems."""
         swap = choose_value(stems, self.probability, rng)
         return torch.where(swap, stems.flip(1), stems)
 
 
 class Polarity(Augmentation):
-    """Turn the sign of stems; every stem decides for itself.
+    """Invert the polarity of random stems.
 
     Args:
-        probability: of a stem to be inverted.
+        probability: probability for each stem.
     """
 
     def __init__(self, probability: float = 0.5) -> None:
         self.probability = within("augment.polarity.probability", probability, 0, 1)
 
     def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
-        """Stems, some of them inverted."""
+        """Invert random stems."""
         return torch.where(choose_value(stems, self.probability, rng), -stems, stems)
 
 
 class PitchTempo(Augmentation):
-    """Shift pitch and tempo, by amounts of their own.
+    """Shift pitch and tempo by independent random amounts.
 
-    The same for all stems of a chunk, so that they stay in tune and in time; or another one for
-    each stem, for chunks that `Remix` put together: a voice that is shifted by itself becomes
-    another voice, since its formants move.
+    By default all stems of a chunk are shifted together, which keeps them in tune and in time.
+    Chunks of `Remix` may shift each stem separately. A shift also moves the formants of a voice,
+    which gives a different voice.
 
     Args:
-        probability: of a chunk to be shifted, or of each stem.
-        semitones: pitch moves by -semitones to semitones.
-        percent: tempo moves by -percent to percent.
-        per_stem: every stem is shifted by itself.
+        probability: probability for each chunk, or for each stem with `per_stem`.
+        semitones: the pitch shift is uniform between -semitones and semitones.
+        percent: the change of tempo is uniform between -percent and percent.
+        per_stem: shift every stem separately.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class PitchTempo(Augmentation):
         self.reach = 1 + percent / 100
 
     def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
-        """Stems with another pitch and tempo, longer or shorter by the tempo."""
+        """Shift pitch and tempo of the stems; a change of tempo changes their length."""
         if not self.per_stem:
             return self.move(stems, rng)
         moved = [self.move(stem, rng) for stem in stems.split(1)]
@@ -164,7 +164,7 @@ class PitchTempo(Augmentation):
         return torch.cat([stem[..., :shortest] for stem in moved])
 
     def move(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
-        """Stems moved together, or as they are."""
+        """Shift stems together, with `probability`."""
         if rng.random() >= self.probability:
             return stems
         pitch = 2 ** (rng.uniform(-self.semitones, self.semitones) / 12)
@@ -173,17 +173,20 @@ class PitchTempo(Augmentation):
 
 
 class Equalizer(Augmentation):
-    """Raise or lower a band of every stem: a second-order peak.
+    """Boost or cut a frequency band of random stems, with a second-order peaking filter.
 
-    Coefficients of Bristow-Johnson's audio EQ cookbook.
+    The coefficients are those of Bristow-Johnson's Audio EQ Cookbook.
 
     Args:
-        probability: of a stem to be filtered.
-        range_db: gains are drawn evenly from `-range_db` to `range_db`.
-        low_hz: lowest centre; centres are drawn evenly on a logarithmic axis.
-        high_hz: highest centre.
-        q: quality of the peak, centre over bandwidth.
-        sample_rate: of the audio in Hz.
+        probability: probability for each stem.
+        range_db: gains in dB are uniform between `-range_db` and `range_db`.
+        low_hz: lowest centre frequency; centres are uniform on a logarithmic axis.
+        high_hz: highest centre frequency.
+        q: quality factor of the filter, centre frequency over bandwidth.
+        sample_rate: sample rate of the audio in Hz.
+
+    Raises:
+        InputError: an argument out of range.
     """
 
     def __init__(
@@ -208,7 +211,7 @@ class Equalizer(Augmentation):
         self.low_hz, self.high_hz = low_hz, high_hz
 
     def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
-        """Stems, some of them filtered."""
+        """Filter random stems."""
         chosen = rng.random(len(stems)) < self.probability
         centres = self.low_hz * (self.high_hz / self.low_hz) ** rng.random(len(stems))
         gains = rng.uniform(-self.range_db, self.range_db, len(stems))
@@ -219,7 +222,7 @@ class Equalizer(Augmentation):
         return torch.stack(filtered)
 
     def peak(self, stem: Tensor, centre_hz: float, gain_db: float) -> Tensor:
-        """One stem `(channels, time)` filtered; torchaudio's own peak would clip it."""
+        """Filter one stem `(channels, time)`; unlike torchaudio's peaking filter, do not clip."""
         from torchaudio.functional import lfilter
 
         omega = 2 * np.pi * centre_hz / self.sample_rate
@@ -231,13 +234,18 @@ class Equalizer(Augmentation):
 
 
 class Reverb(Augmentation):
-    """Add a room: noise that decays exponentially (Moorer, 1979), another one for each channel.
+    """Add reverberation to random stems: exponentially decaying noise (Moorer, 1979) per channel.
 
     Args:
-        probability: of a stem to get a room.
-        decay_seconds: longest time to decay by 60 dB; a tenth of it is the shortest.
-        wet_db: highest level of the room relative to the stem; 20 dB less is the lowest.
-        sample_rate: of the audio in Hz.
+        probability: probability for each stem.
+        decay_seconds: longest reverberation time (decay by 60 dB) in seconds; the shortest is a
+            tenth of it.
+        wet_db: highest level of the reverberation relative to the stem in dB; the lowest is 20 dB
+            less.
+        sample_rate: sample rate of the audio in Hz.
+
+    Raises:
+        InputError: an argument out of range.
     """
 
     def __init__(
@@ -257,14 +265,14 @@ class Reverb(Augmentation):
         self.sample_rate, self.decay_seconds, self.wet_db = sample_rate, decay_seconds, wet_db
 
     def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
-        """Stems, some of them with a room."""
+        """Add reverberation to random stems."""
         chosen = rng.random(len(stems)) < self.probability
         return torch.stack(
             [self.reverberate(s, rng) if on else s for s, on in zip(stems, chosen, strict=True)]
         )
 
     def reverberate(self, stem: Tensor, rng: np.random.Generator) -> Tensor:
-        """One stem `(channels, time)` with a room of its own."""
+        """Add a random reverberation to one stem `(channels, time)`."""
         decay = self.decay_seconds * 10 ** rng.uniform(-1, 0)
         wet = 10 ** (rng.uniform(self.wet_db - 20, self.wet_db) / 20)
         time = np.arange(max(1, round(decay * self.sample_rate))) / self.sample_rate
@@ -275,5 +283,5 @@ class Reverb(Augmentation):
 
 
 def choose_value(stems: Tensor, probability: float, rng: np.random.Generator) -> Tensor:
-    """For each stem whether it is chosen, `(stems, 1, 1)`."""
+    """Draw for each stem whether it is changed, bool `(stems, 1, 1)`."""
     return torch.from_numpy(rng.random(len(stems)) < probability).reshape(-1, 1, 1)

@@ -1,4 +1,4 @@
-"""Training chunks: each one a pure function of (seed, epoch, index)."""
+"""Training chunks, each a pure function of (seed, epoch, index), and whole validation tracks."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ from auralflow_pl.errors import InputError
 
 BALANCE_NAMES = ("length", "track")
 
-MOST_DRAWS = 100  # of a chunk, where targets are hardly ever heard
+MOST_DRAWS = 100  # attempts to draw a position at which a target is audible
 
 
 class ChunkSampler(Sampler[int]):
-    """Yields `epoch * chunks_per_epoch + index`, so the number says which epoch it belongs to.
+    """Sampler of chunk numbers `epoch * chunks_per_epoch + index`.
 
-    Lightning calls `set_epoch`; workers that live through several epochs need no message. Of
-    several devices each takes every n-th chunk, so that together they see what one would see.
+    A number identifies its epoch, so persistent workers need not be told the epoch. Lightning
+    calls `set_epoch`. With `devices` devices each one gets every `devices`-th chunk; together they
+    process the same chunks as a single device.
 
     Args:
-        chunks_per_epoch: of all devices together.
-        rank: of this device.
-        devices: how many there are; each yields equally many numbers, so a rest is left out.
+        chunks_per_epoch: number of chunks for all devices together.
+        rank: number of this device.
+        devices: number of devices; all get equally many chunks, and a remainder is left out.
     """
 
     def __init__(self, chunks_per_epoch: int, rank: int = 0, devices: int = 1) -> None:
@@ -41,10 +42,10 @@ class ChunkSampler(Sampler[int]):
         self.rank = rank
         self.devices = devices
         self.epoch = 0
-        self.skip = 0  # numbers of the next epoch that are left out, as they were drawn before
+        self.skip = 0  # chunks at the start of the next epoch that were used before an interruption
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the chunks of an epoch."""
+        """Choose the epoch of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -57,19 +58,20 @@ class ChunkSampler(Sampler[int]):
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How places of chunks are drawn.
+    """Options for drawing the positions of chunks.
 
     Args:
-        balance: `length`: a track by its length; `track`: every track as often as any other.
-        silence_db: level in dB re full scale (RMS) below which a target counts as silent; None:
-            silence is not looked for.
-        keep_silent: share of the chunks with a silent target that are kept; the others are drawn
-            again.
-        targets: stems that are to be heard; none: silence is not looked for.
-        weights: of the roots of tracks, relative to each other; none: roots do not matter.
+        balance: `length`: tracks are drawn in proportion to their length; `track`: all tracks are
+            equally likely.
+        silence_db: RMS level in dB re full scale below which a target counts as silent; None:
+            silence is not detected.
+        keep_silent: probability with which a chunk with a silent target is kept; the others are
+            drawn again.
+        targets: stems that should be audible; empty: silence is not detected.
+        weights: relative weights of the roots of tracks; empty: roots have no weights.
 
     Raises:
-        InputError: a value that makes no sense.
+        InputError: an unknown balance, or a number out of range.
     """
 
     balance: str = "length"
@@ -97,20 +99,20 @@ class SamplingOptions:
 
 
 class ChunkDataset(Dataset[dict[str, Tensor]]):
-    """Chunks drawn with replacement: a track, then a place in it.
+    """Training chunks at random positions of random tracks, drawn with replacement.
 
     Items are `{"mixture": (channels, time), "stems": (stems, channels, time), "number": ()}`; the
     mixture is the sum of the stems after augmentation. A track that is shorter than a chunk is
     padded with zeros at the end.
 
     Args:
-        tracks: at least one.
-        channels: 1 or 2.
-        sample_rate: that every track must have, in Hz.
-        chunk_seconds: length of a chunk.
-        seed: of the draws.
-        augmentations: applied one after the other to the stems of every chunk.
-        drawing: of the places.
+        tracks: tracks of the training set, at least one.
+        channels: number of audio channels, 1 or 2.
+        sample_rate: sample rate in Hz that every track must have.
+        chunk_seconds: length of a chunk in seconds.
+        seed: seed of all random choices.
+        augmentations: augmentations that are applied in order to the stems of every chunk.
+        drawing: options for drawing positions.
 
     Raises:
         InputError: a track has another sample rate, or the chunk is shorter than a sample.
@@ -152,7 +154,7 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
         return {"mixture": stems.sum(0), "stems": stems, "number": torch.tensor(number)}
 
     def places(self, rng: np.random.Generator) -> list[ReadPosition]:
-        """Where each stem of a chunk is read."""
+        """Read position of each stem of a chunk, after all augmentations."""
         count = len(self.tracks[0].stems)
         places = [self.draw(rng, range(count))] * count
         for augmentation in self.augmentations:
@@ -160,7 +162,7 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
         return places
 
     def draw(self, rng: np.random.Generator, numbers: Sequence[int]) -> ReadPosition:
-        """A place for some stems; again, while the targets among them are silent there."""
+        """Draw a position for some stems; draw again while all targets among them are silent."""
         stems = self.tracks[0].stems
         wanted = [stems[number] for number in numbers if stems[number] in self.drawing.targets]
         place = self.draw_any(rng)
@@ -173,20 +175,20 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
         return place
 
     def draw_any(self, rng: np.random.Generator) -> ReadPosition:
-        """A track by its chance, and the first sample of a chunk in it."""
+        """Draw a track with its probability, and a uniform position in it."""
         last = len(self.tracks) - 1
         track = self.tracks[min(last, int(np.searchsorted(self.cumulated, rng.random(), "right")))]
         return ReadPosition(track, int(rng.integers(max(0, track.frames - self.reach) + 1)))
 
     def is_heard(self, place: ReadPosition, stems: Sequence[str]) -> bool:
-        """Whether one of the stems is louder than silence in a chunk at this place."""
+        """Whether one of the stems is above the silence level in a chunk at this position."""
         track, start = place
         floor = 10 ** (self.drawing.silence_db / 10)
         frames = min(self.frames, track.frames)
         return any(track.level(stem, start, frames) > floor for stem in stems)
 
     def read(self, places: Sequence[ReadPosition]) -> Tensor:
-        """What is at the places, `(stems, channels, time)`, as long as the augmentations need."""
+        """Read stems `(stems, channels, reach)`, enough samples for all augmentations."""
         track, start = places[0]
         if all(place == places[0] for place in places[1:]):
             return self.fit(track.read_stems(start, min(self.reach, track.frames)))
@@ -198,12 +200,16 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
         )
 
     def fit(self, audio: Tensor) -> Tensor:
-        """`(..., channels, time)` with the channels and the length that are asked for."""
+        """Convert `(..., channels, time)` to the number of channels and the length of a chunk."""
         return to_channels(F.pad(audio, (0, self.reach - audio.shape[-1])), self.channels)
 
 
 class WholeTracks(Dataset[dict[str, Tensor | str]]):
-    """Whole tracks for validation: `name`, `mixture (channels, time)`, `stems`, `sample_rate`."""
+    """Whole tracks for validation, as a mapping of name, mixture, stems and sample rate.
+
+    Shapes are `(channels, time)` for the mixture and `(stems, channels, time)` for the stems; the
+    sample rate is in Hz.
+    """
 
     def __init__(self, tracks: Sequence[Track], channels: int) -> None:
         self.tracks = tuple(tracks)

@@ -1,6 +1,6 @@
-"""What can be wrong with the sound of a track, found by measuring.
+"""Checks of the sound of a track: levels, clipping, offsets, bleed, alignment and duplicates.
 
-Audio is `(channels, time)` in numpy arrays, levels are in dB re full scale.
+Audio is `(channels, time)` in numpy arrays; levels are in dB re full scale.
 """
 
 from __future__ import annotations
@@ -14,48 +14,48 @@ from scipy.fft import irfft, next_fast_len, rfft
 
 from auralflow_pl.data.tracks import Track
 
-SILENT_DB = -80.0  # peak of a stem without content
+SILENT_DB = -80.0  # peak below which a stem counts as silent
 
-AUDIBLE_DB = -60.0  # RMS from which a moment counts as covered
+AUDIBLE_DB = -60.0  # RMS above which a frame counts as audible
 
-MOMENT_SECONDS = 0.1
+MOMENT_SECONDS = 0.1  # length of the frames in which coverage is measured
 
-CLIPPED_SAMPLES = 20  # at the very peak, and more of them than just below it
+CLIPPED_SAMPLES = 20  # least number of samples at the peak of a clipped sound
 
-DC_LEVEL, DC_SHARE = 1e-3, 0.03  # offset, absolute and relative to the standard deviation
+DC_LEVEL, DC_SHARE = 1e-3, 0.03  # DC offset, absolute and relative to the standard deviation
 
 MONO_DB = -80.0  # level of the difference of both channels, relative to their sum
 
-SAME_SOUND = 0.999  # correlation of two stems
+SAME_SOUND = 0.999  # correlation above which two stems count as the same
 
-SUM_WARNING_DB, SUM_ERROR_DB = -30.0, -10.0  # of what the stems do not explain of the mixture
+SUM_WARNING_DB, SUM_ERROR_DB = -30.0, -10.0  # level of mixture minus stems, relative to the mixture
 
-BLEED, BLEED_CLEARLY = 0.03, 10.5  # peak of the phase correlation, and over its deviation
+BLEED_SHARE, BLEED_CLEARNESS = 0.03, 10.5  # peak of GCC-PHAT, absolute and in standard deviations
 
-TAIL_DB = -70.0  # of a spectrum below its highest bin
+TAIL_DB = -70.0  # level relative to the highest bin below which bins of a spectrum are ignored
 
 BLEED_SECONDS, BLEED_REACH_SECONDS, BLEED_PARTS = 1.0, 0.01, 3
 
-SAME_SONG_SIMILARITY = 0.7  # correlation of how the energies in bands change
+SAME_SONG_SIMILARITY = 0.7  # correlation of `song_features` above which songs count as the same
 
-BANDS, BAND_HZ = 16, (60.0, 8000.0)
+BAND_COUNT, BAND_HZ = 16, (60.0, 8000.0)
 
 FEATURE_SECONDS, FEATURE_HOP_SECONDS = 0.2, 0.05
 
 
 class Finding(NamedTuple):
-    """A fault of one track, or of one of its stems."""
+    """A fault of a track or of one of its stems."""
 
     severity: str  # "error" or "warning"
     check: str
     split: str
     track: str
-    stem: str  # empty: the whole track
+    stem: str  # empty for a fault of the whole track
     text: str
 
 
 class StemLevel(NamedTuple):
-    """How loud one stem is, and how much of the track it covers."""
+    """Level and coverage of one stem."""
 
     split: str
     track: str
@@ -63,22 +63,22 @@ class StemLevel(NamedTuple):
     seconds: float
     level_db: float  # RMS
     peak_db: float
-    coverage: float  # share of the moments in which it is heard
+    coverage: float  # share of the frames of 0.1 s in which it is audible
 
 
 class Examination(NamedTuple):
-    """What is known about a track."""
+    """Results for one track: faults, levels, and features of the song."""
 
     findings: list[Finding]
     levels: list[StemLevel]
-    features: np.ndarray  # (bands, frames), to recognise the song
+    features: np.ndarray  # (bands, frames), see `song_features`
 
 
 def examine(track: Track) -> Examination:
-    """Decode a track and measure all there is to measure in it alone.
+    """Decode a track and run all checks that need no other track.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the track cannot be read.
     """
     mixture, stems = (part.numpy() for part in track.read())
     sounds = dict(zip(track.stems, stems, strict=True))
@@ -96,12 +96,12 @@ def examine(track: Track) -> Examination:
 
 
 def power_to_db(power: float) -> float:
-    """A mean square, or a ratio of two, in dB; at least -200."""
+    """Level in dB of a mean square or a ratio of two; at least -200 dB."""
     return float(10 * np.log10(max(power, 1e-20)))
 
 
 def mean_power(sound: np.ndarray) -> float:
-    """Mean square."""
+    """Mean square of all samples."""
     return float(np.square(sound, dtype=np.float64).mean())
 
 
@@ -123,7 +123,7 @@ def stem_level(track: Track, stem: str, sound: np.ndarray) -> StemLevel:
 
 
 def stem_faults(sound: np.ndarray) -> Iterator[tuple[str, str, str]]:
-    """Severity, check and text of what is wrong with a stem by itself."""
+    """Yield severity, check and text of every fault of a single stem."""
     peak = float(np.abs(sound).max())
     if power_to_db(peak**2) < SILENT_DB:
         yield "warning", "silent", f"peak {power_to_db(peak**2):.0f} dB"
@@ -143,17 +143,17 @@ def stem_faults(sound: np.ndarray) -> Iterator[tuple[str, str, str]]:
 
 
 def duplicate_stems(sounds: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str, str]]:
-    """Pairs of stems that are the same."""
+    """Yield severity, check and text for every pair of identical stems."""
     for one, two in combinations(sounds, 2):
         if is_same(sounds[one], sounds[two]):
             yield "error", "duplicate", f"{one} and {two} are the same sound"
 
 
 def bleeding_stems(sounds: Mapping[str, np.ndarray], rate: int) -> Iterator[tuple[str, str, str]]:
-    """Pairs of stems of which one can be heard in the other, up to 10 ms earlier or later.
+    """Yield severity, check and text for pairs of stems with bleed, delayed by at most 10 ms.
 
-    By the generalised cross-correlation with phase transform (Knapp and Carter, 1976) of every
-    second: what two stems have in common stands out as a sharp peak, at the same delay in most.
+    The generalised cross-correlation with phase transform (GCC-PHAT; Knapp and Carter, 1976) is
+    computed for every second. Common sound gives a sharp peak at the same delay in most seconds.
     """
     length = min(round(BLEED_SECONDS * rate), next(iter(sounds.values())).shape[1])
     reach = round(BLEED_REACH_SECONDS * rate)
@@ -169,25 +169,25 @@ def bleeding_stems(sounds: Mapping[str, np.ndarray], rate: int) -> Iterator[tupl
         common = irfft(cross / np.maximum(np.abs(cross), 1e-12), points)
         near = np.median(np.concatenate([common[:, -reach:], common[:, : reach + 1]], 1), 0)
         peak, lag = float(np.abs(near).max()), int(np.abs(near).argmax()) - reach
-        if peak > BLEED and peak > BLEED_CLEARLY * float(near.std()):
+        if peak > BLEED_SHARE and peak > BLEED_CLEARNESS * float(near.std()):
             text = f"{one} and {two} have sound in common, {lag:+d} samples apart ({peak:.2f})"
             yield "warning", "bleed", text
 
 
 def without_tail(spectra: np.ndarray) -> np.ndarray:
-    """Spectra `(parts, freq)` with zeros where only side lobes and rounding are left."""
+    """Spectra `(parts, freq)` with zeros in bins that hold only side lobes and rounding errors."""
     size = np.abs(spectra)
     return spectra * (size > 10 ** (TAIL_DB / 20) * size.max(1, keepdims=True))
 
 
 def is_same(one: np.ndarray, two: np.ndarray) -> bool:
-    """Whether two sounds are the same but for a gain; silence is like nothing."""
+    """Whether two sounds are equal up to a gain; False if one is silent."""
     powers = mean_power(one) * mean_power(two)
     return powers > 1e-16 and float(np.mean(one * two, dtype=np.float64)) > SAME_SOUND * powers**0.5
 
 
 def parts_of(sound: np.ndarray, length: int) -> np.ndarray:
-    """Mono parts `(parts, length)` that fade in and out."""
+    """Consecutive mono parts `(parts, length)` under a Hann window."""
     mono = sound.mean(0)
     window = np.hanning(length).astype(mono.dtype)
     return window * mono[: len(mono) // length * length].reshape(-1, length)
@@ -196,7 +196,10 @@ def parts_of(sound: np.ndarray, length: int) -> np.ndarray:
 def mixture_faults(
     sounds: Mapping[str, np.ndarray], mixture: np.ndarray
 ) -> Iterator[tuple[str, str, str, str]]:
-    """A mixture that is not the sum of the stems, and if possible why."""
+    """Yield severity, check, text and stem if the mixture is not the sum of the stems.
+
+    If a shift of the mixture or of one stem explains the difference, the text names it.
+    """
     total = np.sum(list(sounds.values()), 0)
     loudness = max(mean_power(mixture), 1e-20)
     rest = power_to_db(mean_power(mixture - total) / loudness)
@@ -221,7 +224,7 @@ def mixture_faults(
 
 
 def lag_of(sound: np.ndarray, reference: np.ndarray) -> int:
-    """By how many samples `sound` must be moved to the right to resemble `reference` most."""
+    """Number of samples by which `sound` must be delayed to match `reference` best."""
     points = next_fast_len(2 * sound.shape[-1], real=True)
     product = rfft(reference.mean(0), points) * rfft(sound.mean(0), points).conj()
     lag = int(np.argmax(irfft(product, points)))
@@ -231,14 +234,14 @@ def lag_of(sound: np.ndarray, reference: np.ndarray) -> int:
 def without_shift(
     name: str, lag: int, sounds: Mapping[str, np.ndarray], mixture: np.ndarray, total: np.ndarray
 ) -> np.ndarray:
-    """Mixture minus stems, with one of them moved."""
+    """Mixture minus the sum of the stems, with one of them or the mixture shifted back."""
     if name == "mixture":
         return best_shift(mixture, -lag) - total
     return mixture - total + sounds[name] - best_shift(sounds[name], lag)
 
 
 def best_shift(sound: np.ndarray, lag: int) -> np.ndarray:
-    """`sound` moved to the right, with zeros where nothing is known."""
+    """`sound` delayed by `lag` samples, padded with zeros."""
     moved = np.zeros_like(sound)
     if lag >= 0:
         moved[:, lag:] = sound[:, : sound.shape[1] - lag]
@@ -248,13 +251,13 @@ def best_shift(sound: np.ndarray, lag: int) -> np.ndarray:
 
 
 def song_features(mono: np.ndarray, rate: int) -> np.ndarray:
-    """How the level in each band changes, `(bands, frames)`, the same for any gain and rate."""
+    """Changes of the log energy in each band, `(bands, frames)`, independent of gain and rate."""
     size, hop = round(FEATURE_SECONDS * rate), round(FEATURE_HOP_SECONDS * rate)
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(mono, (0, size)), size)[::hop]
-    edges = np.geomspace(*BAND_HZ, BANDS + 1) * size / rate
+    edges = np.geomspace(*BAND_HZ, BAND_COUNT + 1) * size / rate
     bins = np.minimum(np.round(edges).astype(int), size // 2)
     energies = []
-    for part in np.array_split(frames, len(frames) // 256 + 1):  # memory stays small
+    for part in np.array_split(frames, len(frames) // 256 + 1):  # limits memory
         spectrum = np.square(np.abs(rfft(part * np.hanning(size).astype(part.dtype))))
         cumulated = np.cumsum(np.pad(spectrum, ((0, 0), (1, 0))), 1, np.float64)
         energies.append(cumulated[:, bins[1:]] - cumulated[:, bins[:-1]])
@@ -265,7 +268,7 @@ def song_features(mono: np.ndarray, rate: int) -> np.ndarray:
 
 
 def same_song(one: np.ndarray, two: np.ndarray) -> float:
-    """Highest correlation of the shorter with any part of the longer, from -1 to 1."""
+    """Highest correlation, -1 to 1, of the shorter features with any part of the longer ones."""
     short, long = sorted((one, two), key=lambda part: part.shape[1])
     points = next_fast_len(long.shape[1] + short.shape[1], real=True)
     product = (rfft(long, points) * rfft(short, points).conj()).sum(0)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import av
+import yaml
 from torch import Tensor
 
 from auralflow_pl.audio.ffmpeg import reason_of
 from auralflow_pl.audio.reading import read_streams
 from auralflow_pl.data.stem_folder import StemFolder, subfolders
-from auralflow_pl.data.tracks import SPLITS, Track, TrackSource
+from auralflow_pl.data.tracks import SPLIT_NAMES, Track, TrackSource
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.signal.resampling import match_length
 from auralflow_pl.system.files import check_file
@@ -24,31 +27,42 @@ STREAM_NAMES = ("mixture", "drums", "bass", "other", "vocals")  # order in the s
 
 STEM_SUFFIX = ".stem.mp4"
 
-SAMPLE_URL = "https://github.com/sigsep/sigsep-mus-db/releases/download/v0.4.0/MUSDB18-7-STEMS.zip"
 
-VALIDATION_TRACKS = frozenset(  # of the training songs, as the musdb package has it
-    {
-        "Actions - One Minute Smile",
-        "Clara Berry And Wooldog - Waltz For My Victims",
-        "Johnny Lokke - Promises & Lies",
-        "Patrick Talbot - A Reason To Leave",
-        "Triviul - Angelsaint",
-        "Alexander Ross - Goodbye Bolero",
-        "Fergessen - Nos Palpitants",
-        "Leaf - Summerghost",
-        "Skelpolu - Human Mistakes",
-        "Young Griffo - Pennies",
-        "ANiMAL - Rockshow",
-        "James May - On The Line",
-        "Meaxic - Take A Step",
-        "Traffic Experiment - Sirens",
-    }
-)
+@dataclass(frozen=True)
+class MusdbSettings:
+    """What the musdb package says of the data set.
+
+    Attributes:
+        validation_tracks: names of the training songs that are for validation.
+        sample_url: address of the excerpts.
+    """
+
+    validation_tracks: frozenset[str]
+    sample_url: str
+
+
+@cache
+def musdb_settings() -> MusdbSettings:
+    """Read the file of the package; importing it would need an ffmpeg program.
+
+    Raises:
+        InputError: musdb is missing, or its file is not as expected.
+    """
+    spec = importlib.util.find_spec("musdb")
+    try:
+        path = Path(spec.submodule_search_locations[0]) / "configs" / "mus.yaml"
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return MusdbSettings(frozenset(settings["validation_tracks"]), settings["sample-url"])
+    except (AttributeError, TypeError, KeyError, OSError, yaml.YAMLError) as error:
+        raise InputError(
+            "the musdb package is missing or its configs/mus.yaml has no validation_tracks and "
+            f"sample-url ({reason_of(error)}); pip install 'musdb==0.4.3'"
+        ) from error
 
 
 @dataclass(frozen=True)
 class StemFileTrack(Track):
-    """A track in one container with five streams; all are decoded in one pass."""
+    """A track in one container with five audio streams, which are decoded in one pass."""
 
     def planes(self) -> Iterator[Tensor]:
         """Stems and mixture, `(channels, time)` each."""
@@ -58,19 +72,22 @@ class StemFileTrack(Track):
         )
 
     def read_stem(self, stem: str, start: int, frames: int) -> Tensor:
-        """Decode the whole file for a part of one stem: slow, that is what the pool is for."""
+        """Read a part of one stem; slow without the pool, since the whole file is decoded."""
         planes = dict(zip(self.stems, self.planes(), strict=False))
         return planes[stem][:, start : start + frames]
 
 
 class Musdb18(TrackSource):
-    """The compressed edition: `<root>/<train|test>/<track>.stem.mp4`.
+    """The compressed edition of MUSDB18: `<root>/<train|test>/<track>.stem.mp4`.
 
     Args:
         root: folder of the data set.
-        stems: of vocals, drums, bass and other; in the order in which tensors hold them.
+        stems: stems to use, of vocals, drums, bass and other, in the order of the tensors.
         max_tracks: use only the first tracks (by name) of each split.
-        download: fetch the excerpts of seven seconds, if `root` is not there.
+        download: download excerpts of seven seconds if `root` does not exist.
+
+    Raises:
+        InputError: an unknown stem.
     """
 
     def __init__(
@@ -89,12 +106,12 @@ class Musdb18(TrackSource):
         self.download = download
 
     def prepare(self) -> None:
-        """Download the excerpts, if that is wanted and nothing is there yet."""
+        """Download the excerpts if `download` is set and `root` does not exist."""
         if self.download and not self.root.exists():
             download_excerpts(self.root)
 
     def find(self, split: str) -> list[Path]:
-        """The stem files of a split, by name."""
+        """Paths of the stem files of a split, sorted by name."""
         check_root(self.root, f"<train|test>/<track>{STEM_SUFFIX}")
         paths = official_split(
             self.root, split, lambda folder: sorted(folder.glob(f"*{STEM_SUFFIX}"))
@@ -107,7 +124,7 @@ class Musdb18(TrackSource):
         return paths[: self.max_tracks]
 
     def track(self, path: Path, split: str) -> Track:
-        """Rate and length as the container states them."""
+        """Read sample rate and length of a track from the header of its container."""
         check_file(path)
         try:
             with av.open(str(path)) as container:
@@ -137,34 +154,36 @@ class Musdb18(TrackSource):
 
 
 class Musdb18HQ(StemFolder):
-    """The uncompressed edition: `<root>/<train|test>/<track>/<stem>.wav`, arguments as there."""
+    """The uncompressed edition of MUSDB18: `<root>/<train|test>/<track>/<stem>.wav`."""
 
     def folders(self, root: Path, split: str) -> list[Path]:
-        """The folders of the tracks of a split, by name."""
+        """Folders of the tracks of a split, sorted by name."""
         return official_split(root, split, subfolders)
 
 
 def official_split(root: Path, split: str, find: Callable[[Path], list[Path]]) -> list[Path]:
-    """What `find` finds for a split: 14 of the training tracks are the validation tracks.
+    """Paths of a split; 14 of the training tracks are the validation tracks.
+
+    Args:
+        root: folder of the data set, with the folders `train` and `test`.
+        split: train, valid or test.
+        find: function that lists the tracks in a folder.
 
     Raises:
-        InputError: no such split.
+        InputError: unknown split.
     """
-    if split not in SPLITS:
-        raise InputError(f"split={split}: {did_you_mean(split, SPLITS)}")
+    if split not in SPLIT_NAMES:
+        raise InputError(f"split={split}: {did_you_mean(split, SPLIT_NAMES)}")
     found = find(root / ("test" if split == "test" else "train"))
     if split == "test":
         return found
+    names = musdb_settings().validation_tracks
     wanted = split == "valid"
-    return [
-        path
-        for path in found
-        if (path.name.removesuffix(STEM_SUFFIX) in VALIDATION_TRACKS) is wanted
-    ]
+    return [path for path in found if (path.name.removesuffix(STEM_SUFFIX) in names) is wanted]
 
 
 def check_root(root: Path, layout: str) -> None:
-    """Raise InputError unless the data set is there."""
+    """Raise InputError unless the folder of the data set exists."""
     if not root.is_dir():
         raise InputError(
             f"data.root={root}: no such folder; expected {layout}. MUSDB18 is at "
@@ -177,21 +196,22 @@ def download_excerpts(root: Path) -> None:
     """Download and unpack the excerpts; `root` appears when it is complete.
 
     Raises:
-        InputError: no network, or another fault on the way.
+        InputError: no network, or another failure.
     """
     from torch.hub import download_url_to_file
 
+    url = musdb_settings().sample_url
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".musdb18-", dir=root.parent) as folder:
             archive = Path(folder) / "excerpts.zip"
-            download_url_to_file(SAMPLE_URL, str(archive))
+            download_url_to_file(url, str(archive))
             with zipfile.ZipFile(archive) as content:
                 content.extractall(Path(folder) / "unpacked")
             train = next((Path(folder) / "unpacked").rglob("train"))
             shutil.move(train.parent, root)
     except (OSError, zipfile.BadZipFile, StopIteration) as error:
         raise InputError(
-            f"data.source.download=true: {SAMPLE_URL} could not be fetched ({reason_of(error)}); "
+            f"data.source.download=true: {url} could not be fetched ({reason_of(error)}); "
             f"download it where there is a network and unpack it to data.root={root}"
         ) from error

@@ -1,4 +1,4 @@
-"""The pool: every track decoded and resampled once, then read as memory-mapped PCM."""
+"""The pool: tracks decoded and resampled once, and read as memory-mapped PCM."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from auralflow_pl.errors import InputError
 from auralflow_pl.signal.resampling import match_length, resample
 from auralflow_pl.system.files import free_bytes, values_sha256, write_whole
 
-POOL_VERSION = 1  # of the layout: raise it when what a file holds changes
+POOL_VERSION = 1  # version of the content of files; increase it with every change
 
 SAMPLE_SCALES = {"int16": 32768.0, "float32": 1.0}
 
 
 @lru_cache(maxsize=4096)
 def open_mapped(path: Path) -> np.ndarray:
-    """The array of a pool file, `(planes, channels, frames)`; nothing is read before it is used."""
+    """Memory-mapped array of a pool file, `(planes, channels, frames)`; cached."""
     return np.load(path, mmap_mode="r")
 
 
 @dataclass(frozen=True)
 class PoolTrack(Track):
-    """A track in the pool, in one file."""
+    """A track in a file of the pool."""
 
     def read_planes(self, planes: slice | int, start: int, frames: int) -> Tensor:
         """Float samples of some planes, `(planes, channels, frames)` or `(channels, frames)`."""
@@ -48,39 +48,39 @@ class PoolTrack(Track):
         return floats.mul_(1 / SAMPLE_SCALES[str(samples.dtype)])
 
     def read_stem(self, stem: str, start: int, frames: int) -> Tensor:
-        """One stem, `(channels, frames)` from sample `start` on."""
+        """Read `frames` samples of one stem from sample `start` on, `(channels, frames)`."""
         return self.read_planes(self.stems.index(stem), start, frames)
 
     def read_stems(self, start: int, frames: int) -> Tensor:
-        """`(stems, channels, frames)` from sample `start` on, in one slice."""
+        """Read `(stems, channels, frames)` from sample `start` on, in one slice."""
         return self.read_planes(slice(len(self.stems)), start, frames)
 
     def level(self, stem: str, start: int, frames: int) -> float:
-        """Mean square of one stem over a span, from every 16th sample: a sixteenth of the work."""
+        """Mean square of one stem over a span, estimated from every 16th sample."""
         plane = self.stems.index(stem)
         samples = open_mapped(self.files[0])[plane, :, start : start + frames : 16]
         scale = SAMPLE_SCALES[str(samples.dtype)]
         return float(np.square(samples, dtype=np.float32).mean()) / scale**2
 
     def planes(self) -> Iterator[Tensor]:
-        """All stems, then the mixture if there is one."""
+        """All stems, then the mixture if there is one, `(channels, time)` each."""
         count = len(self.stems) + self.has_mixture
         return (self.read_planes(plane, 0, self.frames) for plane in range(count))
 
 
 class Pool:
-    """A folder with one `.npy` file for each track: planar, at one sample rate.
+    """A folder with one `.npy` file for each track, planar and at one sample rate.
 
-    The name of a file holds a digest of path, size and time of change of the sources and of the
-    parameters, so a source that has changed is decoded anew and its old file removed. Files appear
-    when they are complete; a lock for each track lets several processes share the work. What an
-    interrupted process left is replaced.
+    The name of a file holds digests of path, size and modification time of the sources and of the
+    parameters. A changed source is decoded again, and its old file is removed. Files appear when
+    they are complete. A lock for each track lets several processes share the work. Incomplete
+    files of interrupted processes are replaced.
 
     Args:
-        folder: where the files are kept; safe to delete.
-        sample_rate: of the pool in Hz.
+        folder: folder of the files; it may be deleted at any time.
+        sample_rate: sample rate of the pool in Hz.
         dtype: `int16`, with values beyond full scale clipped, or `float32`.
-        workers: tracks that are decoded at a time; default: one for each core.
+        workers: number of tracks that are decoded at a time; None: one for each core.
 
     Raises:
         InputError: unknown `dtype`.
@@ -100,7 +100,7 @@ class Pool:
         self.workers = workers or os.cpu_count() or 1
 
     def path(self, track: Track) -> Path:
-        """Where a track is kept: name, which sources and parameters, and their state."""
+        """Path of the file of a track, from its name, sources and parameters."""
         recipe = [[str(p.resolve()) for p in track.files], self.sample_rate, str(self.dtype)]
         state = [POOL_VERSION, [(p.stat().st_size, p.stat().st_mtime_ns) for p in track.files]]
         name = re.sub(r"[^\w.-]+", "_", track.name)[:60]
@@ -112,7 +112,7 @@ class Pool:
         return len(track.stems) + track.has_mixture, track.channels, frames
 
     def build(self, tracks: Sequence[Track]) -> None:
-        """Decode the tracks that are not there yet, in parallel, with a progress bar.
+        """Decode the tracks that the pool lacks, in parallel, with a progress bar.
 
         Raises:
             InputError: a source cannot be read, or the folder cannot be written or is full.
@@ -140,7 +140,7 @@ class Pool:
             ) from error
 
     def check_space(self, tracks: Sequence[Track]) -> None:
-        """Raise OSError if the disk cannot hold the tracks."""
+        """Raise OSError if the disk lacks space for the tracks."""
         needed = sum(math.prod(self.shape(track)) for track in tracks) * self.dtype.itemsize
         free = free_bytes(self.folder)
         if needed > free:
@@ -148,7 +148,7 @@ class Pool:
             raise OSError(errno.ENOSPC, text)
 
     def holds(self, track: Track) -> bool:
-        """Whether the file of a track is there and complete."""
+        """Whether the file of a track exists and is complete."""
         path = self.path(track)
         try:
             samples = np.load(path, mmap_mode="r")
@@ -157,7 +157,7 @@ class Pool:
         return samples.shape == self.shape(track) and samples.dtype == self.dtype
 
     def decode(self, track: Track) -> None:
-        """Write the file of one track, unless another process has done so meanwhile."""
+        """Write the file of one track, unless another process has done so in the meantime."""
         path = self.path(track)
         with FileLock(path.with_suffix(".lock")):
             for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
@@ -166,11 +166,11 @@ class Pool:
                 return
             write_whole(path, partial(self.write, track), sync=True)
             for old in path.parent.glob(f"{glob.escape(path.stem.rpartition('-')[0])}-*.npy"):
-                if old != path:  # of sources that have changed since
+                if old != path:  # file of a former version of the sources
                     old.unlink(missing_ok=True)
 
     def write(self, track: Track, file: BinaryIO) -> None:
-        """Header, and one plane after the other."""
+        """Write the array header and all planes of a track."""
         shape = self.shape(track)
         header = {"descr": self.dtype.str, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
@@ -181,10 +181,10 @@ class Pool:
             file.write(audio.contiguous().numpy().data)
 
     def open(self, track: Track) -> PoolTrack:
-        """The track as the pool holds it.
+        """Open a track in the pool.
 
         Raises:
-            InputError: it is not there, or not complete.
+            InputError: the file is missing or incomplete.
         """
         if not self.holds(track):
             raise InputError(f"{self.path(track)}: missing or damaged; start again to rebuild it")

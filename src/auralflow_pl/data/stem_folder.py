@@ -8,30 +8,30 @@ from pathlib import Path
 
 from auralflow_pl.audio.reading import AUDIO_SUFFIXES, Header, read_header
 from auralflow_pl.checks.values import one_of
-from auralflow_pl.data.tracks import SPLITS, FileTrack, Track, TrackSource
+from auralflow_pl.data.tracks import SPLIT_NAMES, FileTrack, Track, TrackSource
 from auralflow_pl.errors import InputError
 from auralflow_pl.system.files import text_sha256
 
-HELD_OUT_SHARE = 0.1  # share of the tracks of an undivided folder that goes to valid, and to test
+HELD_OUT_SHARE = 0.1  # share of the tracks of an undivided folder in each of valid and test
 
 
 class StemFolder(TrackSource):
-    """Tracks in folders, with a file for each stem in any format that can be read.
+    """A data set in folders, with one sound file per stem in any readable format.
 
-    A `mixture` file beside the stems is optional. Where `root` has none of the folders `train`,
-    `valid` and `test`, every folder in it is a track, and names decide about the split: a tenth
-    goes to valid and a tenth to test (one track at least), always the same ones.
+    A `mixture` file beside the stems is optional. If `root` has none of the folders `train`,
+    `valid` and `test`, every folder in it is a track. The split of a track is then chosen by a
+    hash of its name: a tenth of the tracks, at least one, are in valid and as many in test.
 
     Args:
         root: folder of the data set.
-        stems: file names without suffix, in the order in which tensors hold them.
+        stems: file names without suffix, in the order of the tensors.
         max_tracks: use only the first tracks (by name) of each split of each root.
-        roots: several such folders instead of one.
-        weights: how often chunks come from each root, relative to each other; None: in proportion
-            to the length of its music.
+        roots: several folders instead of `root`.
+        weights: relative number of chunks from each root; None: in proportion to the total length
+            of its tracks.
 
     Raises:
-        InputError: no root, the same one twice, or weights that do not fit.
+        InputError: no root, a repeated root, or weights that do not match the roots.
     """
 
     def __init__(
@@ -49,14 +49,14 @@ class StemFolder(TrackSource):
         if not self.roots:
             raise InputError("data.root: not given; pass data.root=<folder>")
         if len({folder.resolve() for folder in self.roots}) < len(self.roots):
-            raise InputError(f"data.roots={[str(folder) for folder in given]}: one is there twice")
+            raise InputError(f"data.roots={[str(folder) for folder in given]}: a root is repeated")
         if weights is not None:
             check_weights(weights, len(self.roots))
             self.weights = dict(zip(self.roots, weights, strict=True))
 
     def find(self, split: str) -> list[Path]:
-        """The folders of the tracks of a split, root by root, by name."""
-        one_of("split", split, SPLITS)
+        """Folders of the tracks of a split, root by root, sorted by name."""
+        one_of("split", split, SPLIT_NAMES)
         found = [folder for root in self.roots for folder in self.folders_in(root, split)]
         if not found:
             places = ", ".join(f"{root}/{split}" for root in self.roots)
@@ -64,23 +64,23 @@ class StemFolder(TrackSource):
         return found
 
     def folders_in(self, root: Path, split: str) -> list[Path]:
-        """The folders of the tracks in one root; not every root needs every split."""
+        """Folders of the tracks of a split in one root; may be empty."""
         if not root.is_dir():
             raise InputError(f"data.root={root}: no such folder; {self.layout(split)}")
         return self.folders(root, split)[: self.max_tracks]
 
     def folders(self, root: Path, split: str) -> list[Path]:
-        """The folders of the tracks of a split, by name."""
-        if any((root / name).is_dir() for name in SPLITS):
+        """Folders of the tracks of a split, sorted by name."""
+        if any((root / name).is_dir() for name in SPLIT_NAMES):
             return subfolders(root / split)
         return divide_tracks(subfolders(root))[split]
 
     def layout(self, split: str) -> str:
-        """The expected layout, for messages."""
+        """Description of the expected layout, for messages."""
         return f"expected {split}/<track>/{{{','.join(self.stems)}}}.wav"
 
     def track(self, folder: Path, split: str) -> Track:
-        """Find the stems of one track and compare their headers."""
+        """Find the files of one track and check that their headers agree."""
         found = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in AUDIO_SUFFIXES}
         missing = [stem for stem in self.stems if stem not in found]
         if missing:
@@ -107,17 +107,17 @@ class StemFolder(TrackSource):
 
 
 class AudioFolder(StemFolder):
-    """A `StemFolder` that is read on the fly, for collections larger than memory and disk cache.
+    """A `StemFolder` whose files are read directly, for collections too large for the pool.
 
-    Chunks are read by seeking in the files, so formats in which that is cheap (WAV, FLAC) serve
-    best, and the files must have the sample rate of the training.
+    Chunks are read by seeking in the files, which is fast for WAV and FLAC. The files must have
+    the sample rate of the training.
     """
 
     pooled = False
 
 
 def check_weights(weights: Sequence[float], roots: int) -> None:
-    """Raise InputError unless there is a positive weight for each root."""
+    """Raise InputError unless there is one positive weight for each root."""
     if len(weights) != roots or not all(math.isfinite(w) and w > 0 for w in weights):
         raise InputError(
             f"data.weights={list(weights)}: expected {roots} positive numbers, one for each root"
@@ -125,12 +125,12 @@ def check_weights(weights: Sequence[float], roots: int) -> None:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The visible folders in a folder, by name."""
+    """Folders in a folder without hidden ones, sorted by name."""
     return sorted(path for path in folder.glob("[!.]*") if path.is_dir())
 
 
 def divide_tracks(folders: Sequence[Path]) -> dict[str, list[Path]]:
-    """Splits of an undivided data set, from nothing but the names of its tracks."""
+    """Divide the tracks of an undivided data set into splits, by hashes of their names."""
     drawn = sorted(folders, key=lambda path: text_sha256(path.name))
     count = max(1, round(HELD_OUT_SHARE * len(drawn)))
     parts = {"valid": drawn[:count], "test": drawn[count : 2 * count], "train": drawn[2 * count :]}
@@ -138,7 +138,7 @@ def divide_tracks(folders: Sequence[Path]) -> dict[str, list[Path]]:
 
 
 def check_alike(path: Path, header: Header, other: Path, other_header: Header) -> None:
-    """Raise InputError if two files of a track differ in rate, channels or length."""
+    """Raise InputError if two files of a track differ in sample rate, channels or length."""
     for field, unit in (("sample_rate", "Hz"), ("channels", "channels"), ("frames", "samples")):
         one, two = getattr(header, field), getattr(other_header, field)
         if one != two:

@@ -1,4 +1,4 @@
-"""The embedded data set: songs made by our own synthesis, written once in MUSDB18-HQ layout."""
+"""The synthetic data set: songs that are synthesised once and kept in the layout of MUSDB18-HQ."""
 
 from __future__ import annotations
 
@@ -15,31 +15,34 @@ from auralflow_pl.data.stem_folder import StemFolder
 from auralflow_pl.data.synthesis.score import STEM_NAMES
 from auralflow_pl.data.synthesis.song import render_song
 from auralflow_pl.data.synthesis.tones import SONG_RATE
-from auralflow_pl.data.tracks import SPLITS
+from auralflow_pl.data.tracks import SPLIT_NAMES
 from auralflow_pl.errors import InputError
 from auralflow_pl.system.files import read_json, write_json
 from auralflow_pl.system.processes import worker_pool
 from auralflow_pl.system.staging import new_folder
 
-RECIPE_FILE = "synthetic.json"  # says what a folder was generated with
+RECIPE_FILE = "synthetic.json"  # parameters with which a folder was generated
 
-SONGS_VERSION = 1  # of the synthesis: raise it when the sound of a seed changes
+SONGS_VERSION = 1  # version of the synthesis; increase it with every change of the sound
 
 
 class SyntheticSongs(StemFolder):
-    """Generated songs under `root`; they are rendered on first use and kept.
+    """Synthetic songs, rendered to `root` on first use.
 
-    Song `i` of a split depends on `(seed, split, i)` and `seconds` alone.
+    Song `i` of a split depends only on `(seed, split, i)` and `seconds`.
 
     Args:
-        root: folder to write to, and to read from.
-        train_tracks: songs to train with.
-        valid_tracks: songs to validate with.
-        test_tracks: songs to test with.
-        seconds: length of each song.
-        seed: of the songs; not the seed of the training.
-        workers: processes that render; default: one for each core.
+        root: folder of the songs.
+        train_tracks: number of songs for training.
+        valid_tracks: number of songs for validation.
+        test_tracks: number of songs for the test.
+        seconds: length of each song in seconds.
+        seed: seed of the songs; independent of the seed of the training.
+        workers: number of processes that render; None: one for each core.
         max_tracks: use only the first tracks of each split.
+
+    Raises:
+        InputError: an argument out of range.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class SyntheticSongs(StemFolder):
     ) -> None:
         super().__init__(root, STEM_NAMES, max_tracks)
         self.root = Path(root)
-        counts = dict(zip(SPLITS, (train_tracks, valid_tracks, test_tracks), strict=True))
+        counts = dict(zip(SPLIT_NAMES, (train_tracks, valid_tracks, test_tracks), strict=True))
         if seconds < 1 or min(counts.values()) < 0 or sum(counts.values()) == 0 or seed < 0:
             raise InputError(
                 f"synthetic songs: tracks={counts}, seconds={seconds}, seed={seed}: expected at "
@@ -65,10 +68,10 @@ class SyntheticSongs(StemFolder):
         self.workers = workers or os.cpu_count() or 1
 
     def prepare(self) -> None:
-        """Render the songs that are not there yet, with a progress bar; one process at a time.
+        """Render the missing songs, with a progress bar; a lock admits one process at a time.
 
         Raises:
-            InputError: `root` holds something else, or songs of another recipe.
+            InputError: `root` holds other files, or songs with other parameters.
         """
         if not self.missing():
             self.check_root()
@@ -80,11 +83,11 @@ class SyntheticSongs(StemFolder):
                 self.render(jobs)
 
     def missing(self) -> list[tuple[tuple[int, int, int], str, str]]:
-        """The songs that are not there yet."""
+        """Seed, split and name of the songs that do not exist."""
         return [job for job in self.jobs() if not (self.root / job[1] / job[2]).is_dir()]
 
     def render(self, jobs: Sequence[tuple[tuple[int, int, int], str, str]]) -> None:
-        """Render songs, in parallel."""
+        """Render songs in parallel."""
         self.root.mkdir(exist_ok=True)
         write_json(self.root / RECIPE_FILE, self.recipe)
         render = partial(write_song, self.root, seconds=float(self.recipe["seconds"]))
@@ -93,13 +96,13 @@ class SyntheticSongs(StemFolder):
             list(tqdm(songs, "synthetic songs", len(jobs), unit="song", leave=False))
 
     def jobs(self) -> Iterator[tuple[tuple[int, int, int], str, str]]:
-        """`(seed, split, name)` of every song."""
-        for number, split in enumerate(SPLITS):
+        """Yield seed, split and name of every song."""
+        for number, split in enumerate(SPLIT_NAMES):
             for index in range(int(self.recipe[split])):
                 yield (int(self.recipe["seed"]), number, index), split, f"song{index:03d}"
 
     def check_root(self) -> None:
-        """Raise InputError unless `root` is new, empty, or of this recipe."""
+        """Raise InputError unless `root` is new, empty, or holds songs with these parameters."""
         if self.root.exists() and not self.root.is_dir():
             raise InputError(f"data.root={self.root}: is a file, expected a folder")
         recipe = self.root / RECIPE_FILE

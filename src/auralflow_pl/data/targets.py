@@ -1,4 +1,4 @@
-"""Targets of a separation as sums of stems."""
+"""Targets as sums of stems, and conversion of channels."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ def resolve_targets(
     stems: Sequence[str],
     groups: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, tuple[str, ...]]:
-    """The names in `target`, and the stems that each of them is the sum of.
+    """Return the stems whose sum is the target, for each name in `target`.
 
-    A name is that of a stem, of a group, or `accompaniment`: everything but `vocals`.
+    Args:
+        target: one or several names, each of a stem, of a group, or `accompaniment` (all stems but
+            `vocals`).
+        stems: names of all stems.
+        groups: stems by the name of a group.
 
     Raises:
-        InputError: unknown, repeated, or none at all; a group of something that is no stem.
+        InputError: no, unknown or repeated names, or a group with unknown stems.
     """
     names = (target,) if isinstance(target, str) else tuple(target or ())
     for name in (*stems, *names):
@@ -49,7 +53,7 @@ def resolve_targets(
 
 
 def check_members(targets: Mapping[str, Sequence[str]], stems: Sequence[str]) -> None:
-    """Raise InputError unless a data set with these stems has all that the targets are made of."""
+    """Raise InputError if a data set with these stems lacks a stem of a target."""
     for name, members in targets.items():
         for member in members:
             if member not in stems:
@@ -59,22 +63,22 @@ def check_members(targets: Mapping[str, Sequence[str]], stems: Sequence[str]) ->
 
 
 def sum_stems(sound: Tensor, stems: Sequence[str], targets: Mapping[str, Sequence[str]]) -> Tensor:
-    """Targets `(..., targets, channels, time)` from stems `(..., stems, channels, time)`.
+    """Sum stems `(..., stems, channels, time)` to targets `(..., targets, channels, time)`.
 
     Args:
-        sound: of all stems.
-        stems: their names.
-        targets: the stems that each target is the sum of.
+        sound: all stems.
+        stems: names of the stems.
+        targets: stems whose sum is the target, by name of the target.
     """
     numbers = [[list(stems).index(member) for member in m] for m in targets.values()]
     return torch.stack([sound[..., n, :, :].sum(-3) for n in numbers], dim=-3)
 
 
 def to_channels(audio: Tensor, channels: int) -> Tensor:
-    """`(..., channels, time)` as mono (the mean) or stereo (mono twice).
+    """Convert `(..., channels, time)` to mono (by the mean), or from mono to several channels.
 
     Raises:
-        InputError: there is no rule for this pair of channel counts.
+        InputError: any other conversion.
     """
     given = audio.shape[-2]
     if given == channels:
@@ -83,4 +87,4 @@ def to_channels(audio: Tensor, channels: int) -> Tensor:
         return audio.mean(-2, keepdim=True)
     if given == 1:
         return audio.expand(*audio.shape[:-2], channels, audio.shape[-1])
-    raise InputError(f"tracks have {given} channels, audio.channels={channels}: no rule for that")
+    raise InputError(f"tracks have {given} channels, audio.channels={channels}: not convertible")

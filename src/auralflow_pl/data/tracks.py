@@ -13,12 +13,12 @@ from torch import Tensor
 
 from auralflow_pl.audio.reading import read_audio, read_span
 
-SPLITS = ("train", "valid", "test")
+SPLIT_NAMES = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
 class Track(ABC):
-    """One song in stems of equal length and rate; where they are, is up to the subclass."""
+    """A song as stems of equal length, sample rate and number of channels."""
 
     name: str
     split: str
@@ -26,28 +26,28 @@ class Track(ABC):
     frames: int  # samples
     channels: int
     stems: tuple[str, ...]
-    has_mixture: bool  # beside the stems; without one it is their sum
-    files: tuple[Path, ...]  # what the sound is read from
-    root: Path  # of the data set
+    has_mixture: bool  # whether there is a mixture; otherwise it is the sum of the stems
+    files: tuple[Path, ...]  # files that hold the sound
+    root: Path  # folder of the data set
 
     @abstractmethod
     def read_stem(self, stem: str, start: int, frames: int) -> Tensor:
-        """One stem, `(channels, frames)` from sample `start` on."""
+        """Read `frames` samples of one stem from sample `start` on, `(channels, frames)`."""
 
     @abstractmethod
     def planes(self) -> Iterator[Tensor]:
-        """All stems in their order, then the mixture if there is one: whole, `(channels, time)`."""
+        """All stems in order, then the mixture if there is one, `(channels, time)` each."""
 
     def read_stems(self, start: int, frames: int) -> Tensor:
-        """`(stems, channels, frames)` from sample `start` on, in the order of `stems`."""
+        """Read `(stems, channels, frames)` from sample `start` on, in the order of `stems`."""
         return torch.stack([self.read_stem(stem, start, frames) for stem in self.stems])
 
     def level(self, stem: str, start: int, frames: int) -> float:
-        """Mean square of one stem over a span; full scale is 1."""
+        """Mean square of one stem over `frames` samples from `start` on; full scale is 1."""
         return float(self.read_stem(stem, start, frames).square().mean())
 
     def read(self) -> tuple[Tensor, Tensor]:
-        """The whole track: mixture `(channels, time)` and stems `(stems, channels, time)`."""
+        """Read the whole track: mixture `(channels, time)` and stems `(stems, channels, time)`."""
         planes = torch.stack(list(self.planes()))
         stems = planes[: len(self.stems)]
         return planes[-1] if self.has_mixture else stems.sum(0), stems
@@ -55,47 +55,47 @@ class Track(ABC):
 
 @dataclass(frozen=True)
 class FileTrack(Track):
-    """A track with a file for each stem, and one for the mixture if there is one, in this order."""
+    """A track with one file per stem, then one for the mixture if there is one."""
 
     def read_stem(self, stem: str, start: int, frames: int) -> Tensor:
-        """Seek in the file; nothing else is decoded."""
+        """Read a span of one stem by seeking in its file."""
         return read_span(self.files[self.stems.index(stem)], start, frames)
 
     def planes(self) -> Iterator[Tensor]:
-        """Decode one file after the other."""
+        """Decode the files one after the other."""
         return (read_audio(path).samples for path in self.files)
 
 
 class TrackSource(ABC):
-    """A data set; `stems` names what its tracks hold, in the order in which tensors hold them."""
+    """Base of data sets; `stems` lists the stems of its tracks in the order of the tensors."""
 
     stems: Sequence[str]
-    pooled: bool = True  # whether tracks are worth decoding once for all
-    weights: Mapping[Path, float] = MappingProxyType({})  # of roots; none: by length of the music
+    pooled: bool = True  # whether tracks are decoded into the pool
+    weights: Mapping[Path, float] = MappingProxyType({})  # of roots; empty: by length of the tracks
 
     def prepare(self) -> None:  # noqa: B027 - nothing to do is a fine default
-        """Download or generate what is missing; called by one process before anything is read."""
+        """Download or generate missing files; called once, by one process, before reading."""
 
     @abstractmethod
     def find(self, split: str) -> list[Path]:
-        """Where the tracks of `train`, `valid` or `test` are, in a fixed order, at least one.
+        """Paths of the tracks of `train`, `valid` or `test`, in a fixed order, at least one.
 
         Raises:
-            InputError: no such split, or no tracks.
+            InputError: unknown split, or no tracks.
         """
 
     @abstractmethod
     def track(self, path: Path, split: str) -> Track:
-        """One of the tracks, checked by its headers.
+        """Open a track after checking the headers of its files.
 
         Raises:
-            InputError: a stem is missing, cannot be read, or does not fit the others.
+            InputError: a stem is missing, cannot be read, or does not match the others.
         """
 
     def tracks(self, split: str) -> list[Track]:
         """All tracks of a split.
 
         Raises:
-            InputError: as `find` and `track`.
+            InputError: as for `find` and `track`.
         """
         return [self.track(path, split) for path in self.find(split)]

@@ -10,12 +10,13 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from auralflow_pl.audio.reading import AUDIO_SUFFIXES, read_audio
+from auralflow_pl.checkpoints.contents import Checkpoint
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.data.targets import check_members, resolve_targets
 from auralflow_pl.data.tracks import Track, TrackSource
 from auralflow_pl.errors import InputError
+from auralflow_pl.separator.build import build_separator
 from auralflow_pl.separator.engine import choose_engine
-from auralflow_pl.separator.load import load_separator
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.signal.resampling import match_length
 from auralflow_pl.signal.stft import STFT
@@ -141,17 +142,20 @@ def read_like(path: Path, track: Track, mixture: Tensor) -> Tensor:
 
 
 def find_estimates(
-    config: DictConfig, source: TrackSource, tracks: Sequence[Track]
+    config: DictConfig,
+    source: TrackSource,
+    tracks: Sequence[Track],
+    checkpoint: Checkpoint | None,
 ) -> ModelEstimates | FolderEstimates:
     """Estimates of the checkpoint `ckpt` or of the folder `estimates` in a configuration."""
     device = choose_device(config.device)
-    if config.estimates is not None:
+    if checkpoint is None:
         groups = to_plain(config.data.groups) if config.data.get("groups") else None
         root = Path(config.estimates)
         return FolderEstimates(root, tracks, source.stems, groups, device)
     engine = choose_engine(config.engine, device, config.ckpt)
-    separator = load_separator(
-        Path(config.ckpt), list(config.trust), engine=engine, **to_plain(config.separation)
+    separator = build_separator(
+        checkpoint, engine, trust=list(config.trust), **to_plain(config.separation)
     )
     check_members(separator.target_stems, source.stems)
     return ModelEstimates(separator.to(device), Path(config.ckpt))

@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from auralflow_pl.checkpoints.reading import load_checkpoint
 from auralflow_pl.config.instantiate import build, to_plain
 from auralflow_pl.data.tracks import Track
 from auralflow_pl.errors import InputError
@@ -45,10 +46,15 @@ class Evaluation:
         if not config.metrics:
             raise InputError("metrics: none; expected some, as in metrics=[si_sdr,sdr]")
         self.metrics: dict[str, TargetMetric] = dict(build(config.metrics))
-        self.data, source = find_source(config)
+        if (config.ckpt is None) == (config.estimates is None):
+            raise InputError(
+                "missing required key: ckpt; pass either ckpt=... or estimates=<folder>"
+            )
+        checkpoint = load_checkpoint(config.ckpt) if config.ckpt is not None else None
+        self.data, source = find_source(config, checkpoint)
         self.stems = source.stems
         self.tracks = source.tracks(config.split)
-        self.estimates = find_estimates(config, source, self.tracks)
+        self.estimates = find_estimates(config, source, self.tracks, checkpoint)
         self.output = Path(config.output or evaluation_folder(config, self.data))
 
     @property

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import as_completed
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -17,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from auralflow_pl.config.instantiate import to_plain
+from auralflow_pl.config.relaunch import command_line
 from auralflow_pl.config.schema import EvaluateKeys
 from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError, did_you_mean
@@ -44,10 +44,9 @@ def evaluation_processes(config: DictConfig) -> AbstractContextManager[None]:
     """Context that runs the other processes of `trainer=ddp`, with the same keys."""
     if config.trainer is None:
         return nullcontext()
-    keys = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    command = [sys.executable, "-m", "auralflow_pl", "evaluate", *keys]
     devices = device_count(config.trainer.get("devices", 1))
-    return process_group(devices, config.trainer.get("num_nodes", 1), command)
+    nodes = config.trainer.get("num_nodes", 1)
+    return process_group(devices, nodes, command_line("evaluate"))
 
 
 def compute_distributed(

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from auralflow_pl.checkpoints.reading import load_checkpoint
+from auralflow_pl.checkpoints.contents import Checkpoint
 from auralflow_pl.checks.arguments import check_arguments
 from auralflow_pl.checks.imports import import_class
 from auralflow_pl.config.instantiate import build
@@ -40,23 +40,21 @@ def build_source(node: Mapping[str, Any] | None, trust: Sequence[str] = ()) -> T
         raise InputError(f"data.source: {one_line(error)}") from error
 
 
-def find_source(config: DictConfig) -> tuple[str, TrackSource]:
-    """Name and data set of the key `data`, or else of the training of the checkpoint.
+def find_source(config: DictConfig, checkpoint: Checkpoint | None) -> tuple[str, TrackSource]:
+    """The data set that the command names, or else the one that the checkpoint was trained on.
 
     Only a data set given by the user may write files in `TrackSource.prepare`.
 
     Raises:
         InputError: not exactly one of `ckpt` and `estimates` is given, or no data set is found.
     """
-    if (config.ckpt is None) == (config.estimates is None):
-        raise InputError("missing required key: ckpt; pass either ckpt=... or estimates=<folder>")
     if config.data is not None:
         source = build(config.data.source)
         source.prepare()
         return source_label(config.data), source
-    if config.ckpt is None:
+    if checkpoint is None:
         raise InputError("estimates: of which data set? pass data=<set> data.root=<folder>")
-    data = load_checkpoint(config.ckpt).config["data"]
+    data = checkpoint.config["data"]
     for root in data.get("roots") or [data.get("root")]:
         if root is None or not Path(root).is_dir():
             missing = f"was trained on data.root={printable(str(root))}, which is not here"

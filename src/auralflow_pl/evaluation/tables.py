@@ -12,7 +12,7 @@ from auralflow_pl.evaluation.results import ESTIMATE_NAME, ScoreValue, TargetSco
 from auralflow_pl.metrics.base import MetricInfo
 from auralflow_pl.system.files import read_json, write_csv
 
-FLOOR, CEILING = "mixture", "oracle"
+FLOOR_NAME, CEILING_NAME = "mixture", "oracle"
 
 SMALLEST_GAP = 1.0  # smallest gap, in dB or without unit, whose closed share is meaningful
 
@@ -109,7 +109,7 @@ def gap_closed(
     Returns:
         None if the ceiling is not better than the floor by at least `SMALLEST_GAP`.
     """
-    wanted = (ESTIMATE_NAME, FLOOR, CEILING)
+    wanted = (ESTIMATE_NAME, FLOOR_NAME, CEILING_NAME)
     known = [[v.get(name) for name in wanted] for v in scores]
     known = [values for values in known if None not in values]
     if not known:

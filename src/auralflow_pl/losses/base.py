@@ -1,4 +1,4 @@
-"""What all losses share: an error for each target, and how errors become one number."""
+"""Base of all losses: errors per target, their reduction, and permutations of targets."""
 
 from __future__ import annotations
 
@@ -18,50 +18,53 @@ from auralflow_pl.signal.stft import STFT, magnitude
 
 @dataclass
 class Separation:
-    """A batch of chunks and what the network made of it; the rest is computed on demand."""
+    """A batch of chunks and its separation; derived quantities are computed on demand."""
 
     mixture: Tensor  # (batch, channels, time)
     spectrogram: Tensor  # of the mixture, complex: (batch, channels, freq, frames)
     mask: Tensor  # (batch, targets, channels, freq, frames)
-    penalties: Mapping[str, Tensor]  # scalars that the network adds to the loss
+    penalties: Mapping[str, Tensor]  # scalars of the network that are added to the loss
     stft: STFT
     target: Tensor  # (batch, targets, channels, time)
 
     @cached_property
     def mixture_magnitude(self) -> Tensor:
-        """`(batch, channels, freq, frames)`."""
+        """Magnitude of the mixture, `(batch, channels, freq, frames)`."""
         return magnitude(self.spectrogram)
 
     @cached_property
     def estimate_magnitude(self) -> Tensor:
-        """`(batch, targets, channels, freq, frames)`."""
+        """Masked magnitude of the mixture, `(batch, targets, channels, freq, frames)`."""
         return self.mask * self.mixture_magnitude.unsqueeze(1)
 
     @cached_property
     def target_magnitude(self) -> Tensor:
-        """`(batch, targets, channels, freq, frames)`."""
+        """Magnitude of the targets, `(batch, targets, channels, freq, frames)`."""
         return magnitude(self.stft(self.target))
 
     @cached_property
     def rest_magnitude(self) -> Tensor:
-        """Of the mixture without each target, `(batch, targets, channels, freq, frames)`."""
+        """Magnitude of mixture minus target, `(batch, targets, channels, freq, frames)`."""
         return magnitude(self.stft(self.mixture.unsqueeze(1) - self.target))
 
     @cached_property
     def estimate(self) -> Tensor:
-        """Waveforms `(batch, targets, channels, time)`, with the phase of the mixture."""
+        """Estimated waveforms `(batch, targets, channels, time)`, with the phase of the mixture."""
         length = self.mixture.shape[-1]
         return self.stft.inverse(self.spectrogram.unsqueeze(1), length, self.mask)
 
 
 class TargetLoss(nn.Module, ABC):
-    """A loss that is made of one error for each target of each item.
+    """Base of losses that reduce one error per target and item to a scalar.
 
     Args:
         reduction: `mean` or `sum` over all terms of the batch; a sum weighs a batch by its size.
         best_perm: with several targets, let each item choose the assignment of estimates to targets
-            that costs least. For networks whose outputs have no fixed order; exact, and therefore
-            for up to four targets.
+            with the lowest error (permutation-invariant training). For networks whose outputs have
+            no fixed order. All assignments are tried, so at most four targets are allowed.
+
+    Raises:
+        InputError: unknown reduction.
     """
 
     def __init__(self, reduction: str = "mean", best_perm: bool = False) -> None:
@@ -71,15 +74,19 @@ class TargetLoss(nn.Module, ABC):
 
     @abstractmethod
     def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
-        """Mean error `(batch, targets)` of estimate `i` against target `order[i]`."""
+        """Mean error `(batch, targets)` of estimate `i` compared with target `order[i]`."""
 
     def terms(self, separation: Separation) -> int:
-        """How many terms the mean over a batch is taken of; here one for each target and item."""
+        """Number of terms in the mean over a batch; by default one per target and item."""
         batch, targets, *_ = separation.mask.shape
         return batch * targets
 
     def forward(self, separation: Separation) -> Tensor:
-        """Loss of a batch, a scalar; lower is better."""
+        """Loss of a batch, a scalar; lower is better.
+
+        Raises:
+            InputError: `best_perm` with more than four targets.
+        """
         targets = separation.mask.shape[1]
         if self.best_perm and targets > 4:
             raise InputError(f"loss.best_perm=true: {targets} targets, expected at most 4")
@@ -90,7 +97,7 @@ class TargetLoss(nn.Module, ABC):
         return loss * self.terms(separation) if self.reduction == "sum" else loss
 
     def least_cost(self, separation: Separation, targets: int) -> Tensor:
-        """Mean error of the cheapest assignment of each item, `(batch,)`."""
+        """Mean error of the best assignment of each item, `(batch,)`."""
         numbers = torch.arange(targets)
         shifts = [(numbers + shift) % targets for shift in range(targets)]
         errors = torch.stack([self.error(separation, s.tolist()) for s in shifts])

@@ -1,4 +1,4 @@
-"""The multi-resolution STFT loss."""
+"""Multi-resolution STFT loss."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ from auralflow_pl.signal.stft import STFT
 if TYPE_CHECKING:
     from auralflow_pl.losses.base import Separation
 
-SPECTROGRAM_AXES = (-3, -2, -1)  # the axes of one target: channels, freq, frames
+SPECTROGRAM_AXES = (-3, -2, -1)  # channels, freq, frames
 
 
 class MultiResolutionSTFTLoss(TargetLoss):
-    """Distance of magnitudes at several resolutions (Yamamoto et al., 2020).
+    """Distance of magnitudes at several STFT resolutions (Yamamoto et al., 2020).
 
-    At each resolution, for magnitudes `E` and `S` of estimate and target: spectral convergence
-    `norm(E - S) / norm(S)`, plus the mean of `|log E - log S|`; then the mean over resolutions.
-    No phase enters. Magnitudes are `sqrt(|.|^2 + floor^2)`, so silence has a logarithm.
+    At each resolution, with magnitudes `E` and `S` of estimate and target: spectral convergence
+    `norm(E - S) / norm(S)` plus the mean of `|log E - log S|`. The loss is the mean over
+    resolutions and ignores phase. Magnitudes are `sqrt(|.|^2 + floor^2)`, so the logarithm of
+    silence is finite.
 
     Args:
-        n_ffts: length of the transform of each resolution in samples.
-        hop_lengths: samples from frame to frame, for each resolution.
-        win_lengths: length of the Hann window of each resolution, at most its `n_fft`.
-        floor: least magnitude.
+        n_ffts: points of the transform for each resolution.
+        hop_lengths: samples from frame to frame for each resolution.
+        win_lengths: length of the Hann window for each resolution, at most its `n_fft`.
+        floor: lower limit of magnitudes.
         reduction: `mean` or `sum` over targets and items.
         best_perm: see `TargetLoss`.
 
     Raises:
-        InputError: the lists have not the same length, a length is not possible, or the floor is
-            not more than 0.
+        InputError: lists of different lengths, impossible sizes, or a floor that is not more than
+            0.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class MultiResolutionSTFTLoss(TargetLoss):
         self.floor = positive("loss.mr_stft.floor", floor)
 
     def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
-        """`(batch, targets)`."""
+        """Mean error over the resolutions, `(batch, targets)`."""
         estimate, target = separation.estimate, separation.target[:, order]
         errors = [
             self.compare(self.magnitude(stft(estimate)), self.magnitude(stft(target)))
@@ -68,11 +69,11 @@ class MultiResolutionSTFTLoss(TargetLoss):
         return torch.stack(errors).mean(0)
 
     def magnitude(self, spectrogram: Tensor) -> Tensor:
-        """`sqrt(|.|^2 + floor^2)`, whose slope is finite everywhere."""
+        """`sqrt(|.|^2 + floor^2)` of a complex spectrogram; its gradient is finite everywhere."""
         return torch.sqrt(torch.view_as_real(spectrogram).square().sum(-1) + self.floor**2)
 
     def compare(self, estimate: Tensor, target: Tensor) -> Tensor:
-        """Convergence and log distance of magnitudes over `channels, freq, frames`."""
+        """Spectral convergence plus log distance of magnitudes `(..., channels, freq, frames)`."""
         difference = (estimate - target).square().sum(SPECTROGRAM_AXES)
         convergence = torch.sqrt(difference / target.square().sum(SPECTROGRAM_AXES) + 1e-12)
         distance = (estimate.log() - target.log()).abs().mean(SPECTROGRAM_AXES)

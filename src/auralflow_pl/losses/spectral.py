@@ -1,7 +1,7 @@
 """Losses on magnitudes and masks.
 
-`M` is the mask, `X` the mixture, `T` a target and `R` the rest of the mixture: magnitudes of shape
-`(batch, targets, channels, freq, frames)`.
+In the formulas `M` is the mask, and `X`, `T` and `R` are the magnitudes of the mixture, of a target
+and of the mixture without the target; their shape is `(batch, targets, channels, freq, frames)`.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from auralflow_pl.losses.base import TargetLoss
 if TYPE_CHECKING:
     from auralflow_pl.losses.base import Separation
 
-ITEM_AXES = (-3, -2, -1)  # the axes of one target: channels, freq, frames
+ITEM_AXES = (-3, -2, -1)  # channels, freq, frames
 
 
 def mean_distance(difference: Tensor, kind: str) -> Tensor:
-    """Mean over the axes of an item: of absolute values (`l1`) or of squares (`l2`)."""
+    """Mean over channels, freq and frames of absolute values (`l1`) or of squares (`l2`)."""
     values = difference.abs() if kind == "l1" else difference.square()
     return values.mean(ITEM_AXES)
 
 
 class SpectralLoss(TargetLoss):
-    """A loss whose terms are the values of spectrograms."""
+    """Base of losses whose terms are the bins of spectrograms."""
 
     def terms(self, separation: Separation) -> int:
-        """Every value of the masks is one."""
+        """Number of bins of all masks in the batch."""
         return separation.mask.numel()
 
 
@@ -40,7 +40,7 @@ class L1Loss(SpectralLoss):
     """Mean absolute difference of magnitudes, `|M X - T|`."""
 
     def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
-        """`(batch, targets)`."""
+        """Mean absolute difference, `(batch, targets)`."""
         target = separation.target_magnitude[:, order]
         return mean_distance(separation.estimate_magnitude - target, "l1")
 
@@ -49,29 +49,32 @@ class L2Loss(SpectralLoss):
     """Mean squared difference of magnitudes, `(M X - T)^2`."""
 
     def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
-        """`(batch, targets)`."""
+        """Mean squared difference, `(batch, targets)`."""
         target = separation.target_magnitude[:, order]
         return mean_distance(separation.estimate_magnitude - target, "l2")
 
 
 class RMSELoss(L2Loss):
-    """Root of the mean squared difference of magnitudes, one root for each target of each item.
+    """Root mean squared difference of magnitudes, one root per target and item.
 
-    A tiny constant under the root keeps the gradient finite at a perfect estimate.
+    A constant of 1e-10 under the root keeps the gradient finite for a perfect estimate.
     """
 
     def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
-        """`(batch, targets)`."""
+        """Root mean squared difference, `(batch, targets)`."""
         return torch.sqrt(super().error(separation, order) + 1e-10)
 
 
 class ConstructionLoss(SpectralLoss):
-    """A loss that can measure its difference in two ways.
+    """Base of losses on a difference whose distance can be chosen.
 
     Args:
-        construction_loss: `l1` or `l2`.
-        reduction: `mean` or `sum`.
+        construction_loss: `l1` for absolute values, `l2` for squares.
+        reduction: `mean` or `sum` over all bins of the batch.
         best_perm: see `TargetLoss`.
+
+    Raises:
+        InputError: unknown distance or reduction.
     """
 
     def __init__(
@@ -82,39 +85,38 @@ class ConstructionLoss(SpectralLoss):
 
 
 class MaskLoss(ConstructionLoss):
-    """Difference between the mask and the ideal amplitude mask, cut to [0, 1]: `M - min(T / X, 1)`.
+    """Difference of the mask from the ideal amplitude mask clipped to [0, 1]: `M - min(T / X, 1)`.
 
-    Where phases cancel, `T / X` exceeds 1 without bound, and no mask could follow.
+    The ideal mask is clipped because `T / X` is unbounded where the phases of sources cancel.
     """
 
     def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
-        """`(batch, targets)`."""
+        """Mean distance of the masks, `(batch, targets)`."""
         mixture = separation.mixture_magnitude.unsqueeze(1)
         ideal = separation.target_magnitude[:, order] / mixture.clamp(min=1e-8)
         return mean_distance(separation.mask - ideal.clamp(max=1), self.kind)
 
 
 class ComponentLoss(SpectralLoss):
-    """What the mask does to the target and to the rest, as separate terms (Xu et al., 2020).
+    """Component loss: separate terms for target, rest and artifacts (Xu et al., 2020).
 
-    - target: `(M T - T)^2`, what is lost of the target;
-    - rest: `(M R)^2`, what is let through of everything else;
-    - shape: `(M R - g R)^2` with `g = |M R| / |R|`, norms over an item: whether what is let through
-      still sounds like the rest, only softer, instead of like artefacts. With `beta=0` there are
-      two terms only.
+    - target: `(M T - T)^2`, distortion of the target;
+    - rest: `(M R)^2`, leakage of the rest of the mixture;
+    - shape: `(M R - g R)^2` with `g = |M R| / |R|`, norms over an item: difference between the
+      leakage and the rest at the same level, a measure of artifacts. With `beta=0` this term is
+      left out.
 
-    Two things differ from the paper. It weighs the terms `1 - alpha - beta`, `alpha` and `beta`;
-    with `alpha=0.2, beta=0.8`, the defaults of an earlier toolkit, the first weight is 0, and a
-    mask of zeros is then the best of all. Here the weights are `1, alpha, beta` divided by their
-    sum, so every term counts whatever the values. And it compares shapes of unit norm, whose
-    distance stays large however little is let through, and so works against separation where the
-    rest is loud. Here the shapes have the level of what is let through, which is also the unit of
-    the other terms.
+    There are two differences from the paper. First, the paper weighs the terms by
+    `1 - alpha - beta`, `alpha` and `beta`. With `alpha=0.2, beta=0.8`, the defaults of an earlier
+    toolkit, the target then has weight 0, and a mask of zeros is optimal. Here the weights are
+    `1, alpha, beta` divided by their sum. Second, the paper compares shapes of unit norm. Their
+    distance stays large for little leakage, which works against separation where the rest is
+    loud. Here the shapes have the level of the leakage, which gives all terms the same unit.
 
     Args:
-        alpha: weight of the rest, relative to the target.
-        beta: weight of the shape, relative to the target; 0 for the two-term loss.
-        reduction: `mean` or `sum`.
+        alpha: weight of the rest relative to the target.
+        beta: weight of the shape relative to the target; 0: leave out the term.
+        reduction: `mean` or `sum` over all bins of the batch.
         best_perm: see `TargetLoss`.
 
     Raises:
@@ -135,7 +137,7 @@ class ComponentLoss(SpectralLoss):
         self.weights = (1 / total, alpha / total, beta / total)
 
     def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
-        """`(batch, targets)`."""
+        """Weighted mean of the terms, `(batch, targets)`."""
         mask = separation.mask
         target = separation.target_magnitude[:, order]
         rest = separation.rest_magnitude[:, order]
@@ -149,19 +151,19 @@ class ComponentLoss(SpectralLoss):
 
 
 def log_level(magnitude: Tensor) -> Tensor:
-    """Root mean square of each item, never 0: `(batch, targets, 1, 1, 1)`."""
+    """Root mean square of each item, more than 0: `(batch, targets, 1, 1, 1)`."""
     return torch.sqrt(magnitude.square().mean(ITEM_AXES, keepdim=True) + 1e-10)
 
 
 class KLDivLoss(ConstructionLoss):
-    """Distance of magnitudes for a network with a latent, whose divergence is the other term.
+    """Distance of magnitudes, for a network with a variational latent.
 
-    The Kullback-Leibler divergence itself is a penalty of the network, with the weight
-    `model.bottleneck.kl_weight`, that the task adds; this loss sees to it that there is one.
+    The network supplies the Kullback-Leibler divergence as a penalty with the weight
+    `model.bottleneck.kl_weight`, which the task adds to this loss.
     """
 
     def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
-        """`(batch, targets)`.
+        """Mean distance of the magnitudes, `(batch, targets)`.
 
         Raises:
             InputError: the network has no latent.

@@ -1,8 +1,8 @@
-"""Losses that compare waveforms.
+"""Losses on waveforms, in dB.
 
-The channels of a target count as one signal. `s` is a target, `e` its estimate, `|.|` the mean of
-squares. All are in dB, with floors that keep loss and gradient finite where target or estimate is
-silent, and where an estimate is perfect.
+In the formulas `s` is a target, `e` its estimate and `|.|` the mean of squares; the channels of a
+target count as one signal. Floors keep loss and gradient finite for silent targets and estimates,
+and for perfect estimates.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 
 def ratio_to_db(power: Tensor, floor: float) -> Tensor:
-    """Level of a mean square, at least that of `floor`."""
+    """Level in dB of a mean square plus `floor`."""
     return 10 * torch.log10(power + floor)
 
 
 class LevelLoss(TargetLoss):
-    """A loss in dB with a floor.
+    """Base of losses in dB with a floor.
 
     Args:
-        floor_db: level in dBFS below which sound counts as none.
+        floor_db: level in dBFS below which a signal counts as silent.
         reduction: `mean` or `sum` over targets and items.
         best_perm: see `TargetLoss`.
     """
@@ -45,15 +45,14 @@ class LevelLoss(TargetLoss):
 class SISDRLoss(LevelLoss):
     """Negative scale-invariant SDR (Le Roux et al., 2019): `-10 log10(|a s| / |e - a s|)`.
 
-    `a = <e, s> / <s, s>` makes it blind to the level of the estimate; one scale serves all
-    channels. Where the target is silent, SI-SDR is not defined; there the loss is the level of the
-    estimate above the floor, so that leaking into silence costs. The floor of the projection `a s`
-    lies 30 dB lower, so that a silent estimate of a target that is not silent costs 30 dB: silence
-    never wins.
+    The scale `a = <e, s> / <s, s>` makes the loss independent of the level of the estimate; all
+    channels share one scale. SI-SDR is undefined for a silent target. There the loss is the level
+    of the estimate above the floor, which penalises leakage. The floor of the projection `a s` is
+    30 dB lower, so a silent estimate of an audible target costs 30 dB.
     """
 
     def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
-        """`(batch, targets)`."""
+        """Negative SI-SDR in dB, `(batch, targets)`."""
         estimate = separation.estimate.flatten(-2)
         target = separation.target[:, order].flatten(-2)
         energy = target.square().mean(-1)
@@ -67,21 +66,22 @@ class SISDRLoss(LevelLoss):
 class SNRLoss(LevelLoss):
     """Negative signal-to-noise ratio, also called negative SDR: `-10 log10(|s| / |e - s|)`.
 
-    Unlike SI-SDR it wants the level right as well. A silent estimate costs exactly 0 dB.
+    Unlike SI-SDR it depends on the level of the estimate. A silent estimate costs exactly 0 dB.
     """
 
     def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
-        """`(batch, targets)`."""
+        """Negative SNR in dB, `(batch, targets)`."""
         target = separation.target[:, order].flatten(-2)
         noise = (separation.estimate.flatten(-2) - target).square().mean(-1)
         return ratio_to_db(noise, self.floor) - ratio_to_db(target.square().mean(-1), self.floor)
 
 
 class L1SNRLoss(TargetLoss):
-    """SNR with means of absolute values (Watcharasupat et al., 2023): waveform and spectrogram.
+    """Negative SNR with means of absolute values, of waveform and spectrogram.
 
-    `10 log10((mean |e - s| + floor) / (mean |s| + floor))`, summed over the waveform, the real and
-    the imaginary part of the spectrogram. Single large errors weigh less than in SNR.
+    `10 log10((mean |e - s| + floor) / (mean |s| + floor))` (Watcharasupat et al., 2023), summed
+    over the waveform and the real and imaginary part of the spectrogram. Compared with SNR, single
+    large errors weigh less.
 
     Args:
         floor: amplitude that is added to both means.
@@ -99,7 +99,7 @@ class L1SNRLoss(TargetLoss):
         self.floor = positive("loss.l1_snr.floor", floor)
 
     def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
-        """`(batch, targets)`."""
+        """Sum of the three ratios in dB, `(batch, targets)`."""
         target = separation.target[:, order]
         pairs = [(separation.estimate, target)]
         estimated = torch.view_as_real(separation.mask * separation.spectrogram.unsqueeze(1))
@@ -108,19 +108,19 @@ class L1SNRLoss(TargetLoss):
         return sum(self.ratio(estimate.flatten(2), signal.flatten(2)) for estimate, signal in pairs)
 
     def ratio(self, estimate: Tensor, signal: Tensor) -> Tensor:
-        """Level of the error above the signal in dB, over the last axis."""
+        """Level of the error relative to the signal in dB, over the last axis."""
         error = (estimate - signal).abs().mean(-1)
         return 10 * torch.log10((error + self.floor) / (signal.abs().mean(-1) + self.floor))
 
 
 class LogWMSELoss(TargetLoss):
-    """Negative log-WMSE of the `torch_log_wmse` package: the error as an ear hears its spectrum.
+    """Negative log-WMSE of the `torch_log_wmse` package: log of a frequency-weighted squared error.
 
-    The logarithm of the squared error after a filter for the sensitivity of hearing, relative to
-    the mixture; see the package for the formula. Silent targets are nothing special to it.
+    The error is filtered by the frequency sensitivity of human hearing and scaled relative to the
+    mixture; the package gives the formula. It is also defined for silent targets.
 
     Args:
-        sample_rate: of the audio in Hz.
+        sample_rate: sample rate of the audio in Hz.
         reduction: `mean` or `sum` over targets and items.
         best_perm: see `TargetLoss`.
     """
@@ -132,7 +132,7 @@ class LogWMSELoss(TargetLoss):
         self.score = LogWMSE(sample_rate=sample_rate)
 
     def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
-        """`(batch, targets)`."""
+        """Negative log-WMSE, `(batch, targets)`."""
         estimate, target = separation.estimate, separation.target[:, order]
         score = self.score.per_stem(
             separation.mixture, estimate.transpose(1, 2), target.transpose(1, 2)

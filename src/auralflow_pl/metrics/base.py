@@ -1,4 +1,4 @@
-"""What all scores share: a value for each target, a curve over windows, and a mean over updates."""
+"""Base of all metrics: values per target and window, and their mean over updates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from auralflow_pl.metrics.si_sdr import is_silent
 
 
 class MetricInput(NamedTuple):
-    """What is measured."""
+    """The signals that a metric compares."""
 
     estimate: Tensor  # (..., targets, channels, time)
     target: Tensor  # the same shape
@@ -22,46 +22,49 @@ class MetricInput(NamedTuple):
     sample_rate: int  # Hz
 
     def windows(self, frames: int) -> MetricInput:
-        """The windows of `frames` samples that fit in, as another axis in front."""
+        """Split into consecutive windows of `frames` samples, as a new first axis.
+
+        An incomplete window at the end is left out. A signal shorter than `frames` is one window.
+        """
         frames = min(frames, self.target.shape[-1])
         parts = (x.unfold(-1, frames, frames).movedim(-2, 0) for x in self[:3])
         return MetricInput(*parts, self.sample_rate)
 
 
 def seconds_to_samples(seconds: float, sample_rate: int) -> int:
-    """In so many seconds, but at least one."""
+    """Number of samples in `seconds`, at least 1."""
     return max(1, round(seconds * sample_rate))
 
 
 class MetricInfo(NamedTuple):
-    """What a column of a table means."""
+    """Name, label, unit and definition of a column in a table of results."""
 
-    name: str  # of the column
+    name: str  # key of the column
     label: str
     unit: str
     definition: str
     higher_is_better: bool = True
-    bounded: bool = True  # by the mixture and the ideal mask, so that a share of the gap means much
+    bounded: bool = True  # whether mixture and ideal mask are meaningful lower and upper bounds
 
 
 class Measurement(NamedTuple):
-    """Values of one heading; NaN where undefined."""
+    """Values of one metric column; NaN where undefined."""
 
     value: Tensor  # (targets,)
     frames: Tensor  # (targets, windows)
 
 
 class TargetMetric(Metric):
-    """Mean over updates and targets of what is defined; how much is not, is in `undefined`.
+    """Mean over updates and targets of all defined values; `undefined` counts the others.
 
     Args:
-        window_seconds: of the windows in `measure`.
+        window_seconds: length of the windows in `measure`, in seconds.
 
     Raises:
-        InputError: windows without length.
+        InputError: a length that is not a positive number.
     """
 
-    headings: tuple[MetricInfo, ...]  # the first one is the value of the metric
+    headings: tuple[MetricInfo, ...]  # columns; the first one is the value of the metric
     total: Tensor
     count: Tensor
     undefined: Tensor
@@ -75,16 +78,16 @@ class TargetMetric(Metric):
 
     @abstractmethod
     def values(self, sounds: MetricInput) -> Tensor:
-        """`(..., targets)`, NaN where undefined."""
+        """Values `(..., targets)` of whole signals, NaN where undefined."""
 
     def measure(self, sounds: MetricInput) -> dict[str, Measurement]:
-        """Values of whole signals without leading axes, and of their windows, by heading."""
+        """Values of whole signals without leading axes and of their windows, by column name."""
         window = seconds_to_samples(self.window_seconds, sounds.sample_rate)
         parts = self.values(sounds.windows(window)).transpose(0, 1)
         return {self.headings[0].name: Measurement(self.values(sounds), parts)}
 
     def update(self, estimate: Tensor, target: Tensor, mixture: Tensor, sample_rate: int) -> None:
-        """Add signals; shapes as in `MetricInput`."""
+        """Add the values of signals; shapes as in `MetricInput`."""
         values = self.values(MetricInput(estimate, target, mixture, sample_rate)).double()
         defined = values.isfinite()
         self.total += values[defined].sum()
@@ -92,19 +95,19 @@ class TargetMetric(Metric):
         self.undefined += (~defined).sum()
 
     def compute(self) -> Tensor:
-        """The mean; NaN if nothing was defined."""
+        """Mean of the defined values; NaN if there are none."""
         return self.total / self.count
 
 
 class RatioMetric(TargetMetric):
-    """A ratio over all channels and samples of a signal; undefined for a silent target."""
+    """Base of ratios over all channels and samples of a signal; undefined for a silent target."""
 
     @abstractmethod
     def ratio(self, estimate: Tensor, target: Tensor) -> Tensor:
-        """`(..., time)` to `(...)`."""
+        """Ratio in dB of signals `(..., time)`, `(...)`."""
 
     def values(self, sounds: MetricInput) -> Tensor:
-        """`(..., targets)`."""
+        """Ratios in dB, `(..., targets)`; NaN for silent targets."""
         estimate, target = sounds.estimate.flatten(-2), sounds.target.flatten(-2)
         silent = is_silent(target)
         return torch.where(silent, torch.nan, self.ratio(estimate, target))

@@ -1,20 +1,21 @@
-"""BSS Eval: how much of an estimate is target, spatial distortion, interference and artifacts.
+"""BSS Eval: distortion, spatial distortion, interference and artifacts of estimates.
 
-Each estimate is projected on what short filters can make of its own target (`own`), and of all
-targets together (`all`). With the target `s` and the estimate `e`, in dB, sums over channels and
-the time of a window (Vincent et al., 2006 and 2007; version 4: Stoter, Liutkus and Ito, 2018):
+Each estimate is projected onto the delayed versions of its own target (`own`) and onto those of all
+targets (`all`), by least-squares filters. With the target `s` and the estimate `e`, in dB, with
+sums over the channels and the samples of a window (Vincent et al., 2006 and 2007; version 4:
+Stöter, Liutkus and Ito, 2018):
 
     SDR = |s|^2 / |e - s|^2              source to distortion
     ISR = |s|^2 / |own - s|^2            source image to spatial distortion
     SIR = |own|^2 / |all - own|^2        source to interference
     SAR = |all|^2 / |e - all|^2          source to artifacts
 
-Version 4 has one set of filters for the whole signal, version 3 one for each window. The numbers
-are those of the `museval` package; silence is treated differently, see `bss_eval`.
+Version 4 uses one set of filters for the whole signal, version 3 one for each window. The results
+equal those of the `museval` package except for silence; see `bss_eval`.
 
 The correlations of the targets over the lags of the filters are summed block by block in the
-frequency domain, the filters follow from a Cholesky factorisation, and the projections of a window
-are made block by block too. So the work grows with the length of the signal, and the memory hardly.
+frequency domain, and the filters follow from a Cholesky factorisation. The projections are computed
+block by block too, so memory hardly depends on the length of the signal.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ from torch import Tensor, nn
 
 from auralflow_pl.errors import InputError
 
-FFT_SIZE = 4096  # points of a transform
+FFT_SIZE = 4096  # points of the transforms
 
-BLOCKS_TOGETHER = 4  # blocks that are correlated at a time, so that they stay in the cache
+BLOCKS_TOGETHER = 4  # number of blocks that are correlated at a time; they fit a CPU cache
 
-ROUNDING_DB = 150.0  # ratios beyond are those of rounding errors: 155 dB and more on music,
+ROUNDING_DB = 150.0  # larger ratios are those of rounding errors: 155 dB and more on music
 
-ROUNDING_DB_FLOAT32 = 130.0  # 143 dB and more in float32 sums of 8 targets
+ROUNDING_DB_FLOAT32 = 130.0  # the same for float32: 143 dB and more in sums of 8 targets
 
-FACTORISATION_ATTEMPTS = 10  # to factorise such equations
+FACTORISATION_ATTEMPTS = 10  # attempts to factorise nearly singular equations
 
-MOST_REFINEMENTS = 3  # of filters whose equations are singular but for rounding
+MOST_REFINEMENTS = 3  # iterative refinements of the solution of nearly singular equations
 
-WINDOW_SECONDS = HOP_SECONDS = 1.0  # of museval
+BSS_WINDOW_SECONDS = BSS_HOP_SECONDS = 1.0  # defaults of museval
 
 
 class BssEval(NamedTuple):
@@ -61,29 +62,31 @@ def bss_eval(
     images: bool = True,
     all_audible: bool = False,
 ) -> BssEval:
-    """SDR, ISR, SIR and SAR of estimates, `(..., targets, channels, time)` each.
+    """Compute SDR, ISR, SIR and SAR of estimates, `(..., targets, channels, time)`.
 
-    Undefined, and NaN, is a ratio in a window in which its target or its estimate has no sample
-    other than 0, and one whose denominator is 0 but for rounding (beyond 150 dB, or 130 dB if one
-    of the two is float32): of a perfect estimate, the SIR of a single target, or the SAR of a
-    mixture of the targets.
-    A silent target is left out of what the others are compared with, and spoils none of them.
-    (museval raises for a signal that is silent from end to end, calls all targets undefined in a
-    window in which one is silent, and gives infinity where there is no error.)
+    A ratio is undefined (NaN) in a window in which all samples of its target or its estimate are
+    0. It is also undefined if its denominator is 0 up to rounding, that is beyond 150 dB, or 130
+    dB if an input is float32. This holds for perfect estimates, for the SIR of a single target,
+    and for the SAR of a mixture of the targets.
+
+    A silent target does not affect the ratios of the others. In contrast, museval raises an error
+    for an entirely silent signal, makes all targets undefined in a window in which one is silent,
+    and returns infinity for perfect estimates.
 
     Args:
-        estimate: of the targets, in their order.
-        target: whatever the mixture is made of.
-        window: samples; None: the whole signal. A rest that is shorter than a window is left out.
+        estimate: estimates in the order of the targets.
+        target: all sources of the mixture.
+        window: samples per window; None: the whole signal. An incomplete window at the end is left
+            out.
         hop: samples from one window to the next; None: `window`.
         taps: length of the filters in samples, 1 to 2048.
         framewise_filters: new filters for each window (version 3) instead of one set (version 4).
-        images: compare with the target itself. False: with what filters make of it, so that
-            filtering is no distortion, as `bss_eval_sources` has it; the ISR is NaN then.
-        all_audible: as museval has it, only windows in which all targets and estimates are audible.
+        images: compare with the target itself. False: compare with the filtered target as
+            `bss_eval_sources` does, which allows filtering; the ISR is then NaN.
+        all_audible: like museval, use only windows in which all targets and estimates are audible.
 
     Raises:
-        ValueError: the shapes differ, nothing to measure, or an option without meaning.
+        ValueError: the shapes differ or hold no samples, or an option is out of range.
     """
     if estimate.shape != target.shape or target.ndim < 3:
         raise ValueError(
@@ -111,13 +114,13 @@ def bss_eval(
 
 
 def check_taps(taps: int) -> None:
-    """Raise InputError unless filters of this length leave half a block to what they filter."""
+    """Raise InputError unless `taps` is from 1 to `FFT_SIZE // 2`."""
     if taps not in range(1, FFT_SIZE // 2 + 1):
         raise InputError(f"taps={taps}: expected 1 to {FFT_SIZE // 2} samples")
 
 
 def window_spans(time: int, window: int | None, hop: int | None) -> Iterator[tuple[int, int]]:
-    """`(start, stop)` of every window that fits in, or the whole signal if none does."""
+    """Yield `(start, stop)` of every complete window, or the whole signal if there is none."""
     if window is None or window >= time:
         yield 0, time
         return
@@ -126,14 +129,14 @@ def window_spans(time: int, window: int | None, hop: int | None) -> Iterator[tup
 
 
 class DistortionFilters(NamedTuple):
-    """What makes projections of targets, as spectra `(from, targets, channels, freq)`."""
+    """Filters that project targets, as spectra `(from, targets, channels, freq)`."""
 
     own: Tensor  # from the channels of the same target
-    every: Tensor  # from all planes, the channels of all targets
+    every: Tensor  # from the channels of all targets
 
 
 def solve_filters(target: Tensor, estimate: Tensor, taps: int) -> DistortionFilters:
-    """Filters that fit targets to estimates by least squares, `(targets, channels, time)` each."""
+    """Least-squares filters from targets to estimates, `(targets, channels, time)` each."""
     targets, channels = target.shape[:2]
     planes = targets * channels
     lags = correlate(
@@ -157,7 +160,7 @@ def solve_filters(target: Tensor, estimate: Tensor, taps: int) -> DistortionFilt
 
 
 def correlate(first: Tensor, second: Tensor, taps: int) -> Tensor:
-    """`sum_t x(t) y(t + lag)` of every `x` of `first` with every `y` of `first` and `second`.
+    """Correlation `sum_t x(t) y(t + lag)` of each `x` in `first` with each `y` in both.
 
     Args:
         first: `(planes, time)`.
@@ -165,7 +168,7 @@ def correlate(first: Tensor, second: Tensor, taps: int) -> Tensor:
         taps: number of lags, from 0 on.
 
     Returns:
-        float64 `(planes, 2 * planes, taps)`.
+        float64 `(planes, 2 * planes, taps)`; the second axis is `first`, then `second`.
     """
     planes, time = first.shape
     size = FFT_SIZE - taps + 1
@@ -183,34 +186,34 @@ def correlate(first: Tensor, second: Tensor, taps: int) -> Tensor:
 
 
 def pad_signal(sound: Tensor, start: int, stop: int) -> Tensor:
-    """The samples from `start` to `stop`, with zeros where there are none."""
+    """Samples from `start` to `stop`, with zeros outside of the signal."""
     known = sound[..., max(0, start) : max(0, stop)]
     before = min(max(0, -start), stop - start)
     return nn.functional.pad(known, (before, stop - start - before - known.shape[-1]))
 
 
 def toeplitz_matrix(lags: Tensor) -> Tensor:
-    """Correlations of delayed planes `(planes, taps, planes, taps)` from those over lags.
+    """Gram matrix of the delayed planes, `(planes, taps, planes, taps)`.
 
     Args:
-        lags: `(planes, planes, taps)`, from 0 on.
+        lags: correlations `(planes, planes, taps)` over lags from 0 on.
     """
     planes, _, taps = lags.shape
     gram = lags.new_empty(planes, taps, planes, taps)
     backwards = torch.cat([lags.flip(-1), lags.transpose(0, 1)[..., 1:]], -1)
-    # Entry (i, a, j, b) is that of lag a - b; `backwards` begins with the longest lag.
+    # Entry (i, a, j, b) is the correlation at lag a - b; `backwards` begins with the longest lag.
     for delay in range(taps):
         gram[:, delay] = backwards[..., taps - 1 - delay : 2 * taps - 1 - delay]
     return gram
 
 
 def solve_toeplitz(gram: Tensor, cross: Tensor) -> Tensor:
-    """Solve `gram @ x = cross`; what is 0 in `gram` from end to end is 0 in `x`.
+    """Solve `gram @ x = cross`; rows of `gram` that are 0 give 0 in `x`.
 
-    As in museval, the diagonal is raised by the machine epsilon. Where that is not enough, because
-    targets or channels depend on each other, it is raised by as much as rounding can hide, and the
-    solution is refined, so that the projections stay those of the given targets. The diagonal of
-    `gram` is changed.
+    As in museval, the machine epsilon is added to the diagonal. If targets or channels are
+    linearly dependent, more is added, up to the size of rounding errors or beyond. The solution
+    is then refined iteratively with the original matrix, so the projections stay those of the
+    given targets. The diagonal of `gram` is changed in place.
     """
     eps = torch.finfo(gram.dtype).eps
     diagonal = gram.diagonal().clone()
@@ -230,7 +233,7 @@ def solve_toeplitz(gram: Tensor, cross: Tensor) -> Tensor:
 
 
 def back_substitute(factor: Tensor, cross: Tensor) -> Tensor:
-    """Solve `factor @ factor.mT @ x = cross`; `cholesky_solve` would copy the factor."""
+    """Solve `factor @ factor.mT @ x = cross` without the copy that `cholesky_solve` makes."""
     half = torch.linalg.solve_triangular(factor, cross, upper=False)
     return torch.linalg.solve_triangular(factor.mT, half, upper=True)
 
@@ -243,7 +246,16 @@ def bss_ratios(
     images: bool,
     all_audible: bool,
 ) -> Tensor:
-    """The four ratios of a window, `(targets, channels, time)` each: `(4, targets)`."""
+    """The four ratios of a window in dB, `(4, targets)`.
+
+    Args:
+        target: `(targets, channels, time)`.
+        estimate: the same shape.
+        filters: projections of the targets.
+        taps: length of the filters.
+        images: see `bss_eval`.
+        all_audible: see `bss_eval`.
+    """
     energy = target.new_zeros(9, len(target), dtype=torch.float64)
     for one, other, own, every in project_on(target, estimate, filters, taps):
         wanted = one if images else own
@@ -264,9 +276,10 @@ def bss_ratios(
 def project_on(
     target: Tensor, estimate: Tensor, filters: DistortionFilters, taps: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Target, estimate and the two projections, in blocks `(targets, channels * time)`.
+    """Yield target, estimate and both projections in blocks `(targets, channels * time)`.
 
-    The blocks follow each other and end `taps - 1` samples after the window, with the filters.
+    The blocks are consecutive. They end `taps - 1` samples after the window, where the response of
+    the filters ends.
     """
     targets, channels, time = target.shape
     size, history = FFT_SIZE - taps + 1, taps - 1
@@ -285,7 +298,7 @@ def project_on(
 
 
 def apply_filters(spectra: Tensor, filters: Tensor) -> Tensor:
-    """The sum over what is filtered, `(from, ..., freq)` each, in place: sums stay in the cache."""
+    """Sum of filtered spectra over the first axis of `(from, ..., freq)`, accumulated in place."""
     total = spectra[0] * filters[0]
     for spectrum, answer in zip(spectra[1:], filters[1:], strict=True):
         total.addcmul_(spectrum, answer)

@@ -1,6 +1,6 @@
-"""Ratios of energies in dB over the last axis, and what they are not defined for.
+"""Ratios of energies in dB over the last axis.
 
-For music with several channels, flatten these into `time` first, so that all of them count at once.
+For multichannel audio, flatten channels and time into the last axis first.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch_log_wmse import LogWMSE
 
 from auralflow_pl.metrics.si_sdr import is_silent, si_sdr
 
-MDX_EPS = 1e-7  # of the Music Demixing Challenges
+MDX_EPS = 1e-7  # constant of the Music Demixing Challenges
 
 LEAK_FLOOR_DB = -120.0
 
@@ -21,8 +21,8 @@ LEAK_FLOOR_DB = -120.0
 def si_snr(estimate: Tensor, target: Tensor) -> Tensor:
     """Scale-invariant SNR in dB, `(..., time)` to `(...)`; higher is better.
 
-    SI-SDR of signals whose means over time are removed (Luo and Mesgarani, 2018). Finite as
-    `si_sdr` is.
+    SI-SDR of signals whose means over time are removed (Luo and Mesgarani, 2018). The result is
+    always finite; see `si_sdr`.
     """
     return si_sdr(
         estimate - estimate.mean(-1, keepdim=True), target - target.mean(-1, keepdim=True)
@@ -32,8 +32,8 @@ def si_snr(estimate: Tensor, target: Tensor) -> Tensor:
 def snr(estimate: Tensor, target: Tensor) -> Tensor:
     """Signal-to-noise ratio in dB, `(..., time)` to `(...)`; higher is better.
 
-    `10 log10(|t|^2 / |e - t|^2)`. Both energies have the machine epsilon relative to that of
-    target and estimate added, so a perfect estimate gives about +69 dB in float32.
+    `10 log10(|t|^2 / |e - t|^2)`. The machine epsilon times the mean energy of target and estimate
+    is added to both energies, so a perfect estimate gives about +69 dB in float32.
     """
     eps = torch.finfo(target.dtype).eps
     energy, noise = target.square().sum(-1), (estimate - target).square().sum(-1)
@@ -45,23 +45,23 @@ def usdr(estimate: Tensor, target: Tensor) -> Tensor:
     """SDR of the Music Demixing Challenges in dB, `(..., time)` to `(...)`; higher is better.
 
     `10 log10((|t|^2 + 1e-7) / (|e - t|^2 + 1e-7))` over all channels and the whole song (Mitsufuji
-    et al., 2022; Fabbro et al., 2024), called "utterance-level SDR" or uSDR elsewhere.
+    et al., 2022; Fabbro et al., 2024). Also called utterance-level SDR or uSDR.
     """
     energy, noise = target.square().sum(-1), (estimate - target).square().sum(-1)
     return 10 * torch.log10((energy + MDX_EPS) / (noise + MDX_EPS))
 
 
 def log_wmse(estimate: Tensor, target: Tensor, mixture: Tensor, sample_rate: int) -> Tensor:
-    """Log-WMSE, `(..., time)` to `(...)`, no unit; higher is better, 73.7 at most.
+    """Log-WMSE, `(..., time)` to `(...)`, dimensionless; higher is better, 73.7 at most.
 
-    The logarithm of the squared error behind a filter for the sensitivity of hearing, relative to
-    the mixture (Nomono, 2023; computed by the package `torch_log_wmse`). Defined for silent
-    targets.
+    Logarithm of the squared error after a filter for the frequency sensitivity of human hearing,
+    relative to the mixture (Nomono, 2023; computed by the package `torch_log_wmse`). Also defined
+    for silent targets.
 
     Args:
-        estimate: of the target.
-        target: what was to be found.
-        mixture: what it was found in, broadcast against the target.
+        estimate: estimate of the target.
+        target: true signal.
+        mixture: mixture, broadcast to the shape of the target.
         sample_rate: in Hz.
     """
     shape = target.shape
@@ -76,22 +76,22 @@ def log_wmse(estimate: Tensor, target: Tensor, mixture: Tensor, sample_rate: int
 
 @lru_cache(maxsize=8)
 def log_wmse_metric(sample_rate: int, device: torch.device) -> LogWMSE:
-    """The metric of the package, whose filter depends on the rate."""
+    """The metric of `torch_log_wmse` for a sample rate and a device; cached."""
     return LogWMSE(sample_rate=sample_rate).to(device)
 
 
 def leak_level(estimate: Tensor, target: Tensor, mixture: Tensor, window: int) -> Tensor:
-    """What is heard where nothing should be, in dB, `(..., time)` to `(...)`; lower is better.
+    """Leakage into silence in dB, `(..., time)` to `(...)`; lower is better.
 
     Energy of the estimate relative to that of the mixture, over all windows in which the target is
-    silent (below -80 dBFS) and the mixture is not; at least -120. NaN where there is no such
+    silent (below -80 dBFS) and the mixture is not; at least -120 dB. NaN if there is no such
     window.
 
     Args:
-        estimate: of the target.
-        target: what was to be found.
-        mixture: broadcast against the target.
-        window: samples; what remains at the end counts as one more.
+        estimate: estimate of the target.
+        target: true signal.
+        mixture: mixture, broadcast to the shape of the target.
+        window: samples per window; a shorter rest at the end is a window too.
     """
     estimate, mixture = estimate.expand_as(target), mixture.expand_as(target)
     leaked, total = target.new_zeros(2, *target.shape[:-1], dtype=torch.float64)

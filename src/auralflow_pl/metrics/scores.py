@@ -1,4 +1,4 @@
-"""Scores by name: what `evaluate` and validation measure, as metrics of torchmetrics."""
+"""Metrics of `evaluate` and validation, as classes of torchmetrics."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SOURCE_TEXT = " (BSS Eval; Vincent et al., 2006; Stöter et al., 2018)"
 
 
 class SISDR(RatioMetric):
-    """See `si_sdr`."""
+    """Scale-invariant SDR in dB; see `si_sdr`."""
 
     headings = (
         MetricInfo(
@@ -34,12 +34,12 @@ class SISDR(RatioMetric):
     )
 
     def ratio(self, estimate: Tensor, target: Tensor) -> Tensor:
-        """`(..., time)` to `(...)`."""
+        """SI-SDR in dB, `(..., time)` to `(...)`."""
         return si_sdr(estimate, target)
 
 
 class SISNR(RatioMetric):
-    """See `si_snr`."""
+    """Scale-invariant SNR in dB; see `si_snr`."""
 
     headings = (
         MetricInfo(
@@ -51,66 +51,66 @@ class SISNR(RatioMetric):
     )
 
     def ratio(self, estimate: Tensor, target: Tensor) -> Tensor:
-        """`(..., time)` to `(...)`."""
+        """SI-SNR in dB, `(..., time)` to `(...)`."""
         return si_snr(estimate, target)
 
 
 class SNR(RatioMetric):
-    """See `snr`."""
+    """Signal-to-noise ratio in dB; see `snr`."""
 
     headings = (
         MetricInfo(
             "snr",
             "SNR",
             "dB",
-            "target against the difference of the estimate from it; the plain ratio",
+            "target against the error of the estimate",
         ),
     )
 
     def ratio(self, estimate: Tensor, target: Tensor) -> Tensor:
-        """`(..., time)` to `(...)`."""
+        """SNR in dB, `(..., time)` to `(...)`."""
         return snr(estimate, target)
 
 
 class SDR(RatioMetric):
-    """See `usdr`."""
+    """SDR of the Music Demixing Challenges in dB; see `usdr`."""
 
     headings = (
         MetricInfo(
             "sdr",
             "SDR (MDX)",
             "dB",
-            "target against the difference of the estimate from it, over the whole song, as in the "
+            "target against the error of the estimate, over the whole song, as in the "
             "Music Demixing Challenges (Mitsufuji et al., 2022), also called uSDR",
         ),
     )
 
     def ratio(self, estimate: Tensor, target: Tensor) -> Tensor:
-        """`(..., time)` to `(...)`."""
+        """SDR in dB, `(..., time)` to `(...)`."""
         return usdr(estimate, target)
 
 
 class LogWMSE(TargetMetric):
-    """See `log_wmse`; the mean over channels."""
+    """Log-WMSE, averaged over channels; see `log_wmse`."""
 
     headings = (
         MetricInfo(
             "log_wmse",
             "log-WMSE",
             "",
-            "error behind a filter for the sensitivity of hearing, relative to the mixture, also "
+            "error after a filter for the sensitivity of hearing, relative to the mixture, also "
             "where the target is silent (Nomono, 2023)",
         ),
     )
 
     def values(self, sounds: MetricInput) -> Tensor:
-        """`(..., targets)`."""
+        """Log-WMSE, `(..., targets)`."""
         mixture = sounds.mixture.unsqueeze(-3)
         return log_wmse(sounds.estimate, sounds.target, mixture, sounds.sample_rate).mean(-1)
 
 
 class Leak(TargetMetric):
-    """See `leak_level`; the windows are those in which the target is silent."""
+    """Leakage into windows in which the target is silent, in dB; see `leak_level`."""
 
     higher_is_better = False
     headings = (
@@ -118,35 +118,35 @@ class Leak(TargetMetric):
             "leak",
             "leak",
             "dB",
-            "estimate against the mixture, over the windows in which the target is silent (of this "
-            "project)",
+            "estimate against the mixture, over the windows in which the target is silent (defined "
+            "by this project)",
             higher_is_better=False,
             bounded=False,
         ),
     )
 
     def values(self, sounds: MetricInput) -> Tensor:
-        """`(..., targets)`."""
+        """Leakage in dB, `(..., targets)`; NaN without such a window."""
         mixture = sounds.mixture.unsqueeze(-3).expand_as(sounds.target)
         parts = (sounds.estimate, sounds.target, mixture)
         channels = sounds.target.shape[-2]
         window = channels * seconds_to_samples(self.window_seconds, sounds.sample_rate)
-        # Channels become neighbours in time, so that they share the windows.
+        # Interleave the channels in time: a window then holds all of them.
         return leak_level(*(x.transpose(-1, -2).flatten(-2) for x in parts), window)
 
 
 class BSSEval(TargetMetric):
-    """See `bss_eval`; the median over the windows in which it is defined.
+    """BSS Eval ratios in dB, as medians over the windows in which they are defined; see `bss_eval`.
 
     Args:
-        window_seconds: length of a window.
-        hop_seconds: from one window to the next.
+        window_seconds: length of a window in seconds.
+        hop_seconds: seconds from one window to the next.
         taps: length of the filters in samples, 1 to 2048.
-        framewise_filters: version 3 instead of version 4.
-        all_audible: leave out windows in which any target is silent, as museval does.
+        framewise_filters: new filters for each window (version 3) instead of one set (version 4).
+        all_audible: leave out windows in which any target or estimate is silent, as museval does.
 
     Raises:
-        InputError: an option without meaning.
+        InputError: an option out of range.
     """
 
     headings = (
@@ -159,13 +159,13 @@ class BSSEval(TargetMetric):
             bounded=False,
         ),
         MetricInfo(
-            "bss_sir", "BSS SIR", "dB", f"target, filtered, against interference{SOURCE_TEXT}"
+            "bss_sir", "BSS SIR", "dB", f"filtered target against interference{SOURCE_TEXT}"
         ),
         MetricInfo(
             "bss_sar",
             "BSS SAR",
             "dB",
-            f"what filters explain against artifacts{SOURCE_TEXT}",
+            f"filtered targets against artifacts{SOURCE_TEXT}",
             bounded=False,
         ),
     )
@@ -185,7 +185,7 @@ class BSSEval(TargetMetric):
         self.framewise_filters, self.all_audible = framewise_filters, all_audible
 
     def frames(self, sounds: MetricInput) -> dict[str, Tensor]:
-        """`(..., targets, windows)` by heading."""
+        """Ratios of all windows in dB, `(..., targets, windows)`, by column name."""
         scores = bss_eval(
             sounds.estimate,
             sounds.target,
@@ -198,16 +198,16 @@ class BSSEval(TargetMetric):
         return {h.name: part for h, part in zip(self.headings, scores, strict=True)}
 
     def values(self, sounds: MetricInput) -> Tensor:
-        """Medians of the SDR, `(..., targets)`."""
+        """Median SDR over windows in dB, `(..., targets)`."""
         return nan_median(self.frames(sounds)["bss_sdr"])
 
     def measure(self, sounds: MetricInput) -> dict[str, Measurement]:
-        """Medians over windows, and the windows, of all four ratios."""
+        """All four ratios of windows in dB and their medians, by column name."""
         return {
             name: Measurement(nan_median(part), part) for name, part in self.frames(sounds).items()
         }
 
 
 def nan_median(frames: Tensor) -> Tensor:
-    """Over the last axis, between the two middle ones if their number is even; NaN are left out."""
+    """Median over the last axis, ignoring NaN; for an even number the mean of the middle two."""
     return torch.nanquantile(frames, 0.5, dim=-1)

@@ -1,0 +1,28 @@
+"""Networks: the magnitude of a mixture in, a mask for each target out.
+
+May import `errors`, `checks` and `system`; they work in a notebook with torch alone.
+Start with `base.MaskEstimator`, the contract of all networks, then `unet.UNet`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from auralflow_pl.system.lazy import attach
+
+if TYPE_CHECKING:
+    from auralflow_pl.models.base import MaskEstimate, MaskEstimator
+    from auralflow_pl.models.lstm import RecurrentBottleneck
+    from auralflow_pl.models.unet import Bottleneck, UNet
+    from auralflow_pl.models.vae import VariationalBottleneck
+
+__all__ = [
+    "Bottleneck",
+    "MaskEstimate",
+    "MaskEstimator",
+    "RecurrentBottleneck",
+    "UNet",
+    "VariationalBottleneck",
+]
+
+__getattr__, __dir__ = attach(__name__)

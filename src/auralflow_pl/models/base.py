@@ -1,4 +1,4 @@
-"""The contract of every network: a mask for each target from the magnitude of the mixture."""
+"""Interface of all networks: a mask for each target from the magnitude of the mixture."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ from torch import Tensor, nn
 
 
 class MaskEstimate(NamedTuple):
-    """What every mask estimator returns, whatever its architecture."""
+    """Output of a mask estimator: masks, and penalties to be added to the loss."""
 
     mask: Tensor  # (batch, targets, channels, freq, frames), in [0, 1]
-    penalties: Mapping[str, Tensor] = MappingProxyType({})  # scalars the network adds to the loss
+    penalties: Mapping[str, Tensor] = MappingProxyType({})  # scalars to be added to the loss
 
 
 class MaskEstimator(nn.Module, ABC):
-    """Base of all networks.
+    """Base of all networks that estimate masks from magnitudes.
 
-    Subclasses accept any number of frames >= 1; batch items do not interact in evaluation mode.
+    Subclasses accept any number of frames from 1 on. Items of a batch do not interact in
+    evaluation mode.
     """
 
     frame_multiple: int = 1
-    """Frames per cell of the coarsest grid: passes that start at multiples of it agree."""
+    """Frames per cell of the coarsest grid; windows should start at multiples of it."""
 
     frame_reach: int | None = None
-    """How many frames to either side of a frame its mask depends on; None: all, or not known."""
+    """Receptive field: frames on either side that a mask depends on; None: all, or unknown."""
 
     def simplify(self) -> None:
-        """Rewrite the network so that evaluation is faster, with the same masks but for rounding.
+        """Rewrite the network for faster evaluation, with the same masks up to rounding.
 
-        It can be neither trained nor saved afterwards. By default nothing is changed.
+        The network can be neither trained nor saved afterwards. The default changes nothing.
         """
 
     @abstractmethod
     def forward(self, magnitude: Tensor) -> MaskEstimate:
-        """Magnitude `(batch, channels, freq, frames)` to masks and penalties."""
+        """Estimate masks and penalties from a magnitude `(batch, channels, freq, frames)`."""

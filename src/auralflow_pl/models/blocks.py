@@ -1,4 +1,4 @@
-"""Parts that networks are built of."""
+"""Layers and initialisation shared by the networks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from auralflow_pl.errors import InputError
 
 
 def activation_module(leak: float) -> nn.Module:
-    """LeakyReLU with slope `leak` if that is more than 0, else SELU; both change what they get."""
+    """LeakyReLU with slope `leak` if that is more than 0, else SELU; both operate in place."""
     return nn.LeakyReLU(leak, inplace=True) if leak > 0 else nn.SELU(inplace=True)
 
 
 def initialise_weights(module: nn.Module, leak: float) -> None:
-    """Variance-preserving weights for the activation: He (2015) for LeakyReLU, LeCun for SELU."""
+    """Initialise convolutions to preserve variance: He (2015) for LeakyReLU, LeCun for SELU."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             gain = nn.init.calculate_gain("leaky_relu", leak) if leak > 0 else 1.0
@@ -31,18 +31,18 @@ def initialise_weights(module: nn.Module, leak: float) -> None:
 
 
 def pad_to_multiple(spec: Tensor, multiple: int) -> Tensor:
-    """Zero-pad `(..., freq, frames)` at the end, so `multiple` divides both axes."""
+    """Zero-pad `(..., freq, frames)` at the end of both axes to a multiple of `multiple`."""
     freq, frames = spec.shape[-2:]
     return F.pad(spec, (0, -frames % multiple, 0, -freq % multiple))
 
 
 def full_precision(x: Tensor) -> Tensor:
-    """`x` in float32, or in float64 if it is."""
+    """Return `x` in float32; float64 is kept."""
     return x if x.dtype == torch.float64 else x.float()
 
 
 class FrequencyAffine(nn.Module):
-    """Learned shift and scale per frequency: `(x + shift) * scale` over `(..., freq, frames)`."""
+    """Learned shift and scale per frequency: `(x + shift) * scale` for `(..., freq, frames)`."""
 
     def __init__(self, bins: int) -> None:
         super().__init__()
@@ -50,15 +50,15 @@ class FrequencyAffine(nn.Module):
         self.scale = nn.Parameter(torch.ones(bins, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Same shape as `x`."""
+        """Shift and scale `x`, `(..., freq, frames)`."""
         return (x + self.shift) * self.scale
 
 
 class InputNormalisation(nn.Module):
-    """Standardise every frequency by running statistics, then shift and scale it as learned.
+    """Standardise every frequency by running statistics, then apply a learned shift and scale.
 
-    The statistics are those of the training data (batch normalisation over batch, channels and
-    frames), so evaluation treats every chunk alike.
+    Batch normalisation over batch, channels and frames. In evaluation the statistics are those of
+    the training data, so all chunks are treated alike.
     """
 
     def __init__(self, bins: int) -> None:
@@ -66,29 +66,29 @@ class InputNormalisation(nn.Module):
         self.norm = nn.BatchNorm1d(bins)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(batch, channels, freq, frames)`, standardised."""
+        """Standardise `x`, `(batch, channels, freq, frames)`."""
         batch, channels, freq, frames = x.shape
         rows = x.reshape(batch * channels, freq, frames)
         return self.norm(rows).reshape(x.shape)
 
 
 class LogCompression(nn.Module):
-    """`log(magnitude + floor) / 4`, which brings the levels of music near [-1, 1]."""
+    """`log(magnitude + floor) / 4`, which maps the levels of music to about [-1, 1]."""
 
     def __init__(self, floor: float = 1e-3) -> None:
         super().__init__()
         self.floor = floor
 
     def forward(self, magnitude: Tensor) -> Tensor:
-        """Same shape as `magnitude`."""
+        """Compress a magnitude of any shape."""
         return torch.log(magnitude + self.floor) / 4
 
 
 class MaskActivation(nn.Module):
-    """Turn logits `(batch, targets, channels, freq, frames)` into masks in [0, 1].
+    """Map logits `(batch, targets, channels, freq, frames)` to masks in [0, 1].
 
-    sigmoid, hardtanh (as it is, cut to [0, 1]), tanh (moved to [0, 1]), softmax (over targets), and
-    relu, prelu, selu, elu, whose values are cut to [0, 1].
+    sigmoid, softmax (over targets), tanh (scaled to [0, 1]), hardtanh (clipped to [0, 1]), and
+    relu, prelu, selu, elu, whose values are clipped to [0, 1].
 
     Args:
         name: one of `MaskActivation.NAMES`.
@@ -106,14 +106,14 @@ class MaskActivation(nn.Module):
             raise InputError(f"mask_activation={name}: expected one of {', '.join(self.NAMES)}")
         if name == "softmax" and targets < 2:
             raise InputError(
-                "mask_activation=softmax needs two targets or more: over one it is always 1; "
+                "mask_activation=softmax: needs at least two targets, as over one it is always 1; "
                 "use mask_activation=sigmoid"
             )
         self.name = name
         self.slope = nn.Parameter(torch.tensor([0.25])) if name == "prelu" else None
 
     def forward(self, logits: Tensor) -> Tensor:
-        """Same shape as `logits`."""
+        """Apply the activation to logits `(batch, targets, channels, freq, frames)`."""
         match self.name:
             case "sigmoid":
                 return torch.sigmoid(logits)
@@ -123,7 +123,7 @@ class MaskActivation(nn.Module):
                 return 0.5 + 0.5 * torch.tanh(logits)
             case "prelu":
                 return F.prelu(logits, self.slope).clamp(0, 1)
-            case "relu" | "hardtanh":  # alike, once cut to [0, 1]
+            case "relu" | "hardtanh":  # identical after clipping to [0, 1]
                 return logits.clamp(0, 1)
             case _:
                 return getattr(F, self.name)(logits).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""Fully connected layers over frequency, where a convolution only sees neighbours."""
+"""Fully connected layers over frequency for the feature maps of the U-Net."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from auralflow_pl.models.blocks import activation_module
 
 
 def mixing_layers(sizes: Sequence[int], cells: int, mixing: int, leak: float) -> list[nn.Module]:
-    """What changes the maps of each level, the finest first.
+    """One frequency layer for each level, from the finest to the deepest.
 
     Args:
         sizes: channels of the levels.
         cells: frequencies of the deepest level; every finer one has twice as many.
-        mixing: units are this part of the frequencies; 0: nothing is changed.
+        mixing: bottleneck factor: a level with `freq` frequencies gets `freq // mixing` hidden
+            units; 0: identity layers.
         leak: slope of LeakyReLU; 0 for SELU.
     """
     if not mixing:
@@ -29,16 +30,16 @@ def mixing_layers(sizes: Sequence[int], cells: int, mixing: int, leak: float) ->
 
 
 class FrequencyMixing(nn.Module):
-    """Adds to every frequency what a small network makes of all of them (Choi et al., 2020).
+    """Residual block of two linear layers over frequency (TDF; Choi et al., 2020).
 
-    The partials of a voice are far apart, so convolutions relate them only at low resolution. Two
-    linear layers over frequency, shared by channels and frames, do it at any. In the beginning
-    nothing is added: the last normalisation starts with a scale of 0 (Goyal et al., 2017).
+    Convolutions relate distant partials of a voice only at low resolution; these layers do so at
+    any resolution. Their weights are shared by channels and frames. The block is initially the
+    identity: the last normalisation starts with a scale of 0 (Goyal et al., 2017).
 
     Args:
-        channels: of the maps.
-        cells: frequencies of the maps.
-        units: of the layer between.
+        channels: channels of the feature maps.
+        cells: frequencies of the feature maps.
+        units: hidden units.
         leak: slope of LeakyReLU; 0 for SELU.
     """
 
@@ -51,13 +52,13 @@ class FrequencyMixing(nn.Module):
         self.activation = activation_module(leak)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(batch, channels, cells, frames)`, the same shape."""
+        """Map `(batch, channels, cells, frames)` to the same shape."""
         mixed = self.activation(self.norm_down(self.down(x)))
         return x + self.activation(self.norm_up(self.up(mixed)))
 
 
 class FrequencyLinear(nn.Module):
-    """A linear layer over frequency: `(batch, channels, inputs, frames)` to `outputs`."""
+    """Linear layer over frequency: `(batch, channels, freq, frames)` with `inputs` to `outputs`."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -65,7 +66,7 @@ class FrequencyLinear(nn.Module):
         nn.init.normal_(self.weight, std=inputs**-0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        """One product of matrices; with channels last, no copy."""
+        """Apply the layer as one matrix product; maps in channels-last format are not copied."""
         batch, channels, freq, frames = x.shape
         columns = x.permute(0, 2, 3, 1).reshape(batch, freq, frames * channels)
         mixed = torch.matmul(self.weight, columns)

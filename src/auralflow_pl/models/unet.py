@@ -1,6 +1,6 @@
-"""A U-Net with strided convolutions and skip connections (after Jansson et al., 2017).
+"""U-Net with strided convolutions and skip connections (after Jansson et al., 2017).
 
-Encoder, bottleneck and decoder are separate parts: another bottleneck makes another network.
+The bottleneck between encoder and decoder can be exchanged.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from auralflow_pl.models.mixing import mixing_layers
 
 
 class UNetLevel(nn.Module):
-    """A convolution that changes the resolution, normalisation, activation, dropout.
+    """Strided convolution with normalisation, activation and dropout.
 
     Args:
-        conv: without a bias.
+        conv: convolution without bias.
         leak: slope of LeakyReLU; 0 for SELU.
-        dropout: probability of a whole map.
+        dropout: probability with which a whole feature map is set to 0.
     """
 
     def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d, leak: float, dropout: float) -> None:
@@ -44,28 +44,28 @@ class UNetLevel(nn.Module):
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(batch, inputs, freq, frames)` to `(batch, outputs, ...)` at another resolution."""
+        """Map `(batch, inputs, freq, frames)` to `(batch, outputs, ...)` at another resolution."""
         return self.dropout(self.activation(self.norm(self.conv(x))))
 
     def fold_norm(self) -> None:
-        """Move the normalisation of evaluation into the weights of the convolution."""
+        """Fold the normalisation of evaluation mode into the weights of the convolution."""
         transposed = isinstance(self.conv, nn.ConvTranspose2d)
         self.conv = fuse_conv_bn_eval(self.conv, self.norm, transposed)
         self.norm = nn.Identity()
 
 
 class DownLevel(UNetLevel):
-    """Halve frequency and time: 5x5 convolution with stride 2."""
+    """Downsampling by 2 in frequency and time: 5x5 convolution with stride 2."""
 
     def __init__(self, inputs: int, outputs: int, leak: float) -> None:
         super().__init__(nn.Conv2d(inputs, outputs, 5, 2, padding=2, bias=False), leak, 0.0)
 
 
 class UpLevel(UNetLevel):
-    """Double frequency and time: 4x4 transposed convolution with stride 2.
+    """Upsampling by 2 in frequency and time: 4x4 transposed convolution with stride 2.
 
-    The stride divides the kernel, so every output is reached by equally many weights and no
-    checkerboard pattern appears (Odena et al., 2016).
+    The kernel size is a multiple of the stride, which avoids checkerboard patterns (Odena et al.,
+    2016).
     """
 
     def __init__(self, inputs: int, outputs: int, leak: float, dropout: float) -> None:
@@ -76,7 +76,11 @@ class UpLevel(UNetLevel):
 class Encoder(nn.Module):
     """A chain of `DownLevel`s; level `k` has `sizes[k]` channels at 1 / `2 ** (k + 1)` resolution.
 
-    `mixers[k]` changes the map of level `k`.
+    Args:
+        channels: channels of the input.
+        sizes: channels of the levels.
+        leak: slope of LeakyReLU; 0 for SELU.
+        mixers: layers applied to the feature map of each level.
     """
 
     def __init__(
@@ -88,7 +92,7 @@ class Encoder(nn.Module):
         self.mixers = nn.ModuleList(mixers)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Maps of all levels, the finest first."""
+        """Feature maps of all levels, from the finest to the deepest."""
         maps = []
         for down, mixer in zip(self.levels, self.mixers, strict=True):
             x = mixer(down(x))
@@ -97,9 +101,14 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A chain of `UpLevel`, each fed with the map of the encoder at its resolution as well.
+    """A chain of `UpLevel`s with skip connections from the encoder's maps of equal resolution.
 
-    `mixers[k]` changes what arrives at level `k`, before it is fed on; the deepest has none.
+    Args:
+        sizes: channels of the encoder's levels.
+        outputs: channels of the output.
+        leak: slope of LeakyReLU; 0 for SELU.
+        dropout: probability in the innermost three levels.
+        mixers: layers applied to the upsampled maps of all levels but the deepest, finest first.
     """
 
     def __init__(
@@ -126,49 +135,52 @@ class Decoder(nn.Module):
         self.head = nn.ConvTranspose2d(first, outputs, 4, stride=2, padding=1)
 
     def forward(self, x: Tensor, skips: Sequence[Tensor]) -> Tensor:
-        """The deepest map, and those of the finer levels (finest first), to `outputs` maps."""
+        """Map the deepest feature map and the finer ones (finest first) to `outputs` channels."""
         for up, mixer, skip in zip(
             self.levels, reversed(self.mixers), reversed(skips), strict=True
         ):
-            x = mixer(up(x))  # by itself, so that what it is made of can be forgotten
+            x = mixer(up(x))  # in a statement of its own, which frees the former map before `cat`
             x = torch.cat([x, skip], dim=1)
         return self.head(x)
 
 
 class Bottleneck(nn.Module):
-    """What happens between encoder and decoder; this one does nothing."""
+    """Layers between encoder and decoder; this base class is the identity."""
 
     frame_reach: int | None = 0
-    """How many frames of the deepest map to either side it looks at; None: all."""
+    """Receptive field on either side in frames of the deepest map; None: all frames."""
 
     def simplify(self) -> None:
-        """Leave out what evaluation does not need; see `MaskEstimator.simplify`."""
+        """Remove the parts that evaluation does not need; see `MaskEstimator.simplify`."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """`(batch, size, freq cells, frame cells)`, and penalties by name."""
+        """Map `(batch, size, freq cells, frame cells)` to the same shape; penalties by name."""
         return x, {}
 
 
 class UNet(MaskEstimator):
-    """Encoder, decoder, and skip connections between levels of equal resolution.
+    """U-Net: encoder, decoder, and skip connections between levels of equal resolution.
 
     Args:
         channels: audio channels, 1 for mono, 2 for stereo.
-        targets: number of targets; each gets a mask of its own.
-        n_fft: of the STFT; gives the number of frequencies for the normalisations.
-        bandwidth: share of the frequencies that the network sees, from 0 to 1. Those above take the
-            mask of the highest one that it sees, so resolution is spent where the music is.
+        targets: number of targets; each gets its own mask.
+        n_fft: points of the STFT; gives the number of frequencies for the normalisations.
+        bandwidth: share of the frequencies that the network processes, more than 0 and at most 1.
+            Higher frequencies get the mask of the highest one that is processed.
         width: channels of the first level; every level has twice the channels of the one before.
-        levels: how often the resolution is halved.
-        dropout: probability in the innermost three levels of the decoder.
+        levels: number of levels; each halves the resolution.
+        dropout: dropout probability in the innermost three levels of the decoder.
         leak: slope of LeakyReLU; 0 for SELU.
         normalize_input: standardise every frequency of the compressed input, with learned scale.
         normalize_output: learned shift and scale per frequency before the mask activation.
         mask_activation: sigmoid, relu, hardtanh, tanh, softmax (over targets), prelu, selu or elu.
-        mixing: every level gets a `FrequencyMixing` through a `mixing`-th of its frequencies as
-            units; 0: none.
-        bottleneck: makes the part between encoder and decoder from the channels and the frequency
-            cells of the deepest map; None: nothing is between them.
+        mixing: bottleneck factor of the frequency layers: `freq // mixing` hidden units at every
+            level; 0: no such layers.
+        bottleneck: function that makes the layers between encoder and decoder from the channels and
+            the frequency cells of the deepest map; None: no such layers.
+
+    Raises:
+        InputError: an argument out of range.
     """
 
     def __init__(
@@ -196,7 +208,7 @@ class UNet(MaskEstimator):
             )
         self.targets = targets
         self.frame_multiple = 2**levels
-        self.bins = max(1, round(bandwidth * n_fft / 2))  # the Nyquist bin would spoil a power of 2
+        self.bins = max(1, round(bandwidth * n_fft / 2))  # without the Nyquist bin: a power of 2
         self.compress = LogCompression()
         self.normalize_input = InputNormalisation(self.bins) if normalize_input else nn.Identity()
         sizes = [width * 2**level for level in range(levels)]
@@ -212,7 +224,7 @@ class UNet(MaskEstimator):
         initialise_weights(self, leak)
 
     def simplify(self) -> None:
-        """Fold normalisations into convolutions, keep maps with channels last, drop penalties."""
+        """Fold normalisations into convolutions, use the channels-last format, drop penalties."""
         self.eval()
         for level in (*self.encoder.levels, *self.decoder.levels):
             level.fold_norm()
@@ -220,7 +232,7 @@ class UNet(MaskEstimator):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, magnitude: Tensor) -> MaskEstimate:
-        """Magnitude `(batch, channels, freq, frames)` to masks, one for each target."""
+        """Estimate one mask per target from a magnitude `(batch, channels, freq, frames)`."""
         _, channels, freq, frames = magnitude.shape
         x = self.normalize_input(self.compress(magnitude[:, :, : self.bins]))
         *skips, x = self.encoder(pad_to_multiple(x, self.frame_multiple))
@@ -233,10 +245,10 @@ class UNet(MaskEstimator):
 
 
 def frame_reach_of(levels: int, cells: int | None) -> int | None:
-    """Frames to either side that a mask depends on, if the bottleneck looks at `cells` to a side.
+    """Receptive field of a mask on either side in frames, for a bottleneck that reaches `cells`.
 
-    On the way down an output looks at 2 finer frames to either side, in all
-    `2 (1 + ... + 2 ** (levels - 1))` frames; on the way up at one coarser frame, in all
-    `2 + ... + 2 ** levels` frames.
+    An encoder level reaches 2 frames of its input on either side, in total
+    `2 (1 + ... + 2 ** (levels - 1))` frames. A decoder level reaches one frame of its input, in
+    total `2 + ... + 2 ** levels` frames.
     """
     return None if cells is None else 4 * (2**levels - 1) + cells * 2**levels

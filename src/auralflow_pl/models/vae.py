@@ -1,4 +1,4 @@
-"""A variational bottleneck: a Gaussian latent (Kingma and Welling, 2014) before an LSTM."""
+"""Variational bottleneck: a Gaussian latent (Kingma and Welling, 2014) in front of an LSTM."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from torch import Tensor, nn
 
 from auralflow_pl.errors import InputError
 from auralflow_pl.models.blocks import full_precision
-from auralflow_pl.models.lstm import FREQUENCY, RecurrentBottleneck
+from auralflow_pl.models.lstm import FREQUENCY_AXIS, RecurrentBottleneck
 
 
 class VariationalBottleneck(RecurrentBottleneck):
-    """Draws the deepest map from a Gaussian that depends on the input, then reads it with an LSTM.
+    """Variational latent in front of the bidirectional LSTM of `RecurrentBottleneck`.
 
-    The penalty `kl` is `kl_weight` times the divergence of `N(mean, exp(log_var))` from `N(0, 1)`,
-    `0.5 (mean^2 + exp(log_var) - 1 - log_var)`, averaged over batch and latent. Its weight rises
-    linearly over the first `kl_warmup_steps` training steps, so that the network learns to separate
-    before it learns to forget. In evaluation the latent is its mean.
+    A Gaussian `N(mean, exp(log_var))` is computed from the deepest map. In training the latent is
+    sampled from it; in evaluation the latent is its mean. The penalty `kl` is `kl_weight` times
+    the Kullback-Leibler divergence from `N(0, 1)`, `0.5 (mean^2 + exp(log_var) - 1 - log_var)`,
+    averaged over batch and latent. The weight rises linearly from 0 over the first
+    `kl_warmup_steps` training steps.
 
     Args:
         size: channels of the deepest map.
         cells: frequency cells of the deepest map.
-        recurrent_depth: layers of the LSTM.
-        hidden_size: units of each direction.
+        recurrent_depth: number of LSTM layers.
+        hidden_size: units per direction.
         input_axis: 0 for time, 1 for frequency.
-        dropout: probability between the layers.
-        kl_weight: of the divergence, once it is warm.
-        kl_warmup_steps: training steps until then; 0: from the beginning.
+        dropout: dropout probability between the layers.
+        kl_weight: weight of the divergence after the warm-up.
+        kl_warmup_steps: training steps of the warm-up; 0: full weight from the beginning.
 
     Raises:
         InputError: a negative weight or number of steps.
@@ -42,7 +43,7 @@ class VariationalBottleneck(RecurrentBottleneck):
         cells: int,
         recurrent_depth: int = 3,
         hidden_size: int = 608,
-        input_axis: int = FREQUENCY,
+        input_axis: int = FREQUENCY_AXIS,
         dropout: float = 0.0,
         kl_weight: float = 1e-3,
         kl_warmup_steps: int = 1000,
@@ -58,11 +59,11 @@ class VariationalBottleneck(RecurrentBottleneck):
         self.leave = nn.Conv2d(size, size, 3, padding=1)
         self.activation = nn.SELU(inplace=True)
         if self.frame_reach is not None:
-            self.frame_reach += 2  # of `mean` and `leave`
+            self.frame_reach += 2  # the 3x3 convolutions `mean` and `leave`
         self.register_buffer("seen_steps", torch.zeros((), dtype=torch.long))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """`(batch, size, cells, frames)` to the same shape, and the penalty `kl`."""
+        """Map `(batch, size, cells, frames)` to the same shape, with the penalty `kl`."""
         mean = full_precision(self.mean(x))
         if self.log_var is None:
             return self.read(mean), {}
@@ -72,15 +73,15 @@ class VariationalBottleneck(RecurrentBottleneck):
         return self.read(latent), {"kl": self.current_weight() * divergence}
 
     def read(self, latent: Tensor) -> Tensor:
-        """What the LSTM adds to the map that is made of a latent."""
+        """Map a latent to the output of the bottleneck, through a convolution and the LSTM."""
         return super().forward(self.activation(self.leave(latent)))[0]
 
     def simplify(self) -> None:
-        """Evaluation takes the mean; the variance is only for the penalty."""
+        """Remove the variance, which only training needs."""
         self.log_var = None
 
     def sample_latent(self, mean: Tensor, log_var: Tensor) -> Tensor:
-        """Draw from `N(mean, exp(log_var))` while training; return `mean` otherwise."""
+        """Sample from `N(mean, exp(log_var))` in training; return `mean` in evaluation."""
         if not self.training:
             return mean
         return mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from auralflow_pl.errors import InputError, shown
 from auralflow_pl.pretrained.download import NotFetchedError, WantedFile, fetch_file
-from auralflow_pl.pretrained.locations import PACKAGED_REGISTRY, models_folder
+from auralflow_pl.pretrained.locations import PACKAGED_REGISTRY, WEIGHTS_FILE, models_folder
 from auralflow_pl.pretrained.registry import (
     NAME_PATTERN,
     NAME_PREFIX,
@@ -23,8 +23,6 @@ from auralflow_pl.pretrained.registry import (
 from auralflow_pl.system.files import file_sha256, free_bytes
 
 log = logging.getLogger(__name__)
-
-FOLDER_WEIGHTS = "model.safetensors"  # weights in a folder that is used in place
 
 
 def resolve_ckpt(ckpt: str | Path, registries: str | Sequence[str] = ()) -> Path:
@@ -37,7 +35,7 @@ def resolve_ckpt(ckpt: str | Path, registries: str | Sequence[str] = ()) -> Path
     return fetch_model(entry) if entry else Path(ckpt)
 
 
-def resolve_model(
+def locate(
     model: str | Path, target: str | Sequence[str] | None, registries: str | Sequence[str] = ()
 ) -> Path:
     """Path of a model given as a path, a registry name or an architecture.
@@ -96,9 +94,9 @@ def fetch_model(entry: RegistryEntry) -> Path:
             where to copy the file by hand.
     """
     if folder := local_folder(entry):
-        if not matches_entry(folder / FOLDER_WEIGHTS, entry):
+        if not matches_entry(folder / WEIGHTS_FILE, entry):
             raise InputError(
-                f"{entry.name}: {folder} does not hold the {FOLDER_WEIGHTS} with SHA-256 "
+                f"{entry.name}: {folder} does not hold the {WEIGHTS_FILE} with SHA-256 "
                 f"{entry.sha256}; export or copy it again"
             )
         return folder

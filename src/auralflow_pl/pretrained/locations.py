@@ -7,6 +7,9 @@ from pathlib import Path
 from auralflow_pl.system.folders import cache_folder
 
 PACKAGED_REGISTRY = Path(__file__).parents[1] / "bundled" / "registry.yaml"
+BUNDLED_MODEL = PACKAGED_REGISTRY.parent / "vocals"  # the model that ships with the package
+
+WEIGHTS_FILE = "model.safetensors"  # of an exported folder or archive
 
 REGISTRY_VARIABLE = "AURALFLOW_REGISTRY"  # files and folders, separated as in PATH
 
@@ -29,8 +32,3 @@ def output_root(ckpt: Path) -> Path:
 def model_label(ckpt: Path) -> str:
     """Base name of folders and files made from a checkpoint or an exported model."""
     return ckpt.name if ckpt.is_dir() else ckpt.stem
-
-
-BUNDLED_MODEL = (
-    Path(__file__).parents[1] / "bundled" / "vocals"
-)  # the model that ships with the package

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from auralflow_pl.config.instantiate import flat_keys
-from auralflow_pl.config.locations import config_dir
+from auralflow_pl.config.search_path import command_sources, group_options, initialized_hydra
 from auralflow_pl.errors import InputError
 from auralflow_pl.pretrained.registry import RegistryEntry, read_registry
 from auralflow_pl.publishing.card import training_hours
@@ -92,27 +93,22 @@ def data_name(description: Mapping[str, Any]) -> str:
 
 
 def architecture_of(model: Mapping[str, Any]) -> str:
-    """Option of `configs/model` with the same classes and most similar values, or else the class.
-
-    Args:
-        model: the node `model` of a configuration.
-    """
+    """The option of the group `model` that a network is most like, or the name of its class."""
     ours = scalar_entries(OmegaConf.create(dict(model)))
     differences = {}
-    for path in sorted((config_dir() / "model").glob("[!_]*.yaml")):
-        theirs = scalar_entries(model_option(path))
+    for name in group_options("model", command_sources()):
+        theirs = scalar_entries(model_option(name))
         if class_names(theirs) == class_names(ours):
-            differences[path.stem] = sum(ours.get(k, v) != v for k, v in theirs.items())
+            differences[name] = sum(ours.get(k, v) != v for k, v in theirs.items())
     if not differences:
         return str(model["_target_"]).rpartition(".")[2]
     return min(differences, key=lambda name: differences[name])
 
 
-def model_option(path: Path) -> DictConfig:
-    """Load an option of a group, merged over the options in its defaults list."""
-    node = OmegaConf.load(path)
-    names = [name for name in node.pop("defaults", []) if name != "_self_"]
-    return OmegaConf.merge(*(model_option(path.with_name(f"{name}.yaml")) for name in names), node)
+def model_option(name: str) -> DictConfig:
+    """The node `model` of an option, with what it inherits and with its interpolations."""
+    with initialized_hydra():
+        return hydra.compose(f"model/{name}", command_sources()).model
 
 
 def scalar_entries(node: DictConfig) -> dict[str, Any]:

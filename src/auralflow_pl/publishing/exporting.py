@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from auralflow_pl.checkpoints.archive import read_card, read_tensors, write_archive, write_weights
-from auralflow_pl.checkpoints.contents import CARD, CONFIG, METADATA_KEY, WEIGHTS, describe_model
+from auralflow_pl.checkpoints.contents import CARD_FILE, CONFIG_FILE, METADATA_KEY, describe_model
 from auralflow_pl.checkpoints.reading import load_checkpoint
 from auralflow_pl.errors import InputError
-from auralflow_pl.pretrained.locations import model_label, output_root
+from auralflow_pl.pretrained.locations import WEIGHTS_FILE, model_label, output_root
 from auralflow_pl.publishing.card import markdown_quote, model_card
 from auralflow_pl.publishing.scores import find_scores
-from auralflow_pl.separator.load import load_separator
+from auralflow_pl.separator.build import build_separator
 from auralflow_pl.separator.onnx import MASK_TOLERANCE, export_onnx
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.separator.torchscript import export_torchscript
@@ -58,7 +58,11 @@ def check_output(output: Path, form: str) -> None:
     if output.exists() and output.is_dir() != folder:
         kind = "a folder" if output.is_dir() else "a file"
         raise InputError(f"output={output}: is {kind} already; choose another name")
-    if folder and output.is_dir() and {p.name for p in output.iterdir()} - {CARD, CONFIG, WEIGHTS}:
+    if (
+        folder
+        and output.is_dir()
+        and {p.name for p in output.iterdir()} - {CARD_FILE, CONFIG_FILE, WEIGHTS_FILE}
+    ):
         raise InputError(f"output={output}: holds other files; choose a folder of its own")
     check_writable(output if folder else output.parent)
 
@@ -77,7 +81,7 @@ def load_model(ckpt: Path, trust: list[str], licence: str | None) -> ExportedMod
     checkpoint = load_checkpoint(ckpt)
     if checkpoint.graph:
         raise InputError(f"ckpt={ckpt}: is exported already; pass the checkpoint it was made from")
-    separator = load_separator(ckpt, trust, simplify=False)
+    separator = build_separator(checkpoint, trust=trust, simplify=False)
     description = describe_model(
         checkpoint.config, checkpoint.step, checkpoint.averaged, separator.network
     )
@@ -111,11 +115,13 @@ def export_weights(model: ExportedModel, output: Path, half: bool) -> str:
         folder = temporary / "files" if archive else temporary
         folder.mkdir(exist_ok=True)
         digest = write_weights(folder, model.description, weights)
-        (folder / CARD).write_text(f"{model.card}\n- SHA-256 of `{WEIGHTS}`: `{digest}`\n")
-        written = read_tensors(folder / WEIGHTS)
+        (folder / CARD_FILE).write_text(
+            f"{model.card}\n- SHA-256 of `{WEIGHTS_FILE}`: `{digest}`\n"
+        )
+        written = read_tensors(folder / WEIGHTS_FILE)
         if any(not torch.equal(written[name], value) for name, value in weights.items()):
             raise InputError(f"output={output}: the weights were not written as they are; retry")
-        size = (folder / WEIGHTS).stat().st_size
+        size = (folder / WEIGHTS_FILE).stat().st_size
         if archive:
             write_archive(folder, temporary / output.name)
             for file in folder.iterdir():
@@ -144,7 +150,7 @@ def export_file(model: ExportedModel, form: str, output: Path) -> str:
         metadata = {METADATA_KEY: text, "card": model.card}
         content, difference = export_onnx(network, *model.sizes(), metadata)
     else:
-        files = {CONFIG: text, CARD: model.card}
+        files = {CONFIG_FILE: text, CARD_FILE: model.card}
         content, difference = export_torchscript(network, *model.sizes(), files)
     with staged_folder(output.parent) as temporary:
         (temporary / output.name).write_bytes(content)

@@ -1,4 +1,4 @@
-"""Pictures that compare sounds."""
+"""Figures that compare sounds, jobs of a sweep, and levels of stems."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def spectrogram_comparison(
     n_fft: int = 4096,
     range_db: float = 80.0,
 ) -> Figure:
-    """Spectrograms one below the other, on a logarithmic frequency axis, in one range of colours.
+    """Draw spectrograms below each other, with a logarithmic frequency axis and one colour scale.
 
     Args:
-        sounds: label to waveform `(channels, time)` or `(time,)`, all equally long; channels are
+        sounds: waveforms `(channels, time)` or `(time,)` of equal length by label; channels are
             averaged.
         sample_rate: in Hz.
-        title: of the whole figure.
-        n_fft: points of the transform; 7/8 of neighbouring frames overlap.
-        range_db: how far below the loudest bin of all panels the colours reach.
+        title: title of the figure.
+        n_fft: points of the transform; consecutive frames overlap by 7/8.
+        range_db: range of the colour scale in dB, below the loudest bin of all panels.
     """
     stft = STFT(n_fft, n_fft, n_fft // 8)
     levels = {}
@@ -61,13 +61,13 @@ def spectrogram_comparison(
 
 
 def waveform_comparison(sounds: Mapping[str, Tensor], sample_rate: int, title: str = "") -> Figure:
-    """Waveforms one below the other, in one range: the lowest and highest sample of each moment.
+    """Draw waveforms below each other on one scale, as minimum and maximum of short intervals.
 
     Args:
-        sounds: label to waveform `(channels, time)` or `(time,)`, all equally long; channels are
+        sounds: waveforms `(channels, time)` or `(time,)` of equal length by label; channels are
             averaged.
         sample_rate: in Hz.
-        title: of the whole figure.
+        title: title of the figure.
     """
     waves = {k: torch.atleast_2d(v.detach().cpu()).mean(0).numpy() for k, v in sounds.items()}
     top = max(1e-3, *(float(np.abs(wave).max()) for wave in waves.values()))
@@ -88,12 +88,12 @@ def waveform_comparison(sounds: Mapping[str, Tensor], sample_rate: int, title: s
 def sweep_plot(
     keys: Sequence[str], jobs: Sequence[tuple[Mapping[str, str], float]], unit: str = "dB"
 ) -> Figure:
-    """Parallel coordinates of a sweep, and the best score so far.
+    """Draw parallel coordinates of a sweep, and the best score so far.
 
     Args:
-        keys: that are varied.
-        jobs: values by key, and score, in the order in which they ran; higher is better.
-        unit: of the score.
+        keys: keys that are varied.
+        jobs: values by key and score of each job, in the order of execution; higher is better.
+        unit: unit of the score.
     """
     scores = np.array([score for _, score in jobs])
     figure = Figure(figsize=(5 + 1.6 * len(keys), 4.5), layout="constrained")
@@ -128,10 +128,11 @@ def sweep_plot(
 
 
 def axis_places(column: Sequence[str]) -> tuple[list[float], dict[str, float]]:
-    """Where values lie on an axis from 0 to 1, and which of them are written beside it.
+    """Positions of values on an axis from 0 to 1, and positions of the labels that are shown.
 
-    A few different values stand evenly; many numbers where they belong, on a logarithmic axis if
-    they are positive and the largest is more than twenty times the smallest.
+    Up to six different values, and all values that are not numbers, are spaced evenly. More numbers
+    are placed to scale, on a logarithmic axis if they are positive and the largest is more than
+    twenty times the smallest.
     """
     labels = sorted(set(column), key=ordered_values)
     places = dict(zip(labels, np.linspace(0, 1, len(labels)), strict=True))
@@ -148,12 +149,12 @@ def axis_places(column: Sequence[str]) -> tuple[list[float], dict[str, float]]:
 
 
 def short_name(label: str) -> str:
-    """Numbers with at most four digits, other words as they are."""
+    """A number with at most four digits; any other text unchanged."""
     return f"{float(label):.4g}" if math.isfinite(ordered_values(label)[0]) else label
 
 
 def ordered_values(label: str) -> tuple[float, str]:
-    """Numbers by size, then words by letters."""
+    """Sort key of a label: numbers by value, then other texts alphabetically."""
     try:
         return float(label), ""
     except ValueError:
@@ -161,7 +162,7 @@ def ordered_values(label: str) -> tuple[float, str]:
 
 
 def figure_pixels(figure: Figure, dpi: int = 70) -> np.ndarray:
-    """A figure as `(height, width, 3)` of uint8."""
+    """Render a figure to a uint8 array `(height, width, 3)`."""
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -169,10 +170,11 @@ def figure_pixels(figure: Figure, dpi: int = 70) -> np.ndarray:
 
 
 def level_map(rows: Sequence[tuple[str, str, float, float]]) -> Figure:
-    """Level and coverage of every stem of every track, as two coloured tables.
+    """Draw level and coverage of every stem of every track as two coloured tables.
 
     Args:
-        rows: track, stem, level in dB re full scale, and share of the time in which it is heard.
+        rows: track, stem, level in dB re full scale, and share of the time in which the stem is
+            audible.
     """
     tracks = list(dict.fromkeys(row[0] for row in rows))
     stems = list(dict.fromkeys(row[1] for row in rows))

@@ -1,4 +1,4 @@
-"""A page to hear mixture and stems with one player, and to see their waveforms and spectrograms."""
+"""HTML page with a player, waveforms and spectrograms of mixture and stems."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from auralflow_pl.audio.reading import open_source
 from auralflow_pl.report.page import html_page
 from auralflow_pl.report.spectrograms import colour_levels, spectrogram_levels
 
-ENVELOPE_POINTS = 900  # columns of the pictures
+ENVELOPE_POINTS = 900  # columns of waveforms and spectrograms
 
 LISTENING_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "
@@ -27,24 +27,24 @@ LISTENING_POLICY = (
 
 @dataclass(frozen=True)
 class Sound:
-    """What the page holds of a sound."""
+    """Data of one sound on the page."""
 
     name: str
-    file: str  # beside the page, which the browser can decode
-    download: str | None  # the stem itself, beside the page
+    file: str  # name of a file beside the page that browsers can decode
+    download: str | None  # path of the stem relative to the page
     seconds: float
     envelope: list[list[float]]  # lowest and highest sample of each column
-    spectrogram: np.ndarray  # in dB, as of `excerpts.levels`
+    spectrogram: np.ndarray  # in dB, see `spectrogram_levels`
 
 
 def prepare_sound(name: str, source: Path, target: Path, download: str | None = None) -> Sound:
-    """Write a 16-bit FLAC file of a sound, and measure what will be drawn.
+    """Write a sound as a 16-bit FLAC file, and compute its waveform and spectrogram.
 
     Args:
-        name: of the sound.
-        source: any file that can be read; more than two channels become one.
-        target: where the file goes, in the folder of the page.
-        download: the file that is offered, relative to the page.
+        name: name of the sound.
+        source: path of any readable sound file; more than two channels are averaged to mono.
+        target: path of the FLAC file, in the folder of the page.
+        download: path of the file that is offered for download, relative to the page.
     """
     parts: list[Tensor] = []
     with open_source(source) as sound:
@@ -75,13 +75,13 @@ def envelope(sound: Tensor, width: int = ENVELOPE_POINTS) -> list[list[float]]:
 
 
 def write_listening_page(folder: Path, title: str, subtitle: str, sounds: Sequence[Sound]) -> None:
-    """Write `index.html` beside the files of sounds.
+    """Write `index.html` beside the sound files.
 
     Args:
-        folder: of the files.
+        folder: folder of the sound files.
         title: plain text; names of downloads begin with it.
         subtitle: plain text.
-        sounds: in the order in which they are shown; the first one is heard first.
+        sounds: sounds in the order of display; the first one is selected.
     """
     pictures = colour_levels({sound.name: sound.spectrogram for sound in sounds})
     data = {

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-# Nothing may be fetched, whatever a name in the data says.
+# The page may load nothing from elsewhere, even if names in the data contain HTML.
 PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "
     "media-src data:"
@@ -38,14 +38,14 @@ PAGE_TEMPLATE = """<!doctype html>
 def html_page(
     name: str, title: str, subtitle: str, data: Mapping[str, Any], policy: str = PAGE_POLICY
 ) -> str:
-    """The page `<name>.html` with `<name>.js` and its data.
+    """Fill the page `<name>.html` with `<name>.js` and its data.
 
     Args:
-        name: of the files in this package.
+        name: name of the assets in this package, without suffix.
         title: plain text.
         subtitle: plain text.
-        data: for the script; without NaN or infinity.
-        policy: what the page may fetch.
+        data: data for the script as plain values, without NaN or infinity.
+        policy: Content-Security-Policy of the page.
     """
     title = html.escape(title)
     body = read_asset(f"{name}.html").format(title=title, subtitle=html.escape(subtitle))
@@ -58,5 +58,5 @@ def html_page(
 
 
 def read_asset(name: str) -> str:
-    """A file of this package."""
+    """Read a text file of this package."""
     return (files("auralflow_pl.report") / name).read_text(encoding="utf-8")

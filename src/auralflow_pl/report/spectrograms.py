@@ -1,4 +1,4 @@
-"""Spectrograms as small images, and sounds as base64, for HTML pages."""
+"""Small images of spectrograms, and sounds and images in base64, for HTML pages."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from matplotlib import colormaps
 from PIL import Image
 from torch import Tensor
 
-N_FFT, HEIGHT, WIDTH = 2048, 110, 400
+N_FFT, IMAGE_HEIGHT, IMAGE_WIDTH = 2048, 110, 400
 
 LOWEST_HZ, RANGE_DB = 60.0, 70.0
 
 
 def encode_sound(sound: Tensor, sample_rate: int, kind: str) -> str:
-    """`(channels, time)` as FLAC or MP3 in base64; more than two channels become one."""
+    """Encode `(channels, time)` as FLAC or MP3 in base64; more than two channels are averaged."""
     sound = sound if sound.shape[0] <= 2 else sound.mean(0, keepdim=True)
     file = io.BytesIO()
     soundfile.write(file, sound.clamp(-1, 1).T.numpy(), sample_rate, format=kind)
@@ -28,29 +28,29 @@ def encode_sound(sound: Tensor, sample_rate: int, kind: str) -> str:
 
 
 def decode_sound(sound: str) -> Tensor:
-    """`(channels, time)` from a file in base64."""
+    """Decode a sound file in base64 to `(channels, time)`."""
     file = io.BytesIO(base64.b64decode(sound))
     return torch.from_numpy(soundfile.read(file, dtype="float32", always_2d=True)[0].T.copy())
 
 
 def spectrogram_pictures(sounds: dict[str, Tensor], sample_rate: int) -> dict[str, str]:
-    """Spectrograms of sounds `(channels, time)` as PNG in base64, in one range of colours.
+    """Draw spectrograms of sounds `(channels, time)` as PNG in base64, with one colour scale.
 
-    The axis of frequencies is logarithmic.
+    The frequency axis is logarithmic.
     """
     return colour_levels(
         {name: spectrogram_levels(sound.mean(0), sample_rate) for name, sound in sounds.items()}
     )
 
 
-def spectrogram_levels(sound: Tensor, sample_rate: int, width: int = WIDTH) -> np.ndarray:
-    """The spectrogram of `(time,)` at evenly spaced moments, `(HEIGHT, width)` in dB.
+def spectrogram_levels(sound: Tensor, sample_rate: int, width: int = IMAGE_WIDTH) -> np.ndarray:
+    """Spectrogram of `(time,)` at `width` evenly spaced times, `(IMAGE_HEIGHT, width)` in dB.
 
-    Only the frames of these moments are transformed, so the memory does not depend on the length.
+    Only the frames at these times are transformed, so memory is independent of the length.
     """
     hop = N_FFT // 4
     top_hz = min(16000.0, sample_rate / 2)
-    rows = np.geomspace(top_hz, LOWEST_HZ, HEIGHT) * N_FFT / sample_rate
+    rows = np.geomspace(top_hz, LOWEST_HZ, IMAGE_HEIGHT) * N_FFT / sample_rate
     columns = np.linspace(0, max(0, len(sound) // hop - 1), width).round().astype(int)
     frames = F.pad(sound, (N_FFT // 2, N_FFT // 2)).unfold(-1, N_FFT, hop)[columns]
     magnitude = torch.fft.rfft(frames * torch.hann_window(N_FFT)).abs().T
@@ -59,13 +59,13 @@ def spectrogram_levels(sound: Tensor, sample_rate: int, width: int = WIDTH) -> n
 
 
 def colour_levels(spectrograms: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Levels in dB as PNG in base64, in one range of colours."""
+    """Draw levels in dB as PNG in base64, with one colour scale."""
     top = max(float(level.max()) for level in spectrograms.values())
     return {name: encode_png((level - top) / RANGE_DB + 1) for name, level in spectrograms.items()}
 
 
 def encode_png(values: np.ndarray) -> str:
-    """Numbers `(height, width)` from 0 to 1 as a coloured picture, a PNG in base64."""
+    """Encode numbers from 0 to 1, `(height, width)`, as a coloured PNG in base64."""
     colours = (colormaps["magma"](np.clip(values, 0, 1))[..., :3] * 255).astype(np.uint8)
     file = io.BytesIO()
     image = Image.fromarray(colours).quantize(64)

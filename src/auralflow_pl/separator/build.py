@@ -1,26 +1,112 @@
-"""Build networks and Separators from a plain configuration."""
+"""Build networks and Separators, from a configuration or from a checkpoint."""
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
+from auralflow_pl.checkpoints.contents import Checkpoint
+from auralflow_pl.checkpoints.trained import check_tensor_values
 from auralflow_pl.checks.arguments import check_arguments
 from auralflow_pl.checks.imports import import_class
 from auralflow_pl.data.targets import resolve_targets
-from auralflow_pl.errors import InputError, one_line
+from auralflow_pl.errors import InputError, did_you_mean, one_line, printable, shown
 from auralflow_pl.models.base import MaskEstimator
+from auralflow_pl.separator.engine import engine_of_precision, start_engine
+from auralflow_pl.separator.graph_cache import NetworkPlan
+from auralflow_pl.separator.onnx import OnnxNetwork
+from auralflow_pl.separator.outline import on_meta_device
+from auralflow_pl.separator.precision import autocast_dtype
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.signal.stft import STFT
+from auralflow_pl.system.heap import give_back_freed_memory
 
 SAFE_NAME = re.compile(r"[^\W_][\w \-]{0,99}")  # for targets, which become file names
 
 
+HYDRA_KEYS = ("_target_", "_partial_")  # of a part of a network
+
+
 def build_separator(
+    checkpoint: Checkpoint,
+    engine: str = "torch",
+    precision: str | torch.dtype | None = None,
+    trust: Sequence[str] = (),
+    simplify: bool = True,
+    **settings: Any,
+) -> Separator:
+    """Build the Separator of a checkpoint in hand, in evaluation mode.
+
+    Args:
+        checkpoint: from `checkpoints.load_checkpoint`.
+        engine: see `load_separator`.
+        precision: see `load_separator`.
+        trust: packages beside `auralflow_pl` whose networks may be built.
+        simplify: make it faster, and unfit to be trained or saved; see `MaskEstimator.simplify`.
+        **settings: of the Separator.
+
+    Raises:
+        InputError: the checkpoint cannot be used, and why; or a setting that there is not.
+    """
+    check_separator_settings(settings, build_separator)
+    precision = autocast_dtype(precision)
+    config, where = checkpoint.config, f"ckpt={checkpoint.path}: " if checkpoint.path else ""
+    try:
+        check_plausible(config)
+        targets = named_targets(config, config["data"]["stems"])
+        channels, freq = config["audio"]["channels"], config["stft"]["n_fft"] // 2 + 1
+        if checkpoint.graph:
+            engine_of_precision("onnx", precision)
+            network: MaskEstimator = OnnxNetwork(
+                checkpoint.graph,
+                len(targets),
+                channels,
+                freq,
+                checkpoint.frame_multiple,
+                checkpoint.frame_reach,
+            )
+        else:
+            plan = plan_network(checkpoint, len(targets), channels, freq, trust)
+            network = start_engine(plan, engine_of_precision(engine, precision))
+        separator = assemble_separator(config, network, targets, precision=precision, **settings)
+    except InputError as error:
+        raise InputError(f"{where}{printable(str(error))}") from error
+    except (KeyError, TypeError, RuntimeError, AttributeError) as error:
+        cause = one_line(error)
+        raise InputError(f"{where}configuration and weights do not fit: {cause}") from error
+    separator.eval()
+    if simplify:
+        separator.network.simplify()
+    give_back_freed_memory()  # reading and rewriting weights leaves holes as large as they are
+    return separator
+
+
+def check_separator_settings(settings: Mapping[str, Any], function: Callable[..., Any]) -> None:
+    """Raise InputError for what is no setting of a Separator, or has another type.
+
+    Args:
+        settings: that were given.
+        function: which takes them, beside arguments of its own.
+    """
+    functions = (function, Separator)
+    parameters = [p for f in functions for p in inspect.signature(f).parameters.values()]
+    known = [p.name for p in parameters if p.default is not p.empty]
+    for name in settings:
+        if name == "device":
+            raise InputError("device: no such setting; move what was loaded: load(...).to(device)")
+        if name not in known:
+            raise InputError(f"{name}: no such setting, {did_you_mean(name, known)}")
+    check_arguments(Separator, settings, "separation")
+
+
+def new_separator(
     config: Mapping[str, Any],
     stems: Sequence[str],
     trust: Sequence[str] | None = (),
@@ -39,7 +125,7 @@ def build_separator(
         InputError: an unknown target, an unsuitable network, or an invalid setting.
     """
     targets = named_targets(config, stems)
-    network = build_network(config["model"], len(targets), trust)
+    network = make_network(config["model"], len(targets), trust)
     return assemble_separator(config, network, targets, **settings)
 
 
@@ -74,13 +160,50 @@ def assemble_separator(
     )
 
 
-def build_network(
+def build_network(config: Mapping[str, Any], trust: Sequence[str] | None = ()) -> MaskEstimator:
+    """Build the network of a configuration with random weights, a mask for each of its targets.
+
+    The network maps magnitudes `(batch, channels, n_fft // 2 + 1, frames)`, float32 >= 0, to a
+    `MaskEstimate`, whose mask `(batch, targets, channels, n_fft // 2 + 1, frames)` is in [0, 1].
+    `channels` is `config.audio.channels` and `n_fft` is `config.stft.n_fft`.
+
+    Args:
+        config: the whole configuration of a training, as `compose()` returns it, or as plain
+            containers.
+        trust: packages beside `auralflow_pl` whose networks may be built; None: any, for a
+            configuration that you wrote yourself.
+
+    Raises:
+        InputError: not a whole configuration, a target that its data set does not have, or a
+            network that cannot be built or is of another package.
+    """
+    if not isinstance(config, Mapping) or "_target_" in config:
+        given = "its part `model`" if isinstance(config, Mapping) else type(config).__name__
+        raise InputError(f"{given}: expected a whole configuration, as compose() returns it")
+    for key in ("model", "target", "data"):
+        if key not in config:
+            raise InputError(f"{key}: not in the configuration; compose() makes a whole one")
+    plain = plain_values({key: config[key] for key in ("model", "target", "data")})
+    return make_network(plain["model"], len(named_targets(plain, plain["data"]["stems"])), trust)
+
+
+def plain_values(node: Any) -> Any:
+    """Dicts and lists of nested containers, those of OmegaConf among them, which resolve."""
+    if isinstance(node, Mapping):
+        return {key: plain_values(node[key]) for key in node}
+    if isinstance(node, Sequence) and not isinstance(node, str):
+        return [plain_values(value) for value in node]
+    return node
+
+
+def make_network(
     model: Mapping[str, Any], targets: int, trust: Sequence[str] | None = ()
 ) -> MaskEstimator:
     """Build the network of class `model["_target_"]` with the other entries as arguments.
 
     An argument with its own `_target_` is passed as a partially applied module class, which the
-    network calls with the remaining arguments.
+    network calls with the remaining arguments. Its YAML says `_partial_: true`, so
+    `hydra.utils.instantiate` does the same.
 
     Args:
         model: the node `model` of a configuration.
@@ -97,7 +220,7 @@ def build_network(
     for key, value in arguments.items():
         if isinstance(value, Mapping):
             part = import_class(value, nn.Module, f"model.{key}", trust)
-            options = {name: option for name, option in value.items() if name != "_target_"}
+            options = {k: option for k, option in value.items() if k not in HYDRA_KEYS}
             check_arguments(part, options, f"model.{key}")
             arguments[key] = partial(part, **options)
     try:
@@ -106,3 +229,49 @@ def build_network(
         raise
     except (TypeError, ValueError) as error:
         raise InputError(f"model: {one_line(error)}") from error
+
+
+def check_plausible(config: Mapping[str, Any]) -> None:
+    """Raise InputError for numbers in a checkpoint that would take all memory, or are none."""
+    bounds = {
+        "audio": {"sample_rate": 10**6, "channels": 64},
+        "stft": {"n_fft": 2**20, "win_length": 2**20, "hop_length": 2**20},
+    }
+    for group, entries in bounds.items():
+        for key, largest in entries.items():
+            value = config[group][key]
+            if type(value) is not int or not 1 <= value <= largest:
+                raise InputError(f"{group}.{key}={value!s:.50}: expected 1 to {largest}")
+
+
+def plan_network(
+    checkpoint: Checkpoint, targets: int, channels: int, freq: int, trust: Sequence[str]
+) -> NetworkPlan:
+    """The network of a checkpoint, compared with its weights, and how to build it.
+
+    Our own are outlined without memory: nothing is allocated for numbers that do not fit.
+
+    Raises:
+        InputError: the weights are not those of the network.
+    """
+    model, weights = checkpoint.config["model"], checkpoint.weights
+    with nullcontext() if trust else on_meta_device():  # others may need real numbers
+        outline = make_network(model, targets, trust)
+    expected = outline.state_dict()
+    for name in (*expected, *weights):
+        shapes = [tuple(part[name].shape) if name in part else None for part in (expected, weights)]
+        if shapes[0] != shapes[1]:
+            raise InputError(
+                f"configuration and weights do not fit: {shown(name)} is {shapes[1]}, expected "
+                f"{shapes[0]}"
+            )
+    parameters = {name for name, _ in outline.named_parameters(remove_duplicate=False)}
+    for name, value in weights.items():
+        check_tensor_values(name, value, expected[name].dtype, name in parameters)
+
+    def build() -> MaskEstimator:
+        network = make_network(model, targets, trust)
+        network.load_state_dict(weights)
+        return network.eval()
+
+    return NetworkPlan(model, weights, outline, targets, channels, freq, build)

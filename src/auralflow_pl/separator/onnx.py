@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from auralflow_pl.checkpoints.onnx_file import INPUT, OUTPUT
+from auralflow_pl.checkpoints.onnx_file import INPUT_NAME, OUTPUT_NAME
 from auralflow_pl.errors import InputError, one_line
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
 from auralflow_pl.system.extras import require_extra
@@ -83,9 +83,12 @@ def network_graph(
                 file,
                 dynamo=False,  # as fast a graph as the other exporter's, in a fifth of the time
                 opset_version=OPSET_VERSION,
-                input_names=[INPUT],
-                output_names=[OUTPUT],
-                dynamic_axes={INPUT: {0: "batch", 3: "frames"}, OUTPUT: {0: "batch", 4: "frames"}},
+                input_names=[INPUT_NAME],
+                output_names=[OUTPUT_NAME],
+                dynamic_axes={
+                    INPUT_NAME: {0: "batch", 3: "frames"},
+                    OUTPUT_NAME: {0: "batch", 4: "frames"},
+                },
             )
         model = onnx.load_from_string(file.getvalue())
         file.close()  # graphs are large
@@ -110,7 +113,7 @@ def add_metadata(
     with torch.no_grad():
         targets = network(torch.zeros(1, channels, freq, 1)).mask.shape[1]
     shape = ["batch", targets, channels, freq, "frames"]
-    typed = onnx.helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, shape)
+    typed = onnx.helper.make_tensor_value_info(OUTPUT_NAME, onnx.TensorProto.FLOAT, shape)
     model.graph.output[0].CopyFrom(typed)
 
 
@@ -190,7 +193,7 @@ def run_session(session: Any, magnitude: Tensor) -> Tensor:
         InputError: ONNX Runtime fails to run the graph.
     """
     try:
-        (mask,) = session.run([OUTPUT], {INPUT: magnitude.contiguous().numpy()})
+        (mask,) = session.run([OUTPUT_NAME], {INPUT_NAME: magnitude.contiguous().numpy()})
     except Exception as error:
         cause = one_line(error)
         raise InputError(f"ONNX Runtime does not run the graph: {cause}") from error

@@ -1,4 +1,4 @@
-"""Changing the sample rate, of whole signals and of streams alike."""
+"""Band-limited change of the sample rate, for whole signals and streams."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from torch.nn.functional import pad
 
 from auralflow_pl.signal.streams import SampleQueue
 
-ZERO_CROSSINGS = 64  # of the sinc, on either side
+ZERO_CROSSINGS = 64  # zero crossings of the sinc on either side
 
 ROLLOFF_SHARE = 0.95  # cutoff as a share of the lower Nyquist frequency
 
-KAISER_BETA = 14.8  # of the Kaiser window
+KAISER_BETA = 14.8  # shape parameter of the Kaiser window
 
-CHUNK_FRAMES = 2**13  # samples of the source that are resampled at a time, about
+CHUNK_FRAMES = 2**13  # approximate number of source samples that are resampled at a time
 
-MAX_TABLE_BYTES = 2**24  # coefficients that are kept; beyond, they are computed again and again
+MAX_TABLE_BYTES = 2**24  # size of the cached coefficients; larger tables are computed on the fly
 
 
 @dataclass(frozen=True)
 class RateConversion:
-    """A change of rate as a matrix product: `source` samples make a frame of `target` samples.
+    """A rate conversion as a matrix product that maps frames of `source` to `target` samples.
 
-    Output `m` stands at `m * source / target` on the axis of the input. Its value is the sum of
+    Output `m` lies at `m * source / target` on the axis of the input. Its value is the sum of
     `x[k] * kernel(k - m * source / target)`, and the kernel is 0 beyond `reach` (Smith, Digital
-    Audio Resampling, 2002). Every frame meets the same phases, so the kernel is sampled once.
-    Frames are made as long as the kernel, so that most of a product is not zero, and divided into
-    groups of neighbouring outputs, so that this also holds where the rates have no common factor.
+    Audio Resampling, 2002). All frames have the same phases, so the kernel is sampled once.
+    Frames are at least twice as long as `reach`, which keeps the matrix dense. Outputs are
+    computed in groups of neighbours, which keeps it dense for rates without a common factor too.
     """
 
-    source: int
-    target: int
-    reach: int  # samples of the source
+    source: int  # input samples per frame
+    target: int  # output samples per frame
+    reach: int  # half the length of the kernel, in samples of the source
 
     @classmethod
     def of(cls, source_rate: int, target_rate: int) -> RateConversion:
-        """The shortest frames that suit two rates."""
+        """Conversion between two rates in Hz, with the shortest suitable frames."""
         common = math.gcd(source_rate, target_rate)
         source, target = source_rate // common, target_rate // common
         reach = math.ceil(ZERO_CROSSINGS * source / (min(source, target) * ROLLOFF_SHARE))
@@ -50,17 +50,17 @@ class RateConversion:
 
     @property
     def groups(self) -> list[range]:
-        """Outputs of a frame that are computed together."""
+        """Groups of outputs of a frame that are computed in one product."""
         size = max(1, 2 * self.reach * self.target // self.source)
         return [range(i, min(i + size, self.target)) for i in range(0, self.target, size)]
 
     def inputs(self, group: range) -> range:
-        """What a group is computed from; 0 is the sample `reach` before the frame."""
+        """Indices of the samples that a group depends on; 0 is `reach` samples before the frame."""
         first, last = (i * self.source // self.target for i in (group[0], group[-1]))
         return range(first, last + 2 * self.reach + 1)
 
     def kernel(self, group: range, like: Tensor) -> Tensor:
-        """Coefficients `(inputs, outputs)` of a group."""
+        """Coefficients `(inputs, outputs)` of a group, with the dtype and device of `like`."""
         places = torch.arange(group.start, group.stop, dtype=torch.float64)
         inputs = torch.tensor(self.inputs(group), dtype=torch.float64) - self.reach
         distance = inputs[:, None] - places * (self.source / self.target)
@@ -71,11 +71,11 @@ class RateConversion:
         return (cutoff * torch.sinc(position) * window).to(like)
 
 
-@lru_cache(maxsize=2)  # there and back
+@lru_cache(maxsize=2)  # for both directions
 def kernel_table(
     ratio: RateConversion, dtype: torch.dtype, device: torch.device
 ) -> list[Tensor] | None:
-    """The kernels of all groups, or None if they are too large to be kept."""
+    """Kernels of all groups; None if they are larger than `MAX_TABLE_BYTES`."""
     if 4 * ratio.reach * ratio.target > MAX_TABLE_BYTES:
         return None
     like = torch.empty(0, dtype=dtype, device=device)
@@ -84,7 +84,7 @@ def kernel_table(
 
 
 def convert_blocks(span: Tensor, ratio: RateConversion) -> Tensor:
-    """Whole frames and `reach` samples on either side of them, `(..., time)`, at the new rate."""
+    """Convert whole frames, with `reach` samples on either side, `(..., time)`, to the new rate."""
     kernels = kernel_table(ratio, span.dtype, span.device)
     frames = (span.shape[-1] - 2 * ratio.reach) // ratio.source
     parts = []
@@ -100,7 +100,7 @@ def convert_blocks(span: Tensor, ratio: RateConversion) -> Tensor:
 def resample_blocks(
     blocks: Iterable[Tensor], source_rate: int, target_rate: int
 ) -> Iterator[Tensor]:
-    """A stream of `(..., time)` at another rate; see `resample`."""
+    """Resample a stream of blocks `(..., time)`; the same samples as from `resample`."""
     if source_rate == target_rate:
         yield from blocks
         return
@@ -126,9 +126,18 @@ def resample_blocks(
 
 
 def resample(audio: Tensor, source_rate: int, target_rate: int) -> Tensor:
-    """Band-limited resampling of `(..., time)`; `ceil(time * target_rate / source_rate)` samples.
+    """Resample `(..., time)` by band-limited interpolation.
 
-    Windowed-sinc interpolation with a Kaiser window and 64 zero crossings on either side.
+    Windowed-sinc interpolation with a Kaiser window and 64 zero crossings on either side (Smith,
+    Digital Audio Resampling, 2002).
+
+    Args:
+        audio: `(..., time)`.
+        source_rate: in Hz.
+        target_rate: in Hz.
+
+    Returns:
+        `(..., ceil(time * target_rate / source_rate))`.
     """
     parts = list(resample_blocks([audio], source_rate, target_rate))
     return torch.cat(parts, -1) if parts else audio

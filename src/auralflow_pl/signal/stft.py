@@ -1,4 +1,4 @@
-"""Short-time Fourier transform and its inverse, exact for every length."""
+"""Short-time Fourier transform and its exact inverse."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from auralflow_pl.errors import InputError
 
-BLOCK_FRAMES = 128  # frames
+BLOCK_FRAMES = 128  # frames per block on a CPU, about the size of its cache
 
 
 def magnitude(spec: Tensor) -> Tensor:
     """Absolute values of a complex spectrogram, in less than half the time of `abs` on a CPU.
 
-    Where gradients are wanted it is `abs`, whose gradient at 0 is 0.
+    With gradients it is `abs`, whose gradient at 0 is 0.
     """
     if spec.requires_grad:
         return spec.abs()
@@ -24,7 +24,7 @@ def magnitude(spec: Tensor) -> Tensor:
 
 
 def masked_blocks(spec: Tensor, mask: Tensor | None) -> Iterator[Tensor]:
-    """A spectrogram `(..., freq, frames)` times a mask, in parts that suit the cache of a CPU."""
+    """Yield a spectrogram `(..., freq, frames)` times a mask, in blocks that fit a CPU cache."""
     size = BLOCK_FRAMES if spec.device.type == "cpu" else spec.shape[-1]
     parts = spec.split(size, -1)
     if mask is None:
@@ -34,10 +34,10 @@ def masked_blocks(spec: Tensor, mask: Tensor | None) -> Iterator[Tensor]:
 
 
 class STFT(nn.Module):
-    """Complex spectrogram with a periodic Hann window, and its inverse.
+    """Short-time Fourier transform with a periodic Hann window, and its inverse.
 
-    The signal is extended by zeros to a whole number of hops. So every sample lies under at least
-    two windows, and `inverse(forward(x), length)` returns `x` but for rounding.
+    The signal is padded with zeros to a whole number of hops. Every sample then lies under at
+    least two windows, and `inverse(forward(x), length)` returns `x` up to rounding.
 
     Args:
         n_fft: points of the transform, even.
@@ -45,7 +45,7 @@ class STFT(nn.Module):
         hop_length: samples from one frame to the next, at most half a window.
 
     Raises:
-        InputError: the three numbers cannot be inverted.
+        InputError: sizes for which the transform has no inverse.
     """
 
     window: Tensor
@@ -61,7 +61,7 @@ class STFT(nn.Module):
         self.register_buffer("window", torch.hann_window(win_length), persistent=False)
 
     def forward(self, audio: Tensor) -> Tensor:
-        """Waveform `(..., time)` to complex spectrogram `(..., freq, frames)`.
+        """Transform a waveform `(..., time)` to a complex spectrogram `(..., freq, frames)`.
 
         `freq = n_fft // 2 + 1` and `frames = ceil(time / hop_length) + 1`; frame `k` is centred at
         sample `k * hop_length`. Computed in float32 or float64, also under autocast.
@@ -83,12 +83,12 @@ class STFT(nn.Module):
         return spec.reshape(*batch, *spec.shape[-2:])
 
     def inverse(self, spec: Tensor, length: int, mask: Tensor | None = None) -> Tensor:
-        """Complex spectrogram `(..., freq, frames)` to waveform `(..., length)`.
+        """Transform a complex spectrogram `(..., freq, frames)` to a waveform `(..., length)`.
 
         Args:
             spec: as `forward` returns it.
-            length: of the waveform, in samples.
-            mask: that the spectrogram is multiplied with, of as many frames.
+            length: length of the waveform in samples.
+            mask: real factor of the spectrogram, with as many frames; None: 1.
         """
         with torch.autocast(spec.device.type, enabled=False):
             if self.n_fft % self.hop_length:
@@ -109,9 +109,9 @@ class STFT(nn.Module):
             return torch.cat([*parts, rest], -1)[..., span] / weight
 
     def add(self, frames: Tensor) -> Tensor:
-        """Frames `(..., frames, n_fft)` to their sum `(..., time)`, each a hop later than the last.
+        """Overlap-add frames `(..., frames, n_fft)` to `(..., time)`; hops must divide frames.
 
-        Where hops divide frames, this is a few additions of large arrays.
+        The sum takes `n_fft / hop_length` additions of large arrays.
         """
         hops = frames.unflatten(-1, (-1, self.hop_length))
         count, share = hops.shape[-3], hops.shape[-2]
@@ -121,7 +121,7 @@ class STFT(nn.Module):
         return total.flatten(-2)
 
     def inverse_of_any(self, spec: Tensor, length: int) -> Tensor:
-        """`inverse` for hops that do not divide frames."""
+        """`inverse` for hop lengths that do not divide `n_fft`."""
         *batch, freq, frames = spec.shape
         audio = torch.istft(
             spec.reshape(-1, freq, frames),

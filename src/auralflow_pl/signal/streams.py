@@ -1,7 +1,7 @@
-"""Streams of blocks: signals that come in pieces `(..., time)` of any length.
+"""Streams of blocks: signals as iterables of tensors `(..., time)`.
 
-A stream is an iterable of tensors that differ in their last axis only. What is made of one depends
-on the samples, never on where the pieces begin.
+The blocks of a stream differ only in the length of their last axis. Results do not depend on how a
+signal is cut into blocks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.nn.functional import pad
 
 
 class SampleQueue:
-    """Samples that wait: blocks come in at one end, spans are read and dropped at the other."""
+    """A FIFO buffer of samples along the last axis."""
 
     def __init__(self) -> None:
         self.blocks: deque[Tensor] = deque()
@@ -25,13 +25,13 @@ class SampleQueue:
         return self.length
 
     def push(self, block: Tensor) -> None:
-        """Add a block `(..., time)` at the end."""
+        """Append a block `(..., time)`."""
         if block.shape[-1]:
             self.blocks.append(block)
             self.length += block.shape[-1]
 
     def read(self, length: int) -> Tensor:
-        """The first `length` samples, which stay; at most as many as there are, at least one."""
+        """Return the first `length` samples and keep them; `length` is from 1 to `len(queue)`."""
         parts, held = [], 0
         while held < length:
             parts.append(self.blocks.popleft())
@@ -41,7 +41,7 @@ class SampleQueue:
         return joined[..., :length]
 
     def drop(self, length: int) -> None:
-        """Forget the first `length` samples, of at most as many as there are."""
+        """Remove the first `length` samples, at most as many as there are."""
         self.length -= length
         while length:
             block = self.blocks.popleft()
@@ -51,21 +51,21 @@ class SampleQueue:
             length -= block.shape[-1]
 
     def take(self, length: int) -> Tensor:
-        """Read and drop the first `length` samples."""
+        """Return the first `length` samples and remove them."""
         block = self.read(length)
         self.drop(length)
         return block
 
 
 def delay_blocks(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
-    """A stream with `length` zeros before it."""
+    """Prepend `length` zeros to a stream."""
     for block in blocks:
         yield pad(block, (length, 0))
         length = 0
 
 
 def skip_samples(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
-    """A stream without its first `length` samples."""
+    """Leave out the first `length` samples of a stream."""
     for block in blocks:
         if block.shape[-1] > length:
             yield block[..., length:]
@@ -73,7 +73,7 @@ def skip_samples(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
 
 
 def limit_samples(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
-    """The first `length` samples of a stream; no more blocks are asked for than needed."""
+    """Yield the first `length` samples of a stream; no further block is requested."""
     for block in blocks:
         yield block[..., :length]
         length -= block.shape[-1]
@@ -82,7 +82,7 @@ def limit_samples(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
 
 
 def align_blocks(streams: Sequence[Iterable[Tensor]]) -> Iterator[tuple[Tensor, ...]]:
-    """Equal spans of equally long streams; each sample comes as soon as all streams have it."""
+    """Yield equal spans of equally long streams, each as soon as all streams have supplied it."""
     sources = [iter(stream) for stream in streams]
     queues = [SampleQueue() for _ in sources]
     while True:

@@ -1,4 +1,4 @@
-"""Changing the duration of sound, and its pitch."""
+"""Time stretching and pitch shifting."""
 
 from __future__ import annotations
 
@@ -11,23 +11,26 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 WINDOW_SAMPLES = (
-    2048  # samples; about the longest period of pitched sound, and short against a beat
+    2048  # samples; not less than the longest period of pitched sound, and less than a beat
 )
 
-SEARCH_SAMPLES = 512  # samples by which a segment may move to fit the one before it
+SEARCH_SAMPLES = 512  # largest shift of a segment that is matched to the segment before
 
 
 def shift_pitch(audio: Tensor, pitch: float, tempo: float) -> Tensor:
-    """Change pitch and tempo of `(batch, channels, time)`; `round(time / tempo)` samples.
+    """Change pitch and tempo of `(batch, channels, time)`.
 
     Args:
-        audio: of any length.
-        pitch: factor on all frequencies.
-        tempo: factor on the speed.
+        audio: `(batch, channels, time)`, on the CPU.
+        pitch: factor of all frequencies.
+        tempo: factor of the speed.
+
+    Returns:
+        `(batch, channels, round(time / tempo))`.
     """
     from torchaudio.functional import resample
 
-    ratio = Fraction(pitch).limit_denominator(60)  # of resampling: its cost grows with the terms
+    ratio = Fraction(pitch).limit_denominator(60)  # the cost of resampling grows with both terms
     length = round(audio.shape[-1] / tempo)
     stretched = stretch_time(audio, tempo / float(ratio))
     shifted = resample(stretched, ratio.numerator, ratio.denominator)
@@ -35,11 +38,15 @@ def shift_pitch(audio: Tensor, pitch: float, tempo: float) -> Tensor:
 
 
 def stretch_time(audio: Tensor, rate: float) -> Tensor:
-    """Play `(batch, channels, time)` `rate` times as fast at the same pitch, `round(time / rate)`.
+    """Change the speed of `(batch, channels, time)` by the factor `rate` at the same pitch.
 
-    Waveform-similarity overlap-add (WSOLA; Verhelst and Roelands, 1993): segments are taken from
-    the input at another pace than they are laid down, each moved to where it resembles most what
-    would have followed the one before. Channels move together, so the stereo image stays.
+    Waveform-similarity overlap-add (WSOLA; Verhelst and Roelands, 1993): segments are read from
+    the input at `rate` times the pace at which they are written. Each is shifted to the place
+    where it is most similar to the continuation of the segment before. The channels of an item
+    share the shifts, which keeps the stereo image.
+
+    Returns:
+        `(batch, channels, round(time / rate))`.
     """
     time, length = audio.shape[-1], round(audio.shape[-1] / rate)
     hop = WINDOW_SAMPLES // 2
@@ -51,9 +58,7 @@ def stretch_time(audio: Tensor, rate: float) -> Tensor:
     )
     taper = np.hanning(WINDOW_SAMPLES + 1)[:-1].astype(sound.dtype)
     output = np.zeros((*audio.shape[:-1], (count + 1) * hop), sound.dtype)
-    starts = np.full(
-        len(sound), SEARCH_SAMPLES
-    )  # so that the first hop of the output is the padding
+    starts = np.full(len(sound), SEARCH_SAMPLES)  # the first hop of the output is then the padding
     for number in range(count):
         if number:
             expected = cut_segments(sound, starts + hop, WINDOW_SAMPLES)
@@ -66,16 +71,17 @@ def stretch_time(audio: Tensor, rate: float) -> Tensor:
 
 
 def cut_segments(sound: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
-    """A part of each item of `(batch, channels, time)` from a start of its own."""
+    """Cut `length` samples from each item of `(batch, channels, time)`, from `starts[item]` on."""
     return np.stack(
         [item[:, start : start + length] for item, start in zip(sound, starts, strict=True)]
     )
 
 
 def best_offsets(sound: np.ndarray, first: int, expected: np.ndarray) -> np.ndarray:
-    """Where, from `first` to `first + 2 * SEARCH`, each item is most like `expected`.
+    """Offset after `first` at which each item best matches `expected`, 0 to `2 * SEARCH_SAMPLES`.
 
-    By the highest normalised cross-correlation; in the middle, if nothing is better than that.
+    The offset with the highest normalised cross-correlation; the middle one if none is clearly
+    better.
     """
     region = sound[..., first : first + WINDOW_SAMPLES + 2 * SEARCH_SAMPLES]
     points = next_fast_len(region.shape[-1], real=True)

@@ -1,14 +1,15 @@
-"""The multichannel Wiener filter: estimates that agree with the mixture and with each other.
+"""Multichannel Wiener filter: sources from their magnitudes and the mixture.
 
-Every source is Gaussian with a power `v_j(f, t)` and a spatial covariance `R_j(f)`. Both are
-estimated from the sources at hand, then the sources from the mixture `x`, in turns:
+Every source is Gaussian with a power `v_j(f, t)` and a spatial covariance `R_j(f)`. Two steps
+alternate: powers and covariances are estimated from the sources `y_j`, then the sources from the
+mixture `x`:
 
     v_j = mean over channels of |y_j|^2
     R_j = sum_t y_j y_j^H / sum_t v_j
     y_j = v_j R_j (sum_k v_k R_k)^-1 x
 
-The model and its EM algorithm are those of Duong, Vincent and Gribonval (2010); the covariances are
-updated as Nugraha, Liutkus and Vincent (2016) do after a neural network, and as open-unmix does.
+The model and its EM algorithm are those of Duong, Vincent and Gribonval (2010). The covariances are
+updated as by Nugraha, Liutkus and Vincent (2016) and open-unmix, after a neural network.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from auralflow_pl.errors import InputError
 
-LOUDEST_LEVEL = 10.0  # magnitude to which louder mixtures are scaled, so that `eps` means the same
+LOUDEST_LEVEL = 10.0  # largest magnitude; louder mixtures are scaled down, as `eps` is absolute
 
 
 def wiener_filter(
@@ -31,16 +32,16 @@ def wiener_filter(
     eps: float = 1e-10,
     block_frames: int = 128,
 ) -> Tensor:
-    """Complex spectrograms of sources from their magnitudes and the mixture.
+    """Estimate complex spectrograms of sources from their magnitudes and the mixture.
 
     Args:
         magnitudes: `(..., targets, channels, freq, frames)`, not negative.
         mixture: complex, `(..., channels, freq, frames)`.
-        iterations: of `refine_once`; 0: what it would begin with.
-        soft_mask: begin with the mixture, shared out in proportion to the magnitudes; otherwise
-            with the magnitudes, in the phase of the mixture.
-        residual: add a source, the last one, that begins as the mixture without the others.
-        exact: make the sources sum to the mixture but for rounding; see `refine_once`.
+        iterations: number of EM steps; 0: return the initial estimates.
+        soft_mask: initial estimates are the mixture times a ratio mask of the magnitudes; otherwise
+            the magnitudes with the phase of the mixture.
+        residual: add a source, as the last one, that is initially the mixture minus the others.
+        exact: make the sources sum to the mixture up to rounding; see `refine_once`.
         eps: see `refine_once`.
         block_frames: see `refine_once`.
 
@@ -48,7 +49,7 @@ def wiener_filter(
         complex `(..., targets, channels, freq, frames)`, with one more target for the residual.
 
     Raises:
-        InputError: shapes that do not belong together.
+        InputError: the shapes of magnitudes and mixture do not match.
     """
     if magnitudes.ndim < 4 or magnitudes.select(-4, 0).shape != mixture.shape:
         raise InputError(
@@ -74,23 +75,23 @@ def refine_once(
     eps: float = 1e-10,
     block_frames: int = 128,
 ) -> Tensor:
-    """Filter the mixture into sources by EM, beginning with estimates of them.
+    """Refine estimates of sources by EM steps of the multichannel Wiener filter.
 
-    Spatial covariances are those of all frames that are given, so long signals are best cut into
+    Spatial covariances are averaged over all given frames, so long signals should be cut into
     pieces of some seconds. Items of the leading axes do not interact. Gradients flow to both
     arguments.
 
     Args:
-        estimates: complex, `(..., targets, channels, freq, frames)`; left as they are.
+        estimates: complex, `(..., targets, channels, freq, frames)`; not changed.
         mixture: complex, `(..., channels, freq, frames)`.
-        iterations: of covariances and filter in turns.
-        exact: share what the filter leaves of the mixture, little more than noise of power
-            `sqrt(eps)`, out among the sources.
-        eps: the square of the power of a noise that keeps silence from being divided by.
-        block_frames: frames whose covariances are in memory at a time.
+        iterations: number of EM steps; each updates the covariances and filters the mixture.
+        exact: distribute the remainder of the mixture evenly among the sources; it is little more
+            than noise of power `sqrt(eps)`.
+        eps: regularisation against division by 0: the squared power of a noise that is added.
+        block_frames: number of frames whose covariances are in memory at a time.
 
     Returns:
-        complex `(..., targets, channels, freq, frames)`, finite also on silence.
+        complex `(..., targets, channels, freq, frames)`, finite also for silence.
     """
     loudest = mixture.abs().amax((-3, -2, -1), keepdim=True) / LOUDEST_LEVEL
     scale = loudest.clamp(min=1)
@@ -109,12 +110,12 @@ def refine_once(
 
 
 def source_power(sources: Tensor) -> Tensor:
-    """`(..., targets, channels, freq, frames)` to `(..., targets, freq, frames)`."""
+    """Mean power over channels, `(..., channels, freq, frames)` to `(..., freq, frames)`."""
     return (sources.real.square() + sources.imag.square()).mean(-3)
 
 
 def spatial_covariance(sources: Tensor, eps: float, block_frames: int) -> Tensor:
-    """`R_j`, `(..., targets, channels, channels, freq)`, from sources `(..., freq, frames)`."""
+    """`R_j`, `(..., targets, channels, channels, freq)`, of sources `(..., freq, frames)`."""
     covariance: Tensor | float = 0.0
     weight: Tensor | float = eps
     for block in sources.split(block_frames, -1):
@@ -124,7 +125,7 @@ def spatial_covariance(sources: Tensor, eps: float, block_frames: int) -> Tensor
 
 
 def apply_filter(sources: Tensor, covariance: Tensor, mixture: Tensor, eps: float) -> Tensor:
-    """`y_j` from `v_j` of the sources, `R_j` and the mixture `(..., channels, freq, frames)`."""
+    """`y_j` from the powers `v_j` of the sources, `R_j` and the mixture `(..., freq, frames)`."""
     powers = source_power(sources)
     model = torch.einsum("...jft,...jcdf->...cdft", powers.to(covariance.dtype), covariance)
     whitened = solve_hermitian(model, mixture, eps**0.5)
@@ -133,11 +134,11 @@ def apply_filter(sources: Tensor, covariance: Tensor, mixture: Tensor, eps: floa
 
 
 def solve_hermitian(matrix: Tensor, vector: Tensor, noise: float) -> Tensor:
-    """Solve `(matrix + noise) z = vector`, `(..., channels, channels, freq, frames)`.
+    """Solve `(matrix + noise) z = vector`; the axes are `(..., channels, channels, freq, frames)`.
 
-    The noise is at least what rounding adds to the matrix, -60 dB in float32, so that nearly
-    singular ones, such as those of a single source, stay invertible. Two channels are eliminated
-    one after the other (Cholesky), which rounding harms less than Cramer's rule does.
+    The noise is at least 8 machine epsilons of the trace (-60 dB in float32), which keeps nearly
+    singular matrices, such as those of a single source, invertible. For two channels a Cholesky
+    elimination is used, which is less sensitive to rounding than Cramer's rule.
     """
     channels = vector.shape[-3]
     trace = matrix.diagonal(dim1=-4, dim2=-3).real.sum(-1)
@@ -149,7 +150,7 @@ def solve_hermitian(matrix: Tensor, vector: Tensor, noise: float) -> Tensor:
         cross = matrix[..., 1, 0, :, :]
         first, second = vector.unbind(-3)
         ratio = cross / left
-        rest = right - (ratio * cross.conj()).real  # at least the ridge, but for rounding
+        rest = right - (ratio * cross.conj()).real  # at least the ridge, up to rounding
         second = (second - ratio * first) / torch.maximum(rest, ridge)
         return torch.stack([(first - cross.conj() * second) / left, second], -3)
     eye = torch.eye(channels, dtype=matrix.dtype, device=matrix.device)

@@ -1,4 +1,4 @@
-"""Process long signals in overlapping windows."""
+"""Processing of long signals in overlapping windows."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from auralflow_pl.signal.streams import SampleQueue
 
 @dataclass(frozen=True)
 class WindowLayout:
-    """How a signal is cut. All numbers are samples.
+    """Lengths, in samples, of the overlapping windows into which a signal is cut.
 
-    Consecutive windows share `2 * context + fade` samples. Of those, `context` samples at each edge
-    are computed and thrown away, because the network saw too little around them, and neighbours are
-    cross-faded over the `fade` samples between. The two ends of the signal keep everything.
+    Consecutive windows share `2 * context + fade` samples. The results for `context` samples at
+    each edge are discarded, since the network lacks input around them. Neighbours are
+    cross-faded over the `fade` samples between. The two ends of the signal are kept.
 
     Args:
         length: samples per window.
-        context: samples thrown away at each inner edge.
+        context: samples that are discarded at each inner edge.
         fade: samples over which neighbours are cross-faded.
-        align: window starts are multiples of this, so that every window meets the same grid of
-            STFT frames and strided convolutions as one pass over the whole signal would.
+        align: window starts are multiples of this, which keeps the grid of STFT frames and strided
+            convolutions the same as in one pass over the whole signal.
     """
 
     length: int
@@ -36,12 +36,12 @@ class WindowLayout:
 
     @property
     def hop(self) -> int:
-        """Distance between the starts of consecutive windows, at least `align`."""
+        """Distance between the starts of consecutive windows in samples, at least `align`."""
         free = self.length - 2 * self.context - self.fade
         return max(self.align, free // self.align * self.align)
 
     def taper(self, window: WindowSpan) -> Tensor:
-        """Weights `(time,)` of a window: 0 in the context, ramps in the fades, 1 inside."""
+        """Weights `(time,)` of a window: 0 in the context, ramps in the fades, 1 between."""
         samples = window.samples
         ramp = torch.arange(1, self.fade + 1, dtype=samples.dtype, device=samples.device)
         edge = torch.cat([ramp.new_zeros(self.context), ramp / (self.fade + 1)])
@@ -54,7 +54,7 @@ class WindowLayout:
 
 
 class WindowSpan(NamedTuple):
-    """A span of a signal, and where it stands."""
+    """The samples of a window, and whether it is the first or last of its signal."""
 
     samples: Tensor  # (channels, time)
     first: bool
@@ -62,7 +62,7 @@ class WindowSpan(NamedTuple):
 
 
 def cut_windows(blocks: Iterable[Tensor], windows: WindowLayout) -> Iterator[WindowSpan]:
-    """The windows of a stream, each as soon as it is complete; the last ends with the stream."""
+    """Yield the windows of a stream, each as soon as it is complete; the last may be shorter."""
     queue, first = SampleQueue(), True
     for block in blocks:
         queue.push(block)
@@ -80,21 +80,22 @@ def overlap_add(
     windows: WindowLayout,
     batch_size: int = 1,
 ) -> Iterator[Tensor]:
-    """Apply `process` to the windows of a stream and join what comes out.
+    """Apply `process` to the windows of a stream and cross-fade the results.
 
-    No more than a batch of windows is held at a time.
+    At most one batch of windows is held at a time.
 
     Args:
         process: maps `(batch, channels, time)` to `(batch, ..., time)`, keeping `time`.
-        blocks: a stream of `(channels, time)`.
-        windows: how it is cut.
+        blocks: stream of blocks `(channels, time)`.
+        windows: layout of the windows.
         batch_size: windows per call of `process`.
 
     Yields:
-        `(..., time)`, together as long as the stream. With a `process` that needs no more than
-        `context` samples around, they are the same as `process` of the whole but for rounding.
+        blocks `(..., time)`, together as long as the stream. If an output of `process` depends on
+        at most `context` samples on either side, they equal `process` of the whole signal up to
+        rounding.
     """
-    rest = rest_weight = None  # what a window leaves for the beginning of the next
+    rest = rest_weight = None  # overlap with the next window
     for window, part in process_windows(process, cut_windows(blocks, windows), batch_size):
         taper = windows.taper(window)
         total, weight = part * taper, taper.clone()
@@ -109,7 +110,7 @@ def overlap_add(
 def process_windows(
     process: Callable[[Tensor], Tensor], windows: Iterable[WindowSpan], batch_size: int
 ) -> Iterator[tuple[WindowSpan, Tensor]]:
-    """Process windows of one length together, and a shorter last one by itself."""
+    """Process windows of equal length in batches, and a shorter last one separately."""
     batch: list[WindowSpan] = []
     for window in windows:
         if batch and batch[0].samples.shape != window.samples.shape:
@@ -126,15 +127,18 @@ def process_windows(
 def process_batch(
     process: Callable[[Tensor], Tensor], batch: Sequence[WindowSpan]
 ) -> Iterator[tuple[WindowSpan, Tensor]]:
-    """Process windows of one length together."""
+    """Process windows of equal length together."""
     samples = [window.samples for window in batch]
     parts = process(torch.stack(samples) if len(samples) > 1 else samples[0][None])
     yield from zip(batch, parts, strict=True)
 
 
-WINDOW_SECONDS, OVERLAP = 30.0, 0.25  # where a network does not say what it sees
+RECURRENT_WINDOW_SECONDS, RECURRENT_OVERLAP = (
+    30.0,
+    0.25,
+)  # for a network with unknown receptive field
 
-SHORTEST_FRAMES, LONGEST_FRAMES = 600, 2600  # where it does: 7 s and 30 s at a hop of 512
+SHORTEST_FRAMES, LONGEST_FRAMES = 600, 2600  # for a known one: 7 s and 30 s at a hop of 512
 
 
 def choose_windows(
@@ -145,20 +149,21 @@ def choose_windows(
     window_seconds: float | None,
     overlap: float | None,
 ) -> WindowLayout:
-    """How signals are cut for a network.
+    """Choose the window layout for a network.
 
-    Where the network says what it sees (`frame_reach`), that is the context, and a window is ten
-    times as long, so that a quarter of the work is done twice; but memory sets a limit to windows,
-    and contexts are at most an eighth of them. Otherwise, windows of 30 s share a quarter.
+    With a known receptive field (`frame_reach`), the context covers it, and a window is ten times
+    as long, so about a quarter of the work is done twice. Windows have an upper limit because of
+    memory, and contexts are at most an eighth of a window. Without it, windows of 30 s overlap by
+    a quarter.
 
     Args:
-        stft: that the network is fed with.
+        stft: transform of the network's input.
         frame_multiple: see `models.base.MaskEstimator`.
-        frame_reach: likewise.
+        frame_reach: see `models.base.MaskEstimator`.
         sample_rate: in Hz.
         window_seconds: length of a window; None: as above.
-        overlap: share of a window that neighbours have in common, two fifths of it as context on
-            either side and one fifth as a cross-fade; None: as above.
+        overlap: share of a window that neighbours have in common; two fifths of it are context on
+            either side and one fifth is the cross-fade; None: as above.
     """
     align = stft.hop_length * frame_multiple
     reach = None if frame_reach is None else frame_reach * stft.hop_length
@@ -170,10 +175,10 @@ def choose_windows(
             max(10 * seen, SHORTEST_FRAMES * stft.hop_length), LONGEST_FRAMES * stft.hop_length
         )
     else:
-        time = WINDOW_SECONDS * sample_rate
+        time = RECURRENT_WINDOW_SECONDS * sample_rate
     length = max(2, round(time / align)) * align
     if overlap is None and seen is not None:
         return WindowLayout(length, min(seen, length // 8), length // 40, align)
-    shared = int((OVERLAP if overlap is None else overlap) * length)
+    shared = int((RECURRENT_OVERLAP if overlap is None else overlap) * length)
     context = 2 * shared // 5
     return WindowLayout(length, context, shared - 2 * context, align)

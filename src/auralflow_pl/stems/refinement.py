@@ -12,7 +12,7 @@ from auralflow_pl.signal.stft import STFT
 from auralflow_pl.signal.wiener import refine_once
 from auralflow_pl.signal.windows import WindowLayout, overlap_add
 
-WINDOW_SECONDS, CONTEXT_SECONDS, FADE_SECONDS = 10.0, 0.25, 1.0
+REFINEMENT_SECONDS, CONTEXT_SECONDS, FADE_SECONDS = 10.0, 0.25, 1.0
 
 
 def check_refinable(targets: int, residual: bool) -> None:
@@ -61,6 +61,6 @@ def refine_estimates(
 
     length, context, fade = (
         round(seconds * sample_rate) // stft.hop_length * stft.hop_length
-        for seconds in (WINDOW_SECONDS, CONTEXT_SECONDS, FADE_SECONDS)
+        for seconds in (REFINEMENT_SECONDS, CONTEXT_SECONDS, FADE_SECONDS)
     )
     return overlap_add(process, blocks, WindowLayout(length, context, fade, stft.hop_length))

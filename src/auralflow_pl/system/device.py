@@ -1,4 +1,4 @@
-"""Choose devices."""
+"""Choice of devices and of the number of threads."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from auralflow_pl.errors import InputError
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` for the GPU if there is one, else the CPU; or any name that torch knows.
+    """Choose a device: `auto` is the GPU if there is one, else the CPU; or any name of torch.
 
     Raises:
-        InputError: no such device here.
+        InputError: the device is not available.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -30,10 +30,10 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_devices(names: str | Sequence[str]) -> list[torch.device]:
-    """One device, or several: each of them as for `choose_device`.
+    """Choose one or several devices; see `choose_device`.
 
     Raises:
-        InputError: no such device here, or none at all.
+        InputError: a device is not available, or the list is empty.
     """
     listed = names if isinstance(names, Sequence) and not isinstance(names, str) else [names]
     devices = [choose_device(str(name)) for name in listed]
@@ -43,10 +43,10 @@ def choose_devices(names: str | Sequence[str]) -> list[torch.device]:
 
 
 def device_count(devices: Any) -> int:
-    """How many devices `trainer.devices` means: a number, a list of numbers, or all (`auto`, -1).
+    """Number of devices for `trainer.devices`: a number, a list of numbers, or all (`auto`, -1).
 
     Raises:
-        InputError: none of these, or no device.
+        InputError: any other value, or no device.
     """
     if devices in ("auto", -1, "-1"):
         return max(1, torch.cuda.device_count())
@@ -59,12 +59,12 @@ def device_count(devices: Any) -> int:
 
 
 def device_of_process(name: str, trainer: Mapping[str, Any], number: int) -> str:
-    """Name of the device of a process: of the GPUs, if there are any, each has its own.
+    """Name of the device of a process; with GPUs, each process has its own.
 
     Args:
-        name: as for `choose_device`; one with a number is kept.
-        trainer: keys of the Trainer, of which `accelerator` and `devices` are read.
-        number: of the process on this machine.
+        name: as for `choose_device`; a name with a number is kept.
+        trainer: keys of the Trainer; `accelerator` and `devices` are used.
+        number: number of the process on this machine.
     """
     if trainer.get("accelerator") == "cpu":
         return "cpu"
@@ -75,10 +75,10 @@ def device_of_process(name: str, trainer: Mapping[str, Any], number: int) -> str
 
 
 def computes_in_bfloat16(accelerator: str = "auto") -> bool:
-    """Whether the hardware has instructions for bfloat16; a CPU without them imitates them slowly.
+    """Whether the hardware has bfloat16 instructions; a CPU without them emulates them slowly.
 
     Args:
-        accelerator: `cpu` to ask for the CPU although there is a GPU.
+        accelerator: `cpu` to test the CPU even if there is a GPU.
     """
     if accelerator != "cpu" and torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -88,7 +88,7 @@ def computes_in_bfloat16(accelerator: str = "auto") -> bool:
 
 @contextlib.contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Let torch compute with `count` threads in the block."""
+    """Set the number of threads of torch to `count` within the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,4 +1,4 @@
-"""Optional dependencies."""
+"""Optional dependencies, by the extra of the package that installs them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib.util
 
 from auralflow_pl.errors import InputError
 
-EXTRA_PACKAGES = {  # packages by the extra of pyproject.toml that installs them
+EXTRA_PACKAGES = {  # packages by extra of pyproject.toml
     "demo": ("gradio",),
     "hub": ("huggingface_hub",),
     "onnx": ("onnx", "onnxruntime"),
@@ -24,7 +24,7 @@ def require_extra(extra: str, purpose: str) -> None:
 
     Args:
         extra: a key of `EXTRA_PACKAGES`.
-        purpose: what needs it, for the message.
+        purpose: feature that needs the packages, for the message.
     """
     if not is_installed(extra):
         names = " and ".join(EXTRA_PACKAGES[extra])

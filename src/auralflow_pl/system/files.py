@@ -1,4 +1,4 @@
-"""Write, read and hash single files."""
+"""Reading, writing and hashing of single files."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from typing import Any, BinaryIO
 
 from auralflow_pl.errors import InputError
 
-STALE_SECONDS = 600  # without a change, after which a temporary file belongs to a killed process
+STALE_SECONDS = 600  # age of an unchanged temporary file after which its process counts as killed
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object], sync: bool = False) -> None:
-    """Write a file under a temporary name and rename it, so it is complete or not there.
+    """Write a file under a temporary name and rename it, so `path` is never incomplete.
 
     The temporary file is beside `path`, has the number of the process in its name, and is removed
     on failure. Temporary files that killed processes left are removed as well.
 
     Args:
-        path: of the file; its folder is made if it is missing.
-        write: writes the content to the open file.
+        path: path of the file; a missing folder is created.
+        write: function that writes the content to the open file.
         sync: also wait until the content is on the disk.
 
     Raises:
@@ -58,15 +58,15 @@ def remove_stale_parts(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text in UTF-8, complete or not at all."""
+    """Write a text in UTF-8; see `write_whole`."""
     write_whole(path, lambda file: file.write(text.encode("utf-8")))
 
 
 def write_json(path: Path, content: Any, nan: bool = False) -> None:
-    """Write JSON, complete or not at all.
+    """Write JSON; see `write_whole`.
 
     Args:
-        path: of the file.
+        path: path of the file.
         content: plain values.
         nan: allow NaN, which is not JSON, for readers that expect it.
     """
@@ -74,7 +74,7 @@ def write_json(path: Path, content: Any, nan: bool = False) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file; None if the file is missing or damaged."""
+    """Read a JSON file; None if the file is missing or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -118,7 +118,7 @@ def values_sha256(values: Any, length: int = 64) -> str:
 def sound_digest(files: Iterable[Path], options: str) -> str:
     """BLAKE2b digest of the content of files and of the options of a result.
 
-    The digest stands in eval.json and names cached results, so it must not change.
+    eval.json holds the digest and cached results are named by it, so it must not change.
     """
     total = hashlib.blake2b(options.encode(), digest_size=16)
     for path in files:
@@ -133,10 +133,10 @@ def file_size(path: Path) -> int:
 
 
 def free_bytes(path: Path) -> int:
-    """Free space in bytes on the disk of `path`, which need not exist yet."""
+    """Free space in bytes on the disk of `path`, which need not exist."""
     return shutil.disk_usage(next(p for p in (path, *path.absolute().parents) if p.exists())).free
 
 
 def in_megabytes(size: int) -> str:
-    """A number of bytes with its unit, MB or kB."""
+    """Format a number of bytes in MB or kB."""
     return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"

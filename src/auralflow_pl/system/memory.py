@@ -1,4 +1,4 @@
-"""Memory use of the process and of the GPU."""
+"""Memory use of the process and of the GPU, and memory sizes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from auralflow_pl.system.heap import give_back_freed_memory
 
 SIZE_UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
-STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+STATUS_FILE, CLEAR_REFS_FILE = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def parse_size(text: str) -> float:
-    """Bytes of `1GB`, `800M` and the like."""
+    """Number of bytes of a size such as `1GB` or `800M`.
+
+    Raises:
+        InputError: no such size.
+    """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
     if not match or not float(match[1]):
         raise InputError(f"max_ram={text}: expected a size such as 1GB or 800MB")
@@ -26,7 +30,7 @@ def parse_size(text: str) -> float:
 
 
 def memory_in_use(device: torch.device) -> float:
-    """Bytes that are taken now."""
+    """Memory in use in bytes: of tensors on a GPU, or of the process."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     give_back_freed_memory()
@@ -34,7 +38,7 @@ def memory_in_use(device: torch.device) -> float:
 
 
 def peak_memory(device: torch.device) -> float:
-    """Bytes at the highest moment since `reset_peak_memory`."""
+    """Largest memory use in bytes since `reset_peak_memory`."""
     return (
         torch.cuda.max_memory_allocated(device)
         if device.type == "cuda"
@@ -43,17 +47,17 @@ def peak_memory(device: torch.device) -> float:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Begin a new search for the highest moment."""
+    """Reset the largest memory use that `peak_memory` returns."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    elif CLEAR_REFS.exists():
-        CLEAR_REFS.write_text("5")
+    elif CLEAR_REFS_FILE.exists():
+        CLEAR_REFS_FILE.write_text("5")
 
 
 def process_status(key: str) -> float:
     """An entry of /proc/self/status in bytes; without it, the peak of the whole process."""
-    if STATUS.exists():
-        entry = re.search(rf"{key}:\s+(\d+) kB", STATUS.read_text())
+    if STATUS_FILE.exists():
+        entry = re.search(rf"{key}:\s+(\d+) kB", STATUS_FILE.read_text())
         if entry:
             return float(entry[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
@@ -61,7 +65,7 @@ def process_status(key: str) -> float:
 
 
 def is_memory_shortage(error: BaseException) -> bool:
-    """Whether an error says that there is not enough memory."""
+    """Whether an error is an out-of-memory error."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -1,4 +1,4 @@
-"""Several processes that work together, started by the first, by SLURM or by torchrun."""
+"""Groups of processes for distributed training, and pools of worker processes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 from auralflow_pl.errors import InputError
 
-# Of each process, as torchrun, SLURM and Lightning say it.
+# Environment variables of each process that torchrun, SLURM or Lightning set.
 SIZE_VARIABLES = ("WORLD_SIZE", "SLURM_NTASKS")
 
 RANK_VARIABLES = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
@@ -25,12 +26,12 @@ LOCAL_RANK_VARIABLES = ("LOCAL_RANK", "SLURM_LOCALID")
 
 
 def world_size(environment: Mapping[str, str] = os.environ) -> int:
-    """Processes that train together, if somebody else has started them; else 1."""
+    """Number of processes that torchrun or SLURM started for this training; else 1."""
     return max((int(environment.get(name) or 1) for name in SIZE_VARIABLES), default=1)
 
 
 def rank(environment: Mapping[str, str] = os.environ) -> int:
-    """Number of this process among them; the first one writes the run folder."""
+    """Number of this process in the training; process 0 writes the run folder."""
     numbers = [int(environment[name]) for name in RANK_VARIABLES if environment.get(name)]
     if "RANK" not in environment and environment.get("NODE_RANK", "0") != "0":
         return max([1, *numbers])
@@ -38,41 +39,41 @@ def rank(environment: Mapping[str, str] = os.environ) -> int:
 
 
 def local_rank(environment: Mapping[str, str] = os.environ) -> int:
-    """Number of this process among those on the same node, which says which device is its own."""
+    """Number of this process among those on the same node, which gives its device."""
     numbers = [environment[name] for name in LOCAL_RANK_VARIABLES if environment.get(name)]
     return int(numbers[0]) if numbers else 0
 
 
 def check_run_dir(written: str) -> None:
-    """Raise InputError if processes that others have started would each name another run folder.
+    """Raise InputError if processes started by torchrun or SLURM would use different run folders.
 
     Args:
-        written: `paths.run_dir` before it is resolved.
+        written: `paths.run_dir` before its references are resolved.
     """
     if world_size() > 1 and "${now" in written:
         raise InputError(
-            f"paths.run_dir: holds the time, and {world_size()} processes would not agree on it; "
-            "pass paths.run_dir=<folder>"
+            f"paths.run_dir: contains the time, so {world_size()} processes would use different "
+            "folders; pass paths.run_dir=<folder>"
         )
 
 
 @contextlib.contextmanager
 def process_group(devices: int, nodes: int, command: Sequence[str]) -> Iterator[None]:
-    """Let `devices` processes on this node work together; this one is the first of them.
+    """Start `devices` processes on this node for distributed training; this process is the first.
 
-    The others run `command`, with the environment in which Lightning finds its place. They end when
-    this one fails; if one of them fails, this one ends with exit code 1. With several nodes the
-    command is given on each of them, with MASTER_ADDR, MASTER_PORT and NODE_RANK in the
-    environment. Nothing is started for a single process, or where SLURM or torchrun did so; the
-    only process of such a job starts the others like any other command.
+    The others run `command`, with environment variables that Lightning reads. They end if this
+    process fails; if one of them fails, this process ends with exit code 1. With several nodes the
+    command must be run on each node, with MASTER_ADDR, MASTER_PORT and NODE_RANK in the
+    environment. No process is started if there is only one, or if SLURM or torchrun started
+    several. A job of SLURM or torchrun with a single process does start the others.
 
     Args:
-        devices: processes on this node.
-        nodes: how many nodes there are.
-        command: what a further process runs.
+        devices: number of processes on this node.
+        nodes: number of nodes.
+        command: command of the other processes.
 
     Raises:
-        InputError: several nodes, and no address of the first.
+        InputError: several nodes without these environment variables.
     """
     if world_size() > 1 or devices * nodes == 1:
         yield
@@ -88,7 +89,7 @@ def process_group(devices: int, nodes: int, command: Sequence[str]) -> Iterator[
         *SIZE_VARIABLES,
         *RANK_VARIABLES,
         *LOCAL_RANK_VARIABLES,
-    }:  # what a job of a single process says of it
+    }:  # variables of a job with a single process
         os.environ.pop(name, None)
     os.environ |= {
         "MASTER_ADDR": before.get("MASTER_ADDR", "127.0.0.1"),
@@ -102,7 +103,7 @@ def process_group(devices: int, nodes: int, command: Sequence[str]) -> Iterator[
     ]
     os.environ |= places[0]
     others = [
-        subprocess.Popen(command, env=os.environ | place)  # noqa: S603
+        subprocess.Popen(command, env=child_environment() | place)  # noqa: S603
         for place in places[1:]
     ]
     finished = threading.Event()
@@ -120,10 +121,10 @@ def process_group(devices: int, nodes: int, command: Sequence[str]) -> Iterator[
 
 
 def watch_processes(others: Sequence[subprocess.Popen[bytes]], finished: threading.Event) -> None:
-    """End everything if one of the others fails, since the rest would wait for it for ever."""
+    """End all processes if one of the others fails, since the rest would wait for it forever."""
     while not finished.is_set():
         failed = [other.returncode for other in others if other.poll()]
-        if failed and not finished.wait(5):  # its own message comes first
+        if failed and not finished.wait(5):  # time for the message of the failed process
             print(f"error: another process ended with code {failed[0]}", file=sys.stderr)
             end_processes(others)
             os._exit(1)
@@ -131,7 +132,7 @@ def watch_processes(others: Sequence[subprocess.Popen[bytes]], finished: threadi
 
 
 def end_processes(others: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Stop what still runs; a process in a collective operation does not hear SIGTERM."""
+    """Kill the processes that still run; SIGTERM does not end a collective operation."""
     for other in others:
         if other.poll() is None:
             other.send_signal(signal.SIGKILL)
@@ -140,7 +141,7 @@ def end_processes(others: Sequence[subprocess.Popen[bytes]]) -> None:
 
 @contextlib.contextmanager
 def worker_pool(count: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool of processes that end at once when the block raises, or when this process dies."""
+    """A pool of processes that end at once if the block raises or this process dies."""
     before = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, context, initializer=end_with_parent) as pool:
@@ -153,7 +154,7 @@ def worker_pool(count: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def end_with_parent() -> None:
-    """Leave when the process that started this one is gone, even killed."""
+    """End this process when its parent process ends, even if the parent is killed."""
 
     def wait() -> None:
         multiprocessing.parent_process().join()
@@ -162,8 +163,14 @@ def end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
+def child_environment() -> dict[str, str]:
+    """Environment of this process with its import path in PYTHONPATH, for child processes."""
+    folders = (str(Path(entry).absolute()) for entry in sys.path)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(folders))}
+
+
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """A free TCP port of this machine."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Signal handlers, set for the length of a block."""
+"""Signal handlers that are set for the length of a block."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ SignalHandler = Callable[[int, FrameType | None], object]
 
 @contextlib.contextmanager
 def handling(handler: SignalHandler, *names: str) -> Iterator[None]:
-    """Call `handler` on these signals in the block; the former handlers follow it.
+    """Call `handler` for these signals in the block; restore the former handlers afterwards.
 
-    Python delivers signals to the main thread only, so in other threads nothing is set. Signals
-    that the system does not have are left out.
+    Python delivers signals only to the main thread, so nothing is set in other threads. Signals
+    that the system does not have are ignored.
 
     Args:
         handler: as for `signal.signal`.
-        *names: such as `SIGTERM`.
+        *names: names of signals, such as `SIGTERM`.
     """
     before = {}
     if threading.current_thread() is threading.main_thread():
@@ -36,7 +36,7 @@ def handling(handler: SignalHandler, *names: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def exit_on_sigterm() -> Iterator[None]:
-    """End the program on SIGTERM in the block, with exit code 143 and one line of text."""
+    """End the program with exit code 143 and one line of text if SIGTERM arrives in the block."""
 
     def end(number: int, _: FrameType | None) -> None:
         print("error: terminated; repeat the command to go on", file=sys.stderr)

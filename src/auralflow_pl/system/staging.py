@@ -1,4 +1,4 @@
-"""Write several files so that they appear together or not at all."""
+"""Writing of several files that appear together or not at all."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ JOURNAL_FILE = "moves.json"
 
 @contextlib.contextmanager
 def staged_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder whose files move into `folder` together once the block has succeeded.
+    """A temporary folder whose files move into `folder` together when the block succeeds.
 
-    If the block raises, nothing of it remains and `folder` is as it was.
+    If the block raises, the temporary files are removed and `folder` is unchanged.
 
     Raises:
         InputError: `folder` cannot be written.
@@ -38,9 +38,9 @@ def staged_folder(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder that gets the name `folder` once the block has succeeded.
+    """A temporary folder that is renamed to `folder` when the block succeeds.
 
-    If the block raises, nothing of it remains.
+    If the block raises, the temporary folder is removed.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder.parent) as name:
@@ -51,7 +51,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise InputError unless files can be made in `folder` or where it is to be created."""
+    """Raise InputError unless files can be created in `folder`, or else its nearest parent."""
     nearest = folder
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
@@ -68,12 +68,12 @@ def check_writable(folder: Path) -> None:
 
 @contextlib.contextmanager
 def work_folder(base: Path, name: str) -> Iterator[Path]:
-    """A hidden folder below `base` where the files called `name` are made; nothing remains of it.
+    """A hidden folder below `base` for work on the output `name`; removed after the block.
 
-    It has the same name in every attempt, so what a killed process left is removed by the next one.
+    Every attempt uses the same folder, so it also removes the files of a killed process.
 
     Raises:
-        InputError: `base` cannot be written, or another process is at work on the same.
+        InputError: `base` cannot be written, or another process works on the same output.
     """
     check_writable(base)
     folder = work_folder_path(base, name)
@@ -95,30 +95,30 @@ def work_folder(base: Path, name: str) -> Iterator[Path]:
 
 
 def work_folder_path(base: Path, name: str) -> Path:
-    """Where the files called `name` are made."""
+    """Path of the hidden folder for work on the output `name`."""
     return base / f".partial-{text_sha256(name, 16)}"
 
 
 def remove_leftovers(base: Path, name: str) -> None:
-    """Remove what a killed process left, unless one is at work there."""
+    """Remove the files that a killed process left for `name`, unless another process is at work."""
     if work_folder_path(base, name).is_dir():
         with contextlib.suppress(InputError), work_folder(base, name):
             pass
 
 
 def move_together(folder: Path, files: Mapping[Path, Path], obsolete: Iterable[Path] = ()) -> None:
-    """Move files to their final names, all of them or none; the last one makes them complete.
+    """Move files to their final paths, all of them or none.
 
-    What was there before is kept until then. If the process is killed in between, the next
-    `work_folder` of this name restores it.
+    Existing files are kept until all files are moved. If the process is killed in between, the
+    next `work_folder` of this name restores them.
 
     Args:
-        folder: the workshop.
-        files: from temporary to final path, on one file system.
-        obsolete: files that are removed with it.
+        folder: folder of `work_folder`, for the journal and the existing files.
+        files: final paths by temporary path, on one file system.
+        obsolete: existing files that are removed in the same step.
 
     Raises:
-        InputError: a folder cannot be written, or a folder has a final name.
+        InputError: a folder cannot be written, or a final path is a folder.
     """
     moves = [(None, path) for path in obsolete] + list(files.items())
     kept = folder.absolute()
@@ -145,9 +145,9 @@ def move_together(folder: Path, files: Mapping[Path, Path], obsolete: Iterable[P
 
 
 def undo_moves(folder: Path) -> None:
-    """Take back what `move_together` has moved, unless it moved everything."""
+    """Undo an incomplete `move_together`; a complete one is kept."""
     steps = read_json(folder / JOURNAL_FILE)
-    if not steps:  # it had not begun
+    if not steps:  # no move had begun
         return
     if Path(steps[-1][0]).exists():
         for part, final, before in reversed(steps):

@@ -18,7 +18,7 @@ from auralflow_pl.config.instantiate import build, to_plain
 from auralflow_pl.data.chunks import SamplingOptions
 from auralflow_pl.data.targets import resolve_targets
 from auralflow_pl.errors import InputError, one_line
-from auralflow_pl.separator.build import build_separator
+from auralflow_pl.separator.build import new_separator
 from auralflow_pl.system.device import computes_in_bfloat16
 from auralflow_pl.system.processes import rank, world_size
 from auralflow_pl.training.checkpoint_io import AtomicCheckpointIO
@@ -118,7 +118,7 @@ def build_task(config: DictConfig) -> SeparationTask:
         InputError: a part cannot be built, or optimizer or schedule reject their arguments.
     """
     settings = to_plain(config)
-    separator = build_separator(
+    separator = new_separator(
         settings, settings["data"]["stems"], trust=None, **settings["separation"]
     )
     optimizer, schedule = build(config.optimizer), build(config.scheduler)

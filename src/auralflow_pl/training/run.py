@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
-import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytorch_lightning as pl
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from auralflow_pl.config.instantiate import to_plain
+from auralflow_pl.config.relaunch import command_line
 from auralflow_pl.config.schema import TrainKeys
 from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError, one_line
@@ -65,9 +64,8 @@ def train_run(config: DictConfig) -> float:
 def training_processes(config: DictConfig) -> contextlib.AbstractContextManager[None]:
     """Context that runs the other processes of `trainer=ddp`, with the same keys and run folder."""
     devices = device_count(config.trainer.get("devices", 1))
-    keys = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     own = [f"paths.run_dir={config.paths.run_dir}", f"resume={config.resume or 'null'}"]
-    command = [sys.executable, "-m", "auralflow_pl", "train", *keys, *own, "print_config=false"]
+    command = command_line("train", *own, "print_config=false")
     return process_group(devices, config.trainer.get("num_nodes", 1), command)
 
 

@@ -1,4 +1,4 @@
-"""The drum kit: kick, snare, hi-hats, toms and crash, patterns with variation and fills."""
+"""Synthetic drum kit: kick, snare, hi-hats, toms and crash, patterns with variation and fills."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from auralflow_pl.data.synthesis.tones import (
 
 STEPS_PER_BAR = 16  # sixteenth notes in a bar
 
-# Onsets per bar in sixteenths; one line is drawn for a song.
+# Onsets in a bar in sixteenths; a song uses one pattern of each kind.
 KICK_PATTERNS = ((0, 8), (0, 6, 8), (0, 4, 8, 12), (0, 7, 10), (0, 3, 8, 11))
 
 SNARE_PATTERNS = ((4, 12), (4, 12), (4, 12, 15), (8,))
@@ -26,7 +26,7 @@ HAT_PATTERNS = (range(0, 16, 2), range(0, 16, 1), range(0, 16, 4), range(2, 16, 
 
 
 def kick(rng: np.random.Generator) -> SongSignal:
-    """A sine that falls in pitch, with a click."""
+    """Synthesise a kick drum: a sine with falling pitch, and a click."""
     t = time_axis(rng.uniform(0.18, 0.4))
     floor, sweep, speed = rng.uniform(42, 62), rng.uniform(70, 220), rng.uniform(25, 60)
     phase = 2 * np.pi * (floor * t + sweep / speed * (1 - np.exp(-speed * t)))
@@ -40,7 +40,7 @@ def kick(rng: np.random.Generator) -> SongSignal:
 
 
 def snare(rng: np.random.Generator) -> SongSignal:
-    """Two membrane modes and rattling wires."""
+    """Synthesise a snare drum: two membrane modes and the noise of the wires."""
     t = time_axis(rng.uniform(0.15, 0.35))
     base = rng.uniform(160, 250)
     modes = np.sin(2 * np.pi * base * t) + 0.6 * np.sin(2 * np.pi * base * 1.59 * t)
@@ -51,7 +51,12 @@ def snare(rng: np.random.Generator) -> SongSignal:
 
 
 def hat(rng: np.random.Generator, decay: float) -> SongSignal:
-    """Metallic partials and high noise; a small `decay` (per second) is an open hi-hat."""
+    """Synthesise a hi-hat or cymbal: metallic partials and high-pass noise.
+
+    Args:
+        rng: source of randomness.
+        decay: decay rate per second; a small one gives an open hi-hat.
+    """
     t = time_axis(min(1.5, 5.0 / decay))
     ratios = np.array([2.0, 3.0, 4.16, 5.43, 6.79, 8.21]) * rng.uniform(380, 520)
     metal = sum(np.sign(np.sin(2 * np.pi * ratio * t)) for ratio in ratios) / len(ratios)
@@ -62,7 +67,7 @@ def hat(rng: np.random.Generator, decay: float) -> SongSignal:
 
 
 def tom(rng: np.random.Generator, base: float) -> SongSignal:
-    """A membrane with a little pitch fall."""
+    """Synthesise a tom: a membrane of `base` Hz with slightly falling pitch."""
     t = time_axis(0.35)
     phase = 2 * np.pi * (base * t + base * 0.02 * (1 - np.exp(-20 * t)))
     sound = np.sin(phase) * np.exp(-t * 10) + 0.1 * white_noise(rng, len(t)) * np.exp(-t * 60)
@@ -70,12 +75,12 @@ def tom(rng: np.random.Generator, base: float) -> SongSignal:
 
 
 def swung_beats(step: int, beat: float, swing: float) -> float:
-    """Time of a sixteenth within its bar; swing delays the off-beats."""
+    """Time of a sixteenth within its bar in seconds; swing delays the off-beats."""
     return step * beat / 4 + (swing * beat / 4 if step % 2 else 0.0)
 
 
 class DrumKit:
-    """A drum kit and its patterns, drawn once for a song."""
+    """A drum kit whose sounds and patterns are drawn once for a song."""
 
     def __init__(self, rng: np.random.Generator, score: MusicalScore) -> None:
         self.rng, self.score = rng, score
@@ -89,13 +94,13 @@ class DrumKit:
         self.hat_level = rng.uniform(0.12, 0.35)
 
     def hit(self, sound: SongSignal, bar_start: float, step: int, level: float) -> None:
-        """One stroke, with a human's unevenness in time and strength."""
+        """Add one stroke, with random variation of time and strength."""
         start = bar_start + swung_beats(step, self.score.beat, self.score.swing)
         loudness = np.float32(level * self.rng.uniform(0.8, 1.0))
         add_at(self.track, sound * loudness, start + self.rng.normal(0, 0.004))
 
     def play_bar(self, start: float, fill: bool) -> None:
-        """The groove, with the toms in the second half if the bar is a fill."""
+        """Play the pattern of one bar, with toms in the second half if the bar is a fill."""
         for step in self.kicks:
             self.hit(self.kick, start, step, 1.0)
         for step in self.snares:
@@ -112,7 +117,7 @@ class DrumKit:
 
 
 def play_drums(rng: np.random.Generator, score: MusicalScore) -> SongSignal:
-    """The drum stem, mono, `(time,)`."""
+    """Synthesise the drum stem, mono, `(time,)`."""
     kit = DrumKit(rng, score)
     section = None
     for start, number, now in score.bars("drums"):

@@ -1,4 +1,4 @@
-"""Bass and accompaniment: a bass line under the chords, plucked and sustained chords, a lead."""
+"""Synthetic bass and accompaniment: bass line, plucked and sustained chords, lead."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from auralflow_pl.data.synthesis.tones import (
     wavetable,
 )
 
-# Onsets in beats and scale steps above the root (in semitones); one line is drawn for a song.
+# Onsets in beats and intervals above the root in semitones; a song uses one riff.
 BASS_RIFFS = (
     ((0, 0), (1, 0), (2, 0), (3, 0)),
     ((0, 0), (1.5, 0), (2, 12), (3.5, 7)),
@@ -31,7 +31,7 @@ BASS_RIFFS = (
 
 
 def play_bass(rng: np.random.Generator, score: MusicalScore) -> SongSignal:
-    """The bass stem, mono, `(time,)`: a riff on the root of each bar's chord."""
+    """Synthesise the bass stem, mono, `(time,)`: a riff on the root of each bar's chord."""
     track = np.zeros(beat_samples(score.seconds), dtype=np.float32)
     riff = BASS_RIFFS[rng.integers(len(BASS_RIFFS))]
     brightness, decay = rng.uniform(0.45, 0.85), rng.uniform(0.5, 4.0)
@@ -50,13 +50,13 @@ def play_bass(rng: np.random.Generator, score: MusicalScore) -> SongSignal:
 
 
 class Pluck:
-    """A plucked or struck string: partials that decay the faster the higher they are."""
+    """A plucked or struck string: a sum of partials, of which higher ones decay faster."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.decay = rng.uniform(1.2, 4.0)
         self.tilt = rng.uniform(0.8, 1.6)
         self.stretch = rng.uniform(0.0, 4e-4)  # inharmonicity of a stiff string
-        self.position = rng.uniform(0.1, 0.45)  # where it is plucked, as a share of its length
+        self.position = rng.uniform(0.1, 0.45)  # plucking position as a share of the length
         self.sound = lru_cache(maxsize=None)(self._sound)
 
     def _sound(self, pitch: int, seconds: float) -> SongSignal:
@@ -75,7 +75,7 @@ class Pluck:
 
 
 def play_plucked(rng: np.random.Generator, score: MusicalScore) -> SongSignal:
-    """Arpeggios or strummed chords, mono, `(time,)`."""
+    """Synthesise arpeggios or strummed chords, mono, `(time,)`."""
     track = np.zeros(beat_samples(score.seconds), dtype=np.float32)
     string, strum = Pluck(rng), rng.random() < 0.5
     division = float(rng.choice([0.5, 0.5, 1.0]))
@@ -95,7 +95,7 @@ def play_plucked(rng: np.random.Generator, score: MusicalScore) -> SongSignal:
 
 
 def play_pad(rng: np.random.Generator, score: MusicalScore) -> SongSignal:
-    """Sustained chords of detuned saws or an organ, mono, `(time,)`."""
+    """Synthesise sustained chords of detuned saws or an organ, mono, `(time,)`."""
     track = np.zeros(beat_samples(score.seconds), dtype=np.float32)
     organ = rng.random() < 0.4
     drawbars = wavetable(rng.uniform(0.0, 0.4, 8).astype(np.float32) / np.arange(1, 9))
@@ -115,9 +115,12 @@ def play_pad(rng: np.random.Generator, score: MusicalScore) -> SongSignal:
 
 
 def play_lead(rng: np.random.Generator, score: MusicalScore, notes: list[Note]) -> SongSignal:
-    """A lead line with vibrato, so that vibrato alone does not mark a voice, `(time,)`."""
+    """Synthesise a lead line of `notes`, mono, `(time,)`.
+
+    The vibrato keeps a network from recognising voices by vibrato alone.
+    """
     track = np.zeros(beat_samples(score.seconds), dtype=np.float32)
-    odd = rng.random() < 0.5  # hollow like a clarinet, or full like a violin
+    odd = rng.random() < 0.5  # odd harmonics like a clarinet, or all like a violin
     for note in notes:
         t = time_axis(note.duration)
         base = float(midi_to_hz(note.pitch))

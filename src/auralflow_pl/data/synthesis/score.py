@@ -1,4 +1,4 @@
-"""Writes the score of a synthetic song: tempo, key, chords, sections, and who plays when."""
+"""The score of a synthetic song: tempo, key, chords, sections, and the stems that play."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHORD_PROGRESSIONS = {  # scale degrees, counted from 0
     "minor": ((0, 5, 2, 6), (0, 3, 4, 0), (0, 6, 5, 4), (0, 5, 3, 4), (0, 2, 6, 3)),
 }
 
-# Which stems rest in a section of each kind; the probability with which each one does.
+# Probability with which each stem rests in a section of each kind.
 SECTION_RESTS = {
     "intro": {"vocals": 0.9, "drums": 0.3, "bass": 0.3, "other": 0.0},
     "verse": {"vocals": 0.0, "drums": 0.1, "bass": 0.1, "other": 0.1},
@@ -50,7 +50,7 @@ class SongSection:
 
 @dataclass(frozen=True)
 class MusicalScore:
-    """What the instruments read: harmony and form. Times in seconds, pitches as MIDI numbers."""
+    """Tempo, harmony and form of a song; times in seconds, pitches as MIDI numbers."""
 
     seconds: float
     beat: float
@@ -77,18 +77,18 @@ class MusicalScore:
         return found
 
     def degree_pitch(self, degree: int) -> int:
-        """MIDI pitch of a scale degree; degrees outside 0..6 are in other octaves."""
+        """MIDI pitch of a scale degree; degrees outside 0 to 6 are in other octaves."""
         octave, step = divmod(degree, len(self.scale))
         return self.tonic + 12 * octave + self.scale[step]
 
     def chord(self, bar: int) -> tuple[int, int, int]:
-        """The triad of a bar, as MIDI pitches around the tonic."""
+        """Triad of a bar as MIDI pitches around the tonic."""
         root = self.progression[bar % len(self.progression)]
         return tuple(self.degree_pitch(root + third) for third in (0, 2, 4))
 
 
 def compose_score(rng: np.random.Generator, seconds: float) -> MusicalScore:
-    """Draw tempo, key, progression and form for a song of `seconds`."""
+    """Draw tempo, key, chord progression and form for a song of `seconds`."""
     mode = str(rng.choice(["major", "minor"]))
     beat = 60.0 / rng.uniform(76, 148)
     progressions = CHORD_PROGRESSIONS[mode]
@@ -104,7 +104,7 @@ def compose_score(rng: np.random.Generator, seconds: float) -> MusicalScore:
 
 
 def draw_sections(rng: np.random.Generator, seconds: float, bar: float) -> tuple[SongSection, ...]:
-    """Fill `seconds` with sections of one to four bars, the last one cut by the end of the song."""
+    """Draw sections of one to four bars until `seconds` are filled; the last one may be shorter."""
     sections: list[SongSection] = []
     start = float(rng.uniform(0.0, 0.6))
     first = int(rng.integers(2))  # some songs begin with the verse

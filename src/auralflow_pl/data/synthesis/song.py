@@ -1,4 +1,4 @@
-"""Mixes the instruments into a song: places, rooms, levels, bleed, and 16-bit stems that add up."""
+"""Mixing of the instruments to a song: panning, reverb, levels, bleed, and 16-bit stems."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ STEM_LEVELS_DB = {
     "drums": -19.0,
     "bass": -20.0,
     "other": -20.0,
-}  # RMS where it plays
+}  # RMS where the stem plays
 
-PEAK_LEVEL = 0.89  # of the loudest sample in mixture and stems
+PEAK_LEVEL = 0.89  # largest absolute sample of mixture and stems
 
 FULL_SCALE = 32768
 
 
 def render_song(seed: tuple[int, ...], seconds: float) -> dict[str, np.ndarray]:
-    """Render one song, a pure function of its arguments.
+    """Render one song; the result depends only on the arguments.
 
     Args:
         seed: non-negative numbers, for example `(seed, split, track)`.
-        seconds: length, more than 0.
+        seconds: length in seconds, more than 0.
 
     Returns:
         int16 arrays `(time, 2)` at 44.1 kHz: the four stems and `mixture`, their exact sum.
@@ -56,7 +56,7 @@ def render_song(seed: tuple[int, ...], seconds: float) -> dict[str, np.ndarray]:
 
 
 def produce_stem(rng: np.random.Generator, stem: str, layers: list[SongSignal]) -> SongSignal:
-    """Place mono layers in a stereo room and ride the level, `(2, time)`."""
+    """Mix mono layers to a stereo stem `(2, time)`: panning, reverb, slow changes of level."""
     spread = {"vocals": 0.1, "bass": 0.0, "drums": 0.15, "other": 0.8}[stem]
     stereo = sum(
         pan(layer * rng.uniform(0.5, 1.0), rng.uniform(-spread, spread)) for layer in layers
@@ -69,13 +69,13 @@ def produce_stem(rng: np.random.Generator, stem: str, layers: list[SongSignal]) 
 
 
 def pan(mono: SongSignal, place: float) -> SongSignal:
-    """Constant-power panning; `place` from -1 (left) to 1 (right)."""
+    """Constant-power panning to `(2, time)`; `place` from -1 (left) to 1 (right)."""
     angle = (place + 1) * np.pi / 4
     return np.stack([mono * np.float32(np.cos(angle)), mono * np.float32(np.sin(angle))])
 
 
 def reverb(rng: np.random.Generator, stereo: SongSignal, gain: float) -> SongSignal:
-    """The late part of a room: exponentially decaying noise, one for each ear, `(2, time)`."""
+    """Late reverberation `(2, time)`: exponentially decaying noise, independent per channel."""
     decay = rng.uniform(0.25, 1.1)  # seconds to -60 dB
     length = beat_samples(decay)
     envelope = 10 ** (-3 * np.arange(length, dtype=np.float32) / length)
@@ -87,7 +87,7 @@ def reverb(rng: np.random.Generator, stereo: SongSignal, gain: float) -> SongSig
 
 
 def normalise(stereo: SongSignal, level_db: float) -> SongSignal:
-    """Set the RMS of the parts that are not silent; silence stays silence."""
+    """Set the RMS of the parts that are not silent to `level_db`; silence is not changed."""
     power = np.square(stereo).mean(0)
     usable = len(power) // 1024 * 1024
     blocks = power[:usable].reshape(-1, 1024).mean(1) if usable else power
@@ -98,7 +98,7 @@ def normalise(stereo: SongSignal, level_db: float) -> SongSignal:
 
 
 def add_bleed(rng: np.random.Generator, stems: dict[str, SongSignal]) -> dict[str, SongSignal]:
-    """Let a little of one stem leak into the microphone of another, delayed and dulled."""
+    """Add one stem, delayed and low-pass filtered, to another at a low level."""
     source, sink = rng.choice(STEM_NAMES, 2, replace=False)
     delay = beat_samples(rng.uniform(0.002, 0.012))
     leak = colour_noise(stems[source], None, 3000) * np.float32(10 ** (rng.uniform(-36, -28) / 20))

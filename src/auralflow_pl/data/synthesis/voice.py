@@ -1,7 +1,7 @@
-"""A singer: a glottal source through moving formants, vibrato, breath and consonants.
+"""Synthetic singer: a glottal source through moving formants, with vibrato, breath and consonants.
 
-Source and filter are separate (Fant, 1960): a band-limited pulse train and noise are shaped, frame
-by frame in the frequency domain, by the resonances of the vocal tract.
+The source-filter model of Fant (1960): a band-limited pulse train and noise are filtered, frame by
+frame in the frequency domain, by the resonances of the vocal tract.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from auralflow_pl.data.synthesis.tones import (
     white_noise,
 )
 
-FRAME, HOP = 1024, 256  # samples, of the filter bank
+FRAME_SAMPLES, HOP_SAMPLES = 1024, 256  # frame length and hop of the filter in samples
 
 SYLLABLE_BEATS = (0.5, 0.5, 0.5, 1.0, 1.0, 1.5, 2.0)
 
@@ -56,7 +56,7 @@ CONSONANT_BANDS = (
 
 @dataclass(frozen=True)
 class Singer:
-    """What makes one voice differ from another."""
+    """Parameters of a voice."""
 
     low: int  # lowest MIDI pitch of the range
     tract: float  # formant scale: > 1 for a shorter vocal tract
@@ -68,7 +68,7 @@ class Singer:
 
 
 def draw_singer(rng: np.random.Generator) -> Singer:
-    """A random voice, from low and dark to high and bright."""
+    """Draw a random voice, from low and dark to high and bright."""
     low = int(rng.integers(43, 62))
     height = (low - 43) / 19
     return Singer(
@@ -83,7 +83,7 @@ def draw_singer(rng: np.random.Generator) -> Singer:
 
 
 def melody(rng: np.random.Generator, score: MusicalScore, stem: str, low: int) -> list[Note]:
-    """Phrases of about a bar within an octave and a fifth above `low`, with rests between them."""
+    """Draw phrases of about a bar within an octave and a fifth above `low`, with rests between."""
     scale = [p for p in range(low, low + 19) if (p - score.tonic) % 12 in score.scale]
     place = len(scale) // 2
     notes: list[Note] = []
@@ -94,7 +94,7 @@ def melody(rng: np.random.Generator, score: MusicalScore, stem: str, low: int) -
         while beat < end:
             length = min(float(rng.choice(SYLLABLE_BEATS)), end - beat)
             place = int(np.clip(place + rng.integers(-2, 3), 0, len(scale) - 1))
-            if beat == 0.0:  # strong beats belong to the chord
+            if beat == 0.0:  # a note on the first beat is a chord tone
                 chord = {p % 12 for p in score.chord(number)}
                 place = min(
                     (i for i, p in enumerate(scale) if p % 12 in chord),
@@ -108,13 +108,13 @@ def melody(rng: np.random.Generator, score: MusicalScore, stem: str, low: int) -
 
 
 def sing(rng: np.random.Generator, score: MusicalScore) -> SongSignal:
-    """The vocal stem, mono, `(time,)`."""
+    """Synthesise the vocal stem, mono, `(time,)`."""
     length = beat_samples(score.seconds)
     singer = draw_singer(rng)
     notes = melody(rng, score, "vocals", singer.low)
     if not notes:
         return np.zeros(length, dtype=np.float32)
-    frames = 1 + length // HOP
+    frames = 1 + length // HOP_SAMPLES
     voicing, noise, pitch, formants, bands = articulate(rng, singer, notes, frames)
     source = glottal_source(rng, singer, pitch, length)
     breath = white_noise(rng, length)
@@ -127,13 +127,13 @@ def sing(rng: np.random.Generator, score: MusicalScore) -> SongSignal:
 def articulate(
     rng: np.random.Generator, singer: Singer, notes: list[Note], frames: int
 ) -> tuple[SongSignal, SongSignal, SongSignal, SongSignal, SongSignal]:
-    """Control curves, one value per frame.
+    """Compute the control curves of a voice, with one value per frame.
 
     Returns:
         voicing level, consonant level, pitch in MIDI numbers (each `(frames,)`), formant
         frequencies in Hz `(frames, 3)`, and centre and width of the noise in Hz `(frames, 2)`.
     """
-    rate = SONG_RATE / HOP
+    rate = SONG_RATE / HOP_SAMPLES
     voicing, noise = np.zeros((2, frames), dtype=np.float32)
     pitch = np.full(frames, notes[0].pitch, dtype=np.float32)
     formants = np.tile(VOWEL_FORMANTS[0], (frames, 1))
@@ -169,7 +169,7 @@ def articulate(
 
 
 def smooth(curve: SongSignal, width: int) -> SongSignal:
-    """Moving average over `width` frames along the first axis, edges held."""
+    """Moving average over `width` frames along the first axis; the edges are repeated."""
     if width < 2:
         return curve
     padded = np.pad(
@@ -183,7 +183,7 @@ def glottal_source(
     rng: np.random.Generator, singer: Singer, pitch: SongSignal, length: int
 ) -> SongSignal:
     """Band-limited pulse train with jitter that follows the pitch curve, `(length,)`."""
-    at = np.arange(length, dtype=np.float32) / HOP
+    at = np.arange(length, dtype=np.float32) / HOP_SAMPLES
     drift = slow_curve(rng, length, 0.05, 0.04) + slow_curve(rng, length, 0.4, 0.08)
     frequency = midi_to_hz(np.interp(at, np.arange(len(pitch)), pitch) + drift)
     harmonics = int(min(100, 16000 / frequency.max()))
@@ -192,13 +192,13 @@ def glottal_source(
 
 
 def tract_response(formants: SongSignal) -> SongSignal:
-    """Magnitude response of the vocal tract, `(frames, 3)` Hz to `(frames, bins)`.
+    """Magnitude response `(frames, bins)` of the vocal tract from formants `(frames, 3)` in Hz.
 
     A sum of resonances `1 / (1 + ((f - F) / (B / 2)) ** 2) ** 0.5`; formants 4 and 5 are fixed
     multiples of the third.
     """
     peaks = np.concatenate([formants, formants[:, 2:] * 1.38, formants[:, 2:] * 1.75], axis=1)
-    bins = np.fft.rfftfreq(FRAME, 1 / SONG_RATE).astype(np.float32)
+    bins = np.fft.rfftfreq(FRAME_SAMPLES, 1 / SONG_RATE).astype(np.float32)
     response = np.full((len(peaks), len(bins)), 0.01, dtype=np.float32)
     for index in range(peaks.shape[1]):
         offset = (bins - peaks[:, index, None]) * (2 / FORMANT_BANDWIDTHS[index])
@@ -207,23 +207,29 @@ def tract_response(formants: SongSignal) -> SongSignal:
 
 
 def noise_response(bands: SongSignal) -> SongSignal:
-    """Gaussian bands for consonants, `(frames, 2)` centre and width in Hz to `(frames, bins)`."""
-    bins = np.fft.rfftfreq(FRAME, 1 / SONG_RATE).astype(np.float32)
+    """Gaussian bands `(frames, bins)` of consonants from `(frames, 2)` centres and widths in Hz."""
+    bins = np.fft.rfftfreq(FRAME_SAMPLES, 1 / SONG_RATE).astype(np.float32)
     return np.exp(-0.5 * ((bins - bands[:, :1]) / bands[:, 1:]) ** 2)
 
 
 def filter_frames(source: SongSignal, response: SongSignal) -> SongSignal:
-    """Filter `(time,)` by one zero-phase magnitude response per frame, by overlap-add.
+    """Filter `(time,)` with one zero-phase magnitude response per frame, by overlap-add.
 
-    Periodic Hann windows at a quarter of their length sum to the constant 2.
+    Periodic Hann windows with a hop of a quarter of their length sum to the constant 2.
     """
     frames = len(response)
-    padded = np.pad(source, (FRAME // 2, FRAME + HOP))
-    parts = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[: frames * HOP : HOP]
-    window = (np.hanning(FRAME + 1)[:-1] / 2).astype(np.float32)
-    shaped = np.fft.irfft(np.fft.rfft(parts * window, axis=1) * response, FRAME, axis=1)
-    out = np.zeros(frames * HOP + FRAME, dtype=np.float32)
-    for quarter in range(FRAME // HOP):  # frames of one residue class do not overlap
-        part = shaped[quarter :: FRAME // HOP].astype(np.float32).reshape(-1)
-        out[quarter * HOP : quarter * HOP + len(part)] += part[: len(out) - quarter * HOP]
-    return out[FRAME // 2 : FRAME // 2 + len(source)]
+    padded = np.pad(source, (FRAME_SAMPLES // 2, FRAME_SAMPLES + HOP_SAMPLES))
+    parts = np.lib.stride_tricks.sliding_window_view(padded, FRAME_SAMPLES)[
+        : frames * HOP_SAMPLES : HOP_SAMPLES
+    ]
+    window = (np.hanning(FRAME_SAMPLES + 1)[:-1] / 2).astype(np.float32)
+    shaped = np.fft.irfft(np.fft.rfft(parts * window, axis=1) * response, FRAME_SAMPLES, axis=1)
+    out = np.zeros(frames * HOP_SAMPLES + FRAME_SAMPLES, dtype=np.float32)
+    for quarter in range(
+        FRAME_SAMPLES // HOP_SAMPLES
+    ):  # frames of one residue class do not overlap
+        part = shaped[quarter :: FRAME_SAMPLES // HOP_SAMPLES].astype(np.float32).reshape(-1)
+        out[quarter * HOP_SAMPLES : quarter * HOP_SAMPLES + len(part)] += part[
+            : len(out) - quarter * HOP_SAMPLES
+        ]
+    return out[FRAME_SAMPLES // 2 : FRAME_SAMPLES // 2 + len(source)]

@@ -8,18 +8,13 @@ import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, read_write
+from typing import NamedTuple
 
 from auralflow_pl.errors import InputError
 
 log = logging.getLogger(__name__)
 
 RESULT_FILE = "result.json"  # in the run folder of a job
-
-failed_jobs: list[SweepResult] = []  # of the sweep that this process ended last
 
 
 class SweepResult(NamedTuple):
@@ -111,38 +106,6 @@ def summarize(folder: Path) -> list[SweepResult]:
         log.info("%4s  %s  %s%s", row["job"], chosen, outcome, mark)
     log.info("%s", folder / "summary.csv")
     return jobs
-
-
-class Summary(Callback):
-    """Hydra calls it when a sweep begins, and when it has ended."""
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
-        """Let a study that is kept go on: of its trials, only those that are missing are run."""
-        sweeper = config.hydra.sweeper
-        if sweeper.get("storage") is None:
-            return
-        Path(config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
-        done = finished_trials(sweeper.storage, sweeper.study_name)
-        if done:
-            log.info("study %s: goes on after %d trials", sweeper.study_name, done)
-        with read_write(config):
-            sweeper.n_trials = max(0, sweeper.n_trials - done)
-            if sweeper.get("sampler", {}).get("seed") is not None:
-                sweeper.sampler.seed += done  # or it would draw again what it drew before
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
-        """Summarize, and note what failed for the exit code."""
-        failed_jobs[:] = [job for job in summarize(Path(config.hydra.sweep.dir)) if job.error]
-
-
-def finished_trials(storage: str, name: str) -> int:
-    """How many trials of a study have a score."""
-    import optuna
-
-    study = optuna.create_study(
-        storage=storage, study_name=name, direction="maximize", load_if_exists=True
-    )
-    return sum(trial.state is optuna.trial.TrialState.COMPLETE for trial in study.trials)
 
 
 def varied_keys(jobs: Sequence[SweepResult]) -> list[str]:
