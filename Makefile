@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := runs/demo
+OLDEST := .venv-oldest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format bench clean
+.PHONY: help demo test test-all test-oldest lint format bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -23,19 +24,31 @@ demo: $(VENV)/.installed ## generate songs, train a vocal model, evaluate it, se
 	$(BIN)/python evaluate.py ckpt=$(RUN)/checkpoints/best.ckpt data=stem_folder data.root=data/excerpt/stems
 	$(BIN)/python scripts/demo_report.py run=$(RUN) excerpt=data/excerpt/stems
 
-# Pages are tested in Chromium, if it is here or root can install it with apt.
+# Pages are tested in Chromium, MUSDB18 against musdb with FFmpeg, if they are here or root can install them.
 APT := apt-get --quiet --yes --option Acquire::Retries=1 --option Acquire::http::Timeout=20
-$(VENV)/.chromium: $(VENV)/.installed
-	@command -v chromedriver > $@ || ($(APT) update && $(APT) install chromium chromium-driver) > $@ 2>&1 \
-	    || echo "no Chromium, its tests are skipped: apt-get install chromium chromium-driver failed, see $@"
+PROGRAMS := chromium chromium-driver ffmpeg
+$(VENV)/.programs: $(VENV)/.installed
+	@(command -v chromedriver && command -v ffmpeg) > $@ || ($(APT) update && $(APT) install $(PROGRAMS)) > $@ 2>&1 \
+	    || echo "apt-get install $(PROGRAMS) failed, see $@: tests of what is missing are skipped"
 
 PYTEST = $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
-test: $(VENV)/.chromium ## run the suite, but for clusters
+test: $(VENV)/.programs ## run the suite, but for clusters
 	$(PYTEST) --ignore=tests/system_wide/test_machines.py
 
-test-all: $(VENV)/.chromium ## run the whole suite, with a local Ray and submitit
+test-all: $(VENV)/.programs ## run the whole suite, with a local Ray and submitit
 	$(PYTEST)
+
+# Without the parts that start processes, clusters or pages. Old packages warn of what newer ones they use give up.
+OLDEST_TESTS := $(addprefix tests/,config cli data training/callbacks separator metrics losses models)
+test-oldest: $(VENV)/.installed ## run a part of the suite with the oldest versions that pyproject.toml allows
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(OLDEST)
+	$(BIN)/uv pip compile --quiet --python $(BIN)/python --resolution lowest-direct --extra onnx --extra hub \
+	    --output-file $(OLDEST)/versions.txt pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --constraints $(OLDEST)/versions.txt --editable '.[onnx,hub]' \
+	    auraloss fast-bss-eval hatchling museval openunmix pytest pytest-xdist
+	$(OLDEST)/bin/python -m pytest --numprocesses 2 --dist loadfile -W ignore::DeprecationWarning \
+	    -W ignore::FutureWarning $(OLDEST_TESTS)
 
 lint: $(VENV)/.installed ## style, format, import rules
 	$(BIN)/ruff check .
@@ -57,5 +70,5 @@ bench: $(VENV)/.installed ## measure speed, as ratios (quality: see scripts/benc
 	$(BIN)/python scripts/bench_startup.py
 
 clean: ## remove environment, caches and the demo's run; data and other runs stay
-	rm -rf $(VENV) $(RUN) dist .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(OLDEST) $(RUN) dist .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

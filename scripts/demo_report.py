@@ -60,7 +60,7 @@ def main() -> None:
         draw(separator, excerpt, run / "excerpt.png"),
     ]
     stems = sorted((run / "separated").rglob("*.wav"))
-    print("\nlisten to (vocals and what is left of the song):")
+    print("\nlisten to (vocals and the rest of the song):")
     for path in stems:
         audio = read_audio(path)
         print(f"  {path}  {audio.samples.shape[-1] / audio.sample_rate:.1f} s")

@@ -26,7 +26,7 @@ def excerpt_path() -> Path:
     """Path of the stem file inside the stempeg package, which cannot be imported without ffmpeg."""
     spec = importlib.util.find_spec("stempeg")
     if spec is None or not spec.submodule_search_locations:
-        raise InputError("stempeg is not installed; pip install 'auralflow-pl[musdb]'")
+        raise InputError("stempeg is not installed; pip install stempeg")
     return next((Path(spec.submodule_search_locations[0]) / "data").glob("*.stem.mp4"))
 
 

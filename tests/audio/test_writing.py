@@ -87,7 +87,7 @@ def test_sizes_beyond_4_gib_are_in_the_header(tmp_path):
 def test_a_wav_that_outgrows_its_header_is_an_error(tmp_path):
     writer = SoundWriter(tmp_path / "a.wav", Encoding("wav", "PCM_16"), 44100, 2, 1000, {})
     writer.frames = WAV_LIMIT // 4
-    with pytest.raises(InputError, match="longer than the input said"):
+    with pytest.raises(InputError, match="longer than the input announced"):
         writer.write(torch.zeros(2, 1))
     writer.abort()
 

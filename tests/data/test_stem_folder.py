@@ -98,7 +98,7 @@ def test_several_roots_make_one_set(root, tmp_path):
     "roots, weights, message",
     [
         ([], None, "data.root: not given"),
-        (["a", "./a"], None, "one is there twice"),
+        (["a", "./a"], None, "a root is repeated"),
         (["a", "b"], [1], "data.weights=.1.: expected 2 positive numbers"),
         (["a", "b"], [1, 0], "expected 2 positive numbers"),
         (["none"], None, "data.root=none: no such folder"),

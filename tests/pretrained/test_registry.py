@@ -152,7 +152,7 @@ def test_wrong_entries_are_named(tmp_path, name, changes, message):
         ("format: 2\nmodels: {}", "format=2; this version reads format 1"),
         ("format: 1\nmodels: 5", "models=5: expected keys and values"),
         ("format: 1\nmodels: {a: 5}", "a: is 5, expected keys targets, "),
-        ("format: 1\nmodels: {a: {}, a: {}}", "a is there twice"),
+        ("format: 1\nmodels: {a: {}, a: {}}", "duplicate key a"),
         ("format: 1\nmodel: {}", "model: no such key, did you mean 'models'?"),
         ("a: !!python/object/apply:os.system ['touch harm']", "not YAML with plain values"),
         ("a: &x [1]\nb: [*x, *x]", "holds a reference (*); write it out"),

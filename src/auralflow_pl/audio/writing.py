@@ -171,7 +171,7 @@ class SoundWriter:
         """Append samples `(channels, time)`; for integer formats see `encode`."""
         self.frames += samples.shape[-1]
         if self.limit is not None and self.frames > self.limit:
-            raise InputError(f"{self.path.name}: longer than the input said, and than WAV can be")
+            raise InputError(f"{self.path.name}: longer than the input announced, too long for WAV")
         try:
             self.file.write(encode(samples, self.encoding.subtype))
         except (soundfile.LibsndfileError, AssertionError) as error:
@@ -197,7 +197,7 @@ class SoundWriter:
         """Make the InputError for a failed write."""
         size = self.path.stat().st_size if self.path.exists() else 0
         return InputError(
-            f"{self.path.name}: {size / 1e6:.1f} MB written, no more possible "
+            f"{self.path.name}: {size / 1e6:.1f} MB written, then writing failed "
             f"({reason_of(error)}); is the disk full?"
         )
 

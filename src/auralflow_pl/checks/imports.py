@@ -14,7 +14,7 @@ MOVED_MODULES = {
     "auralflow_pl.loggers.": "auralflow_pl.training.loggers.",
     "auralflow_pl.optimizers.": "auralflow_pl.training.optimizers.",
     "auralflow_pl.schedules.": "auralflow_pl.training.schedules.",
-    "auralflow_pl.sweep.": "auralflow_pl.training.sweep.",
+    "auralflow_pl.sweep.": "auralflow_pl.training.sweeps.results.",
 }
 
 

@@ -50,5 +50,5 @@ class StrictLoader(yaml.SafeLoader):
         keys = [getattr(key, "value", None) for key, _ in node.value]
         twice = next((key for key in keys if isinstance(key, str) and keys.count(key) > 1), None)
         if twice is not None:
-            raise yaml.YAMLError(f"{twice:.64} is there twice")
+            raise yaml.YAMLError(f"duplicate key {twice:.64}")
         return super().construct_mapping(node, deep)

@@ -9,7 +9,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from auralflow_pl.cli.output import fail
-from auralflow_pl.training.sweep import summarize
+from auralflow_pl.training.sweeps.results import summarize
 
 
 class Summary(Callback):

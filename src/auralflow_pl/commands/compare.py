@@ -28,8 +28,8 @@ def compare(config: DictConfig) -> list[Comparison]:
     """Compare evaluations, print a verdict for each metric and target, and write a page.
 
     Raises:
-        InputError: fewer than two evaluations, one that cannot be read, nothing in common, or
-            something that was measured differently.
+        InputError: there are fewer than two evaluations, one cannot be read, they have no metric
+            and track in common, or they were measured differently.
     """
     config = validate(config, CompareKeys)
     check_options(config)
@@ -59,7 +59,7 @@ def compare(config: DictConfig) -> list[Comparison]:
 
 
 def check_options(config: DictConfig) -> None:
-    """Raise InputError for numbers that make no sense, and for a single run."""
+    """Raise InputError for numbers out of range, and for fewer than two runs."""
     if not 0 < config.confidence < 1:
         raise InputError(f"confidence={config.confidence}: expected more than 0 and less than 1")
     if config.resamples < FEWEST_RESAMPLES:
@@ -69,10 +69,10 @@ def check_options(config: DictConfig) -> None:
 
 
 def page_path(output: str | None, last: Path) -> Path:
-    """Where the page is written: as told, or beside the tables of the last run.
+    """Path of the page: `output`, or beside the tables of the last run.
 
     Raises:
-        InputError: nothing can be written there.
+        InputError: the path is a folder, or its folder cannot be written.
     """
     page = Path(output or last.parent / "comparison.html")
     if page.is_dir():

@@ -19,10 +19,10 @@ from auralflow_pl.system.signals import exit_on_sigterm, until_interrupted
 
 
 def demo(config: DictConfig) -> None:
-    """Serve the page until Ctrl-C or SIGTERM; temporary files are deleted then.
+    """Serve the page until Ctrl-C or SIGTERM, then delete uploads and stems.
 
     Raises:
-        InputError: Gradio is not installed, a model cannot be loaded, or the port is taken.
+        InputError: Gradio is not installed, a model cannot be loaded, or the port is in use.
     """
     config = validate(config, DemoKeys)
     require_extra("demo", "demo")

@@ -1,4 +1,4 @@
-"""The command `doctor`: what is wrong with a data set, and what training would hear of it."""
+"""The command `doctor`: examine a data set and the chunks that training would draw from it."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ from auralflow_pl.system.files import write_csv
 from auralflow_pl.system.staging import check_writable, staged_folder
 from auralflow_pl.training.build import build_data
 
-MAX_WORKERS = 4  # tracks at a time: each is held in memory as a whole
+MAX_WORKERS = 4  # tracks in memory at a time, each as a whole
 
 
 @dataclass(frozen=True)
 class ChunkDraw:
-    """How often something came up in the chunks that were drawn."""
+    """Share of the drawn chunks with a track, or with a silent stem."""
 
-    kind: str  # "track", with each stem counted, or "silence", in each stem
-    name: str
-    expected: float | None  # share; None: follows from the music
-    drawn: float
+    kind: str  # "track" (share of all drawn stems) or "silence" (share of the chunks)
+    name: str  # of the track or the stem
+    expected: float | None  # expected share; None: depends on the music
+    drawn: float  # share found
 
 
 def doctor(config: DictConfig) -> list[Finding]:
-    """Examine every track of a data set, print what is wrong, and write tables and a picture.
+    """Examine every track of a data set, print the findings, and write tables and a figure.
 
     Raises:
-        InputError: a fault in the configuration, or errors in the data.
+        InputError: the configuration is invalid, or the data set has errors.
     """
     config = validate(config, DoctorKeys)
     output = Path(config.output)
@@ -77,13 +77,13 @@ def doctor(config: DictConfig) -> list[Finding]:
 
 
 def find_tracks(source: TrackSource, sample_rate: int) -> tuple[list[Finding], list[Track]]:
-    """All tracks whose headers are sound, and what is wrong with the others."""
+    """Find the tracks of all splits; return findings and the tracks with readable headers."""
     findings, tracks = [], []
     for split in SPLIT_NAMES:
         try:
             paths = source.find(split)
         except InputError as error:
-            severity = "warning" if split == "test" else "error"  # training does without
+            severity = "warning" if split == "test" else "error"  # not needed for training
             findings.append(Finding(severity, "split", split, "", "", str(error)))
             continue
         for path in paths:
@@ -105,7 +105,7 @@ def find_tracks(source: TrackSource, sample_rate: int) -> tuple[list[Finding], l
 
 
 def examine_all(tracks: Sequence[Track], findings: list[Finding]) -> list[Examination | None]:
-    """Examine the tracks, some at a time; findings are added to `findings`."""
+    """Examine tracks in parallel and append to `findings`; None for unreadable tracks."""
 
     def attempt(track: Track) -> Examination | InputError:
         try:
@@ -132,7 +132,7 @@ def examine_all(tracks: Sequence[Track], findings: list[Finding]) -> list[Examin
 def find_leaks(
     tracks: Sequence[Track], examined: Sequence[Examination | None]
 ) -> Iterator[Finding]:
-    """Songs that stand in two splits."""
+    """Yield a finding for each song that occurs in two splits."""
     known = [(track, one.features) for track, one in zip(tracks, examined, strict=True) if one]
     for (one, heard), (two, also) in combinations(known, 2):
         if one.split == two.split:
@@ -144,7 +144,7 @@ def find_leaks(
 
 
 def draw_chunks(config: DictConfig) -> list[ChunkDraw]:
-    """What the sampler draws for training: places by track, and silence by stem."""
+    """Draw training chunks; return shares of stems by track and of silent chunks by stem."""
     data = build_data(config)
     data.prepare_data()
     data.setup("fit")
@@ -170,7 +170,7 @@ def draw_chunks(config: DictConfig) -> list[ChunkDraw]:
 def write_doctor_report(
     output: Path, findings: list[Finding], levels: list[StemLevel], draws: list[ChunkDraw]
 ) -> None:
-    """`findings.csv`, `levels.csv`, `draws.csv` and `levels.png`."""
+    """Write `findings.csv`, `levels.csv`, `draws.csv` and `levels.png`."""
     with staged_folder(output) as folder:
         findings_rows = (finding._asdict() for finding in findings)
         write_csv(folder / "findings.csv", Finding._fields, findings_rows)
@@ -184,7 +184,13 @@ def write_doctor_report(
 
 
 def findings_table(findings: Sequence[Finding], draws: Sequence[ChunkDraw], count: int) -> str:
-    """The findings, one in a line, errors first; then what was drawn."""
+    """Format the findings, one per line, and a summary of the drawn chunks.
+
+    Args:
+        findings: findings in the order of the table.
+        draws: shares of tracks and silence.
+        count: number of drawn chunks.
+    """
     lines = []
     places = ["/".join(part for part in (f.split, f.track, f.stem) if part) for f in findings]
     width = max((len(place) for place in places), default=0) + 2

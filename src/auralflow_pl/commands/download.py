@@ -18,10 +18,11 @@ from auralflow_pl.system.staging import check_writable, staged_folder
 
 
 def download(config: DictConfig) -> Path:
-    """Fetch a model into the cache, and copy it where the user says.
+    """Fetch a model into the cache, and copy it to `save` if given; return the file.
 
     Raises:
-        InputError: no such model, no source has it, or the copy cannot be written.
+        InputError: no registry has the model, no source provides it, or the copy cannot be
+            written.
     """
     config = to_plain(validate(config, DownloadKeys))
     entry = find_entry(read_registries(config["registries"]), config["name"], config["target"])
@@ -35,7 +36,11 @@ def download(config: DictConfig) -> Path:
 
 
 def save_path(given: str, entry: RegistryEntry) -> Path:
-    """The archive that `save` means: itself, or one in a folder."""
+    """Path of the archive for the key `save`: a `.zip` file, or the folder for it.
+
+    Raises:
+        InputError: the archive would replace a folder, or its folder cannot be written.
+    """
     path = Path(given)
     path = path if path.suffix == ".zip" else path / f"{entry.name}.zip"
     if path.is_dir():
@@ -45,12 +50,12 @@ def save_path(given: str, entry: RegistryEntry) -> Path:
 
 
 def save_model(source: Path, path: Path) -> None:
-    """Copy a model into an archive; one that holds the same is left alone.
+    """Copy a model file or folder to an archive.
 
     Raises:
-        InputError: there is another file.
+        InputError: the archive exists with other content.
     """
-    from auralflow_pl.checkpoints.archive import write_archive  # which needs torch
+    from auralflow_pl.checkpoints.archive import write_archive  # needs torch
 
     with staged_folder(path.parent) as temporary:
         made = temporary / path.name

@@ -27,13 +27,13 @@ from auralflow_pl.system.staging import check_writable
 
 
 def evaluate(config: DictConfig) -> list[TrackScores]:
-    """Evaluate, write tables, and print a summary.
+    """Evaluate a model or estimates, write tables, and print a summary.
 
     Returns:
-        The results of all tracks; none in the further processes of `trainer=ddp`.
+        results of all tracks; empty in all but the first process of `trainer=ddp`.
 
     Raises:
-        InputError: a mistake in the configuration, or a track that cannot be read.
+        InputError: the configuration is invalid, or a track cannot be read.
     """
     config = validate(config, EvaluateKeys)
     if config.trainer is not None:

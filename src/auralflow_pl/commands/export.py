@@ -1,4 +1,4 @@
-"""The command `export`: write a model in a form that can be shared."""
+"""The command `export`: write a model as safetensors, ONNX or TorchScript."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ from auralflow_pl.publishing.exporting import (
 
 
 def export(config: DictConfig) -> Path:
-    """Export a checkpoint; what appears under its name is complete and was compared with torch.
+    """Export a checkpoint and return the path of the exported model.
+
+    The output is verified against the checkpoint before it appears under its final name.
 
     Raises:
-        InputError: it cannot be loaded, exported or written.
+        InputError: the model cannot be loaded, exported or written.
     """
     config = validate(config, ExportKeys)
     one_of("format", config.format, EXPORT_SUFFIXES)

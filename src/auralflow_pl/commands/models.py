@@ -45,10 +45,10 @@ The cache is {folder}."""
 
 
 def models(config: DictConfig) -> None:
-    """Show all models, or one of them in full, or remove one from the cache.
+    """List all models, show the registry entry of one, or remove one from the cache.
 
     Raises:
-        InputError: no such model.
+        InputError: there is no such model, or a registry cannot be read.
     """
     config = to_plain(validate(config, ModelsKeys))
     if config["remove"] is not None:
@@ -66,7 +66,7 @@ def models(config: DictConfig) -> None:
 
 
 def models_table(entries: Sequence[RegistryEntry]) -> list[str]:
-    """One line for each model, two if its name is long; cells that are too long are cut."""
+    """Lines of the table: one for each model, two if its name is long; long cells are cut."""
     lines = [align_columns(tuple(TABLE_COLUMNS))]
     for entry in entries:
         targets, size = "+".join(entry.targets), in_megabytes(entry.size)
@@ -84,24 +84,24 @@ def models_table(entries: Sequence[RegistryEntry]) -> list[str]:
 
 
 def align_columns(cells: Sequence[str]) -> str:
-    """A line of the table."""
+    """Format the cells of a line of the table."""
     shown = zip(cells, TABLE_COLUMNS.values(), strict=True)
     return "".join(f"{shorten_cell(cell, width - 1):<{width}}" for cell, width in shown).rstrip()
 
 
 def unlisted_files(entries: Sequence[RegistryEntry]) -> list[Path]:
-    """Files of the cache that no registry knows any more."""
+    """Files in the cache without a registry entry."""
     wanted = {cached_path(entry) for entry in entries}
     return [path for path in cached_files() if path not in wanted]
 
 
 def shorten_cell(cell: str, width: int) -> str:
-    """At most `width` characters."""
+    """Cut a cell to `width` characters, with an ellipsis."""
     return cell if len(cell) <= width else f"{cell[: width - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def describe_entry(entry: RegistryEntry) -> Iterator[str]:
-    """All that a registry says of a model."""
+    """Lines with the registry entry of a model."""
     yield from format_field("name", entry.name)
     if entry.description:
         yield from format_field("description", entry.description)
@@ -121,7 +121,7 @@ def describe_entry(entry: RegistryEntry) -> Iterator[str]:
 
 
 def measured_lines(metric: ReportedMetric) -> Iterator[str]:
-    """A metric, its values, and what it means."""
+    """Lines with the definition and the values of a metric."""
     yield ""
     yield from textwrap.wrap(f"{metric.name}: {metric.definition}", TABLE_WIDTH)
     for value in metric.values:
@@ -136,7 +136,7 @@ def measured_lines(metric: ReportedMetric) -> Iterator[str]:
 
 
 def format_field(name: str, value: str) -> list[str]:
-    """A name and a text, which is folded but never broken within a word or path."""
+    """Format a field as wrapped lines, without breaks within words and paths."""
     return textwrap.wrap(
         value,
         TABLE_WIDTH,

@@ -28,11 +28,11 @@ UPLOAD_STEP = """To share it: upload {archive} as it is, put its address in fron
 
 
 def publish(config: DictConfig) -> Path:
-    """Make the archive and the registry entry of a model; returns the registry.
+    """Write the archive and the registry entry of a model; return the path of the registry.
 
     Raises:
-        InputError: the model cannot be loaded or written, the entry would be no valid one, or
-            there is something under its name.
+        InputError: the model cannot be loaded or written, the entry is invalid, or the files
+            exist already.
     """
     config = to_plain(validate(config, PublishKeys))
     name, output = config["name"], Path(config["output"])
@@ -60,7 +60,14 @@ def publish(config: DictConfig) -> Path:
 
 
 def next_steps(entry: RegistryEntry, archive: Path, registry: Path, placed: bool) -> str:
-    """What was made, and what can be done with it."""
+    """Message with the written files and how to use and share them.
+
+    Args:
+        entry: entry of the model.
+        archive: archive of the model.
+        registry: registry with the entry.
+        placed: the user gave `sources`.
+    """
     names = {
         "archive": archive,
         "registry": registry,

@@ -1,4 +1,4 @@
-"""The command `selfcheck`: shows on the user's own configuration what the project promises."""
+"""The command `selfcheck`: verify that a killed and resumed training gives identical results."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from auralflow_pl.system.processes import child_environment
 
 OWN_KEYS = ("check", "kills", "steps")
 
-ABOUT_TIME = "throughput"  # begins the names of what is never the same twice
+ABOUT_TIME = "throughput"  # prefix of logged values that depend on time
 
 
 def selfcheck(config: DictConfig) -> None:
-    """Train a few steps without interruption, and again, killed several times; compare the two.
+    """Compare a short uninterrupted training with one that is killed several times and resumed.
 
     Raises:
-        InputError: they differ, and in what; or a training fails.
+        InputError: the results differ, or a training fails.
     """
     config = validate(config, SelfcheckKeys)
     check_selfcheck_keys(config)
@@ -63,7 +63,7 @@ def selfcheck(config: DictConfig) -> None:
 
 
 def check_selfcheck_keys(config: DictConfig) -> None:
-    """Raise InputError for what cannot be checked."""
+    """Raise InputError for keys with which the check is impossible."""
     if config.check != "resume":
         raise InputError(f"check={config.check}: expected resume")
     if config.steps < 2 or config.kills < 0:
@@ -75,7 +75,15 @@ def check_selfcheck_keys(config: DictConfig) -> None:
 
 
 def train_killed(keys: Sequence[str], folder: Path, kill_after: int | None = None) -> int:
-    """Train in a process of its own, killed after some checkpoints; the step of the last one.
+    """Train in a subprocess and kill it after some checkpoints.
+
+    Args:
+        keys: `key=value` of the command line.
+        folder: run folder.
+        kill_after: number of checkpoints after which to kill it; None: never.
+
+    Returns:
+        optimizer step of the last checkpoint; 0 if there is none.
 
     Raises:
         InputError: the training fails.
@@ -101,27 +109,27 @@ def train_killed(keys: Sequence[str], folder: Path, kill_after: int | None = Non
 
 
 def modified_ns(path: Path) -> int:
-    """Time of the last change, in ns; 0 if there is no file."""
+    """Modification time of a file in ns; 0 if it does not exist."""
     return path.stat().st_mtime_ns if path.is_file() else 0
 
 
 def load_last(folder: Path) -> dict[str, Any]:
-    """The last checkpoint of a run."""
+    """Load the last checkpoint of a run folder."""
     return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
 
 
 def logged_rows(folder: Path) -> list[dict[str, str]]:
-    """The rows of the log, without what depends on time."""
+    """Rows of the log without values that depend on time."""
     with (folder / "csv" / "metrics.csv").open() as file:
         table = [
             {k: v for k, v in row.items() if v and not k.startswith(ABOUT_TIME)}
             for row in csv.DictReader(file)
         ]
-    return [row for row in table if len(row) > 2]  # more than epoch and step
+    return [row for row in table if len(row) > 2]  # has values besides epoch and step
 
 
 def different_entries(one: Path, two: Path) -> list[str]:
-    """Names of what is not the same, bit for bit, in the last checkpoints and logs of two runs."""
+    """Names of entries that are not bit-identical in last checkpoints and logs of two runs."""
     first, second = load_last(one), load_last(two)
     for content in (first, second):
         content["auralflow_pl"].pop("config")
@@ -136,7 +144,7 @@ def different_entries(one: Path, two: Path) -> list[str]:
 
 
 def unequal_parts(one: Any, two: Any, name: str) -> Iterator[str]:
-    """Names of the entries of nested containers that are not the same."""
+    """Yield the names of entries of nested containers that are not equal."""
     if isinstance(one, Mapping) and isinstance(two, Mapping) and one.keys() == two.keys():
         for key in one:
             yield from unequal_parts(one[key], two[key], f"{name}.{key}" if name else str(key))

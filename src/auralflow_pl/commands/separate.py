@@ -1,4 +1,4 @@
-"""The command `separate`: write stems of files."""
+"""The command `separate`: write the stems of audio files."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ PCM_NAMES = {"16": "s16le", "24": "s24le", "float": "f32le"}
 
 
 def separate(config: DictConfig) -> None:
-    """Separate everything that `input` means, or a share of it, and print what was done.
+    """Separate all files of the key `input`, or those of one shard, and print the results.
 
     Raises:
-        InputError: nothing can be separated; or, after all other files are done, some could not.
+        InputError: the configuration is invalid, or a file failed after all others were done.
     """
     config = validate(config, SeparateKeys)
     share_one_heap()
@@ -45,7 +45,7 @@ def separate(config: DictConfig) -> None:
         models = load_models(config, device)
         if config.max_ram is not None:
             fit_memory([model.separator for model in models], config.max_ram)
-            limit = {"max_ram": config.max_ram}  # on which the windows depend
+            limit = {"max_ram": config.max_ram}  # it changes the windows
             models = [replace(model, settings={**model.settings, **limit}) for model in models]
         stem_jobs.append(StemJob(models, template, options, device, config.plot, config.overwrite))
     check_outputs(everything, stem_jobs[0])
@@ -54,7 +54,11 @@ def separate(config: DictConfig) -> None:
 
 
 def build_options(config: DictConfig) -> tuple[StemOptions, OutputTemplate]:
-    """What is made of a file, and how its parts are called."""
+    """Settings of the stems and template of their names, from a configuration.
+
+    Raises:
+        InputError: settings that contradict each other, or an unknown format.
+    """
     template = OutputTemplate.of(config.output)
     form = config.format or template.suffix or "wav"
     if template.suffix not in (None, form):
@@ -83,7 +87,7 @@ def build_options(config: DictConfig) -> tuple[StemOptions, OutputTemplate]:
 
 
 def check_outputs(jobs: Sequence[InputFile], stem_job: StemJob) -> None:
-    """Raise InputError if a stem would take the place of an input."""
+    """Raise InputError if a stem would overwrite an input."""
     inputs = {job.path.resolve() for job in jobs if job.path}
     for job in jobs:
         for form in {stem_job.options.format, FLOAT_WAV.form}:

@@ -1,4 +1,4 @@
-"""The command `train`: one training, or one job of a sweep."""
+"""The command `train`: run one training, or one job of a sweep."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from omegaconf import DictConfig
 
 from auralflow_pl.errors import InputError, one_line
 from auralflow_pl.training.run import train_run
-from auralflow_pl.training.sweep import SweepResult, finished_before, job_overrides, save_result
+from auralflow_pl.training.sweeps.results import (
+    SweepResult,
+    finished_before,
+    job_overrides,
+    save_result,
+)
 
 log = logging.getLogger(__name__)
 
@@ -20,11 +25,12 @@ log = logging.getLogger(__name__)
 def train(config: DictConfig) -> float:
     """Train and return the best validation score in dB, which sweeps maximise.
 
-    In a sweep every job has its own run folder, which holds its result. A job that has one is not
-    run again, one that was interrupted goes on, and one that fails leaves the others alone.
+    In a sweep every job has its own run folder with its result. A job that has a result is not
+    run again, an interrupted job is resumed, and a failed job does not stop the others and
+    returns NaN.
 
     Raises:
-        InputError: a fault in configuration or data; nothing is trained then.
+        InputError: the configuration or the data is invalid; outside of sweeps only.
     """
     if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
         return train_run(config)

@@ -29,7 +29,7 @@ def compose(
     Args:
         command: `train`, `evaluate`, `separate`, ...: the name of a file in `configs/`.
         overrides: as on the command line: `["model=vae", "trainer.max_epochs=5"]`. Values
-            or spaces are quoted: `"input='a, b.wav'"`.
+            with `=`, commas or spaces are quoted: `"input='a, b.wav'"`.
         config_dirs: folders with `<group>/<name>.yaml` files of your own.
 
     Returns:

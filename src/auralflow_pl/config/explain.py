@@ -47,14 +47,15 @@ def explain(error: Exception, command: str, arguments: Sequence[str] = ()) -> st
     if key and command == "evaluate" and key[1].startswith("trainer."):
         return f"{key[1]}: needs several processes, for example trainer=ddp {key[1]}=..."
     if key:
-        return (
-            f"{key[1]}: no such key, {did_you_mean(key[1], valid_keys(command, key[1], overrides))}"
-        )
-    option = re.search(
-        r"'(hydra/sweeper/sampler|(?!hydra)[\w-]+)/([\w./-]+)'\s+Available options in '[^']+':\n(.*)",
-        text,
-        re.S,
-    )
+        nearest = did_you_mean(key[1], valid_keys(command, key[1], overrides))
+        return f"{key[1]}: no such key, {nearest}"
+    return explain_option(text, overrides)
+
+
+def explain_option(text: str, overrides: Sequence[str]) -> str:
+    """One line for what Hydra says of a group, a plugin or the grammar."""
+    group = r"hydra/sweeper/sampler|(?!hydra)[\w-]+"
+    option = re.search(rf"'({group})/([\w./-]+)'\s+Available options in '[^']+':\n(.*)", text, re.S)
     if option:
         group, name = option[1], option[2]
         listed = option[3].partition("Config search path")[0].splitlines()

@@ -13,9 +13,14 @@ from auralflow_pl.errors import InputError, one_line
 
 
 def build(node: Any, **arguments: Any) -> Any:
-    """Instantiate a node; a fault in its arguments becomes an InputError.
+    """Instantiate a configuration node with `_target_`; None stays None.
 
-    None stays None.
+    Args:
+        node: node of a validated configuration.
+        **arguments: further arguments of the class or function.
+
+    Raises:
+        InputError: the class or function rejects its arguments.
     """
     if node is None:
         return None
@@ -30,12 +35,12 @@ def build(node: Any, **arguments: Any) -> Any:
 
 
 def to_plain(config: Any) -> Any:
-    """Resolved containers of plain values."""
+    """Resolve a configuration into plain dicts, lists and values."""
     return OmegaConf.to_container(config, resolve=True)
 
 
 def flat_keys(node: Any, where: str = "") -> Iterator[str]:
-    """All keys of a configuration in dotted form, nodes before their children."""
+    """Yield all keys of a configuration in dotted form, nodes before their children."""
     if OmegaConf.is_dict(node):
         for key in node:
             name = f"{where}.{key}" if where else str(key)

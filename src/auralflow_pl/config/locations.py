@@ -1,4 +1,4 @@
-"""Where the YAML files of the configuration are."""
+"""Location of the YAML files of the configuration."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def config_dir() -> Path:
-    """The folder of the YAML groups: in the installed package, or at the top of the checkout."""
+    """Folder of the YAML files: `configs` in the installed package, or in the repository root."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "configs"
     return installed if installed.is_dir() else package.parents[1] / "configs"

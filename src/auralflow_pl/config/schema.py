@@ -1,4 +1,4 @@
-"""Schema of the configuration: the closed keys of every command."""
+"""Schema of the configuration: the allowed keys of every command, as dataclasses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from omegaconf import MISSING
 
 @dataclass
 class AudioKeys:
-    """What the network hears."""
+    """Audio format of the network: sample rate in Hz and number of channels."""
 
     sample_rate: int = MISSING
     channels: int = MISSING
@@ -27,7 +27,7 @@ class STFTKeys:
 
 @dataclass
 class SeparationKeys:
-    """How whole signals are cut into windows; arguments of `separation.Separator`."""
+    """Windows for the separation of whole signals; arguments of `separator.Separator`."""
 
     window_seconds: float | None = None
     overlap: float | None = None
@@ -38,7 +38,7 @@ class SeparationKeys:
 
 @dataclass
 class DataKeys:
-    """A data set; how chunks are drawn (`SamplingOptions`) and loaded (`StemDataModule`)."""
+    """A data set, and how chunks are drawn (`SamplingOptions`) and loaded (`StemDataModule`)."""
 
     source: Any = MISSING
     root: str | None = None
@@ -60,7 +60,7 @@ class DataKeys:
 
 @dataclass
 class PrecisionKeys:
-    """Number format of the training."""
+    """Number format and memory format of the network."""
 
     precision: str = MISSING
     channels_last: bool = MISSING
@@ -69,7 +69,7 @@ class PrecisionKeys:
 
 @dataclass
 class PathKeys:
-    """Where things are kept."""
+    """Folders of data sets and runs."""
 
     data_dir: str = MISSING
     runs_dir: str = MISSING
@@ -219,7 +219,7 @@ class PublishKeys:
 
 @dataclass
 class RawKeys:
-    """Raw PCM on standard input, little-endian."""
+    """Format of raw little-endian PCM on standard input."""
 
     sample_rate: int | None = None
     channels: int = MISSING

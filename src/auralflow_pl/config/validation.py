@@ -51,11 +51,15 @@ NOT_NEGATIVE_KEYS = (
 
 
 def validate(config: DictConfig, schema: type) -> DictConfig:
-    """A copy of `config` with checked keys, types and arguments.
+    """Check keys, types and arguments of a configuration; return a resolved copy.
+
+    Args:
+        config: composed configuration.
+        schema: dataclass of the command, such as `TrainKeys`.
 
     Raises:
-        InputError: an unknown key (with the nearest valid one), a missing one, a wrong type, or an
-            argument that its `_target_` does not have.
+        InputError: an unknown key (the message names a similar one), a missing key, a value of
+            the wrong type or out of range, or an argument that a `_target_` does not have.
     """
     for key in missing_keys(OmegaConf.to_container(config)):
         raise InputError(f"missing required key: {key}; pass {key}=...")
@@ -73,7 +77,7 @@ def validate(config: DictConfig, schema: type) -> DictConfig:
 
 
 def check_ranges(config: DictConfig) -> None:
-    """Raise InputError for numbers that make no sense whatever else is chosen."""
+    """Raise InputError unless the numbers of `POSITIVE_KEYS` and `NOT_NEGATIVE_KEYS` are."""
     for key in (*POSITIVE_KEYS, *NOT_NEGATIVE_KEYS):
         value = OmegaConf.select(config, key)
         if value is None:
@@ -84,7 +88,7 @@ def check_ranges(config: DictConfig) -> None:
 
 
 def missing_keys(node: Any, where: str = "") -> Iterator[str]:
-    """Keys of plain, unresolved containers whose value is `???`."""
+    """Yield the keys of plain, unresolved containers whose value is `???`."""
     if node == "???":
         yield where
     elif isinstance(node, dict):
@@ -93,7 +97,13 @@ def missing_keys(node: Any, where: str = "") -> Iterator[str]:
 
 
 def check_keys(config: Mapping[str, Any], schema: type, where: str) -> None:
-    """Raise InputError for a key that the schema does not have."""
+    """Raise InputError for keys that the schema lacks, and for null or plain values of nodes.
+
+    Args:
+        config: the configuration or one of its nodes.
+        schema: dataclass of the node.
+        where: key of the node with a trailing dot, or empty.
+    """
     valid = {entry.name: entry for entry in fields(schema)}
     for key in config:
         name = f"{where}{key}"
@@ -112,7 +122,7 @@ def check_keys(config: Mapping[str, Any], schema: type, where: str) -> None:
 
 
 def target_nodes(node: Any, where: str = "") -> Iterator[tuple[str, DictConfig]]:
-    """`(key, node)` of every node with a `_target_`."""
+    """Yield `(key, node)` of every node with a `_target_`."""
     if OmegaConf.is_dict(node):
         if "_target_" in node:
             yield where, node

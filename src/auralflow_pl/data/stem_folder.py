@@ -49,7 +49,7 @@ class StemFolder(TrackSource):
         if not self.roots:
             raise InputError("data.root: not given; pass data.root=<folder>")
         if len({folder.resolve() for folder in self.roots}) < len(self.roots):
-            raise InputError(f"data.roots={[str(folder) for folder in given]}: one is there twice")
+            raise InputError(f"data.roots={[str(folder) for folder in given]}: a root is repeated")
         if weights is not None:
             check_weights(weights, len(self.roots))
             self.weights = dict(zip(self.roots, weights, strict=True))

@@ -87,4 +87,4 @@ def to_channels(audio: Tensor, channels: int) -> Tensor:
         return audio.mean(-2, keepdim=True)
     if given == 1:
         return audio.expand(*audio.shape[:-2], channels, audio.shape[-1])
-    raise InputError(f"tracks have {given} channels, audio.channels={channels}: no rule for that")
+    raise InputError(f"tracks have {given} channels, audio.channels={channels}: not convertible")

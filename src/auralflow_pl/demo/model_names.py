@@ -1,4 +1,4 @@
-"""The models of the demo and the names visitors see."""
+"""The models of the demo and their names on the page."""
 
 from __future__ import annotations
 
@@ -17,18 +17,22 @@ BUNDLED_LABEL = "vocals (in the package)"
 
 
 def named_models(config: DictConfig, device: torch.device) -> dict[str, LoadedModel]:
-    """The model in the package, and those of the key `ckpt`, by the names that the page shows."""
+    """Load the bundled model and those of the key `ckpt`, by the names shown on the page.
+
+    Raises:
+        InputError: a model cannot be found or loaded.
+    """
     given = {} if config.ckpt is None else shown_names(config)
-    paths = [*given.values(), BUNDLED_MODEL]  # those that may be mistaken first
+    paths = [*given.values(), BUNDLED_MODEL]  # the user's models first, since loading them may fail
     every = OmegaConf.merge(config, {"ckpt": [str(path) for path in paths]})
     *others, bundled = load_models(every, device)
     return {BUNDLED_LABEL: bundled, **dict(zip(given, others, strict=True))}
 
 
 def shown_names(config: DictConfig) -> dict[str, Path]:
-    """The models of the key `ckpt` by names that tell visitors nothing of the server's folders.
+    """Paths of the models of the key `ckpt`, by names that reveal no folders of the server.
 
-    That is the name of a pretrained model or file; with a number where it is there already.
+    The name is that of the pretrained model or the file, with a number if it is not unique.
     """
     ckpt = to_plain(config)["ckpt"]
     found: dict[str, Path] = {}

@@ -26,7 +26,12 @@ from auralflow_pl.errors import InputError
 
 
 def build_app(studio: DemoService, queue: int) -> FastAPI:
-    """Page and results."""
+    """Web application that serves the page and the files of results.
+
+    Args:
+        studio: service that separates the songs.
+        queue: number of songs that may wait.
+    """
     app = FastAPI(openapi_url=None)
 
     @app.middleware("http")
@@ -65,7 +70,7 @@ def build_app(studio: DemoService, queue: int) -> FastAPI:
 
 
 class DemoServer(uvicorn.Server):
-    """Ends jobs and the streams of open pages before it waits for them."""
+    """A server that stops jobs and the event streams of open pages before it shuts down."""
 
     def __init__(self, app: FastAPI, studio: DemoService) -> None:
         super().__init__(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5))
@@ -73,22 +78,22 @@ class DemoServer(uvicorn.Server):
         self.page_ends: asyncio.Event = app.routes[-1].app.stop_event
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Called once a signal has come."""
+        """Stop jobs and streams, then shut down; uvicorn calls it after a signal."""
         self.studio.close()
         self.page_ends.set()
         await super().shutdown(sockets)
 
 
 def serve_demo(studio: DemoService, queue: int, listener: socket.socket) -> None:
-    """Serve the page until a signal comes."""
+    """Serve the page until SIGINT or SIGTERM."""
     DemoServer(build_app(studio, queue), studio).run(sockets=[listener])
 
 
 def bind_socket(host: str, port: int) -> socket.socket:
-    """A socket that is bound.
+    """Bind a listening socket.
 
     Raises:
-        InputError: the port is taken, or the host is not an address of this machine.
+        InputError: the port is in use, or the host is not an address of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -102,13 +107,16 @@ def bind_socket(host: str, port: int) -> socket.socket:
 
 
 def server_address(listener: socket.socket) -> str:
-    """Where the page is."""
+    """URL of the page."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def configure_gradio(uploads: Path) -> None:
-    """Tell Gradio, before it is imported, where files go, and to report to nobody."""
+    """Configure Gradio's temporary folder and disable its telemetry.
+
+    Call this before importing Gradio.
+    """
     os.environ["GRADIO_TEMP_DIR"] = str(uploads)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"

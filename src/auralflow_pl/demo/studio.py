@@ -1,4 +1,4 @@
-"""Separate uploaded files and delete old ones: the demo without its page."""
+"""Separation of uploaded files and deletion of old ones, without the web page."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ from auralflow_pl.stems.loading import LoadedModel
 from auralflow_pl.stems.outputs import OutputTemplate, StemOptions
 from auralflow_pl.stems.writer import RESIDUAL_NAME
 
-EXAMPLE_SEED, EXAMPLE_SECONDS = (0, 3, 0), 12.0  # a song that no split of the data set has
+EXAMPLE_SEED, EXAMPLE_SECONDS = (0, 3, 0), 12.0  # not in any split of the data set
 
 SeparateFunction = Callable[[StemJob, InputFile, SecondsCallback], bool]
 
 
 @dataclass(frozen=True)
 class DemoLimits:
-    """What a visitor may ask for, and how long it is kept."""
+    """Limits of uploads and of the time files are kept."""
 
-    minutes: float
-    megabytes: float
-    keep_minutes: float
+    minutes: float  # longest song
+    megabytes: float  # largest upload
+    keep_minutes: float  # time until unused files are deleted
 
 
 class DemoService:
-    """Separates files of visitors, one at a time, and deletes what is old; a context.
+    """Context manager that separates uploaded files one at a time and deletes old files.
 
     Args:
-        models: to choose from, by the names that are shown.
-        device: that they are on.
-        folder: an empty one for files; all that lies in `uploads` and `results` grows old.
-        limits: of the files.
-        run: `StemJob.run`, or what does the same with more patience.
+        models: models by the names shown on the page.
+        device: device of the models.
+        folder: an empty folder for files; old files in its `uploads` and `results` are deleted.
+        limits: limits of uploads and of the time files are kept.
+        run: function that runs a `StemJob`, such as `run_within_memory`.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class DemoService:
         self.stops: dict[str, threading.Event] = {}
         self.working, self.closed = threading.Lock(), threading.Event()
         self.rendering = threading.Lock()
-        self.spared: dict[str, set[Path]] = {}  # what is in use, by a visitor or the name of a job
+        self.spared: dict[str, set[Path]] = {}  # paths in use, by visitor or result folder
         self.sweeper = threading.Thread(target=self.keep_sweeping, daemon=True)
 
     def __enter__(self) -> DemoService:
@@ -83,27 +83,27 @@ class DemoService:
     ) -> None:
         self.close()
         self.sweeper.join()
-        with self.working:  # the last job has let go of its files
+        with self.working:  # wait until the last job has closed its files
             pass
 
     def close(self) -> None:
-        """Begin no more jobs, and stop those that run."""
+        """Stop running jobs and refuse new ones."""
         self.closed.set()
         for stop in list(self.stops.values()):
             stop.set()
 
     def keep(self, visitor: str, path: Path) -> None:
-        """Keep a file that waits to be separated, until it is, or its visitor cancels."""
+        """Protect a file in the queue from deletion until it is separated or cancelled."""
         self.spared.setdefault(visitor, set()).add(path)
 
     def cancel(self, visitor: str) -> None:
-        """Stop the job of a visitor, if there is one, and let go of what waits."""
+        """Stop the job of a visitor, if any, and no longer protect the visitor's files."""
         self.spared.pop(visitor, None)
         if stop := self.stops.get(visitor):
             stop.set()
 
     def example(self) -> Path:
-        """A song of the project's own synthesis, rendered when it is first asked for."""
+        """Path of a synthesised example song, which is rendered by the first call."""
         path = self.examples / "generated song.wav"
         with self.rendering:
             if not path.is_file():
@@ -119,22 +119,22 @@ class DemoService:
         targets: Sequence[str],
         progress: SecondsCallback,
     ) -> str:
-        """Make stems and a page to hear them.
+        """Separate a file and write stems and a listening page.
 
         Args:
-            visitor: by whom `cancel` knows the job.
-            path: of the file, in `uploads`.
-            model: one of the names.
-            targets: of the model.
-            progress: is told seconds, see `StemJob.run`.
+            visitor: session of the visitor, the key for `cancel`.
+            path: the file, in `uploads`.
+            model: name of the model.
+            targets: targets of the model to write.
+            progress: called with seconds, see `StemJob.run`.
 
         Returns:
-            the name of the folder in `results` that holds `index.html`; nobody can guess it.
+            name of the folder in `results` with `index.html`, an unguessable token.
 
         Raises:
-            InputError: the file is no upload or gone, cannot be read or is too long, or no target
-                is chosen.
-            Cancelled: by the visitor, or because the studio closes.
+            InputError: the file was not uploaded, is deleted, cannot be read or is too long, or
+                no target is chosen.
+            Cancelled: the visitor cancelled the job, or the service is closed.
         """
         self.check_upload(path)
         stop = self.stops[visitor] = threading.Event()
@@ -150,7 +150,7 @@ class DemoService:
                 self.make(folder, path, model, targets, self.watched(progress, stop))
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
-            if isinstance(error, InputError):  # visitors need not know where files are kept
+            if isinstance(error, InputError):  # does not reveal folders of the server
                 raise InputError(str(error).replace(str(path), path.name)) from error
             raise
         finally:
@@ -160,17 +160,17 @@ class DemoService:
         return token
 
     def check_upload(self, path: Path) -> None:
-        """Raise InputError for a file that was not uploaded, or is no longer there."""
-        if not self.is_upload(path):  # nothing is said of other files, not even whether they exist
+        """Raise InputError for a file that was not uploaded, or has been deleted."""
+        if not self.is_upload(path):  # does not reveal whether other files exist
             raise InputError(f"{path.name}: was not uploaded; drop the file, or take the example")
         if not path.is_file():
             raise InputError(f"{path.name}: is no longer kept; drop it once more")
 
     def is_upload(self, path: Path) -> bool:
-        """Whether a path, links followed, lies where visitors leave files."""
+        """Return True if a path is in the folder of uploads, after following links."""
         try:
             return path.resolve().is_relative_to(self.uploads)
-        except (OSError, ValueError, RuntimeError):  # no name of a file, or links that go round
+        except (OSError, ValueError, RuntimeError):  # invalid name, or cyclic links
             return False
 
     def make(
@@ -181,7 +181,7 @@ class DemoService:
         targets: Sequence[str],
         progress: SecondsCallback,
     ) -> None:
-        """Fill the folder of a result."""
+        """Write stems and listening page to the folder of a result; see `separate`."""
         chosen = self.models[model]
         if not targets:
             raise InputError("target: nothing is chosen; expected at least one")
@@ -192,7 +192,7 @@ class DemoService:
                 self.check_length(source.frames / source.sample_rate)
         work = InputFile(path, "stems")
         self.run(job, work, progress)
-        job.report(work).unlink()  # it says where song and model are on the server
+        job.report(work).unlink()  # it reveals paths of song and model
         sounds = [prepare_sound("mixture", path, folder / "mixture.flac")]
         for number, name in enumerate([*job.targets, RESIDUAL_NAME]):
             progress(sounds[0].seconds, sounds[0].seconds)
@@ -202,7 +202,7 @@ class DemoService:
         write_listening_page(folder, track_name(path), f"separated by {model}", sounds)
 
     def watched(self, progress: SecondsCallback, stop: threading.Event) -> SecondsCallback:
-        """Progress that also stops a job when it is cancelled, or its file turns out too long."""
+        """Wrap a progress callback to stop a cancelled job, or one whose file is too long."""
 
         def report(done: float, total: float | None) -> bool:
             self.check_length(done)
@@ -213,7 +213,7 @@ class DemoService:
         return report
 
     def check_length(self, seconds: float) -> None:
-        """Raise InputError for a file that is too long."""
+        """Raise InputError for a file longer than the limit."""
         if seconds > 60 * self.limits.minutes:
             raise InputError(
                 f"longer than {self.limits.minutes:g} minutes, which is the limit of this page "
@@ -221,23 +221,23 @@ class DemoService:
             )
 
     def find(self, token: str, name: str) -> Path | None:
-        """A file of a result that a browser asks for; None if there is no such file."""
+        """Path of a file in a result folder; None if it does not exist or is outside."""
         folder, path = self.results / token, self.results / token / name
         inside = path.resolve().is_relative_to(folder.resolve()) and "/" not in token
         return path if inside and token not in ("", ".", "..") and path.is_file() else None
 
     def keep_sweeping(self) -> None:
-        """Delete what is old, now and then, until the studio closes."""
+        """Delete old files periodically until the service is closed."""
         while not self.closed.wait(min(30.0, 30 * self.limits.keep_minutes)):
             self.sweep()
 
     def in_use(self, entry: Path) -> bool:
-        """Whether a job that waits or runs needs an entry of `uploads` or `results`."""
+        """Return True if a queued or running job uses an entry of `uploads` or `results`."""
         spared = [path for paths in self.spared.copy().values() for path in paths.copy()]
         return any(path.is_relative_to(entry) for path in spared)
 
     def sweep(self) -> None:
-        """Delete what is not in use and was not written to for `keep_minutes`."""
+        """Delete entries that are not in use and were not modified for `keep_minutes`."""
         oldest = time.time() - 60 * self.limits.keep_minutes
         for entry in (*self.uploads.iterdir(), *self.results.iterdir()):
             if self.in_use(entry):

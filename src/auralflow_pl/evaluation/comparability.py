@@ -12,13 +12,20 @@ from auralflow_pl.evaluation.comparison import list_names
 from auralflow_pl.evaluation.results import TrackScores
 from auralflow_pl.metrics.base import MetricInfo
 
-NEAR_SECONDS = 0.01  # of two lengths of the same track
+NEAR_SECONDS = 0.01  # largest difference between the lengths of a track
 
 
 def check_same_settings(
     first: str, before: Mapping[str, Any], name: str, after: Mapping[str, Any]
 ) -> None:
-    """Raise InputError if two evaluations measured something they share with other settings."""
+    """Raise InputError if two evaluations measured a target or metric with different settings.
+
+    Args:
+        first: name of the first evaluation.
+        before: content of its eval.json.
+        name: name of the other evaluation.
+        after: content of its eval.json.
+    """
     old, new = (dict(measured_with(content)) for content in (before, after))
     different = [
         f"{key}={json.dumps(old[key])} in {first} and {json.dumps(new[key])} in {name}"
@@ -32,7 +39,10 @@ def check_same_settings(
 
 
 def measured_with(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """What numbers depend on, by name; nothing for tables that were written without settings."""
+    """Yield names and values of the settings that scores depend on.
+
+    There are none in tables written by versions that did not store settings.
+    """
     settings = content.get("settings") or {}
     targets = settings.get("targets", {})
     for name, members in targets.items():
@@ -47,7 +57,7 @@ def measured_with(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def check_sound(
     first: str, before: Sequence[TrackScores], name: str, after: Sequence[TrackScores]
 ) -> None:
-    """Raise InputError if tracks of the same name are not the same sound, as far as is known."""
+    """Raise InputError if tracks of the same name were measured on different audio."""
     old = {track.track: track for track in before}
     different = [
         new.track for new in after if new.track in old and unlike_settings(old[new.track], new)
@@ -60,16 +70,19 @@ def check_sound(
 
 
 def unlike_settings(one: TrackScores, other: TrackScores) -> bool:
-    """Whether they cannot have been measured against the same sound."""
+    """Return True if two results were measured on different audio.
+
+    The lengths are compared, and the digests of the files if both are known.
+    """
     known = None not in (one.sound, other.sound)
     return abs(one.seconds - other.seconds) > NEAR_SECONDS or (known and one.sound != other.sound)
 
 
 def find_evaluation(path: Path) -> Path:
-    """The `eval.json` that a folder is, or holds below `eval`.
+    """Path of the `eval.json` for a path: the file itself, in the folder, or below its `eval`.
 
     Raises:
-        InputError: none, or several.
+        InputError: there is none, or several.
     """
     if path.is_file():
         return path
@@ -85,7 +98,7 @@ def find_evaluation(path: Path) -> Path:
 
 
 def common_headings(contents: Sequence[dict[str, Any]]) -> list[MetricInfo]:
-    """Those that all evaluations have.
+    """Headings that all evaluations have.
 
     Raises:
         InputError: there are none.
@@ -98,7 +111,7 @@ def common_headings(contents: Sequence[dict[str, Any]]) -> list[MetricInfo]:
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """The shortest ends of the folders' names that tell them apart."""
+    """Shortest trailing parts of the folders' paths that are distinct; else numbered paths."""
     parts = [path.absolute().parent.parts for path in paths]
     for length in range(1, max(map(len, parts)) + 1):
         names = ["/".join(part[-length:]) for part in parts]

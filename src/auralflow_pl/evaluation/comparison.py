@@ -1,4 +1,4 @@
-"""Is one evaluation better than another? Paired differences with bootstrap intervals."""
+"""Paired differences between evaluations, with bootstrap confidence intervals."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from auralflow_pl.evaluation.results import ESTIMATE_NAME, TrackScores
 from auralflow_pl.evaluation.tables import track_scores
 from auralflow_pl.metrics.base import MetricInfo
 
-FEWEST_TRACKS = 5  # pairs from which on an interval is given
+FEWEST_TRACKS = 5  # pairs needed for an interval
 
-SMALLEST_DB = 1e-4  # difference, in dB or without unit, that is not rounding
+SMALLEST_DB = 1e-4  # smaller differences, in dB or without unit, are rounding errors
 
-MOST_NAMED = 3  # of several names in a sentence
+MOST_NAMED = 3  # names listed in a sentence
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Mean of paired differences, and where the true mean is with the given confidence."""
+    """Mean of paired differences, and the confidence interval of the true mean."""
 
     mean: float
     low: float
@@ -30,33 +30,33 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A run against the first one, for one heading of one target."""
+    """Comparison of a run with the first run, for one heading of one target."""
 
     run: str
     against: str
     target: str
     heading: MetricInfo
     tracks: list[str]
-    before: list[float]  # of `against`, by track
-    after: list[float]  # of `run`
-    interval: Interval | None  # of after - before; None: too few tracks
+    before: list[float]  # values of `against`, by track
+    after: list[float]  # values of `run`, by track
+    interval: Interval | None  # interval of after - before; None: too few tracks
     only_before: list[str]  # tracks in which `run` has no value
     only_after: list[str]  # tracks in which `against` has none
 
     @property
     def differences(self) -> list[float]:
-        """By track; 0 where it is only rounding."""
+        """Differences `after - before` by track; 0 for rounding errors."""
         return track_changes(self.before, self.after)
 
     @property
     def wins(self) -> int:
-        """Tracks in which `run` is better."""
+        """Number of tracks in which `run` is better."""
         sign = 1 if self.heading.higher_is_better else -1
         return sum(sign * difference > 0 for difference in self.differences)
 
     @property
     def outcome(self) -> str:
-        """`equal`, `better`, `worse`, `open` or `few`."""
+        """Result of the comparison: `equal`, `better`, `worse`, `open` or `few` (tracks)."""
         dropped = self.only_before or self.only_after
         if self.tracks and not dropped and not any(self.differences):
             return "equal"
@@ -67,7 +67,7 @@ class Comparison:
         return "better" if (self.interval.mean > 0) == self.heading.higher_is_better else "worse"
 
     def verdict(self, confidence: float) -> str:
-        """One sentence, also about tracks that could not be compared."""
+        """Sentence with the finding and the tracks that could not be compared."""
         parts = [self.finding(confidence)]
         for name, tracks in ((self.against, self.only_before), (self.run, self.only_after)):
             if tracks:
@@ -76,7 +76,7 @@ class Comparison:
         return "; ".join(parts)
 
     def finding(self, confidence: float) -> str:
-        """What the tracks tell that both have."""
+        """Sentence with the result for the tracks that both runs have."""
         subject = f"{self.target}, {self.heading.label}: {self.run}"
         count = len(self.tracks)
         if self.outcome == "equal":
@@ -95,27 +95,27 @@ class Comparison:
 
 
 def track_changes(before: Sequence[float], after: Sequence[float]) -> list[float]:
-    """Differences, those that are only rounding as 0."""
+    """Differences `after - before`; those below `SMALLEST_DB` become 0."""
     found = (b - a for a, b in zip(before, after, strict=True))
     return [change if abs(change) >= SMALLEST_DB else 0.0 for change in found]
 
 
 def signed_number(value: float) -> str:
-    """With two decimals, or four if two would show nothing."""
+    """Format a number with its sign and two decimals, or four if it is below 0.01."""
     return f"{value:+.4f}" if 0 < abs(value) < 0.01 else f"{value:+.2f}"
 
 
 def list_names(names: Sequence[str]) -> str:
-    """The first ones, and how many there are beside them."""
+    """Format the first `MOST_NAMED` names and the number of further ones."""
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return ", ".join(names[:MOST_NAMED]) + more
 
 
 def only_in_some(what: str, having: Mapping[str, Iterable[str]]) -> list[str]:
-    """Sentences that name what some runs have and others have not.
+    """Sentences on names that only some of the runs have.
 
     Args:
-        what: it is, in the singular.
+        what: kind of the names in the singular, such as `metric`.
         having: names by run.
     """
     sets = {run: set(names) for run, names in having.items()}
@@ -133,14 +133,14 @@ def bootstrap_interval(
 ) -> Interval:
     """Interval for the mean, from the studentised bootstrap (Efron and Tibshirani, 1993, ch. 12).
 
-    The distribution of the mean in units of its standard error is that of resamples of the
-    differences. So the interval is also right for few tracks, where plain percentiles are narrow.
+    The distribution of the mean in units of its standard error is estimated by resampling the
+    differences. Unlike percentile intervals, the interval is not too narrow for few tracks.
 
     Args:
-        differences: at least two.
-        confidence: between 0 and 1.
-        resamples: to draw.
-        rng: draws them.
+        differences: at least two values.
+        confidence: level of the interval, between 0 and 1.
+        resamples: number of resamples.
+        rng: random generator of the resamples.
     """
     values = np.asarray(differences, dtype=np.float64)
     count, mean = len(values), float(values.mean())
@@ -149,7 +149,7 @@ def bootstrap_interval(
         return Interval(mean, mean, mean)
     drawn = values[rng.integers(0, count, (resamples, count))]
     errors = drawn.std(axis=1, ddof=1) / np.sqrt(count)
-    kept = errors > 1e-3 * error  # all draws alike say nothing of the error
+    kept = errors > 1e-3 * error  # resamples of equal values have no usable error
     ratios = (drawn.mean(axis=1) - mean)[kept] / errors[kept]
     low, high = np.quantile(ratios, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(mean, float(mean - high * error), float(mean - low * error))
@@ -162,16 +162,16 @@ def compare_runs(
     resamples: int = 10000,
     seed: int = 0,
 ) -> list[Comparison]:
-    """Every run against the first one, over the tracks in which both have a value.
+    """Compare every run with the first run, over the tracks in which both have a value.
 
-    Targets that only one of them has are left out, see `only_in_some`.
+    Targets that only one of the two runs has are left out, see `only_in_some`.
 
     Args:
-        runs: scores by the name of the run.
-        headings: that all of them have.
-        confidence: of the intervals.
-        resamples: of the bootstrap.
-        seed: of its draws.
+        runs: scores of tracks by run.
+        headings: headings that all runs have.
+        confidence: level of the intervals, between 0 and 1.
+        resamples: number of bootstrap resamples.
+        seed: seed of the resamples.
     """
     (first, base), *others = runs.items()
     found = []
@@ -198,14 +198,14 @@ def compare_runs(
 
 
 def target_names(tracks: Iterable[TrackScores]) -> list[str]:
-    """All targets of a run."""
+    """Names of all targets of a run."""
     return list(dict.fromkeys(target.target for track in tracks for target in track.targets))
 
 
 def defined_pairs(
     tracks: Iterable[TrackScores], target: str, heading: MetricInfo
 ) -> dict[str, float]:
-    """Values of estimates by track, where they have one."""
+    """Values of the estimates by track, without undefined ones."""
     scores = track_scores(tracks, target)
     values = {track: one.values[heading.name][ESTIMATE_NAME] for track, one in scores.items()}
     return {track: value for track, value in values.items() if value is not None}

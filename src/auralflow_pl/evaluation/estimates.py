@@ -1,4 +1,4 @@
-"""Where estimates of a track come from: a checkpoint, or the files of another tool."""
+"""Sources of estimates: a checkpoint, or audio files written by any tool."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from auralflow_pl.system.device import choose_device
 
 NO_TARGETS = ("mixture", "residual")
 
-TOLERANCE_SECONDS = 0.5  # by which estimates may be longer or shorter than their track
+TOLERANCE_SECONDS = 0.5  # allowed difference in length between estimates and their track
 
 
 class ModelEstimates:
-    """Estimates of a Separator; oracles have its STFT.
+    """Estimates of a Separator; oracles use its STFT.
 
     Args:
-        separator: in evaluation mode.
-        path: of its checkpoint.
+        separator: Separator in evaluation mode.
+        path: path of its checkpoint.
     """
 
     def __init__(self, separator: Separator, path: Path) -> None:
@@ -40,30 +40,31 @@ class ModelEstimates:
         self.target_stems, self.stft = separator.target_stems, separator.stft
 
     def __call__(self, track: Track, mixture: Tensor) -> Tensor:
-        """`(targets, channels, time)`."""
+        """Estimates `(targets, channels, time)` of a mixture `(channels, time)`."""
         return self.separator(mixture, track.sample_rate)
 
     def files(self, track: Track) -> list[Path]:  # noqa: ARG002 - the same for every track
-        """What the estimates depend on beside the track."""
+        """Files of the model, which the estimates depend on besides the track."""
         parts = self.path.iterdir() if self.path.is_dir() else [self.path]  # exported, or a file
         return sorted(part for part in parts if part.is_file())
 
 
 class FolderEstimates:
-    """Estimates in `<root>/[<split>/]<track>/<target>.<wav|flac|...>`.
+    """Estimates in files `<root>/[<split>/]<track>/<target>.<wav|flac|...>`.
 
-    Targets are what the folders of the tracks hold, but for `mixture` and `residual`. A folder that
-    lacks one of them is a mistake, see `files`.
+    The targets are the names of all files in the folders of the tracks, except `mixture` and
+    `residual`. Every folder must have a file for each target, see `files`.
 
     Args:
-        root: of the folders.
-        tracks: that will be asked for.
-        stems: of the data set.
-        groups: names for sums of stems.
-        device: of the oracles.
+        root: folder with the folders of the tracks.
+        tracks: tracks to be evaluated.
+        stems: stems of the data set.
+        groups: named sums of stems.
+        device: device of the oracles.
 
     Raises:
-        InputError: no folder for a track, no targets in any, or targets of no meaning.
+        InputError: a track has no folder, there are no targets, or a target is neither a stem nor
+            a group.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class FolderEstimates:
         self.stft = STFT(4096, 4096, 1024).to(device)
 
     def folder(self, track: Track) -> Path:
-        """Of one track."""
+        """Folder of a track: in the folder of its split, or directly in `root`."""
         places = [self.root / track.split / track.name, self.root / track.name]
         for place in places:
             if place.is_dir():
@@ -96,15 +97,15 @@ class FolderEstimates:
         raise InputError(f"estimates={self.root}: no folder {track.name} for this track")
 
     def found(self, track: Track) -> dict[str, Path]:
-        """Audio files by their names without suffix."""
+        """Audio files of a track by name without suffix."""
         folder = self.folder(track)
         return {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in AUDIO_SUFFIXES}
 
     def files(self, track: Track) -> list[Path]:
-        """Of the targets, in their order.
+        """Audio files of a track, in the order of the targets.
 
         Raises:
-            InputError: one is missing.
+            InputError: the file of a target is missing.
         """
         found = self.found(track)
         for name in self.target_stems:
@@ -116,15 +117,15 @@ class FolderEstimates:
         return [found[name] for name in self.target_stems]
 
     def __call__(self, track: Track, mixture: Tensor) -> Tensor:
-        """`(targets, channels, time)`; a little silence is added or cut at the end if need be."""
+        """Estimates `(targets, channels, time)`, padded or cut at the end to the mixture."""
         return torch.stack([read_like(path, track, mixture) for path in self.files(track)])
 
 
 def read_like(path: Path, track: Track, mixture: Tensor) -> Tensor:
-    """Decode an estimate, `(channels, time)` as the mixture.
+    """Decode an estimate `(channels, time)`, padded or cut to the length of the mixture.
 
     Raises:
-        InputError: another sample rate, number of channels, or length.
+        InputError: the sample rate, the number of channels or the length differs from the track.
     """
     audio = read_audio(path)
     channels, time = mixture.shape
@@ -146,7 +147,7 @@ def find_estimates(
     tracks: Sequence[Track],
     checkpoint: Checkpoint | None,
 ) -> ModelEstimates | FolderEstimates:
-    """The checkpoint, or the folder, that the command names."""
+    """Estimates of the checkpoint `ckpt` or of the folder `estimates` in a configuration."""
     device = choose_device(config.device)
     if checkpoint is None:
         groups = to_plain(config.data.groups) if config.data.get("groups") else None

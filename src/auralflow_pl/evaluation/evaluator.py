@@ -23,21 +23,21 @@ from auralflow_pl.pretrained.locations import model_label, output_root
 from auralflow_pl.system.files import sound_digest, write_json
 from auralflow_pl.version import __version__
 
-RESULT_FORMAT = 2  # of results in the cache; to be raised when a metric changes
+RESULT_FORMAT = 2  # version of cached results; to be raised when a metric changes
 
 
 class Evaluation:
-    """What is evaluated, with which metrics, and where results of single tracks are kept.
+    """Data set, estimates and metrics of an evaluation, with cached results of single tracks.
 
-    A result is kept in `<output>/tracks` under a digest of everything that it depends on: the
-    sound, the checkpoint or the estimates, and the options. So an evaluation that was interrupted
-    goes on where it was, and one that was changed begins anew.
+    Results are cached in `<output>/tracks` under a digest of everything that they depend on: the
+    audio, the checkpoint or the estimates, and the options. An interrupted evaluation computes
+    only the missing tracks; a changed one computes all tracks again.
 
     Args:
-        config: checked and resolved.
+        config: validated and resolved configuration of `evaluate`.
 
     Raises:
-        InputError: something does not exist, or does not fit.
+        InputError: the data set, the estimates or a setting is missing or invalid.
     """
 
     def __init__(self, config: DictConfig) -> None:
@@ -59,12 +59,12 @@ class Evaluation:
 
     @property
     def headings(self) -> list[MetricInfo]:
-        """Of all metrics."""
+        """Headings of all metrics."""
         return [heading for metric in self.metrics.values() for heading in metric.headings]
 
     @property
     def hops(self) -> dict[str, float]:
-        """Seconds from one window to the next, by heading."""
+        """Distance of consecutive windows in seconds, by heading."""
         return {h.name: m.hop_seconds for m in self.metrics.values() for h in m.headings}
 
     @property
@@ -74,7 +74,7 @@ class Evaluation:
 
     @functools.cached_property
     def settings(self) -> dict[str, Any]:
-        """What is measured, and how; without folders, so that tables can be passed on."""
+        """Subject and settings of the evaluation, without folders of this machine."""
         model = self.config.ckpt is not None
         return {
             "version": __version__,
@@ -90,11 +90,11 @@ class Evaluation:
         }
 
     def sound(self, track: Track) -> str:
-        """Digest of the files that the stems and the mixture of a track are read from."""
+        """Digest of the audio files of a track."""
         return sound_digest(track.files, "")
 
     def cached(self, track: Track, sound: str | None = None) -> Path:
-        """Where the result of a track is, or will be; `sound` if its digest is known."""
+        """Path of the cached result of a track; `sound` is the digest of its files if known."""
         keys = ("metrics", "references", "rest", "report", "separation", "engine")
         options = {
             key: to_plain(self.config[key])
@@ -109,7 +109,7 @@ class Evaluation:
         return self.output / "tracks" / f"{name}.json"
 
     def compute(self, track: Track) -> None:
-        """Measure a track and keep the result; it appears complete or not at all."""
+        """Separate and measure a track, and write the result to the cache atomically."""
         sound = self.sound(track)
         path = self.cached(track, sound)
         heard = separate_track(self.estimates, self.stems, track, self.config.rest)
@@ -121,16 +121,16 @@ class Evaluation:
             heading = self.headings[0]
             cut = find_moments(track.name, heard, found, heading, self.hops[heading.name])
             write_json(excerpts_of(path), [moment.plain() for moment in cut])
-        write_json(path, result.plain())  # the last one: where it is, everything is
+        write_json(path, result.plain())  # written last: it marks the track as complete
 
 
 def excerpts_of(path: Path) -> Path:
-    """The moments of a track, beside its result."""
+    """Path of the excerpts of a track, beside its cached result."""
     return path.with_suffix(".moments")
 
 
 def evaluation_folder(config: DictConfig, data: str) -> Path:
-    """`eval/<ckpt>/<data set>-<split>` in the run folder, or beside a lone file or folder."""
+    """Default output: `eval/<ckpt>/<data set>-<split>` in the run folder or beside the file."""
     subject = Path(config.ckpt or config.estimates)
     run_dir = output_root(subject) if config.ckpt else subject.parent
     name = model_label(subject) if config.ckpt else subject.name

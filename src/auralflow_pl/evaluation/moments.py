@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 
 EXCERPT_SECONDS = 4.0
 
-MOMENT_RATE = 44100  # Hz, of the encoded sound: a rate that MP3 has
+MOMENT_RATE = 44100  # Hz of the encoded audio, a rate that MP3 supports
 
 
 @dataclass(frozen=True)
 class Moment:
-    """An excerpt of one target of one track."""
+    """The worst or best excerpt of one target of one track."""
 
     track: str
     target: str
     kind: str  # worst or best
-    value: float  # of the window in its middle
+    value: float  # metric of the window in the middle
     unit: str
     start: float  # seconds from the beginning of the track
-    seconds: float
+    seconds: float  # length
     sounds: dict[str, str]  # mixture, estimate, target, residual, as FLAC in base64
 
     def plain(self) -> dict[str, Any]:
-        """For JSON."""
+        """Plain values for JSON."""
         return asdict(self)
 
     def shown(self) -> dict[str, Any]:
-        """For the page: sounds as MP3, and `pictures` of their spectrograms as PNG."""
+        """Plain values for the page: `sounds` as MP3, and their spectrograms `pictures` as PNG."""
         sounds = {name: decode_sound(sound) for name, sound in self.sounds.items()}
         compressed = {
             name: encode_sound(sound, MOMENT_RATE, "MP3") for name, sound in sounds.items()
@@ -55,14 +55,14 @@ def find_moments(
     heading: MetricInfo,
     hop: float,
 ) -> Iterator[Moment]:
-    """The worst and the best window of every target; none where nothing is defined.
+    """Excerpts around the worst and the best window of every target with a defined window.
 
     Args:
-        track: its name.
-        heard: its sound.
-        scores: of the targets, in the order of `heard`.
-        heading: what best and worst refer to.
-        hop: seconds from one window to the next.
+        track: name of the track.
+        heard: the track and its estimates.
+        scores: scores of the targets, in the order of `heard`.
+        heading: metric that ranks the windows.
+        hop: distance of consecutive windows in seconds.
     """
     sign = 1 if heading.higher_is_better else -1
     for number, one in enumerate(scores):

@@ -27,17 +27,17 @@ def evaluation_page(
     moments: Sequence[Mapping[str, Any]],
     settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> str:
-    """The report of an evaluation.
+    """HTML report of an evaluation.
 
     Args:
-        title: of the page.
-        subtitle: what was evaluated on what.
-        tracks: their scores.
-        found: averages over them.
-        headings: of the metrics; the first one is shown first.
-        hops: seconds from one window to the next, by heading.
-        moments: excerpts to listen to, see `excerpts.Moment`.
-        settings: what was measured and how, see `evaluation.Evaluation`.
+        title: title of the page.
+        subtitle: subject and data set of the evaluation.
+        tracks: scores of all tracks.
+        found: averages over the tracks.
+        headings: headings of the metrics; the first one is selected initially.
+        hops: distance of consecutive windows in seconds, by heading.
+        moments: excerpts to listen to, see `Moment.shown`.
+        settings: subject and settings, see `Evaluation.settings`.
     """
     rows = [
         {"track": t.track, "target": s.target, "values": s.values, "frames": s.frames}
@@ -58,7 +58,7 @@ def evaluation_page(
 
 
 def setting_rows(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Name and text of each setting, and of each metric; nothing for what is not set."""
+    """Yield name and text of each setting and each metric, without empty settings."""
     for key, value in settings.items():
         if key == "metrics":
             yield from (
@@ -69,7 +69,7 @@ def setting_rows(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def setting_in_words(value: Any) -> str:
-    """A setting in one line, without classes."""
+    """Format a setting on one line, without `_target_`."""
     if isinstance(value, Mapping):
         parts = (f"{k}={setting_in_words(v)}" for k, v in value.items() if k != "_target_")
         return ", ".join(parts) or "no options"
@@ -84,13 +84,13 @@ def comparison_page(
     confidence: float,
     notes: Sequence[str] = (),
 ) -> str:
-    """The report of a comparison.
+    """HTML report of a comparison.
 
     Args:
-        names: of the runs, the first of which the others are compared with.
-        found: differences.
-        confidence: of their intervals.
-        notes: what could not be compared.
+        names: names of the runs; the others are compared with the first.
+        found: comparisons of runs.
+        confidence: level of the intervals, between 0 and 1.
+        notes: sentences on targets and metrics that could not be compared.
     """
     comparisons = [
         asdict(one)

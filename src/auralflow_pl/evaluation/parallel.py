@@ -24,13 +24,13 @@ from auralflow_pl.evaluation.evaluator import Evaluation
 from auralflow_pl.system.device import device_count, torch_threads
 from auralflow_pl.system.processes import process_group, rank, worker_pool, world_size
 
-PARALLEL_SECONDS = 600.0  # of music, from which on several processes pay
+PARALLEL_SECONDS = 600.0  # seconds of audio above which several processes save time
 
-TRAINER_KEYS = ("accelerator", "devices", "num_nodes")  # all that an evaluation reads of them
+TRAINER_KEYS = ("accelerator", "devices", "num_nodes")  # keys of `trainer` that evaluation uses
 
 
 def check_spread(config: DictConfig) -> None:
-    """Raise InputError for keys that have no meaning where `trainer=ddp` spreads the tracks."""
+    """Raise InputError for keys that have no effect on an evaluation with `trainer=ddp`."""
     given = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     for key in (argument.lstrip("+~").partition("=")[0] for argument in given):
         group, _, name = key.partition(".")
@@ -41,7 +41,7 @@ def check_spread(config: DictConfig) -> None:
 
 
 def evaluation_processes(config: DictConfig) -> AbstractContextManager[None]:
-    """Starts the other processes of `trainer=ddp`, with the same keys."""
+    """Context that runs the other processes of `trainer=ddp`, with the same keys."""
     if config.trainer is None:
         return nullcontext()
     devices = device_count(config.trainer.get("devices", 1))
@@ -52,11 +52,16 @@ def evaluation_processes(config: DictConfig) -> AbstractContextManager[None]:
 def compute_distributed(
     work: Evaluation, missing: Sequence[int], paths: Mapping[str, Path]
 ) -> None:
-    """Compute the tracks with these numbers, together with the other processes of `trainer=ddp`.
+    """Compute tracks together with the other processes of `trainer=ddp`.
 
-    Each one begins with every n-th track and then takes what nobody has begun. A track that is
-    being computed is locked; the lock of a process that dies is free. The first process leaves
-    when all results are there.
+    Each of the n processes begins with every n-th track and then takes tracks that no process has
+    begun. A process locks a track while it computes it; the lock is released if the process dies.
+    The first process returns when all results exist.
+
+    Args:
+        work: the evaluation.
+        missing: numbers of the tracks to compute.
+        paths: paths of the results by track name.
     """
     (work.output / "tracks").mkdir(parents=True, exist_ok=True)
     mine = missing[rank() :: world_size()]
@@ -78,10 +83,14 @@ def compute_distributed(
 
 
 def compute_all(work: Evaluation, missing: Sequence[int]) -> None:
-    """Compute the tracks with these numbers, in processes if there is much to do.
+    """Compute tracks, in several processes if `jobs` or their total length asks for it.
+
+    Args:
+        work: the evaluation.
+        missing: numbers of the tracks to compute.
 
     Raises:
-        InputError: of the first track that cannot be read; the processes end at once.
+        InputError: a track cannot be read; the other processes end at once.
     """
     seconds = sum(work.tracks[n].frames / work.tracks[n].sample_rate for n in missing)
     jobs = work.config.jobs
@@ -104,13 +113,13 @@ def compute_all(work: Evaluation, missing: Sequence[int]) -> None:
 
 
 def compute_one(config: str, number: int) -> None:
-    """One track, in a process of its own, from a configuration in JSON."""
+    """Compute the track with a number in a worker process, from a configuration in JSON."""
     work = cached_evaluation(config)
-    with torch_threads(1):  # sums are rounded alike in one process and in several
+    with torch_threads(1):  # same rounding in one process and in several
         work.compute(work.tracks[number])
 
 
 @functools.cache
 def cached_evaluation(config: str) -> Evaluation:
-    """Made once in a process, for all the tracks that it takes."""
+    """Evaluation of a configuration in JSON, built once per worker process."""
     return Evaluation(validate(OmegaConf.create(json.loads(config)), EvaluateKeys))

@@ -19,38 +19,38 @@ ScoreValue = float | None  # None: undefined
 
 @dataclass(frozen=True)
 class TargetScores:
-    """What was measured of one target of one track."""
+    """Scores of one target of one track."""
 
     target: str
     values: dict[str, dict[str, ScoreValue]]  # by heading, then by `estimate` or reference
-    frames: dict[str, list[ScoreValue]]  # of the estimate in windows, by heading
+    frames: dict[str, list[ScoreValue]]  # values of the estimate per window, by heading
 
 
 @dataclass(frozen=True)
 class TrackScores:
-    """What was measured of one track."""
+    """Scores of all targets of one track."""
 
     track: str
     seconds: float
     targets: list[TargetScores]
-    sound: str | None = None  # digest of the files of the track; None: not known
+    sound: str | None = None  # digest of the audio files; None: unknown
 
     def plain(self) -> dict[str, Any]:
-        """For JSON."""
+        """Plain values for JSON."""
         return asdict(self)
 
     @classmethod
     def from_plain(cls, content: Mapping[str, Any]) -> TrackScores:
-        """From JSON."""
+        """Scores from the values of `plain`."""
         targets = [TargetScores(**target) for target in content["targets"]]
         return cls(content["track"], content["seconds"], targets, content.get("sound"))
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:
-    """The eval.json that `evaluate` wrote.
+    """Read an eval.json written by `evaluate`.
 
     Raises:
-        InputError: something else.
+        InputError: the file has other content.
     """
     content = read_json(path)
     if isinstance(content, dict) and {"headings", "aggregates", "tracks"} <= content.keys():

@@ -1,4 +1,4 @@
-"""Scores of the estimates of one track, beside floor and ceilings."""
+"""Scores of the estimates of one track, with those of mixture and oracles as references."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from auralflow_pl.signal.stft import STFT
 
 
 class EstimateSource(Protocol):
-    """Where estimates come from: a checkpoint, or a folder."""
+    """A source of estimates: a checkpoint, or a folder."""
 
-    target_stems: Mapping[str, Sequence[str]]  # targets, and the stems that each is the sum of
-    stft: STFT  # of the oracles
+    target_stems: Mapping[str, Sequence[str]]  # stems that each target is the sum of
+    stft: STFT  # STFT of the oracles
 
     def __call__(self, track: Track, mixture: Tensor) -> Tensor:
-        """Estimates `(targets, channels, time)` of a track with a mixture `(channels, time)`."""
+        """Estimates `(targets, channels, time)` for a track and its mixture `(channels, time)`."""
 
 
 class TrackEstimates(NamedTuple):
-    """A track and its estimates."""
+    """Mixture, true targets and estimates of a track."""
 
     names: tuple[str, ...]
-    groups: tuple[tuple[int, ...], ...]  # numbers of the targets that are measured together
+    groups: tuple[tuple[int, ...], ...]  # numbers of the targets measured together
     estimate: Tensor  # (targets, channels, time)
     target: Tensor  # the same shape
     mixture: Tensor  # (channels, time)
@@ -46,18 +46,18 @@ class TrackEstimates(NamedTuple):
 def separate_track(
     estimates: EstimateSource, stems: Sequence[str], track: Track, rest: bool = False
 ) -> TrackEstimates:
-    """Read a track and separate it.
+    """Read a track and its estimates.
 
     Args:
-        estimates: of the targets.
-        stems: of the data set.
-        track: with these stems.
-        rest: whether what is left of the mixture is one more target, called `accompaniment` where
-            the target is `vocals`, else `rest`. There is none where all stems are targets and
-            nothing is left.
+        estimates: source of the estimates.
+        stems: stems of the data set.
+        track: track of the data set.
+        rest: also measure the mixture minus all targets as a target, called `accompaniment` if
+            the only target is `vocals`, else `rest`. It is left out if all stems are targets and
+            it is silent.
 
     Raises:
-        InputError: the rest of targets that share stems.
+        InputError: `rest` with targets that share stems, or the track cannot be read.
     """
     sums, device = estimates.target_stems, estimates.stft.window.device
     mixture, sources = (part.to(device) for part in track.read())
@@ -77,7 +77,7 @@ def separate_track(
 
 
 def residual_of(mixture: Tensor, parts: Tensor) -> Tensor:
-    """What parts `(targets, channels, time)` leave of the mixture, `(1, channels, time)`."""
+    """Mixture minus all parts `(targets, channels, time)`, as `(1, channels, time)`."""
     return (mixture - parts.sum(0)).unsqueeze(0)
 
 
@@ -88,17 +88,20 @@ def score_track(
     metrics: Sequence[TargetMetric],
     references: Sequence[str] = REFERENCE_NAMES,
 ) -> list[TargetScores]:
-    """Measure estimates, and the references beside them.
+    """Measure the estimates of a track, and the references.
 
-    Targets are measured together if none shares a stem with another, else one by one. What they
-    leave of the mixture is one more target for the metrics that compare targets with each other.
+    Targets are measured together if no two of them share a stem, else one by one. Metrics that
+    compare targets with each other get the mixture minus all targets as another target.
 
     Args:
-        heard: a track.
-        stft: of the oracles.
-        metrics: to compute.
+        heard: the track and its estimates.
+        stft: STFT of the oracles.
+        metrics: metrics to compute.
         references: some of `REFERENCE_NAMES`: the unprocessed mixture, ideal binary mask, ideal
             ratio mask, and the magnitude of the target with the phase of the mixture.
+
+    Returns:
+        scores in the order of the targets.
     """
     scores = []
     for numbers in heard.groups:
@@ -125,7 +128,14 @@ def score_track(
 
 
 def reference_estimates(name: str, stft: STFT, target: Tensor, mixture: Tensor) -> Tensor:
-    """One of `REFERENCE_NAMES` for targets `(targets, channels, time)`."""
+    """Estimates by one of `REFERENCE_NAMES`, of the shape of `target`.
+
+    Args:
+        name: name of the reference.
+        stft: STFT of the oracles.
+        target: `(targets, channels, time)`.
+        mixture: `(channels, time)`.
+    """
     if name == "mixture":
         return mixture.expand_as(target)
     length, whole = target.shape[-1], stft(mixture)
@@ -141,7 +151,7 @@ def reference_estimates(name: str, stft: STFT, target: Tensor, mixture: Tensor) 
 
 
 def check_references(references: Sequence[str]) -> None:
-    """Raise InputError for a name that is none of `REFERENCE_NAMES`."""
+    """Raise InputError for a name that is not in `REFERENCE_NAMES`."""
     for name in references:
         one_of("references", name, REFERENCE_NAMES)
 
@@ -155,7 +165,7 @@ class MetricColumn(NamedTuple):
 
 
 def measure_scores(sounds: MetricInput, metrics: Sequence[TargetMetric]) -> list[MetricColumn]:
-    """All headings of all metrics."""
+    """Compute all headings of all metrics."""
     return [
         MetricColumn(name, *(score_numbers(part) for part in measured))
         for metric in metrics
@@ -164,14 +174,14 @@ def measure_scores(sounds: MetricInput, metrics: Sequence[TargetMetric]) -> list
 
 
 def score_numbers(values: Tensor) -> list[Any]:
-    """Nested lists of floats, None where undefined."""
+    """Nested lists of the values of a tensor, with None for values that are not finite."""
     if values.ndim > 1:
         return [score_numbers(part) for part in values]
     return [value if math.isfinite(value) else None for value in values.double().tolist()]
 
 
 def gather_scores(target: str, row: int, results: Mapping[str, list[MetricColumn]]) -> TargetScores:
-    """What was measured of one target, from what was measured of each candidate."""
+    """Scores of the target in one row of the results of all candidates."""
     values: dict[str, dict[str, ScoreValue]] = {}
     for candidate, columns in results.items():
         for column in columns:

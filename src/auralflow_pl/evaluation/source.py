@@ -19,8 +19,13 @@ from auralflow_pl.errors import InputError, one_line, printable
 def build_source(node: Mapping[str, Any] | None, trust: Sequence[str] = ()) -> TrackSource:
     """Build the data set that a checkpoint was trained on, from plain arguments only.
 
+    Args:
+        node: node `data.source` in the configuration of the checkpoint.
+        trust: packages besides `auralflow_pl` whose data sets may be built.
+
     Raises:
-        InputError: not a TrackSource of a trusted package, or arguments that are not plain.
+        InputError: the class is not a `TrackSource` of a trusted package, or an argument is
+            unknown or not plain.
     """
     if not isinstance(node, Mapping):
         raise InputError("data.source: the checkpoint names no data set; pass data=<set>")
@@ -38,7 +43,10 @@ def build_source(node: Mapping[str, Any] | None, trust: Sequence[str] = ()) -> T
 def find_source(config: DictConfig, checkpoint: Checkpoint | None) -> tuple[str, TrackSource]:
     """The data set that the command names, or else the one that the checkpoint was trained on.
 
-    Only a data set that the user named may write files (`prepare`).
+    Only a data set given by the user may write files in `TrackSource.prepare`.
+
+    Raises:
+        InputError: not exactly one of `ckpt` and `estimates` is given, or no data set is found.
     """
     if config.data is not None:
         source = build(config.data.source)
@@ -58,5 +66,5 @@ def find_source(config: DictConfig, checkpoint: Checkpoint | None) -> tuple[str,
 
 
 def source_label(data: Mapping[str, Any]) -> str:
-    """A data set by the names of its folders."""
+    """Name of a data set: the names of its folders, joined by `+`."""
     return "+".join(Path(str(root)).name for root in data.get("roots") or [data.get("root")])

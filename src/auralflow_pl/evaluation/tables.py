@@ -14,7 +14,7 @@ from auralflow_pl.system.files import read_json, write_csv
 
 FLOOR_NAME, CEILING_NAME = "mixture", "oracle"
 
-SMALLEST_GAP = 1.0  # gap, in dB or without unit, of which a share means anything
+SMALLEST_GAP = 1.0  # smallest gap, in dB or without unit, whose closed share is meaningful
 
 AVERAGE_NAMES: Mapping[str, Callable[[Sequence[float]], float]] = {
     "mean": statistics.fmean,
@@ -25,24 +25,24 @@ MUSEVAL_NAMES = {"SDR": "bss_sdr", "SIR": "bss_sir", "SAR": "bss_sar", "ISR": "b
 
 
 class Aggregate(NamedTuple):
-    """An average over tracks of one heading of one target."""
+    """Average over tracks for one heading of one target."""
 
     target: str
     heading: MetricInfo
-    name: str  # what it is: "median over tracks of median over frames"
-    values: dict[str, ScoreValue]  # of the estimate and the references
-    gap: float | None  # share that the estimate closes of the gap from floor to ceiling
-    tracks: int  # that it is the average of
-    undefined: int  # tracks that it leaves out
+    name: str  # kind of average: "median over tracks of median over frames"
+    values: dict[str, ScoreValue]  # averages of the estimate and the references
+    gap: float | None  # share of the gap from floor to ceiling that the estimate closes
+    tracks: int  # number of tracks in the average
+    undefined: int  # number of tracks without a value
 
 
 def score_column(heading: str, candidate: str) -> str:
-    """Name of a column of eval.csv."""
+    """Column name in eval.csv for a heading and a candidate (estimate or reference)."""
     return heading if candidate == ESTIMATE_NAME else f"{heading}_{candidate}"
 
 
 def score_rows(tracks: Iterable[TrackScores]) -> Iterator[dict[str, Any]]:
-    """One for each track and target."""
+    """Rows of eval.csv, one for each track and target."""
     for track in tracks:
         for target in track.targets:
             row: dict[str, Any] = {"track": track.track, "target": target.target}
@@ -52,7 +52,7 @@ def score_rows(tracks: Iterable[TrackScores]) -> Iterator[dict[str, Any]]:
 
 
 def write_scores(tracks: Iterable[TrackScores], path: Path) -> None:
-    """Four decimals; what is undefined has an empty cell."""
+    """Write eval.csv with four decimals; undefined values have empty cells."""
     table = list(score_rows(tracks))
     write_csv(path, list(table[0]), table)
 
@@ -60,12 +60,12 @@ def write_scores(tracks: Iterable[TrackScores], path: Path) -> None:
 def aggregates(
     tracks: Sequence[TrackScores], headings: Sequence[MetricInfo], framewise: Sequence[str]
 ) -> Iterator[Aggregate]:
-    """Means and medians over the tracks in which an estimate has a value.
+    """Means and medians over the tracks in which the estimate has a value.
 
     Args:
-        tracks: of the evaluation.
-        headings: in their order.
-        framewise: names of those that are medians over the frames of a track.
+        tracks: scores of all tracks.
+        headings: headings in the order of the table.
+        framewise: names of headings whose value is the median over the frames of a track.
     """
     names = dict.fromkeys(target.target for track in tracks for target in track.targets)
     for name in names:
@@ -86,7 +86,7 @@ def aggregates(
 def average_of(
     scores: Sequence[Mapping[str, ScoreValue]], average: Callable[[Sequence[float]], float]
 ) -> dict[str, ScoreValue]:
-    """Of each candidate over the tracks in which it has a value."""
+    """Average of each candidate over the tracks in which it has a value."""
     result: dict[str, ScoreValue] = {}
     for name in dict.fromkeys(name for values in scores for name in values):
         known = [values[name] for values in scores if values[name] is not None]
@@ -99,9 +99,15 @@ def gap_closed(
     average: Callable[[Sequence[float]], float],
     sign: int,
 ) -> float | None:
-    """Share of the gap from floor to ceiling that is closed, over tracks that have all three.
+    """Share of the gap from floor (mixture) to ceiling (oracle) that the estimate closes.
 
-    None where the ceiling is not clearly better than the floor; `sign` is -1 if lower is better.
+    Args:
+        scores: values by candidate for each track; tracks without all three are left out.
+        average: average over tracks.
+        sign: 1 if higher is better, -1 if lower is better.
+
+    Returns:
+        None if the ceiling is not better than the floor by at least `SMALLEST_GAP`.
     """
     wanted = (ESTIMATE_NAME, FLOOR_NAME, CEILING_NAME)
     known = [[v.get(name) for name in wanted] for v in scores]
@@ -115,7 +121,7 @@ def gap_closed(
 
 
 def summary_text(found: Sequence[Aggregate]) -> str:
-    """The aggregates for the terminal."""
+    """Format the aggregates as a table for the terminal."""
     candidates = list(dict.fromkeys(name for one in found for name in one.values))
     width = max(len(one.name) for one in found) + 2
     labels = [titled_table(one.heading) for one in found]
@@ -143,14 +149,20 @@ def summary_text(found: Sequence[Aggregate]) -> str:
 
 
 def titled_table(heading: MetricInfo) -> str:
-    """Label and unit."""
+    """Label and unit of a heading."""
     return f"{heading.label} [{heading.unit}]" if heading.unit else heading.label
 
 
 def museval_layout(
     track: TrackScores, window_seconds: float, hop_seconds: float
 ) -> dict[str, Any] | None:
-    """A track as museval writes it, undefined values as NaN; None without BSS Eval."""
+    """Scores of a track in museval's JSON layout, NaN if undefined; None without BSS Eval.
+
+    Args:
+        track: scores of the track.
+        window_seconds: length of a window.
+        hop_seconds: distance of consecutive windows.
+    """
     targets = []
     for target in track.targets:
         if MUSEVAL_NAMES["SDR"] not in target.frames:
@@ -165,7 +177,7 @@ def museval_layout(
 
 
 def is_museval(path: Path) -> bool:
-    """Whether a file has the layout of `museval_layout`."""
+    """Return True if a file has the layout of `museval_layout`."""
     content = read_json(path)
     return isinstance(content, dict) and content.keys() == {"targets", "museval_version"}
 
@@ -176,7 +188,7 @@ def evaluation_content(
     headings: Sequence[MetricInfo],
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """All that eval.json holds; `settings` say what was measured, and how."""
+    """Content of eval.json; `settings` as in `Evaluation.settings`."""
     return {
         "settings": dict(settings),
         "headings": {h.name: h._asdict() for h in headings},
@@ -186,5 +198,5 @@ def evaluation_content(
 
 
 def track_scores(tracks: Iterable[TrackScores], target: str) -> dict[str, TargetScores]:
-    """One target by track."""
+    """Scores of one target by track."""
     return {t.track: s for t in tracks for s in t.targets if s.target == target}

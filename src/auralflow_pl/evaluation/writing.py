@@ -22,11 +22,11 @@ from auralflow_pl.evaluation.tables import (
 from auralflow_pl.system.files import write_json
 from auralflow_pl.system.staging import staged_folder
 
-MOST_MOMENTS = 6  # worst and best ones in the report
+MOST_MOMENTS = 6  # number of worst and of best excerpts in the report
 
 
 def write_tables(work: Evaluation, results: Sequence[TrackScores]) -> list[Aggregate]:
-    """`eval.csv`, `eval.json`, and files for museval's tools."""
+    """Write `eval.csv`, `eval.json` and files for museval's tools; return the averages."""
     framewise = [n.name for n in work.headings if n.name.startswith("bss_")]
     found = list(aggregates(results, work.headings, framewise))
     with staged_folder(work.output) as folder:
@@ -40,7 +40,7 @@ def write_tables(work: Evaluation, results: Sequence[TrackScores]) -> list[Aggre
 
 
 def write_museval(work: Evaluation, results: Sequence[TrackScores]) -> None:
-    """Files for museval's tools, in place of those of an earlier evaluation."""
+    """Write files for museval's tools, and remove those of an earlier evaluation."""
     root, bss_eval = work.output / "museval", work.config.metrics.get("bss_eval")
     for path in root.glob("*/*.json"):
         if is_museval(path):
@@ -51,7 +51,7 @@ def write_museval(work: Evaluation, results: Sequence[TrackScores]) -> None:
                 layout = museval_layout(result, bss_eval.window_seconds, bss_eval.hop_seconds)
                 write_json(folder / f"{result.track}.json", layout, nan=True)
     for folder in (*root.glob("*"), root):
-        with suppress(OSError):  # there is none, or it holds something
+        with suppress(OSError):  # missing or not empty
             folder.rmdir()
 
 
@@ -61,7 +61,7 @@ def write_evaluation_page(
     found: Sequence[Aggregate],
     excerpts: Sequence[Path],
 ) -> None:
-    """`report.html`, with the worst and the best moments of all tracks."""
+    """Write `report.html` with the worst and the best excerpts of all tracks."""
     sign = 1 if work.headings[0].higher_is_better else -1
     cut = [moment for path in excerpts for moment in json.loads(path.read_text())]
     cut.sort(key=lambda moment: sign * moment["value"])

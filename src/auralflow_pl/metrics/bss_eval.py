@@ -40,7 +40,7 @@ FACTORISATION_ATTEMPTS = 10  # attempts to factorise nearly singular equations
 
 MOST_REFINEMENTS = 3  # iterative refinements of the solution of nearly singular equations
 
-WINDOW_SECONDS = HOP_SECONDS = 1.0  # defaults of museval
+BSS_WINDOW_SECONDS = BSS_HOP_SECONDS = 1.0  # defaults of museval
 
 
 class BssEval(NamedTuple):

@@ -63,7 +63,7 @@ class SNR(RatioMetric):
             "snr",
             "SNR",
             "dB",
-            "target against the difference of the estimate from it; the plain ratio",
+            "target against the error of the estimate",
         ),
     )
 
@@ -80,7 +80,7 @@ class SDR(RatioMetric):
             "sdr",
             "SDR (MDX)",
             "dB",
-            "target against the difference of the estimate from it, over the whole song, as in the "
+            "target against the error of the estimate, over the whole song, as in the "
             "Music Demixing Challenges (Mitsufuji et al., 2022), also called uSDR",
         ),
     )
@@ -98,7 +98,7 @@ class LogWMSE(TargetMetric):
             "log_wmse",
             "log-WMSE",
             "",
-            "error behind a filter for the sensitivity of hearing, relative to the mixture, also "
+            "error after a filter for the sensitivity of hearing, relative to the mixture, also "
             "where the target is silent (Nomono, 2023)",
         ),
     )
@@ -118,8 +118,8 @@ class Leak(TargetMetric):
             "leak",
             "leak",
             "dB",
-            "estimate against the mixture, over the windows in which the target is silent (of this "
-            "project)",
+            "estimate against the mixture, over the windows in which the target is silent (defined "
+            "by this project)",
             higher_is_better=False,
             bounded=False,
         ),
@@ -159,13 +159,13 @@ class BSSEval(TargetMetric):
             bounded=False,
         ),
         MetricInfo(
-            "bss_sir", "BSS SIR", "dB", f"target, filtered, against interference{SOURCE_TEXT}"
+            "bss_sir", "BSS SIR", "dB", f"filtered target against interference{SOURCE_TEXT}"
         ),
         MetricInfo(
             "bss_sar",
             "BSS SAR",
             "dB",
-            f"what filters explain against artifacts{SOURCE_TEXT}",
+            f"filtered targets against artifacts{SOURCE_TEXT}",
             bounded=False,
         ),
     )

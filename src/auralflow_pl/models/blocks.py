@@ -106,7 +106,7 @@ class MaskActivation(nn.Module):
             raise InputError(f"mask_activation={name}: expected one of {', '.join(self.NAMES)}")
         if name == "softmax" and targets < 2:
             raise InputError(
-                "mask_activation=softmax needs two targets or more: over one it is always 1; "
+                "mask_activation=softmax: needs at least two targets, as over one it is always 1; "
                 "use mask_activation=sigmoid"
             )
         self.name = name

@@ -1,4 +1,4 @@
-"""The model card."""
+"""The model card, in Markdown."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def model_card(
     scores: Sequence[Mapping[str, Any]],
     licence: str | None = None,
 ) -> str:
-    """A README for a model, in Markdown.
+    """Model card of an exported model, in Markdown.
 
     Args:
-        description: from `sharing.describe`.
-        targets: what the model separates.
-        parameters: of its network.
-        scores: from `find_scores`.
-        licence: of the weights.
+        description: description from `describe_model`.
+        targets: targets of the model.
+        parameters: number of parameters of the network.
+        scores: metrics from `find_scores`.
+        licence: licence of the weights; None: not stated.
     """
     config = description["config"]
     audio = config["audio"]
@@ -60,7 +60,7 @@ def model_card(
 
 
 def training_facts(description: Mapping[str, Any]) -> str:
-    """Data, steps and hours of a training, as a list."""
+    """Markdown list of the data, steps, hours and settings of a training."""
     config, step = description["config"], description["step"]
     data, trainer = config["data"], config.get("trainer") or {}
     lines = [
@@ -84,12 +84,12 @@ def training_facts(description: Mapping[str, Any]) -> str:
 
 
 def inline_code(value: Any) -> str:
-    """A text of others as it is, short and on one line, without a meaning in Markdown."""
+    """Escape an untrusted value for Markdown, on one line of at most `LONGEST_TEXT` characters."""
     return re.sub(r"[\\`*_\[\]<>&|~]", r"\\\g<0>", printable(str(value))[:LONGEST_TEXT])
 
 
 def training_hours(config: Mapping[str, Any], step: int) -> float | None:
-    """Sound that a training has heard until `step`, in hours, on one device; None: not known."""
+    """Hours of audio in the batches of one device up to `step`; None: unknown."""
     data, trainer = config["data"], config.get("trainer") or {}
     if not data.get("batch_size") or not config.get("chunk_seconds"):
         return None
@@ -98,7 +98,7 @@ def training_hours(config: Mapping[str, Any], step: int) -> float | None:
 
 
 def measured_table(scores: Sequence[Mapping[str, Any]]) -> str:
-    """A table of all averages, and the definitions of the metrics."""
+    """Markdown table of all averages, with the definitions of the metrics."""
     if not scores:
         return "Nothing was found beside the checkpoint; `auralflow evaluate` measures."
     lines = [
@@ -117,5 +117,5 @@ def measured_table(scores: Sequence[Mapping[str, Any]]) -> str:
 
 
 def markdown_quote(text: str) -> str:
-    """A card inside another one."""
+    """Format a text as a Markdown quotation."""
     return "\n".join(f"> {line}".rstrip() for line in text.splitlines())

@@ -24,10 +24,14 @@ REGISTRY_HEADER = (
 
 
 def read_back(written: Path, output: Path) -> RegistryEntry:
-    """The entry as those will read it who use the registry.
+    """Read the registry just written, as its users will, and return its only entry.
+
+    Args:
+        written: registry in the temporary folder.
+        output: final folder, named in messages instead.
 
     Raises:
-        InputError: it is not valid.
+        InputError: the entry is not valid.
     """
     try:
         (entry,) = read_registry(written)
@@ -37,7 +41,11 @@ def read_back(written: Path, output: Path) -> RegistryEntry:
 
 
 def best_checkpoint(ckpt: Path) -> Path:
-    """The best checkpoint of a run folder, else its last; anything else as it is."""
+    """Best checkpoint of a run folder, or else the last one; other paths are returned unchanged.
+
+    Raises:
+        InputError: a run folder has neither `best.ckpt` nor `last.ckpt`.
+    """
     folder = ckpt / "checkpoints"
     if not folder.is_dir():
         return ckpt
@@ -50,7 +58,14 @@ def best_checkpoint(ckpt: Path) -> Path:
 def entry_content(
     config: Mapping[str, Any], model: ExportedModel, ckpt: Path, archive: Path
 ) -> dict[str, Any]:
-    """The registry entry, as plain values."""
+    """Registry entry as plain values.
+
+    Args:
+        config: plain configuration of `publish`.
+        model: the exported model.
+        ckpt: checkpoint of the model, whose evaluations give the metrics.
+        archive: archive of the model.
+    """
     sources = config["sources"]
     optional = {
         "description": config["description"],
@@ -70,7 +85,7 @@ def entry_content(
 
 
 def data_name(description: Mapping[str, Any]) -> str:
-    """What a model learned from, as far as its checkpoint knows."""
+    """Training data, steps and hours of a model, from its description."""
     config, step = description["config"], description["step"]
     hours = training_hours(config, step)
     heard = f", about {hours:.3g} hours heard" if hours else ""
@@ -97,7 +112,7 @@ def model_option(name: str) -> DictConfig:
 
 
 def scalar_entries(node: DictConfig) -> dict[str, Any]:
-    """Values by dotted key, without interpolations and nodes."""
+    """Values of a node by dotted key, without interpolations and nested nodes."""
     found = {}
     for key in flat_keys(node):
         parent, _, last = key.rpartition(".")
@@ -108,12 +123,12 @@ def scalar_entries(node: DictConfig) -> dict[str, Any]:
 
 
 def class_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The `_target_`s among values."""
+    """Entries whose key ends in `_target_`."""
     return {key: value for key, value in values.items() if key.endswith("_target_")}
 
 
 def reported_metrics(ckpt: Path, targets: Sequence[str]) -> list[dict[str, Any]]:
-    """What the evaluations of a model measured, as far as a registry has it: without ceilings."""
+    """Metrics from the evaluations of a model in the form of a registry, without oracles."""
     return [
         metric
         | {"values": [{k: v for k, v in one.items() if k != "oracle"} for one in metric["values"]]}

@@ -29,25 +29,25 @@ EXPORT_SUFFIXES = {"safetensors": "", "onnx": ".onnx", "torchscript": ".pt"}
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """What is exported."""
+    """A model to export, with its description and card."""
 
-    separator: Separator  # as it was trained
-    description: Mapping[str, Any]  # see sharing.describe
-    weights: Mapping[str, Tensor]  # as they were stored
+    separator: Separator  # not simplified
+    description: Mapping[str, Any]  # see `describe_model`
+    weights: Mapping[str, Tensor]  # as stored in the checkpoint
     card: str
 
     def sizes(self) -> tuple[int, int]:
-        """Channels and frequencies of the magnitudes that the network takes."""
+        """Channels and frequency bins of the magnitudes that the network takes."""
         return self.separator.channels, self.separator.stft.n_fft // 2 + 1
 
 
 def export_path(ckpt: Path, form: str) -> Path:
-    """`export/<ckpt>` in the run folder, or beside a lone checkpoint; see `output_root`."""
+    """Default output: `export/<ckpt>` with the suffix of a format, in `output_root`."""
     return output_root(ckpt) / "export" / f"{model_label(ckpt)}{EXPORT_SUFFIXES[form]}"
 
 
 def check_output(output: Path, form: str) -> None:
-    """Raise InputError for an output that is of another format or would be mixed with others."""
+    """Raise InputError for an output with an unsuitable suffix, of another kind, or in use."""
     suffixes = ("", ".zip") if form == "safetensors" else (EXPORT_SUFFIXES[form],)
     if output.suffix not in suffixes and (
         form != "safetensors" or output.suffix in (".onnx", ".pt")
@@ -68,10 +68,15 @@ def check_output(output: Path, form: str) -> None:
 
 
 def load_model(ckpt: Path, trust: list[str], licence: str | None) -> ExportedModel:
-    """Load what is exported, and describe it.
+    """Load a model to export, and write its description and card.
+
+    Args:
+        ckpt: checkpoint or exported model.
+        trust: packages besides `auralflow_pl` whose networks may be built.
+        licence: licence of the weights; None: not stated.
 
     Raises:
-        InputError: it cannot be loaded, or has no weights.
+        InputError: the model cannot be loaded, or is an ONNX file, which has no weights.
     """
     checkpoint = load_checkpoint(ckpt)
     if checkpoint.graph:
@@ -89,7 +94,19 @@ def load_model(ckpt: Path, trust: list[str], licence: str | None) -> ExportedMod
 
 
 def export_weights(model: ExportedModel, output: Path, half: bool) -> str:
-    """Write a folder or an archive with weights, configuration and card."""
+    """Write weights, configuration and card to a folder, or to an archive if it ends in `.zip`.
+
+    Args:
+        model: model to export.
+        output: the folder or archive.
+        half: round the weights to float16.
+
+    Returns:
+        line with size and digest of the weights, for the user.
+
+    Raises:
+        InputError: the weights read back differ from the model.
+    """
     weights = {name: value.contiguous() for name, value in model.weights.items()}
     if half:
         weights = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
@@ -115,7 +132,19 @@ def export_weights(model: ExportedModel, output: Path, half: bool) -> str:
 
 
 def export_file(model: ExportedModel, form: str, output: Path) -> str:
-    """Write one file, whose masks were compared with those of the network."""
+    """Export to one file, after its masks were compared with those of the network.
+
+    Args:
+        model: model to export.
+        form: `onnx` or `torchscript`.
+        output: the file.
+
+    Returns:
+        line with the size and the largest difference of masks, for the user.
+
+    Raises:
+        InputError: the network cannot be exported, or its masks differ.
+    """
     text, network = json.dumps(model.description), model.separator.network
     if form == "onnx":
         metadata = {METADATA_KEY: text, "card": model.card}

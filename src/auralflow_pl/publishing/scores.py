@@ -1,4 +1,4 @@
-"""Scores of a model from its evaluations, for cards and registries."""
+"""Scores from the evaluations of a model, for model cards and registries."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from auralflow_pl.pretrained.locations import model_label, output_root
 
 
 def find_scores(ckpt: Path, targets: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """What the evaluations of a model measured, by metric: `name`, `definition` and `values`.
+    """Metrics from the evaluations found beside a checkpoint.
+
+    Yields:
+        for each metric its `name`, `definition` and `values`.
 
     Raises:
-        InputError: a table of an evaluation cannot be read.
+        InputError: an eval.json cannot be read.
     """
     files = sorted((output_root(ckpt) / "eval" / model_label(ckpt)).glob("*/eval.json"))
     read = {path.parent.name: read_evaluation(path) for path in files}
@@ -34,7 +37,7 @@ def find_scores(ckpt: Path, targets: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 
 def average_scores(aggregate: Mapping[str, Any], data: str) -> dict[str, Any]:
-    """An average of eval.json, with those of floor and ceiling where they were measured."""
+    """Entry of `values` for an average in eval.json, with mixture and oracle if measured."""
     values = aggregate["values"]
     found = {
         "target": aggregate["target"],

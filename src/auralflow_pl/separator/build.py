@@ -31,6 +31,9 @@ from auralflow_pl.system.heap import give_back_freed_memory
 SAFE_NAME = re.compile(r"[^\W_][\w \-]{0,99}")  # for targets, which become file names
 
 
+HYDRA_KEYS = ("_target_", "_partial_")  # of a part of a network
+
+
 def build_separator(
     checkpoint: Checkpoint,
     engine: str = "torch",
@@ -199,7 +202,8 @@ def make_network(
     """Build the network of class `model["_target_"]` with the other entries as arguments.
 
     An argument with its own `_target_` is passed as a partially applied module class, which the
-    network calls with the remaining arguments.
+    network calls with the remaining arguments. Its YAML says `_partial_: true`, so
+    `hydra.utils.instantiate` does the same.
 
     Args:
         model: the node `model` of a configuration.
@@ -216,7 +220,7 @@ def make_network(
     for key, value in arguments.items():
         if isinstance(value, Mapping):
             part = import_class(value, nn.Module, f"model.{key}", trust)
-            options = {name: option for name, option in value.items() if name != "_target_"}
+            options = {k: option for k, option in value.items() if k not in HYDRA_KEYS}
             check_arguments(part, options, f"model.{key}")
             arguments[key] = partial(part, **options)
     try:

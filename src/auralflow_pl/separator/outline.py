@@ -29,7 +29,7 @@ def on_meta_device() -> Iterator[None]:
 
 
 class SkipInit(TorchFunctionMode):
-    """Skip random initialization, for which torch would load its compiler on the meta device."""
+    """Skip random initialisation, for which torch would load its compiler on the meta device."""
 
     def __torch_function__(
         self,
@@ -38,7 +38,7 @@ class SkipInit(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Call `func`; for an initialization, return its tensor unchanged instead."""
+        """Call `func`; for an initialisation, return its tensor unchanged instead."""
         kwargs = kwargs or {}
         if getattr(func, "__name__", "") in DRAW_FUNCTIONS:
             return args[0] if args else kwargs["tensor"]

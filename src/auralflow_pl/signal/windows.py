@@ -133,7 +133,10 @@ def process_batch(
     yield from zip(batch, parts, strict=True)
 
 
-WINDOW_SECONDS, RECURRENT_OVERLAP = 30.0, 0.25  # for a network with unknown receptive field
+RECURRENT_WINDOW_SECONDS, RECURRENT_OVERLAP = (
+    30.0,
+    0.25,
+)  # for a network with unknown receptive field
 
 SHORTEST_FRAMES, LONGEST_FRAMES = 600, 2600  # for a known one: 7 s and 30 s at a hop of 512
 
@@ -172,7 +175,7 @@ def choose_windows(
             max(10 * seen, SHORTEST_FRAMES * stft.hop_length), LONGEST_FRAMES * stft.hop_length
         )
     else:
-        time = WINDOW_SECONDS * sample_rate
+        time = RECURRENT_WINDOW_SECONDS * sample_rate
     length = max(2, round(time / align)) * align
     if overlap is None and seen is not None:
         return WindowLayout(length, min(seen, length // 8), length // 40, align)

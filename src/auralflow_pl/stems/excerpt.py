@@ -1,4 +1,4 @@
-"""Keep the middle of a sound that comes in blocks."""
+"""Keep the middle excerpt of a stream of audio blocks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from torch import Tensor
 
 
 class MiddleExcerpt:
-    """The middle of a sound that comes in blocks, or its beginning if its length is not known.
+    """Keeps an excerpt from the middle of a stream of audio blocks.
 
-    If it ends before the middle that was expected, its last block.
+    The excerpt is the beginning if the length is unknown, and the last block if the stream ends
+    before the expected middle.
+
+    Args:
+        frames: expected length of the stream, in samples; None: unknown.
+        length: length of the excerpt, in samples.
     """
 
     def __init__(self, frames: int | None, length: int) -> None:
@@ -19,7 +24,7 @@ class MiddleExcerpt:
         self.parts: list[Tensor] = []
 
     def push(self, block: Tensor) -> None:
-        """The next block `(..., time)`."""
+        """Take the next block `(..., time)`."""
         begin, self.position = self.position, self.position + block.shape[-1]
         if self.position <= self.first:
             self.start, self.parts = begin, [block.clone()]
@@ -30,5 +35,5 @@ class MiddleExcerpt:
 
     @property
     def sound(self) -> Tensor:
-        """What was kept, `(..., time)`."""
+        """The excerpt, `(..., time)`."""
         return torch.cat(self.parts, -1)

@@ -20,7 +20,7 @@ LIST_SUFFIXES = (".m3u", ".m3u8", ".txt", ".lst")
 
 STDIN_NAME = "-"
 
-MAX_LIST_BYTES = 2**24  # bytes
+MAX_LIST_BYTES = 2**24
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,16 @@ class InputFile:
     """A file to separate."""
 
     path: Path | None  # None: standard input
-    track: str  # where it goes: the name, with the folders that are kept
+    track: str  # name of its output, with the subfolders to keep
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """Name of the file for messages."""
         return "standard input" if self.path is None else str(self.path)
 
     @property
     def size(self) -> int:
-        """Bytes of the file; 1 if nobody knows."""
+        """Size in bytes; 1 if unknown."""
         try:
             return self.path.stat().st_size if self.path else 1
         except OSError:
@@ -45,14 +45,15 @@ class InputFile:
 
 
 def find_inputs(source: str | Sequence[str], template: OutputTemplate) -> list[InputFile]:
-    """The files that the key `input` means, each with a track of its own.
+    """Find the files for the key `input`, and give each a distinct track name.
 
     Args:
-        source: a file, folder, glob, list of files (.m3u, .txt), `-`, or several of them.
-        template: of the output; what is in it already is no input.
+        source: a file, folder, glob, list of files (.m3u, .txt), `-` for standard input, or
+            several of them.
+        template: output template; files already in the output folder are not inputs.
 
     Raises:
-        InputError: nothing is there, or tracks cannot be told apart.
+        InputError: no files are found, or the template gives several tracks the same files.
     """
     sources = [source] if isinstance(source, str) else [str(entry) for entry in source]
     jobs = [job for entry in sources for job in inputs_of(entry, template)]
@@ -66,7 +67,7 @@ def find_inputs(source: str | Sequence[str], template: OutputTemplate) -> list[I
 
 
 def inputs_of(source: str, template: OutputTemplate) -> list[InputFile]:
-    """The files that one entry means."""
+    """Find the files for one entry of the key `input`."""
     path = Path(source)
     if not source:
         raise InputError("input=: an empty name; expected a file, a folder or a pattern")
@@ -85,7 +86,7 @@ def inputs_of(source: str, template: OutputTemplate) -> list[InputFile]:
 
 
 def glob_inputs(pattern: str, template: OutputTemplate) -> list[InputFile]:
-    """All files that fit a pattern, each once, but stems of ours."""
+    """All files that match a glob pattern, each once, except stems listed in reports."""
     names = glob.glob(pattern, recursive=True)  # noqa: PTH207 - absolute patterns, and **
     found = [p for p in map(Path, names) if p.is_file()]
     once = {p.resolve(): p for p in sorted(found, key=lambda p: (-len(p.parts), p))}  # links
@@ -98,7 +99,7 @@ def glob_inputs(pattern: str, template: OutputTemplate) -> list[InputFile]:
 
 
 def folder_inputs(folder: Path, template: OutputTemplate) -> list[InputFile]:
-    """All audio files below a folder, but hidden ones and stems of ours."""
+    """All audio files below a folder, except hidden files and stems listed in reports."""
     sounds = sorted(p for p in files_below(folder) if p.suffix.lower() in AUDIO_SUFFIXES)
     found = without_stems(sounds, folder, template)
     if not found:
@@ -109,7 +110,7 @@ def folder_inputs(folder: Path, template: OutputTemplate) -> list[InputFile]:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """All files but hidden ones; links to folders are followed, and each folder is seen once."""
+    """Files below a folder, except hidden ones; follows links and visits each folder once."""
     seen = set()
     for root, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(root)
@@ -123,7 +124,7 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def without_stems(paths: Sequence[Path], root: Path, template: OutputTemplate) -> list[Path]:
-    """The paths found below `root` that no report lists, and that are not in the output folder."""
+    """The paths below `root` that are not in the output folder and not listed in a report."""
     base = template.base.resolve()
     places = [path.resolve() for path in paths]
     if root.resolve() in base.parents:
@@ -136,9 +137,10 @@ def without_stems(paths: Sequence[Path], root: Path, template: OutputTemplate) -
 
 
 def list_inputs(playlist: Path) -> list[InputFile]:
-    """The files that a playlist or text file names, one a line; `#` begins a comment.
+    """Files named by a playlist or text file, one per line; `#` begins a comment.
 
-    Relative names are meant from its folder. Whatever they are, stems stay in the output folder.
+    Names are relative to the folder of the list. The stems of files outside that folder stay
+    within the output folder.
     """
     lines = list_text(playlist).splitlines()
     names = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
@@ -149,7 +151,7 @@ def list_inputs(playlist: Path) -> list[InputFile]:
 
 
 def list_text(playlist: Path) -> str:
-    """The text of a list in UTF-8, in UTF-16 with a mark, or else in Latin-1."""
+    """Decode a list of files as UTF-8, as UTF-16 with a byte order mark, or else as Latin-1."""
     content = playlist.read_bytes() if playlist.stat().st_size <= MAX_LIST_BYTES else b"\0"
     marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
@@ -162,7 +164,7 @@ def list_text(playlist: Path) -> str:
 
 
 def relative_track(path: Path, root: Path) -> str:
-    """The track of a file below `root`, with the folders between; elsewhere its name alone."""
+    """Track name of a file with its subfolders below `root`; elsewhere without folders."""
     name = track_name(path)
     try:
         return str(path.relative_to(root).with_name(name)) if name else path.name
@@ -171,13 +173,13 @@ def relative_track(path: Path, root: Path) -> str:
 
 
 def track_name(path: Path) -> str:
-    """The file name without `.wav`, `.stem.mp4` and the like; never one that means a folder."""
+    """File name without suffixes like `.wav` or `.stem.mp4`; `track` if only dots remain."""
     name = path.stem.removesuffix(".stem") or path.stem
     return name if name.strip(".") else "track"
 
 
 def distinct_tracks(jobs: Sequence[InputFile]) -> list[InputFile]:
-    """Tracks of the same name keep their suffix, or else are numbered."""
+    """Make track names distinct: equal names keep their suffix, then get a number."""
     shared = Counter(job.track for job in jobs)
     out: dict[str, InputFile] = {}
     for job in jobs:
@@ -191,10 +193,10 @@ def distinct_tracks(jobs: Sequence[InputFile]) -> list[InputFile]:
 
 
 def choose_shard(jobs: Sequence[InputFile], shard: str | None) -> list[InputFile]:
-    """Every n-th job from the i-th on, for `shard=i/n`.
+    """Every n-th job from the i-th on, for `shard=i/n`; None: all jobs.
 
     Raises:
-        InputError: not of this form, or i is not from 1 to n.
+        InputError: `shard` does not have this form, or i is not from 1 to n.
     """
     if shard is None:
         return list(jobs)

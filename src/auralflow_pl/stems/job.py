@@ -40,31 +40,31 @@ REPORT_FORMAT = 1
 
 PICTURE_SECONDS = 20
 
-SecondsCallback = Callable[[float, float | None], bool | None]  # seconds done, and in all if known
+SecondsCallback = Callable[[float, float | None], bool | None]  # seconds done, and total if known
 
 
 class BytePipe(Protocol):
-    """What can be read only once."""
+    """A binary stream that can only be read once."""
 
     def read(self, size: int) -> bytes:
-        """The next bytes, at most `size`; none at the end."""
+        """Read at most `size` bytes; empty at the end."""
 
 
 class StemJob:
     """Separates files with one or several models.
 
     Args:
-        models: with targets that differ.
-        template: of the names of the files.
-        options: what is wanted.
-        device: that the models are on.
-        plot: also draw the spectrograms.
-        overwrite: replace what is there.
-        targets: which of the models' targets to write; None: all.
+        models: models with distinct targets.
+        template: template of the names of output files.
+        options: settings of the stems.
+        device: device of the models.
+        plot: also draw spectrograms.
+        overwrite: replace existing files.
+        targets: targets to write; None: all targets of the models.
 
     Raises:
-        InputError: two models have a target in common, none has one of `targets`, one has a target
-            that is called as the residual, or there is nothing to share the mixture among.
+        InputError: two models have the same target, no model has one of `targets`, a target has
+            the name of the residual, or `wiener` has only one source.
     """
 
     def __init__(
@@ -97,16 +97,17 @@ class StemJob:
         self.chosen = [known.index(name) for name in self.targets]
 
     def run(self, job: InputFile, pipe: BytePipe, progress: SecondsCallback) -> bool:
-        """Make the stems of a file, which appear together, or not at all.
+        """Write the stems of a file; all of them appear together, or none.
 
         Args:
-            job: what to separate.
-            pipe: standard input.
-            progress: is told seconds; returns False to stop.
+            job: file to separate.
+            pipe: standard input, read if the job has no path.
+            progress: called with the seconds done and the total (None: unknown); returns False
+                to stop.
 
         Returns:
-            whether there was something to do: False if they are there already, made from the same
-            file by the same models with the same options.
+            False if the stems already exist, made from the same file by the same models with the
+            same options.
 
         Raises:
             InputError: the file cannot be read, or the stems cannot be written.
@@ -146,30 +147,30 @@ class StemJob:
         return True
 
     def shrink(self) -> bool:
-        """Let all models take less memory; whether that was possible."""
+        """Reduce the memory of all models, see `Separator.shrink`; False if none can shrink."""
         return sum(model.separator.shrink() for model in self.models) > 0
 
     def report(self, job: InputFile) -> Path:
-        """Where the report of a track is."""
+        """Path of the report of a track."""
         return self.template.beside(job.track, "report", "json")
 
     def picture(self, job: InputFile) -> Path:
-        """Where its spectrograms are."""
+        """Path of the spectrograms of a track."""
         return self.template.beside(job.track, "spectrograms", "png")
 
     def finals(self, job: InputFile, form: str) -> dict[str, Path]:
-        """The names of its stems."""
+        """Paths of the stems of a track by target, for a file format such as `wav`."""
         names = [*self.targets, *([RESIDUAL_NAME] if self.options.residual else [])]
         return {name: self.template.path(job.track, name, form) for name in names}
 
     def former(self, job: InputFile) -> set[Path]:
-        """Stems that an earlier report lists and its picture, resolved, if they are there."""
+        """Existing stems listed in the earlier report of a track, and their picture; resolved."""
         stems = listed_stems([self.report(job)])
         picture = {self.picture(job).resolve()} if stems else set()
         return {path for path in stems | picture if path.is_file()}
 
     def key(self, digest: str) -> str:
-        """A digest of everything that the stems depend on."""
+        """Digest of everything that the stems depend on; `digest` is that of the input."""
         models = [[model.sha256, dict(model.settings)] for model in self.models]
         content = [REPORT_FORMAT, digest, models, asdict(self.options)]
         if len(self.targets) < sum(len(model.separator.targets) for model in self.models):
@@ -177,12 +178,16 @@ class StemJob:
         return values_sha256(content)
 
     def is_finished(self, job: InputFile, digest: str | None) -> bool:
-        """Whether a report says that all is done, and all files are as it says.
+        """Return True if a report with the same key exists and its files are complete.
 
-        Of a pipe nobody knows what it holds before it was read, so it never is.
+        The content of a pipe is unknown before it is read, so the result is then never True.
+
+        Args:
+            job: file to separate.
+            digest: SHA-256 of the file; None: a pipe.
 
         Raises:
-            InputError: files of other origin are in the way.
+            InputError: files of other origin exist under the names of the stems.
         """
         path = self.report(job)
         try:
@@ -206,7 +211,7 @@ class StemJob:
 
     @contextlib.contextmanager
     def opened(self, job: InputFile, pipe: BytePipe) -> Iterator[Source]:
-        """The sound of a job."""
+        """Open the audio of a job, limited to `offset` and `duration`."""
         span = Span(self.options.offset, self.options.duration)
         if job.path is None:
             opening = open_pipe(pipe, job.name, span, self.options.pcm)
@@ -218,7 +223,7 @@ class StemJob:
     def write(
         self, source: Source, folder: Path, progress: SecondsCallback
     ) -> tuple[StemWriter, MiddleExcerpt]:
-        """Write the stems of a sound into a folder, and keep an excerpt to be drawn."""
+        """Separate a source, write its stems into a folder, and keep an excerpt for the plot."""
         options = self.options
         rate = options.sample_rate or source.sample_rate
         encoding = choose_encoding(options.format, options.subtype, source.subtype)
@@ -252,7 +257,15 @@ class StemJob:
 
     @torch.inference_mode()
     def separated(self, source: Source, rate: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Blocks of the mixture `(channels, time)` and the estimates of all models, at a rate."""
+        """Blocks of the mixture and of the estimates of all models, at a sample rate.
+
+        Args:
+            source: the mixture.
+            rate: sample rate of the blocks, in Hz.
+
+        Yields:
+            mixture `(channels, time)` and estimates `(targets, channels, time)`.
+        """
         branches = tee(source.blocks, 1 + len(self.models))
         streams = [resample_blocks(branches[0], source.sample_rate, rate)]
         for model, branch in zip(self.models, branches[1:], strict=True):
@@ -272,7 +285,7 @@ class StemJob:
     def draw(
         self, job: InputFile, folder: Path, layout: StemLayout, excerpt: MiddleExcerpt
     ) -> dict[Path, Path]:
-        """A picture of mixture and stems, and where it goes."""
+        """Draw the spectrograms of mixture and stems; return drawn and final path."""
         from auralflow_pl.report.figures import spectrogram_comparison
 
         sounds = dict(zip(["mixture", *self.targets], excerpt.sound, strict=True))
@@ -284,13 +297,13 @@ class StemJob:
 
 
 class HashingReader:
-    """Passes on what is read from a pipe, and takes its digest."""
+    """Reads a pipe and computes the SHA-256 of the bytes read."""
 
     def __init__(self, pipe: BytePipe) -> None:
         self.pipe, self.digest = pipe, hashlib.sha256()
 
     def read(self, size: int) -> bytes:
-        """The next bytes."""
+        """Read at most `size` bytes; empty at the end."""
         content = self.pipe.read(size)
         self.digest.update(content)
         return content

@@ -23,16 +23,16 @@ from auralflow_pl.system.files import check_file, file_sha256, text_sha256
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A checkpoint that is ready to separate."""
+    """A loaded model with its origin and settings."""
 
     path: str
     sha256: str
     separator: Separator
-    settings: Mapping[str, Any]  # of the separator, as far as they change the result
+    settings: Mapping[str, Any]  # settings of the Separator that change the result
 
 
 def model_digest(path: Path) -> str:
-    """SHA-256 of a checkpoint, or of the files of an exported folder."""
+    """SHA-256 of a checkpoint file, or of the names and digests of the files of a folder."""
     if not path.is_dir():
         check_file(path)
         return file_sha256(path)
@@ -44,7 +44,11 @@ MODEL_SUFFIXES = (".ckpt", ".onnx", ".zip")
 
 
 def load_models(config: DictConfig, device: torch.device) -> list[LoadedModel]:
-    """The checkpoints of the key `ckpt`: one, several, or all of a folder."""
+    """Load the models of the key `ckpt`: one, several, or all models of a folder.
+
+    Raises:
+        InputError: a model cannot be found or loaded, or `engine` does not support it.
+    """
     settings = to_plain(config.separation)
     precision = config.precision.precision
     dtype = autocast_dtype(precision)
@@ -66,10 +70,10 @@ def load_models(config: DictConfig, device: torch.device) -> list[LoadedModel]:
 
 
 def checkpoint_paths(config: DictConfig) -> list[Path]:
-    """The files and exported folders that the key `ckpt` means; None: the model in the package.
+    """Files and exported folders for the key `ckpt`; the bundled model if it is None.
 
     Raises:
-        InputError: a folder without checkpoints, or a pretrained model that cannot be had.
+        InputError: a folder has no checkpoints, or a pretrained model cannot be fetched.
     """
     ckpt, registries = (to_plain(config)[key] for key in ("ckpt", "registries"))
     if ckpt is None:
@@ -90,5 +94,5 @@ def checkpoint_paths(config: DictConfig) -> list[Path]:
 
 
 def is_model_path(path: Path) -> bool:
-    """Whether a folder is a model that export.py made."""
+    """Return True if a folder is an exported model."""
     return (path / "config.json").is_file()

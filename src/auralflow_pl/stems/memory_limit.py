@@ -12,17 +12,21 @@ from auralflow_pl.system.memory import memory_in_use, parse_size, peak_memory, r
 
 MAX_BATCH_SIZE = 16
 
-MEASURED_WINDOWS = 2**19  # samples of a window that show how memory grows with it
+MEASURED_WINDOWS = 2**19  # samples of the shortest window whose memory is extrapolated
 
 
 def fit_memory(separators: Sequence[Separator], size: str) -> None:
-    """Choose windows and batches such that the process stays below a size.
+    """Choose window lengths and batch sizes that keep the memory of the process below a limit.
 
-    On a GPU, batches become as large as the memory that is allowed there; a CPU gains nothing by
-    that. Where a window is too much, it is halved.
+    Batches and windows that need too much memory are halved. On a GPU, batches then become as
+    large as the limit allows, at most `MAX_BATCH_SIZE`; on the CPU, larger batches save no time.
+
+    Args:
+        separators: the models, changed in place.
+        size: limit such as `4GB`.
 
     Raises:
-        InputError: the shortest windows are too much.
+        InputError: even the shortest windows need too much memory.
     """
     allowed = parse_size(size)
     for separator in separators:
@@ -39,13 +43,16 @@ def fit_memory(separators: Sequence[Separator], size: str) -> None:
 
 
 def memory_of_window(separator: Separator) -> float:
-    """Bytes that a batch of windows takes at its peak, measured with shorter ones if it is long."""
+    """Peak memory of a batch of windows, in bytes.
+
+    It is measured, for long windows with shorter ones and then scaled by their length.
+    """
     whole = separator.windows.length
     length = min(whole, max(whole // 4, MEASURED_WINDOWS))
     window = separator.stft.window
     audio = window.new_zeros(separator.batch_size, separator.channels, length)
     with torch.inference_mode():
-        separator.estimate_windows(audio[..., : separator.stft.n_fft])  # what is allocated once
+        separator.estimate_windows(audio[..., : separator.stft.n_fft])  # one-time allocations
         before = memory_in_use(window.device)
         reset_peak_memory(window.device)
         separator.estimate_windows(audio)

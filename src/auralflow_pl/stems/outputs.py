@@ -15,16 +15,16 @@ TEMPLATE_FIELDS = ("track", "target", "ext")
 
 @dataclass(frozen=True)
 class OutputTemplate:
-    """Names of output files, with the fields `{track}`, `{target}` and `{ext}`."""
+    """Template of output files with the fields `{track}`, `{target}` and `{ext}`."""
 
     pattern: str
 
     @classmethod
     def of(cls, output: str) -> OutputTemplate:
-        """Of the key `output`: a template, or a folder that gets one for each track.
+        """Template for the key `output`: a template, or a folder with a subfolder per track.
 
         Raises:
-            InputError: an unknown field, or none for the target.
+            InputError: the template has an unknown field, or lacks `{target}`.
         """
         fields = re.findall(r"\{(.*?)\}", output)
         for field in fields:
@@ -39,27 +39,27 @@ class OutputTemplate:
 
     @property
     def base(self) -> Path:
-        """The folder that everything is in."""
+        """The folder that contains all output files."""
         return Path(self.pattern.partition("{")[0] + "x").parent
 
     @property
     def suffix(self) -> str | None:
-        """The format that the template itself names."""
+        """File suffix in the template, without the dot; None: `{ext}` or no suffix."""
         return None if "{ext}" in self.pattern else Path(self.pattern).suffix[1:] or None
 
     def path(self, track: str, target: str, ext: str) -> Path:
-        """The file of a stem."""
+        """Path of a stem."""
         values = {"track": track, "target": target, "ext": ext}
         return Path(re.sub(r"\{(\w+)\}", lambda field: values[field[1]], self.pattern))
 
     def beside(self, track: str, name: str, ext: str) -> Path:
-        """A file that belongs to a track, but is no stem."""
+        """Path of a file that belongs to a track but is not a stem, such as its report."""
         path = self.path(track, name, ext)
         return path if path.name.endswith(f".{ext}") else path.with_suffix(f".{ext}")
 
 
 def listed_stems(reports: Iterable[Path]) -> set[Path]:
-    """The files that reports of ours list; other files are no reports."""
+    """Resolved paths of the stems listed in reports; files that are not reports are skipped."""
     found = set()
     for report in reports:
         try:
@@ -72,14 +72,14 @@ def listed_stems(reports: Iterable[Path]) -> set[Path]:
 
 @dataclass(frozen=True)
 class StemOptions:
-    """What is made of a file; the keys of the command `separate`."""
+    """Settings of the stems written for a file; see the keys of the command `separate`."""
 
     residual: bool = False
     format: str = "wav"
     subtype: str | None = None
     clip: str = "none"
-    sample_rate: int | None = None  # of the output, in Hz
+    sample_rate: int | None = None  # sample rate of the output, in Hz; None: that of the input
     offset: float = 0.0  # seconds
-    duration: float | None = None
-    pcm: tuple[str, int, int] | None = None  # of standard input; see `open_pipe`
+    duration: float | None = None  # seconds; None: up to the end
+    pcm: tuple[str, int, int] | None = None  # format of raw standard input; see `open_pipe`
     wiener: bool = False  # make the estimates sum to the mixture

@@ -1,4 +1,4 @@
-"""Progress of a command that works through files, with speed and remaining time."""
+"""Progress bars for the separation of several files, with speed and remaining time."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ BAR_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {remaining} left{postfix}"
 
 
 class ProgressBars:
-    """Bars on a terminal: one for the file at hand, and one for all if there are several.
+    """Progress bars on a terminal: one for each file in work, and a total one for several files.
 
-    Files count by their bytes. Safe to be used by several threads.
+    Files are weighted by their size in bytes. The class is safe for use by several threads.
 
     Args:
         jobs: all files.
-        stop: once it is set, whoever reports progress is told to stop.
+        stop: once set, progress callbacks return False.
     """
 
     def __init__(self, jobs: Sequence[InputFile], stop: threading.Event) -> None:
@@ -53,7 +53,7 @@ class ProgressBars:
         self.bar.close()
 
     def follow(self, job: InputFile) -> Callable[[float, float | None], bool]:
-        """What a job tells its progress to, in seconds of sound."""
+        """Open a bar for a job and return its progress callback, which takes seconds of audio."""
         started = time.monotonic()
         bar = tqdm(total=1.0, bar_format=BAR_FORMAT, leave=False, disable=None, delay=0.5)
         bar.set_description_str(job.track)
@@ -71,12 +71,15 @@ class ProgressBars:
         return report
 
     def advance(self, job: InputFile, share: float) -> None:
-        """A job is done by a share; the lock is held."""
+        """Move the total bar to a job's share, from 0 to 1; the caller holds the lock."""
         self.bar.update(self.sizes[job] * (share - self.shares[job]))
         self.shares[job] = share
 
     def finish(self, job: InputFile, line: str) -> None:
-        """A job has ended; print what came of it, unless an error will say so."""
+        """Close the bar of a job and print its result line.
+
+        The failure of a single file is not printed, since an error reports it.
+        """
         with self.lock:
             if job in self.bars:
                 self.bars.pop(job).close()

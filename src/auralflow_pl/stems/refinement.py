@@ -12,15 +12,15 @@ from auralflow_pl.signal.stft import STFT
 from auralflow_pl.signal.wiener import refine_once
 from auralflow_pl.signal.windows import WindowLayout, overlap_add
 
-WINDOW_SECONDS, CONTEXT_SECONDS, FADE_SECONDS = 10.0, 0.25, 1.0
+REFINEMENT_SECONDS, CONTEXT_SECONDS, FADE_SECONDS = 10.0, 0.25, 1.0
 
 
 def check_refinable(targets: int, residual: bool) -> None:
-    """Raise InputError where there is nothing to share the mixture among.
+    """Raise InputError for a single source, which the filter would set to the whole mixture.
 
     Args:
-        targets: that are separated, of all models.
-        residual: as for `refine_estimates`.
+        targets: number of targets of all models.
+        residual: whether the residual is another source, as for `refine_estimates`.
     """
     if targets == 1 and not residual:
         raise InputError(
@@ -32,19 +32,19 @@ def check_refinable(targets: int, residual: bool) -> None:
 def refine_estimates(
     blocks: Iterable[Tensor], sample_rate: int, residual: bool
 ) -> Iterator[Tensor]:
-    """Filter a stream of mixture and estimates with the multichannel Wiener filter.
+    """Filter a stream of estimates with the multichannel Wiener filter.
 
-    One iteration of EM in windows of 10 s, over which spatial covariances are taken. The estimates
-    then sum to the mixture.
+    The filter runs one iteration of EM in windows of 10 s, over which spatial covariances are
+    estimated; see `signal.wiener.refine_once`. The sources then sum to the mixture.
 
     Args:
         blocks: `(1 + targets, channels, time)`, the mixture first.
-        sample_rate: in Hz; frames are about 93 ms long.
-        residual: share the mixture with a source that is what the others leave of it, which is not
-            given back; otherwise the estimates share all of it.
+        sample_rate: in Hz; STFT frames are about 93 ms long.
+        residual: add the mixture minus all estimates as another source, which is not returned;
+            otherwise the estimates alone sum to the mixture.
 
     Yields:
-        `(targets, channels, time)`, together as long as the stream.
+        `(targets, channels, time)`, in total as long as the stream.
     """
     n_fft = 2 ** round(torch.log2(torch.tensor(0.093 * sample_rate)).item())
     stft = STFT(n_fft, n_fft, n_fft // 4)
@@ -61,6 +61,6 @@ def refine_estimates(
 
     length, context, fade = (
         round(seconds * sample_rate) // stft.hop_length * stft.hop_length
-        for seconds in (WINDOW_SECONDS, CONTEXT_SECONDS, FADE_SECONDS)
+        for seconds in (REFINEMENT_SECONDS, CONTEXT_SECONDS, FADE_SECONDS)
     )
     return overlap_add(process, blocks, WindowLayout(length, context, fade, stft.hop_length))

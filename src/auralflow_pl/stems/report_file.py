@@ -14,7 +14,7 @@ from auralflow_pl.stems.writer import StemWriter
 
 
 def describe_input(source: Source) -> dict[str, Any]:
-    """The input, for the report."""
+    """Entries of the report on the input."""
     return {
         "sample_rate": source.sample_rate,
         "channels": source.channels,
@@ -24,7 +24,7 @@ def describe_input(source: Source) -> dict[str, Any]:
 
 
 def describe_loaded_model(model: LoadedModel) -> dict[str, Any]:
-    """A model, for the report."""
+    """Entries of the report on a model."""
     windows, rate = model.separator.windows, model.separator.sample_rate
     return {
         "ckpt": model.path,
@@ -38,7 +38,13 @@ def describe_loaded_model(model: LoadedModel) -> dict[str, Any]:
 
 
 def describe_stems(writer: StemWriter, finals: Mapping[str, Path], folder: Path) -> dict[str, Any]:
-    """What was written, for the report; files relative to its folder."""
+    """Entries of the report on the stems.
+
+    Args:
+        writer: writer of the stems, closed.
+        finals: final path of each stem.
+        folder: folder of the report; the paths in it are relative to this folder.
+    """
     files, layout = writer.files, writer.layout
     steps = files.encoding.steps
     stems = {
@@ -66,11 +72,11 @@ def describe_stems(writer: StemWriter, finals: Mapping[str, Path], folder: Path)
 
 
 def round_optional(value: float | None) -> float | None:
-    """Two decimals."""
+    """Round a value to two decimals; None stays None."""
     return None if value is None else round(value, 2)
 
 
 def speed_of(seconds: float, writer: StemWriter) -> dict[str, float]:
-    """Time that was needed, and how many times faster than the music it was."""
+    """Entries of the report on speed: `seconds` of computation, and `times_real_time`."""
     music = writer.files.frames / writer.layout.sample_rate
     return {"seconds": round(seconds, 3), "times_real_time": round(music / seconds, 2)}

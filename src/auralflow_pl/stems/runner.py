@@ -23,24 +23,29 @@ from auralflow_pl.system.memory import is_memory_shortage
 
 log = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 0.2  # between looks at a silent pipe
+PATIENCE_SECONDS = 0.2  # between checks of a pipe without data
 
 
 class FileOutcome(NamedTuple):
-    """What came of a file."""
+    """Result for one file: whether stems were written, or why it failed."""
 
     made: bool = False
     failure: str | None = None
 
 
 def separate_files(stem_jobs: Sequence[StemJob], jobs: Sequence[InputFile], each: int) -> None:
-    """Work through the files, `each` at a time on every device; one may fail, the others go on.
+    """Separate files, `each` at a time on every device; a failed file does not stop the others.
 
-    The work is done in threads of its own, so that a signal, which the main thread receives, never
-    interrupts the moving of finished files; the threads stop at their next block.
+    Worker threads separate the files. The main thread receives signals, so they never interrupt
+    the moving of finished files; the workers stop at their next block.
+
+    Args:
+        stem_jobs: one per device.
+        jobs: files to separate.
+        each: files at a time on every device.
 
     Raises:
-        InputError: some failed.
+        InputError: a file failed.
     """
     stop = threading.Event()
     threads, workers = torch.get_num_threads(), each * len(stem_jobs)
@@ -72,20 +77,20 @@ def separate_files(stem_jobs: Sequence[StemJob], jobs: Sequence[InputFile], each
 
 
 class StandardInput:
-    """Standard input, read such that a silent pipe does not keep the program from ending.
+    """Standard input whose `read` can be interrupted while no data arrives.
 
     Args:
-        stop: whether it shall end.
+        stop: once set, `read` raises `Cancelled`.
     """
 
     def __init__(self, stop: threading.Event) -> None:
         self.stop = stop
 
     def read(self, size: int) -> bytes:
-        """The next bytes, at most `size`; none at the end.
+        """Read at most `size` bytes; empty at the end.
 
         Raises:
-            Cancelled: the program shall end.
+            Cancelled: `stop` was set.
         """
         number = sys.stdin.fileno()
         while not select.select([number], [], [], PATIENCE_SECONDS)[0]:
@@ -97,13 +102,17 @@ class StandardInput:
 def run_queue(
     idle: SimpleQueue[StemJob], job: InputFile, pipe: BytePipe, progress: ProgressBars
 ) -> FileOutcome:
-    """Separate a file where nothing else is done, and say what came of it."""
+    """Separate a file with the next idle `StemJob`; return its result and show it.
+
+    Raises:
+        Cancelled: the separation was stopped; any other failure is part of the result.
+    """
     stem_job = idle.get()
     try:
         made = run_within_memory(stem_job, job, progress.follow(job), pipe)
     except Cancelled:
         raise
-    except Exception as error:  # whatever it is, other files go on
+    except Exception as error:  # of any kind: the other files are still separated
         if isinstance(error, InputError):
             failure = str(error)
         elif isinstance(error, OSError):
@@ -125,7 +134,21 @@ def run_queue(
 def run_within_memory(
     stem_job: StemJob, job: InputFile, progress: SecondsCallback, pipe: BytePipe | None = None
 ) -> bool:
-    """`StemJob.run`; where the memory does not suffice, once more with less."""
+    """Run a job; on out-of-memory, retry with smaller batches and windows.
+
+    Args:
+        stem_job: job to run.
+        job: file to separate.
+        progress: see `StemJob.run`.
+        pipe: standard input; it cannot be read again, so there is no retry.
+
+    Returns:
+        False if the stems already exist.
+
+    Raises:
+        InputError: the file cannot be separated, or the memory does not suffice.
+        Cancelled: `progress` returned False.
+    """
     while True:
         try:
             return stem_job.run(job, pipe or sys.stdin.buffer, progress)

@@ -1,4 +1,4 @@
-"""Write stems that sum to their mixture."""
+"""Write stems whose samples sum to the mixture."""
 
 from __future__ import annotations
 
@@ -26,35 +26,38 @@ WRITE_FRAMES = 2**16
 
 def peak_level(samples: Tensor) -> float:
     """The largest absolute value."""
-    return max(-float(samples.amin()), float(samples.amax()))  # `aminmax` takes longer than both
+    return max(-float(samples.amin()), float(samples.amax()))  # `aminmax` is slower than both
 
 
 @dataclass(frozen=True)
 class StemLayout:
-    """What is written for a track."""
+    """Format of the stems of a track."""
 
     targets: Sequence[str]
-    residual: bool  # also what is left of the mixture
+    residual: bool  # also write the mixture minus all stems
     sample_rate: int
     channels: int
     encoding: Encoding
-    frames: int | None = None  # expected, if that is known
+    frames: int | None = None  # expected length in samples; None: unknown
     clip: str = "none"
     tags: Mapping[str, str] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the stems, the residual last."""
+        """Names of the stems, the residual last."""
         return (*self.targets, *([RESIDUAL_NAME] if self.residual else []))
 
 
 class StemFiles:
-    """The files of a track that grow together, and what they hold.
+    """Open files of all stems of a track, with their peaks, loudness and null error.
 
     Args:
-        folder: that is made for them.
-        layout: of the track.
-        encoding: of the files.
+        folder: folder to create for the files.
+        layout: stems of the track.
+        encoding: encoding of the files.
+
+    Raises:
+        InputError: a file cannot be written.
     """
 
     def __init__(self, folder: Path, layout: StemLayout, encoding: Encoding) -> None:
@@ -76,11 +79,14 @@ class StemFiles:
             raise
 
     def write(self, stems: Mapping[str, Tensor], mixture: Tensor | None) -> None:
-        """Append `(channels, time)` to every file, as it is.
+        """Append a block to every file, without rounding.
 
         Args:
-            stems: by name.
-            mixture: that they should add up to; None where there is no residual.
+            stems: `(channels, time)` by name.
+            mixture: `(channels, time)`, compared with the sum of the stems; None: not compared.
+
+        Raises:
+            InputError: a stem has NaN or infinite samples.
         """
         self.frames += stems[self.layout.names[0]].shape[-1]
         for name, samples in stems.items():
@@ -102,12 +108,12 @@ class StemFiles:
             writer.close()
 
     def abort(self) -> None:
-        """Let go of all files."""
+        """Close all files without completing them."""
         for writer in self.writers.values():
             writer.abort()
 
     def read(self) -> Iterator[dict[str, Tensor]]:
-        """What the completed files hold, in blocks `(channels, time)`."""
+        """Read the completed files in blocks; yields float64 `(channels, time)` by name."""
         with ExitStack() as stack:
             files = {
                 name: stack.enter_context(soundfile.SoundFile(path))
@@ -129,25 +135,26 @@ class StemFiles:
 
 
 class StemWriter:
-    """Rounds estimates to the grid of the output format, and writes what is left as `residual`.
+    """Quantises estimates to the output format and writes the remainder as `residual`.
 
-    Because the residual is taken from the *rounded* estimates, stems and residual add up to the
-    mixture within one quantisation step. What happens where a stem exceeds full scale, `clip` says:
+    The residual is the mixture minus the *quantised* estimates, so stems and residual sum to the
+    mixture within one quantisation step. `clip` decides how samples beyond full scale are written:
 
-    - `none`: nothing is changed; the track goes on as 32-bit float WAV. FLAC, which has no floats,
-      is rescaled instead.
-    - `rescale`: one gain for all stems brings the highest peak to full scale; the stems then add up
+    - `none`: unchanged; the files of the track become 32-bit float WAV. FLAC, which has no float
+      format, is rescaled instead.
+    - `rescale`: one gain for all stems reduces the highest peak to full scale; the stems then sum
       to the mixture times this gain.
-    - `clamp`: single samples are cut; stems add up where the residual itself is not cut.
+    - `clamp`: samples are clipped to full scale; the stems sum to the mixture except where the
+      residual itself is clipped.
 
-    Floats stay as they are with `none`, also above 1. What is written is in `files`.
+    With `none`, float formats keep samples above 1. The attribute `files` has the written files.
 
     Args:
-        folder: an empty one, where the files are made.
-        layout: of the track.
+        folder: an empty folder for the files.
+        layout: stems of the track.
 
     Raises:
-        InputError: here or later: the files cannot be written.
+        InputError: a file cannot be written, also raised by later calls.
     """
 
     def __init__(self, folder: Path, layout: StemLayout) -> None:
@@ -155,16 +162,21 @@ class StemWriter:
         self.folder, self.layout = folder, layout
         self.gain, self.passes = 1.0, 0
         wanted = layout.encoding
-        waits = wanted.lossy and layout.clip == "rescale"  # for the gain
+        waits = wanted.lossy and layout.clip == "rescale"  # encoded once the gain is known
         self.files = self.open(FLOAT_WAV if waits else wanted)
 
     def open(self, encoding: Encoding) -> StemFiles:
-        """Files of the next pass."""
+        """Open the files of the next pass in a folder of their own."""
         self.passes += 1
         return StemFiles(self.folder / str(self.passes), self.layout, encoding)
 
     def write(self, mixture: Tensor, estimates: Tensor) -> None:
-        """Append a block: mixture `(channels, time)`, estimates `(targets, channels, time)`."""
+        """Append a block.
+
+        Args:
+            mixture: `(channels, time)`.
+            estimates: `(targets, channels, time)`.
+        """
         stems = self.rounded(mixture, estimates)
         if self.exceeds(stems):
             self.go_on_in_float()
@@ -172,10 +184,10 @@ class StemWriter:
         self.files.write(stems, mixture if self.layout.residual else None)
 
     def rounded(self, mixture: Tensor, estimates: Tensor) -> dict[str, Tensor]:
-        """Stems on the grid of the files, the residual last."""
+        """Stems quantised to the format of the files, the residual last."""
         steps = self.files.encoding.steps
         if steps is not None:
-            # Exact in float32 up to 2 ** 24, which is beyond full scale for 16 bits only.
+            # float32 is exact up to 2 ** 24, which leaves headroom above full scale for 16 bits.
             wide = torch.float64 if steps > 2**15 else mixture.dtype
             mixture, estimates = ((x.to(wide) * steps).round_() for x in (mixture, estimates))
         if self.layout.clip == "clamp":
@@ -188,14 +200,14 @@ class StemWriter:
         return stems if steps is None else {name: x / steps for name, x in stems.items()}
 
     def exceeds(self, stems: Mapping[str, Tensor]) -> bool:
-        """Whether samples do not fit into the integers of the files."""
+        """Return True if samples exceed the integer range of the files."""
         steps = self.files.encoding.steps
         return steps is not None and any(
             x.amax() > 1 - 1 / steps or x.amin() < -1 for x in stems.values()
         )
 
     def go_on_in_float(self) -> None:
-        """Continue in float files that begin with what was written so far."""
+        """Copy the samples written so far to float files, and continue with these."""
         short, self.files = self.files, self.open(FLOAT_WAV)
         if short.frames == 0:
             short.abort()
@@ -207,7 +219,7 @@ class StemWriter:
         short.remove()
 
     def close(self) -> None:
-        """Complete the files; if they have to be rescaled or compressed, write them once more."""
+        """Complete the files; write them again if they need a gain or another encoding."""
         self.files.close()
         wanted, fits = self.layout.encoding, self.files.encoding == self.layout.encoding
         if self.layout.clip == "rescale" or wanted.form == "flac":
@@ -216,16 +228,20 @@ class StemWriter:
             self.write_again(wanted)
 
     def rescaling(self, fits: bool) -> float:
-        """The gain that makes all stems fit, at most 1."""
+        """Gain of at most 1 that brings all stems within full scale.
+
+        Args:
+            fits: the files have the wanted encoding, so integer samples are within range.
+        """
         steps, peak = self.layout.encoding.steps, max(self.files.peaks.values())
         if steps is not None and fits:
             return 1.0
-        # The residual takes up the rounding of all other stems.
+        # The residual contains the rounding errors of all other stems.
         highest = 1.0 if steps is None else 1 - (len(self.layout.names) + 2) / steps
         return min(1.0, highest / peak) if peak else 1.0
 
     def write_again(self, encoding: Encoding) -> None:
-        """Files of another encoding, with the gain."""
+        """Write all stems again, multiplied by the gain, in another encoding."""
         former, self.files = self.files, self.open(encoding)
         for stems in former.read():
             scaled = {name: self.gain * x for name, x in stems.items()}
@@ -238,5 +254,5 @@ class StemWriter:
         former.remove()
 
     def abort(self) -> None:
-        """Let go of all files, whatever their state."""
+        """Close all files without completing them, whatever their state."""
         self.files.abort()

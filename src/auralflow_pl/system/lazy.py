@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first used (PEP 562)."""
+"""Lazy imports of the public names of a package (PEP 562)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 
 def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Make `__getattr__` and `__dir__` of a package whose modules take long to import.
+    """Make `__getattr__` and `__dir__` for a package whose modules take long to import.
 
-    The package imports its public names under `if TYPE_CHECKING:`, for editors and type checkers;
-    the program takes from the same lines where each name comes from.
+    The package lists its public names as imports under `if TYPE_CHECKING:`, which editors and type
+    checkers read. `__getattr__` reads the same lines to find the module of a name.
 
     Args:
         package: `__name__` of the package.
@@ -31,7 +31,7 @@ def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         origin, attribute = sources[name]
         value = getattr(importlib.import_module(origin), attribute)
-        setattr(module, name, value)  # the next use finds it at once
+        setattr(module, name, value)  # later uses need no `__getattr__`
         return value
 
     def list_names() -> list[str]:
@@ -41,7 +41,7 @@ def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]
 
 
 def deferred_imports(source: str) -> Iterator[tuple[str, tuple[str, str]]]:
-    """The names below `if TYPE_CHECKING:`, each with its module and its name there."""
+    """Yield the names imported under `if TYPE_CHECKING:`, with their modules and names there."""
     for node in ast.parse(source).body:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             for line in node.body:

@@ -52,8 +52,8 @@ def check_run_dir(written: str) -> None:
     """
     if world_size() > 1 and "${now" in written:
         raise InputError(
-            f"paths.run_dir: holds the time, and {world_size()} processes would not agree on it; "
-            "pass paths.run_dir=<folder>"
+            f"paths.run_dir: contains the time, so {world_size()} processes would use different "
+            "folders; pass paths.run_dir=<folder>"
         )
 
 
@@ -164,7 +164,7 @@ def end_with_parent() -> None:
 
 
 def child_environment() -> dict[str, str]:
-    """The environment of this process, with the packages that it can import in PYTHONPATH."""
+    """Environment of this process with its import path in PYTHONPATH, for child processes."""
     folders = (str(Path(entry).absolute()) for entry in sys.path)
     return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(folders))}
 

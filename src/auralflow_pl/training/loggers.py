@@ -18,7 +18,7 @@ import pytorch_lightning.loggers as pl
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, one_line
 from auralflow_pl.system.files import write_text
 
 
@@ -71,7 +71,7 @@ class WandbLogger(pl.WandbLogger):
             import wandb
         except ImportError as error:
             raise InputError(
-                "logger=wandb: not installed; pip install 'auralflow-pl[wandb]'"
+                f"logger=wandb: wandb cannot be imported ({one_line(error)}); pip install wandb"
             ) from error
         path = Path(save_dir) / "wandb_id"
         if not path.is_file():

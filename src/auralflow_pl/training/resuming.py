@@ -64,12 +64,21 @@ def check_same_run(config: Mapping[str, Any], path: Path) -> int:
         here, there = config.get(key), saved.get(key)
         if key in ("optimizer", "scheduler"):  # their numbers may change, their kind may not
             here, there = (kind_of(node) for node in (here, there))
+        if key == "model":
+            here, there = (without_partial(node) for node in (here, there))
         if here != there:
             raise InputError(
                 f"resume={path}: its {key} differs from this configuration ({there} there, {here} "
                 "here); use the same keys, or another paths.run_dir"
             )
     return checkpoint.step
+
+
+def without_partial(node: Any) -> Any:
+    """A node without `_partial_`, which former versions did not write."""
+    if not isinstance(node, Mapping):
+        return node
+    return {k: without_partial(value) for k, value in node.items() if k != "_partial_"}
 
 
 def kind_of(node: Mapping[str, Any] | None) -> str | None:

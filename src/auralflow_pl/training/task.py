@@ -85,6 +85,21 @@ class SeparationTask(pl.LightningModule):
         self.schedule_state: dict[str, Any] | None = None
         self.validated = False  # in this epoch
 
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **arguments: Any) -> Any:
+        """Lightning's way back from a checkpoint; needs all arguments of the task.
+
+        Raises:
+            InputError: they are not given: checkpoints hold weights and configuration, no objects.
+        """
+        if "separator" not in arguments:
+            raise InputError(
+                f"SeparationTask.load_from_checkpoint({str(checkpoint_path)!r}): use "
+                f"auralflow_pl.load({str(checkpoint_path)!r}) for the Separator, or "
+                "`auralflow train resume=...` to go on with the training"
+            )
+        return super().load_from_checkpoint(checkpoint_path, *args, **arguments)
+
     def on_train_epoch_start(self) -> None:
         """Forget the sums of the epoch before."""
         self.sums = {}

@@ -8,7 +8,7 @@ import optuna
 import pytorch_lightning as pl
 
 from auralflow_pl.errors import InputError
-from auralflow_pl.training.study_storage import open_storage
+from auralflow_pl.training.sweeps.study_storage import open_storage
 
 log = logging.getLogger(__name__)
 

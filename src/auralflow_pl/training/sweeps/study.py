@@ -13,8 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from auralflow_pl.config.instantiate import build
 from auralflow_pl.errors import InputError, one_line
-from auralflow_pl.training.search_space import SearchSpace
-from auralflow_pl.training.study_storage import TrialLocks, open_storage, storage_errors
+from auralflow_pl.training.sweeps.search_space import SearchSpace
+from auralflow_pl.training.sweeps.study_storage import TrialLocks, open_storage, storage_errors
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,11 @@ class SharedStudy:
         if self.partial:
             return build(self.node)(self.space.grid())
         seed = self.node.get("seed")
-        return build(self.node, **({} if seed is None else {"seed": seed + trials}))
+        if seed is None:
+            return build(self.node)
+        if not isinstance(seed, int):
+            raise InputError(f"hydra.sweeper.sampler.seed={seed}: expected a whole number or null")
+        return build(self.node, seed=seed + trials)
 
     def enqueue_failed(self, trials: Sequence[FrozenTrial]) -> None:
         """Trials that failed before are tried once more, in their folders."""
@@ -108,7 +112,7 @@ class SharedStudy:
                 if trial.state is TrialState.RUNNING and self.locks.take(trial.number):
                     if trial.distributions == self.space.distributions:
                         return study_trial(trial)
-                    self.tell(trial.number, None)  # its values were not chosen, or are of no use
+                    self.enter(trial.number, None)  # its values were not chosen, or are of no use
                     self.failed_before.add(trial.number)
             begun = [
                 trial
@@ -128,6 +132,11 @@ class SharedStudy:
 
     def tell(self, number: int, score: float | None) -> None:
         """Enter the score of a trial of this process; None: it failed."""
+        with self.locks.alone():  # or another process could take it for one that was left
+            self.enter(number, score)
+
+    def enter(self, number: int, score: float | None) -> None:
+        """The same for who has the study alone."""
         state = TrialState.FAIL if score is None else TrialState.COMPLETE
         try:
             self.study.tell(number, score, state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import itertools
 import logging
 import math
@@ -18,11 +19,11 @@ from omegaconf import DictConfig
 from auralflow_pl.checks.arguments import check_arguments
 from auralflow_pl.checks.values import one_of, positive, within
 from auralflow_pl.config.instantiate import to_plain
-from auralflow_pl.errors import one_line
+from auralflow_pl.errors import InputError, one_line
 from auralflow_pl.system.extras import require_extra
 
 if TYPE_CHECKING:
-    from auralflow_pl.training.study import SharedStudy
+    from auralflow_pl.training.sweeps.study import SharedStudy
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class StudySweeper(Sweeper):
         Raises:
             InputError: a wrong value, or Optuna is not installed.
         """
-        require_extra("sweep", "sweep=optuna")
+        require_optuna()
         keys = to_plain(config.hydra.sweeper)
         given = {key: value for key, value in keys.items() if not key.startswith("_")}
         check_arguments(StudySweeper, given, "hydra.sweeper")
@@ -94,8 +95,8 @@ class StudySweeper(Sweeper):
         Raises:
             InputError: nothing to search, or the study cannot be used.
         """
-        from auralflow_pl.training.search_space import parse_search_space
-        from auralflow_pl.training.study import SharedStudy
+        from auralflow_pl.training.sweeps.search_space import parse_search_space
+        from auralflow_pl.training.sweeps.study import SharedStudy
 
         searched = [f"{key}={value}" for key, value in self.params.items()]
         space = parse_search_space([*searched, *arguments], self.hydra_context.config_loader)
@@ -141,6 +142,17 @@ class StudySweeper(Sweeper):
                 break
         if raised:
             raise raised[0]
+
+
+def require_optuna() -> None:
+    """Raise InputError unless Optuna 4 or newer is installed."""
+    require_extra("sweep", "sweep=optuna")
+    version = importlib.metadata.version("optuna")
+    if int(version.partition(".")[0]) < 4:
+        raise InputError(
+            f"sweep=optuna: Optuna {version} is installed, expected 4 or newer; "
+            "pip install -U 'auralflow-pl[sweep]'"
+        )
 
 
 def job_score(job: JobReturn, raised: list[Exception]) -> float | None:

@@ -1,0 +1,6 @@
+"""Sweeps: jobs, their results, and `sweep=optuna`.
+
+May import what `training` may; optuna is imported when a study runs.
+Start with `results`, the files that the jobs of a sweep leave; `sweeper` asks Optuna for values,
+runs the jobs and tells it their scores; `search_space` reads Hydra's overrides as distributions.
+"""
