@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import collections
+import importlib
 import shutil
 import subprocess
 import sys
@@ -76,3 +77,11 @@ def test_an_import_that_points_up_is_refused(tmp_path):
     )
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Folders import downwards BROKEN" in done.stdout
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_public_name_of_a_folder_is_there(folder):
+    module = importlib.import_module(".".join(folder.relative_to(PACKAGE.parent).parts))
+    for name in getattr(module, "__all__", ()):
+        assert name in dir(module)
+        getattr(module, name)

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from auralflow_pl.data.stem_folder import AudioFolder, StemFolder
     from auralflow_pl.data.synthetic import SyntheticSongs
     from auralflow_pl.data.targets import resolve_targets, sum_stems
-    from auralflow_pl.data.tracks import SPLITS, FileTrack, Track, TrackSource
+    from auralflow_pl.data.tracks import SPLIT_NAMES, FileTrack, Track, TrackSource
 
 __all__ = [
-    "SPLITS",
+    "SPLIT_NAMES",
     "AudioFolder",
     "Augmentation",
     "ChannelSwap",
