@@ -37,10 +37,11 @@ test: $(VENV)/.chromium ## run the suite, but for clusters
 test-all: $(VENV)/.chromium ## run the whole suite, with a local Ray and submitit
 	$(PYTEST)
 
-lint: $(VENV)/.installed ## style, format, import rules
+lint: $(VENV)/.installed ## style, format, import rules, types of the public surface
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 format: $(VENV)/.installed ## repair style and format where that is possible
 	$(BIN)/ruff check --fix .
@@ -57,5 +58,5 @@ bench: $(VENV)/.installed ## measure speed, as ratios (quality: see scripts/benc
 	$(BIN)/python scripts/bench_startup.py
 
 clean: ## remove environment, caches and the demo's run; data and other runs stay
-	rm -rf $(VENV) $(RUN) dist .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(RUN) dist .pytest_cache .ruff_cache .import_linter_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
