@@ -36,7 +36,9 @@ def check_arguments(function: Callable[..., Any], values: Mapping[str, Any], whe
 def type_hints(function: Callable[..., Any]) -> Mapping[str, Any]:
     """Type annotations of the arguments; empty if they cannot be resolved."""
     try:
-        return typing.get_type_hints(function.__init__ if isinstance(function, type) else function)
+        if isinstance(function, type):
+            return typing.get_type_hints(function.__init__)  # type: ignore[misc]
+        return typing.get_type_hints(function)
     except (NameError, TypeError, AttributeError):
         return {}
 

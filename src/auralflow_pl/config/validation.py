@@ -69,6 +69,7 @@ def validate(config: DictConfig, schema: type) -> DictConfig:
         OmegaConf.resolve(checked)
     except OmegaConfBaseException as error:
         raise InputError(f"{error.full_key}: {one_line(error.msg)}") from error
+    assert isinstance(checked, DictConfig)  # as the schema is
     check_ranges(checked)
     for where, node in target_nodes(checked):
         node["_target_"] = current_name(node["_target_"])

@@ -183,6 +183,7 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
     def is_heard(self, place: ReadPosition, stems: Sequence[str]) -> bool:
         """Whether one of the stems is above the silence level in a chunk at this position."""
         track, start = place
+        assert self.drawing.silence_db is not None  # else nobody asks
         floor = 10 ** (self.drawing.silence_db / 10)
         frames = min(self.frames, track.frames)
         return any(track.level(stem, start, frames) > floor for stem in stems)

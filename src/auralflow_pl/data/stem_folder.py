@@ -44,7 +44,7 @@ class StemFolder(TrackSource):
     ) -> None:
         given = [root] if roots is None and root is not None else list(roots or [])
         self.roots = [Path(folder) for folder in given]
-        self.stems = tuple(stems)
+        self.stems: tuple[str, ...] = tuple(stems)
         self.max_tracks = max_tracks
         if not self.roots:
             raise InputError("data.root: not given; pass data.root=<folder>")

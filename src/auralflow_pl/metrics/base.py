@@ -27,8 +27,11 @@ class MetricInput(NamedTuple):
         An incomplete window at the end is left out. A signal shorter than `frames` is one window.
         """
         frames = min(frames, self.target.shape[-1])
-        parts = (x.unfold(-1, frames, frames).movedim(-2, 0) for x in self[:3])
-        return MetricInput(*parts, self.sample_rate)
+        estimate, target, mixture = (
+            x.unfold(-1, frames, frames).movedim(-2, 0)
+            for x in (self.estimate, self.target, self.mixture)
+        )
+        return MetricInput(estimate, target, mixture, self.sample_rate)
 
 
 def seconds_to_samples(seconds: float, sample_rate: int) -> int:

@@ -219,7 +219,7 @@ def make_network(
     check_arguments(network, arguments, "model")
     for key, value in arguments.items():
         if isinstance(value, Mapping):
-            part = import_class(value, nn.Module, f"model.{key}", trust)
+            part: Callable[..., Any] = import_class(value, nn.Module, f"model.{key}", trust)
             options = {k: option for k, option in value.items() if k not in HYDRA_KEYS}
             check_arguments(part, options, f"model.{key}")
             arguments[key] = partial(part, **options)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import tee
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ from auralflow_pl.signal.resampling import resample_blocks
 from auralflow_pl.signal.stft import STFT, magnitude
 from auralflow_pl.signal.streams import align_blocks, delay_blocks, skip_samples
 from auralflow_pl.signal.windows import WindowLayout, choose_windows, overlap_add
+
+AudioType = TypeVar("AudioType", Tensor, np.ndarray)
 
 ProgressCallback = Callable[[float], bool | None]
 
@@ -145,6 +147,16 @@ class Separator(nn.Module):
         """Autocast context for `precision`; without one, an outer autocast stays in effect."""
         return torch.autocast(device, self.precision) if self.precision else nullcontext()
 
+    if TYPE_CHECKING:  # nn.Module says that a call takes and returns anything
+
+        def __call__(
+            self,
+            audio: AudioType,
+            sample_rate: int | None = None,
+            progress: ProgressCallback | None = None,
+        ) -> AudioType:
+            """See `forward`."""
+
     def forward(
         self,
         audio: AudioArray,
@@ -174,9 +186,9 @@ class Separator(nn.Module):
         *batch, channels, time = signals.shape
         total, done, estimates = signals.numel() // channels, 0, []
         for signal in signals.flatten(0, -3) if batch else [signals]:
-            parts = []
+            parts: list[Tensor] = []
             for part in self.stream([signal], sample_rate):
-                parts.append(part)
+                parts.append(torch.as_tensor(part))
                 done += part.shape[-1]
                 if progress and progress(done / total) is False:
                     raise Cancelled
@@ -243,7 +255,7 @@ class Separator(nn.Module):
             )
             for branch, length in zip(branches, self.delays, strict=True)
         ]
-        return (sum(parts) / len(parts) for parts in align_blocks(shifted))
+        return (torch.as_tensor(sum(parts)) / len(parts) for parts in align_blocks(shifted))
 
     def estimate_windows(self, windows: Tensor) -> Tensor:
         """Separate windows with any number of channels.

@@ -95,7 +95,8 @@ class STFT(nn.Module):
                 return self.inverse_of_any(spec if mask is None else spec * mask, length)
             spare = self.n_fft - self.win_length
             window = F.pad(self.window.to(spec.real.dtype), (spare // 2, spare - spare // 2))
-            parts, rest = [], None
+            parts: list[Tensor] = []
+            rest: Tensor | None = None
             for part in masked_blocks(spec, mask):
                 frames = torch.fft.irfft(part.transpose(-1, -2), self.n_fft).mul_(window)
                 total = self.add(frames)
@@ -105,6 +106,7 @@ class STFT(nn.Module):
                 parts.append(total[..., :done])
                 rest = total[..., done:]
             span = slice(self.n_fft // 2, self.n_fft // 2 + length)
+            assert rest is not None  # there is a frame at least
             weight = self.add(window.square().expand(spec.shape[-1], -1))[span]
             return torch.cat([*parts, rest], -1)[..., span] / weight
 
