@@ -39,7 +39,6 @@ test: $(VENV)/.programs ## run the suite, but for clusters
 test-all: $(VENV)/.programs ## run the whole suite, with a local Ray and submitit
 	$(PYTEST)
 
-<<<<<<< HEAD
 # Without the parts that start processes, clusters or pages. Old packages warn of what newer ones they use give up.
 OLDEST_TESTS := $(addprefix tests/,config cli data training/callbacks separator metrics losses models)
 test-oldest: $(VENV)/.installed ## run a part of the suite with the oldest versions that pyproject.toml allows
@@ -52,9 +51,6 @@ test-oldest: $(VENV)/.installed ## run a part of the suite with the oldest versi
 	    -W ignore::FutureWarning $(OLDEST_TESTS)
 
 lint: $(VENV)/.installed ## style, format, import rules
-=======
-lint: $(VENV)/.installed ## style, format, import rules, types of the public surface
->>>>>>> api
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
@@ -75,9 +71,5 @@ bench: $(VENV)/.installed ## measure speed, as ratios (quality: see scripts/benc
 	$(BIN)/python scripts/bench_startup.py
 
 clean: ## remove environment, caches and the demo's run; data and other runs stay
-<<<<<<< HEAD
-	rm -rf $(VENV) $(OLDEST) $(RUN) dist .pytest_cache .ruff_cache .import_linter_cache
-=======
-	rm -rf $(VENV) $(RUN) dist .pytest_cache .ruff_cache .import_linter_cache .mypy_cache
->>>>>>> api
+	rm -rf $(VENV) $(OLDEST) $(RUN) dist .pytest_cache .ruff_cache .import_linter_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -69,16 +69,11 @@ def as_float_tensor(audio: AudioArray) -> Tensor:
         raise InputError(
             f"audio of {audio.dtype}: expected floats in [-1, 1]; divide 16-bit integers by 32768"
         )
-<<<<<<< HEAD
-    # Copied unless torch can share it: not with other byte orders, negative strides, read-only.
-    tensor = torch.from_numpy(np.require(audio, np.float32, "CAW")) if array else audio.float()
-=======
-    # What torch cannot share is copied: other byte orders, steps backwards, memory to be read only.
+    # torch cannot share other byte orders, negative strides or read-only memory: these are copied.
     if isinstance(audio, np.ndarray):
         tensor = torch.from_numpy(np.require(audio, np.float32, ["C", "A", "W"]))
     else:
         tensor = audio.float()
->>>>>>> api
     samples = tensor.detach()
     if not (samples.sum().isfinite() or samples.isfinite().all()):  # the sum takes no memory
         raise InputError("audio: has NaN or infinite samples; expected floats in [-1, 1]")
