@@ -15,7 +15,7 @@ def test_initial_activations_keep_their_variance(leak):
 
 
 def test_softmax_over_one_target_is_refused():
-    with pytest.raises(InputError, match="two targets or more"):
+    with pytest.raises(InputError, match="at least two targets"):
         UNet(mask_activation="softmax")
 
 
