@@ -62,7 +62,7 @@ def build_data(config: DictConfig) -> StemDataModule:
             settings["silence_db"],
             settings["keep_silent"],
             tuple(stem for members in targets.values() for stem in members),
-            source.weights,
+            dict(source.weights),
         ),
         **loading,
     )
