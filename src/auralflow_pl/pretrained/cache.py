@@ -38,7 +38,9 @@ def resolve_ckpt(ckpt: str | Path, registries: str | Sequence[str] = ()) -> Path
 
 
 def locate(
-    model: str | Path, target: str | Sequence[str] | None, registries: str | Sequence[str] = ()
+    model: str | Path,
+    target: str | Sequence[str] | None = None,
+    registries: str | Sequence[str] = (),
 ) -> Path:
     """The path of a model that is given as a path, or by a name or architecture.
 
