@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from auralflow_pl.separator.build import build_network
     from auralflow_pl.separator.load import load_separator as load
     from auralflow_pl.separator.separator import Separator
+else:
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = ["Separator", "__version__", "build_network", "compose", "load"]
-
-__getattr__, __dir__ = attach(__name__)

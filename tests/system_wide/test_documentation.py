@@ -11,6 +11,7 @@ import auralflow_pl
 from support import REPOSITORY, untrained
 
 PAGE = (REPOSITORY / "docs" / "separation.md").read_text()
+PYTHON_PAGE = (REPOSITORY / "docs" / "python.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.S)
 
 
@@ -33,6 +34,11 @@ def test_examples_of_separation_run(ckpt, tmp_path, monkeypatch, capsys, number)
         assert soundfile.info("vocals.wav").frames == 30000
     else:
         assert capsys.readouterr().out.endswith("stopped half-way\n")
+
+
+@pytest.mark.parametrize("example", re.findall(r"```python\n(.*?)```", PYTHON_PAGE, re.S))
+def test_examples_of_python_run(example):
+    exec(example, {})
 
 
 def test_every_key_of_separate_is_explained():

@@ -122,6 +122,8 @@ def test_mistakes_with_own_parts(command, importable, arguments, message):
 
 
 def test_mistakes_in_python():
+    with pytest.raises(InputError, match="cannot be imported; install own_parts"):
+        auralflow_pl.compose("train", ["model=two_layers"], [CONFIGS])
     with pytest.raises(InputError, match="nowhere: no such folder"):
         auralflow_pl.compose("train", [], ["nowhere"])
     with pytest.raises(InputError, match="is not there; expected a folder, or pkg://"):

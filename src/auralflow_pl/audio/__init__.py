@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         read_span,
     )
     from auralflow_pl.audio.writing import Encoding, SoundWriter, choose_encoding, write_wav
+else:
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -35,5 +37,3 @@ __all__ = [
     "read_span",
     "write_wav",
 ]
-
-__getattr__, __dir__ = attach(__name__)

@@ -14,7 +14,7 @@ from auralflow_pl.system.lazy import attach
 if TYPE_CHECKING:
     from auralflow_pl.checkpoints.contents import Checkpoint
     from auralflow_pl.checkpoints.reading import load_checkpoint
+else:
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = ["Checkpoint", "load_checkpoint"]
-
-__getattr__, __dir__ = attach(__name__)

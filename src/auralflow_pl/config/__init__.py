@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from auralflow_pl.config.schema import COMMAND_SCHEMAS
     from auralflow_pl.config.search_path import group_options
     from auralflow_pl.config.validation import validate
+else:
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = ["COMMAND_SCHEMAS", "build", "config_dir", "group_options", "to_plain", "validate"]
-
-__getattr__, __dir__ = attach(__name__)

@@ -136,6 +136,10 @@ def check_target(where: str, node: DictConfig) -> None:
     try:
         function = get_method(node["_target_"])
     except Exception as error:
-        raise InputError(f"{where}._target_={node['_target_']}: cannot be imported") from error
+        name = node["_target_"]
+        package = str(name).partition(".")[0]
+        ours = package == "auralflow_pl"
+        hint = "" if ours else f"; install {package} (pip install -e), or set PYTHONPATH"
+        raise InputError(f"{where}._target_={name}: cannot be imported{hint}") from error
     values = {name: value for name, value in to_plain(node).items() if not name.startswith("_")}
     check_arguments(function, values, where)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from auralflow_pl.data.synthetic import SyntheticSongs
     from auralflow_pl.data.targets import resolve_targets, sum_stems
     from auralflow_pl.data.tracks import SPLIT_NAMES, FileTrack, Track, TrackSource
+else:
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
     "SPLIT_NAMES",
@@ -57,5 +59,3 @@ __all__ = [
     "resolve_targets",
     "sum_stems",
 ]
-
-__getattr__, __dir__ = attach(__name__)

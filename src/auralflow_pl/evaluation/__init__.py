@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from auralflow_pl.evaluation.evaluator import Evaluation
     from auralflow_pl.evaluation.results import TargetScores, TrackScores, read_evaluation
     from auralflow_pl.evaluation.scoring import TrackEstimates, score_track, separate_track
+else:
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
     "Evaluation",
@@ -28,5 +30,3 @@ __all__ = [
     "score_track",
     "separate_track",
 ]
-
-__getattr__, __dir__ = attach(__name__)

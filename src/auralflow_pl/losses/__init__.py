@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         RMSELoss,
     )
     from auralflow_pl.losses.waveform import L1SNRLoss, LogWMSELoss, SISDRLoss, SNRLoss
+else:
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
     "ComponentLoss",
@@ -38,5 +40,3 @@ __all__ = [
     "Separation",
     "TargetLoss",
 ]
-
-__getattr__, __dir__ = attach(__name__)

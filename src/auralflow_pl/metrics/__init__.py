@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from auralflow_pl.metrics.ratios import leak_level, log_wmse, si_snr, snr, usdr
     from auralflow_pl.metrics.scores import SDR, SISDR, SISNR, SNR, BSSEval, Leak, LogWMSE
     from auralflow_pl.metrics.si_sdr import is_silent
+else:
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
     "SDR",
@@ -47,5 +49,3 @@ __all__ = [
     "snr",
     "usdr",
 ]
-
-__getattr__, __dir__ = attach(__name__)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from auralflow_pl.models.lstm import RecurrentBottleneck
     from auralflow_pl.models.unet import Bottleneck, UNet
     from auralflow_pl.models.vae import VariationalBottleneck
+else:
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
     "Bottleneck",
@@ -24,5 +26,3 @@ __all__ = [
     "UNet",
     "VariationalBottleneck",
 ]
-
-__getattr__, __dir__ = attach(__name__)

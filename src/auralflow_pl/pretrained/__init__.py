@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from auralflow_pl.pretrained.cache import locate
     from auralflow_pl.pretrained.locations import BUNDLED_MODEL
     from auralflow_pl.pretrained.registry import RegistryEntry, read_registries, read_registry
+else:
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = ["BUNDLED_MODEL", "RegistryEntry", "locate", "read_registries", "read_registry"]
-
-__getattr__, __dir__ = attach(__name__)

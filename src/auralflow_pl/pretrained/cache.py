@@ -36,7 +36,9 @@ def resolve_ckpt(ckpt: str | Path, registries: str | Sequence[str] = ()) -> Path
 
 
 def locate(
-    model: str | Path, target: str | Sequence[str] | None, registries: str | Sequence[str] = ()
+    model: str | Path,
+    target: str | Sequence[str] | None = None,
+    registries: str | Sequence[str] = (),
 ) -> Path:
     """Path of a model given as a path, a registry name or an architecture.
 

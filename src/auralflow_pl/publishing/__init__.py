@@ -12,7 +12,7 @@ from auralflow_pl.system.lazy import attach
 
 if TYPE_CHECKING:
     from auralflow_pl.publishing.exporting import ExportedModel, export_file, export_weights
+else:
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = ["ExportedModel", "export_file", "export_weights"]
-
-__getattr__, __dir__ = attach(__name__)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from auralflow_pl.report.figures import spectrogram_comparison, waveform_comparison
     from auralflow_pl.report.listening import write_listening_page
     from auralflow_pl.report.page import html_page
+else:
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = ["html_page", "spectrogram_comparison", "waveform_comparison", "write_listening_page"]
-
-__getattr__, __dir__ = attach(__name__)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from auralflow_pl.separator.build import build_network, build_separator
     from auralflow_pl.separator.load import load_separator
     from auralflow_pl.separator.separator import Separator
+else:
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = ["Separator", "build_network", "build_separator", "load_separator"]
-
-__getattr__, __dir__ = attach(__name__)

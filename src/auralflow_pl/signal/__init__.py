@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from auralflow_pl.signal.resampling import resample_blocks
     from auralflow_pl.signal.stft import STFT, magnitude
     from auralflow_pl.signal.windows import WindowLayout, choose_windows, overlap_add
+else:
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = ["STFT", "WindowLayout", "choose_windows", "magnitude", "overlap_add", "resample_blocks"]
-
-__getattr__, __dir__ = attach(__name__)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from auralflow_pl.stems.job import StemJob
     from auralflow_pl.stems.outputs import OutputTemplate, StemOptions
     from auralflow_pl.stems.runner import separate_files
+else:
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = ["InputFile", "OutputTemplate", "StemJob", "StemOptions", "find_inputs", "separate_files"]
-
-__getattr__, __dir__ = attach(__name__)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from auralflow_pl.system.device import choose_device
     from auralflow_pl.system.files import read_json, write_json, write_whole
     from auralflow_pl.system.processes import process_group, worker_pool
+else:
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
     "choose_device",
@@ -22,5 +24,3 @@ __all__ = [
     "write_json",
     "write_whole",
 ]
-
-__getattr__, __dir__ = attach(__name__)

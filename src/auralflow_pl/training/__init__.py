@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from auralflow_pl.training.data_module import StemDataModule
     from auralflow_pl.training.run import train_run
     from auralflow_pl.training.task import SeparationTask
+else:
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
     "SeparationTask",
@@ -25,5 +27,3 @@ __all__ = [
     "build_trainer",
     "train_run",
 ]
-
-__getattr__, __dir__ = attach(__name__)

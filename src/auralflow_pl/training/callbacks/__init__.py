@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from auralflow_pl.training.callbacks.sentinel import Sentinel
     from auralflow_pl.training.callbacks.throughput import Throughput
     from auralflow_pl.training.callbacks.weight_average import WeightAverage
+else:
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
     "Autosave",
@@ -36,5 +38,3 @@ __all__ = [
     "Throughput",
     "WeightAverage",
 ]
-
-__getattr__, __dir__ = attach(__name__)
