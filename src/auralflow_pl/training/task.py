@@ -118,7 +118,7 @@ class SeparationTask(pl.LightningModule):
         parts = self.loss_parts(batch)
         chunks = len(batch["mixture"])
         for name, part in parts.items():
-            self.sums[name] = self.sums.get(name, 0.0) + chunks * part.detach()
+            self.sums[name] = self.sums.get(name, 0.0) + chunks * as_double(part.detach())
         self.sums["chunks"] = self.sums.get("chunks", 0.0) + torch.tensor(float(chunks))
         values = {f"train/{name}_step": part.detach() for name, part in parts.items()}
         self.log_dict(values, logger=False)
@@ -161,7 +161,7 @@ class SeparationTask(pl.LightningModule):
         """Log the mean losses of the epoch immediately, and step a schedule counted in epochs."""
         sums = {name: self.trainer.strategy.reduce(part) for name, part in self.sums.items()}
         chunks = sums.pop("chunks")
-        means = {f"train/{name}_epoch": part / chunks for name, part in sums.items()}
+        means = {f"train/{name}_epoch": (part / chunks).float() for name, part in sums.items()}
         self.log_dict(means, logger=False)
         self.record(means, self.global_step - 1)
         if self.epoch_schedule is not None:
@@ -272,3 +272,12 @@ class SeparationTask(pl.LightningModule):
 def step_seed(place: Sequence[int]) -> int:
     """Seed of torch for a step, from `SeparationTask.place`."""
     return int(np.random.SeedSequence(tuple(place)).generate_state(1, np.uint64)[0])
+
+
+def as_double(value: Tensor) -> Tensor:
+    """A scalar in float64, where the device has it (MPS does not).
+
+    Sums of an epoch are averaged over processes whenever a checkpoint is written. In float32 the
+    mean of a resumed epoch would depend on the step at which it was interrupted.
+    """
+    return value if value.device.type == "mps" else value.double()
