@@ -30,7 +30,7 @@ COMMANDS = {
 }
 
 TOOL_TEXTS = {
-    "config": "show the configuration of a command, and the meaning of every option",
+    "config": "show the configuration of a command and what every option means",
     "completion": "print what bash, zsh or fish needs to complete commands and keys",
 }
 
