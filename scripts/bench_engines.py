@@ -27,13 +27,12 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from openunmix.filtering import wiener as open_unmix_wiener
 from torch import Tensor
 
+from auralflow_pl.config.compose import compose
 from auralflow_pl.config.instantiate import to_plain
-from auralflow_pl.config.locations import config_dir
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.separator.build import make_network
 from auralflow_pl.separator.onnx import OnnxNetwork, export_onnx
@@ -54,8 +53,7 @@ class Options:
 
 def built(name: str) -> MaskEstimator:
     """Make a network with default settings whose normalisations have statistics of noise."""
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        config = compose("train", [f"model={name}"])
+    config = compose("train", [f"model={name}"])
     network = make_network(to_plain(config.model), 1).train()
     with torch.no_grad():
         network(torch.rand(2, 1, FREQ, 100))

@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
-from auralflow_pl.metrics.bss_eval import bss_eval
-from auralflow_pl.metrics.si_sdr import si_sdr
+from auralflow_pl.metrics.distortion import bss_eval
+from auralflow_pl.metrics.scale_invariant import si_sdr
 
 RATE, STEMS, CHANNELS = 44100, 4, 2
 CHUNKS, CHUNK_SECONDS, ROUNDS = 1000, 1, 7

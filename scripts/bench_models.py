@@ -33,14 +33,13 @@ from multiprocessing import get_context
 
 import pytorch_lightning as pl
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
+from auralflow_pl.config.compose import compose
 from auralflow_pl.config.instantiate import build
-from auralflow_pl.config.locations import config_dir
 from auralflow_pl.system.heap import keep_freed_memory
 from auralflow_pl.training.build import build_task
 from auralflow_pl.training.task import SeparationTask
@@ -90,8 +89,7 @@ class Stopwatch(pl.Callback):
 
 def configure(network: str, precision: str) -> DictConfig:
     """Compose the default configuration of a network."""
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return compose("train", [f"model={network}", f"precision={precision}", "scheduler=none"])
+    return compose("train", [f"model={network}", f"precision={precision}", "scheduler=none"])
 
 
 def batches(count: int) -> list[dict[str, Tensor]]:

@@ -25,7 +25,6 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from openunmix.model import OpenUnmix
 from openunmix.utils import bandwidth_to_max_bin
@@ -33,8 +32,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from auralflow_pl.config.compose import compose
 from auralflow_pl.config.instantiate import build
-from auralflow_pl.config.locations import config_dir
 from auralflow_pl.data.stem_folder import StemFolder
 from auralflow_pl.data.synthetic import SyntheticSongs
 from auralflow_pl.evaluation.estimates import ModelEstimates
@@ -158,8 +157,7 @@ def configure(network: str, root: str, overrides: list[str]) -> DictConfig:
         "logger=none",
         "callbacks=none",
     ]
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        config = compose("train", fixed + own)
+    config = compose("train", fixed + own)
     choose_precision(config)
     return config
 

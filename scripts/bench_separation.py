@@ -28,11 +28,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from hydra import compose, initialize_config_dir
 
 from auralflow_pl.checkpoints.trained import CHECKPOINT_FORMAT, CHECKPOINT_KEY, NETWORK_PREFIX
+from auralflow_pl.config.compose import compose
 from auralflow_pl.config.instantiate import to_plain
-from auralflow_pl.config.locations import config_dir
 from auralflow_pl.separator.build import new_separator
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.stems.inputs import InputFile
@@ -63,8 +62,7 @@ TINY = ("model=simple", "model.width=2", "model.levels=3")
 def make(*overrides: str, channels: int = 1) -> tuple[Separator, dict]:
     """Make a separator with random weights and normalisations fitted to the material."""
     torch.manual_seed(0)
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        config = to_plain(compose("train", [*overrides, f"audio.channels={channels}"]))
+    config = to_plain(compose("train", [*overrides, f"audio.channels={channels}"]))
     separator = new_separator(config, config["data"]["stems"])
     separator.train()
     with torch.no_grad():

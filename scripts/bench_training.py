@@ -24,12 +24,9 @@ from dataclasses import dataclass, field
 
 import pytorch_lightning as pl
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from auralflow_pl.config.locations import config_dir
-from auralflow_pl.config.schema import TrainKeys
-from auralflow_pl.config.validation import validate
+from auralflow_pl.config.compose import compose
 from auralflow_pl.data.targets import sum_stems
 from auralflow_pl.system.heap import keep_freed_memory
 from auralflow_pl.training.build import build_data, build_task, build_trainer
@@ -94,10 +91,8 @@ def configure(folder: str, options: Options) -> DictConfig:
         "trainer.accelerator=cpu",
         *options.overrides,
     ]
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        config = compose("train", keys)
-    config.data.chunks_per_epoch = options.steps * config.data.batch_size
-    return validate(config, TrainKeys)
+    chunks = options.steps * compose("train", keys).data.batch_size
+    return compose("train", [*keys, f"data.chunks_per_epoch={chunks}"])
 
 
 def under_trainer(config: DictConfig, data: StemDataModule) -> Clock:

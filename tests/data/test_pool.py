@@ -15,7 +15,7 @@ from auralflow_pl.data.chunks import ChunkDataset
 from auralflow_pl.data.pool import Pool
 from auralflow_pl.data.stem_folder import AudioFolder, StemFolder
 from auralflow_pl.errors import InputError
-from auralflow_pl.metrics.si_sdr import si_sdr
+from auralflow_pl.metrics.scale_invariant import si_sdr
 from auralflow_pl.training.data_module import StemDataModule
 from support import REPOSITORY
 

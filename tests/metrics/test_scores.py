@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from auralflow_pl.config.locations import config_dir
 from auralflow_pl.errors import InputError
 from auralflow_pl.metrics.base import MetricInput
-from auralflow_pl.metrics.bss_eval import bss_eval
+from auralflow_pl.metrics.distortion import bss_eval
 from auralflow_pl.metrics.scores import BSSEval
 from support import option_names
 

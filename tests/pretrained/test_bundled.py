@@ -2,7 +2,7 @@
 
 import auralflow_pl
 from auralflow_pl.audio.reading import read_audio, read_streams
-from auralflow_pl.metrics.si_sdr import si_sdr
+from auralflow_pl.metrics.scale_invariant import si_sdr
 from auralflow_pl.pretrained.locations import BUNDLED_MODEL
 
 

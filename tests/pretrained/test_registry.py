@@ -474,7 +474,7 @@ def test_mistakes_in_publishing(command, tmp_path):
     ]
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     assert (
-        "a run without best.ckpt and last.ckpt"
+        "ckpt=run: no best.ckpt or last.ckpt in run/checkpoints"
         in command("publish", "run", "name=other", "licence=MIT").error
     )
 

@@ -1,5 +1,6 @@
 import os
 import pickle
+import shutil
 import zipfile
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from auralflow_pl.checkpoints.reading import load_checkpoint
 from auralflow_pl.errors import InputError
+from auralflow_pl.pretrained.cache import resolve_ckpt
 from auralflow_pl.separator.engine import engine_name
 from auralflow_pl.separator.load import load_separator
 from support import option_names, python, untrained
@@ -27,6 +29,17 @@ def test_a_checkpoint_is_enough_to_separate(ckpt):
     assert separator.targets == ("vocals",)
     assert not separator.training
     assert separator(torch.randn(2, 5000)).shape == (1, 2, 5000)
+
+
+def test_a_run_folder_stands_for_its_best_checkpoint(ckpt, tmp_path):
+    folder = tmp_path / "run" / "checkpoints"
+    folder.mkdir(parents=True)
+    shutil.copy(ckpt, folder / "epoch=0.ckpt")
+    refused(folder.parent, "no best.ckpt or last.ckpt")
+    for name in ("last.ckpt", "best.ckpt"):
+        shutil.copy(ckpt, folder / name)
+        assert resolve_ckpt(folder.parent) == resolve_ckpt(folder) == folder / name
+    assert load_separator(str(folder.parent)).targets == ("vocals",)
 
 
 def test_weights_are_those_that_were_saved(ckpt):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from auralflow_pl.errors import Cancelled, InputError
-from auralflow_pl.metrics.si_sdr import si_sdr
+from auralflow_pl.metrics.scale_invariant import si_sdr
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
 from auralflow_pl.models.unet import UNet
 from auralflow_pl.separator.separator import Separator

@@ -14,7 +14,7 @@ from auralflow_pl.audio.reading import read_audio, read_streams
 from auralflow_pl.checkpoints.reading import load_checkpoint
 from auralflow_pl.data.stem_folder import StemFolder
 from auralflow_pl.metrics.oracle import ideal_ratio_mask
-from auralflow_pl.metrics.si_sdr import si_sdr
+from auralflow_pl.metrics.scale_invariant import si_sdr
 from auralflow_pl.signal.stft import STFT
 from support import TINY
 

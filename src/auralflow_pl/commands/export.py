@@ -10,7 +10,7 @@ from auralflow_pl.checks.values import one_of
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.schema import ExportKeys
 from auralflow_pl.config.validation import validate
-from auralflow_pl.pretrained.cache import fetch_model, registry_entry
+from auralflow_pl.pretrained.cache import fetch_model, registry_entry, run_checkpoint
 from auralflow_pl.publishing.exporting import (
     EXPORT_SUFFIXES,
     check_output,
@@ -32,7 +32,7 @@ def export(config: DictConfig) -> Path:
     config = validate(config, ExportKeys)
     one_of("format", config.format, EXPORT_SUFFIXES)
     entry = registry_entry(config.ckpt, to_plain(config)["registries"])
-    ckpt = fetch_model(entry) if entry else Path(config.ckpt)
+    ckpt = fetch_model(entry) if entry else run_checkpoint(Path(config.ckpt))
     output = Path(config.output or export_path(ckpt, config.format))
     check_output(output, config.format)
     licence = config.licence or (entry.licence if entry else None)

@@ -14,7 +14,7 @@ from auralflow_pl.errors import InputError, shown
 from auralflow_pl.pretrained.cache import resolve_ckpt
 from auralflow_pl.pretrained.locations import REGISTRY_VARIABLE
 from auralflow_pl.pretrained.registry import NAME_PATTERN, REGISTRY_FORMAT, RegistryEntry
-from auralflow_pl.publishing.entry import REGISTRY_HEADER, best_checkpoint, entry_content, read_back
+from auralflow_pl.publishing.entry import REGISTRY_HEADER, entry_content, read_back
 from auralflow_pl.publishing.exporting import export_weights, load_model
 from auralflow_pl.system.staging import check_writable, staged_folder
 
@@ -46,7 +46,7 @@ def publish(config: DictConfig) -> Path:
         if path.exists() and not config["overwrite"]:
             raise InputError(f"{path}: is there already; pass another name or overwrite=true")
     check_writable(output)
-    ckpt = best_checkpoint(resolve_ckpt(config["ckpt"], config["registries"]))
+    ckpt = resolve_ckpt(config["ckpt"], config["registries"])
     model = load_model(ckpt, config["trust"], config["licence"])
     with staged_folder(output) as temporary:
         export_weights(model, temporary / archive.name, config["half"])

@@ -17,7 +17,7 @@ from auralflow_pl.errors import InputError
 from auralflow_pl.evaluation.results import ESTIMATE_NAME, REFERENCE_NAMES, ScoreValue, TargetScores
 from auralflow_pl.metrics.base import MetricInput, TargetMetric
 from auralflow_pl.metrics.oracle import ideal_binary_mask, ideal_ratio_mask, mixture_phase
-from auralflow_pl.metrics.si_sdr import is_silent
+from auralflow_pl.metrics.scale_invariant import is_silent
 from auralflow_pl.signal.stft import STFT
 
 

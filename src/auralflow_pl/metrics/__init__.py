@@ -1,8 +1,8 @@
 """Scores of estimates against references: pure functions on tensors, and classes that average them.
 
 May import `errors`, `checks` and `system`; nothing of networks, losses or data.
-Start with `base.TargetMetric`, then `scores`. Functions that have a file of their own are
-imported from it: `metrics.si_sdr.si_sdr`, `metrics.bss_eval.bss_eval`.
+Start with `scale_invariant.si_sdr`, a metric as a function; `base.TargetMetric` and `scores`
+make metrics of a data set out of such functions.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
         RatioMetric,
         TargetMetric,
     )
+    from auralflow_pl.metrics.distortion import BssEval, bss_eval
     from auralflow_pl.metrics.oracle import ideal_binary_mask, ideal_ratio_mask, mixture_phase
     from auralflow_pl.metrics.ratios import leak_level, log_wmse, si_snr, snr, usdr
+    from auralflow_pl.metrics.scale_invariant import is_silent, si_sdr
     from auralflow_pl.metrics.scores import SDR, SISDR, SISNR, SNR, BSSEval, Leak, LogWMSE
-    from auralflow_pl.metrics.si_sdr import is_silent
 else:
     __getattr__, __dir__ = attach(__name__)
 
@@ -32,6 +33,7 @@ __all__ = [
     "SISNR",
     "SNR",
     "BSSEval",
+    "BssEval",
     "Leak",
     "LogWMSE",
     "Measurement",
@@ -39,12 +41,14 @@ __all__ = [
     "MetricInput",
     "RatioMetric",
     "TargetMetric",
+    "bss_eval",
     "ideal_binary_mask",
     "ideal_ratio_mask",
     "is_silent",
     "leak_level",
     "log_wmse",
     "mixture_phase",
+    "si_sdr",
     "si_snr",
     "snr",
     "usdr",

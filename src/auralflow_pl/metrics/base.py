@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from auralflow_pl.checks.values import positive
-from auralflow_pl.metrics.si_sdr import is_silent
+from auralflow_pl.metrics.scale_invariant import is_silent
 
 
 class MetricInput(NamedTuple):

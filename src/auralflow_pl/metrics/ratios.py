@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch_log_wmse import LogWMSE
 
-from auralflow_pl.metrics.si_sdr import is_silent, si_sdr
+from auralflow_pl.metrics.scale_invariant import is_silent, si_sdr
 
 MDX_EPS = 1e-7  # constant of the Music Demixing Challenges
 

@@ -14,9 +14,9 @@ from auralflow_pl.metrics.base import (
     TargetMetric,
     seconds_to_samples,
 )
-from auralflow_pl.metrics.bss_eval import bss_eval, check_taps
+from auralflow_pl.metrics.distortion import bss_eval, check_taps
 from auralflow_pl.metrics.ratios import leak_level, log_wmse, si_snr, snr, usdr
-from auralflow_pl.metrics.si_sdr import si_sdr
+from auralflow_pl.metrics.scale_invariant import si_sdr
 
 SOURCE_TEXT = " (BSS Eval; Vincent et al., 2006; Stöter et al., 2018)"
 

@@ -26,13 +26,36 @@ log = logging.getLogger(__name__)
 
 
 def resolve_ckpt(ckpt: str | Path, registries: str | Sequence[str] = ()) -> Path:
-    """Path for the key `ckpt`: the path itself, or the fetched file for `pretrained:<name>`.
+    """Path for the key `ckpt`: a path, a run folder, or `pretrained:<name>`, which is fetched.
 
     Raises:
-        InputError: no registry has the model, or no source provides it.
+        InputError: no registry has the model, no source provides it, or a run folder has no
+            checkpoint.
     """
     entry = registry_entry(str(ckpt), registries)
-    return fetch_model(entry) if entry else Path(ckpt)
+    return fetch_model(entry) if entry else run_checkpoint(Path(ckpt))
+
+
+def run_checkpoint(path: Path) -> Path:
+    """Best checkpoint of a run folder or of its `checkpoints`, or else the last one.
+
+    Other paths are returned unchanged.
+
+    Raises:
+        InputError: a run folder has neither `best.ckpt` nor `last.ckpt`.
+    """
+    named = path.name == "checkpoints"
+    folder = path if named else path / "checkpoints"
+    if not folder.is_dir() or (path / WEIGHTS_FILE).exists():
+        return path
+    for name in ("best.ckpt", "last.ckpt"):
+        if (folder / name).is_file():
+            return folder / name
+    if named:  # a folder of models
+        return path
+    raise InputError(
+        f"ckpt={path}: no best.ckpt or last.ckpt in {folder}; give the path of a checkpoint"
+    )
 
 
 def locate(

@@ -40,21 +40,6 @@ def read_back(written: Path, output: Path) -> RegistryEntry:
     return entry
 
 
-def best_checkpoint(ckpt: Path) -> Path:
-    """Best checkpoint of a run folder, or else the last one; other paths are returned unchanged.
-
-    Raises:
-        InputError: a run folder has neither `best.ckpt` nor `last.ckpt`.
-    """
-    folder = ckpt / "checkpoints"
-    if not folder.is_dir():
-        return ckpt
-    for name in ("best.ckpt", "last.ckpt"):
-        if (folder / name).is_file():
-            return folder / name
-    raise InputError(f"ckpt={ckpt}: a run without best.ckpt and last.ckpt in checkpoints/")
-
-
 def entry_content(
     config: Mapping[str, Any], model: ExportedModel, ckpt: Path, archive: Path
 ) -> dict[str, Any]:

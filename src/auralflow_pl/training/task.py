@@ -17,7 +17,7 @@ from auralflow_pl.checkpoints.trained import CHECKPOINT_FORMAT, CHECKPOINT_KEY
 from auralflow_pl.data.targets import sum_stems
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.metrics.base import TargetMetric
-from auralflow_pl.metrics.si_sdr import is_silent, si_sdr
+from auralflow_pl.metrics.scale_invariant import is_silent, si_sdr
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.training.schedules import Schedule
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
-from auralflow_pl.metrics.si_sdr import is_silent, si_sdr
+from auralflow_pl.metrics.scale_invariant import is_silent, si_sdr
 
 
 def test_known_noise_level():

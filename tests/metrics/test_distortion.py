@@ -6,8 +6,8 @@ from fast_bss_eval import bss_eval_sources
 from torchmetrics.functional.audio import signal_distortion_ratio
 
 from auralflow_pl.audio.reading import read_streams
-from auralflow_pl.metrics import bss_eval as module
-from auralflow_pl.metrics.bss_eval import bss_eval, correlate, window_spans
+from auralflow_pl.metrics import distortion as module
+from auralflow_pl.metrics.distortion import bss_eval, correlate, window_spans
 from auralflow_pl.metrics.oracle import ideal_ratio_mask
 from auralflow_pl.signal.stft import STFT
 from support.museval_code import METRICS, museval_bss_eval
