@@ -1,3 +1,4 @@
+import json
 import os
 from pathlib import Path
 
@@ -5,11 +6,13 @@ import pytest
 
 from auralflow_pl.errors import InputError
 from auralflow_pl.system.staging import (
+    JOURNAL_FILE,
     check_writable,
     move_together,
     remove_leftovers,
     staged_folder,
     work_folder,
+    work_folder_path,
 )
 
 
@@ -117,3 +120,17 @@ def test_a_process_that_is_killed_while_it_publishes(tmp_path, monkeypatch, kill
     assert contents(tmp_path / "out") == (before if code else after)
     assert (code == 0) == (killed_after == 6)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_foreign_journal_is_not_obeyed(tmp_path):
+    """It could name any file as one that an interrupted move had written."""
+    mine = tmp_path / "mine.wav"
+    mine.write_text("mine")
+    folder = work_folder_path(tmp_path / "out", "song")
+    folder.mkdir(parents=True)
+    (folder / "1.wav").write_text("unmoved")
+    gone, before = str(folder / "gone"), str(folder / "before-0")
+    steps = [[gone, str(mine), before], [str(folder / "1.wav"), str(tmp_path / "b.wav"), before]]
+    (folder / JOURNAL_FILE).write_text(json.dumps(steps))
+    with work_folder(tmp_path / "out", "song"):
+        assert mine.read_text() == "mine"

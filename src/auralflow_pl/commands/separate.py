@@ -38,6 +38,7 @@ def separate(config: DictConfig) -> None:
     share_one_heap()
     options, template = build_options(config)
     everything = find_inputs(to_plain(config)["input"], template)
+    inputs = {job.path.resolve() for job in everything if job.path}
     jobs = choose_shard(everything, config.shard)
     check_writable(template.base)
     stem_jobs = []
@@ -47,7 +48,9 @@ def separate(config: DictConfig) -> None:
             fit_memory([model.separator for model in models], config.max_ram)
             limit = {"max_ram": config.max_ram}  # it changes the windows
             models = [replace(model, settings={**model.settings, **limit}) for model in models]
-        stem_jobs.append(StemJob(models, template, options, device, config.plot, config.overwrite))
+        stem_jobs.append(
+            StemJob(models, template, options, device, config.plot, config.overwrite, inputs=inputs)
+        )
     check_outputs(everything, stem_jobs[0])
     with exit_on_sigterm():
         separate_files(stem_jobs, jobs, config.jobs)
@@ -87,12 +90,12 @@ def build_options(config: DictConfig) -> tuple[StemOptions, OutputTemplate]:
 
 
 def check_outputs(jobs: Sequence[InputFile], stem_job: StemJob) -> None:
-    """Raise InputError if a stem would overwrite an input."""
-    inputs = {job.path.resolve() for job in jobs if job.path}
+    """Raise InputError if an output would overwrite an input."""
     for job in jobs:
         for form in {stem_job.options.format, FLOAT_WAV.form}:
-            for final in stem_job.finals(job, form).values():
-                if final.resolve() in inputs:
+            finals = stem_job.finals(job, form).values()
+            for final in (*finals, stem_job.report(job), stem_job.picture(job)):
+                if final.resolve() in stem_job.inputs:
                     raise InputError(
                         f"output={stem_job.template.pattern}: {final} is an input; pass another"
                     )
