@@ -1,4 +1,5 @@
-# Every target makes the virtual environment first if it is missing or out of date.
+# Every target makes the virtual environment first if it is missing or out of date. uv installs in a
+# quarter of the time; where it finds no index, pip does, which reads pip.conf.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -13,7 +14,9 @@ help: ## show this list
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]' \
+	    || $(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
 demo: $(VENV)/.installed ## generate songs, train a vocal model, evaluate it, separate a real song

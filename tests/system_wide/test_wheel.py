@@ -20,9 +20,11 @@ def installed():
         subprocess.run([*build, str(REPOSITORY)], check=True, capture_output=True)
         venv.create(folder / "env", with_pip=True)
         (wheel,) = folder.glob("*.whl")
-        pip = [folder / "env/bin/python", "-m", "pip"]
-        install = [*pip, "install", "--quiet", "--no-compile", wheel]
-        subprocess.run(install, check=True, capture_output=True)
+        python = folder / "env" / "bin" / "python"
+        uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python, wheel]
+        if subprocess.run(uv, capture_output=True).returncode:
+            pip = [python, "-m", "pip", "install", "--quiet", "--no-compile", wheel]
+            subprocess.run(pip, check=True, capture_output=True)
         yield folder / "env" / "bin"
 
 
