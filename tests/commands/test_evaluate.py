@@ -146,6 +146,8 @@ def test_a_second_run_computes_nothing_and_a_changed_file_one_track(evaluate, es
     folder = evaluate()
     first, stamps = (folder / "eval.csv").read_bytes(), times(folder)
     assert len(stamps) == 2
+    for name in ("._vocals.wav", ".DS_Store", "residual.mp3", "residual.wav", "notes.txt"):
+        (estimates / "song000" / name).write_text("no estimate")
     evaluate()
     assert times(folder) == stamps
     assert (folder / "eval.csv").read_bytes() == first
@@ -429,6 +431,10 @@ def test_mistakes_are_named(command, arguments, message):
         (lambda p: soundfile.write(p / "song001" / "bass.wav", [[0.0, 0.0]] * 9, 8000), "8000 Hz"),
         (lambda p: soundfile.write(p / "song001" / "bass.wav", [[0.0, 0.0]] * 9, 44100), "samples"),
         (lambda p: (p / "song000" / "basss.wav").write_text("x"), "target=basss: no such stem"),
+        (
+            lambda p: (p / "song001" / "bass.mp3").write_text("x"),
+            "song001/bass.wav: bass.mp3 is there too; expected one file for bass",
+        ),
     ],
 )
 def test_faulty_estimates_are_named(command, estimates, songs, tmp_path, spoil, message):

@@ -275,6 +275,7 @@ def test_several_checkpoints_give_all_stems(separate, ckpt, tmp_path):
     both.mkdir()
     for name, path in (("a.ckpt", ckpt), ("b.ckpt", other)):
         (both / name).write_bytes(path.read_bytes())
+    (both / "._a.ckpt").write_text("what macOS adds on foreign disks")
     separate(f"input={source}", f"ckpt={both}", f"output={tmp_path / 'folder'}")
     assert len(stems_below(tmp_path / "folder")) == 3
     done = separate(f"input={source}", f"ckpt=[{ckpt},{ckpt}]", code=1)
