@@ -442,6 +442,19 @@ def test_a_file_at_work_elsewhere_is_left_alone(separate, tmp_path):
     separate(f"input={source}")
 
 
+def test_equal_runs_at_the_same_time_tell_what_the_other_does(separate, ckpt, tmp_path):
+    for i in range(12):
+        write(tmp_path / "in" / f"{i}.wav", seconds=0.02)
+    given = [f"ckpt={ckpt}", f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}"]
+    others = [start(given) for _ in range(2)]
+    for _, text in [ended(*other) for other in others]:
+        failed = [line for line in text.splitlines() if line.startswith("failed: ")]
+        assert all("another process is making" in line for line in failed), text
+        assert f", {len(failed)} failed" in text
+    assert "0 separated, 12 there already" in separate(*given).out
+    assert stems_below(tmp_path / "out") == sorted(f"{i}/vocals.wav" for i in range(12))
+
+
 def test_a_shortage_of_memory_is_met_with_less(separate, tmp_path, monkeypatch):
     """Memory that is not there, as an allocator says it; then it suffices."""
     from auralflow_pl.separator.separator import Separator

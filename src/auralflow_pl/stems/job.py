@@ -33,7 +33,7 @@ from auralflow_pl.stems.report_file import (
 )
 from auralflow_pl.stems.writer import RESIDUAL_NAME, StemLayout, StemWriter
 from auralflow_pl.system.files import check_file, file_sha256, read_json, values_sha256
-from auralflow_pl.system.staging import move_together, remove_leftovers, work_folder
+from auralflow_pl.system.staging import move_together, work_folder
 from auralflow_pl.version import __version__
 
 REPORT_FORMAT = 1
@@ -110,18 +110,18 @@ class StemJob:
             same options.
 
         Raises:
-            InputError: the file cannot be read, or the stems cannot be written.
+            InputError: the file cannot be read, the stems cannot be written, or another process is
+                making them.
             Cancelled: `progress` returned False.
         """
-        remove_leftovers(self.template.base, job.track)
         if job.path is not None:
             check_file(job.path)
         digest = None if job.path is None else file_sha256(job.path)
-        if not self.overwrite and self.is_finished(job, digest):
-            return False
         started = time.monotonic()
         tap = HashingReader(pipe)
         with work_folder(self.template.base, job.track) as folder:
+            if not self.overwrite and self.is_finished(job, digest):
+                return False
             with self.opened(job, tap) as source:
                 writer, excerpt = self.write(source, folder, progress)
             digest = digest or tap.digest.hexdigest()
