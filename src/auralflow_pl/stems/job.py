@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import tee
 from pathlib import Path
 from typing import Protocol
@@ -146,9 +147,12 @@ class StemJob:
             )
         return True
 
-    def shrink(self) -> bool:
-        """Reduce the memory of all models, see `Separator.shrink`; False if none can shrink."""
-        return sum(model.separator.shrink() for model in self.models) > 0
+    def shrunk(self) -> StemJob | None:
+        """A copy that needs less memory, see `Separator.shrink`; None if no model can shrink."""
+        smaller = copy.copy(self)
+        smaller.models = [replace(m, separator=copy.copy(m.separator)) for m in self.models]
+        could = [model.separator.shrink() for model in smaller.models]
+        return smaller if any(could) else None
 
     def report(self, job: InputFile) -> Path:
         """Path of the report of a track."""
