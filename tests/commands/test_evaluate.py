@@ -1,6 +1,7 @@
 """The command `evaluate`: caches, processes, folders of estimates, museval's layout."""
 
 import csv
+import hashlib
 import json
 import math
 import shutil
@@ -304,6 +305,23 @@ def test_the_tables_say_what_was_measured(evaluate, estimates, songs):
         "metrics": {"snr": {"_target_": "auralflow_pl.metrics.scores.SNR", "window_seconds": 2.0}},
     }
     assert len({track["sound"] for track in content["tracks"]}) == 2
+
+
+def test_every_file_is_hashed_once(command, ckpt, songs, tmp_path, monkeypatch):
+    """Not once for every track and use."""
+    model, hashed, digest = shutil.copy(ckpt, tmp_path / "own.ckpt"), [], hashlib.file_digest
+
+    def note(file, kind):
+        hashed.append(file.name)
+        return digest(file, kind)
+
+    monkeypatch.setattr(hashlib, "file_digest", note)
+    given = [f"ckpt={model}", f"data.root={shutil.copytree(songs, tmp_path / 'set')}"]
+    given += ["data=stem_folder", f"output={tmp_path / 'eval'}", "metrics=[snr]", "references=[]"]
+    assert command("evaluate", *given, "report=false").code == 0
+    names = [str(name) for name in hashed]
+    assert names.count(str(model)) == 1
+    assert len(names) == len(set(names)) == 1 + 2 * 5
 
 
 def test_the_digest_of_a_checkpoint_follows_its_content(command, ckpt, tmp_path):
