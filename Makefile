@@ -24,11 +24,11 @@ demo: $(VENV)/.installed ## generate songs, train a vocal model, evaluate it, se
 	$(BIN)/python evaluate.py ckpt=$(RUN)/checkpoints/best.ckpt data=stem_folder data.root=data/excerpt/stems
 	$(BIN)/python scripts/demo_report.py run=$(RUN) excerpt=data/excerpt/stems
 
-# Pages are tested in Chromium, MUSDB18 against musdb with FFmpeg, if they are here or root can install them.
+# Pages are tested in Chromium, MUSDB18 against musdb with FFmpeg, telemetry with strace, if they are here or root can install them.
 APT := apt-get --quiet --yes --option Acquire::Retries=1 --option Acquire::http::Timeout=20
-PROGRAMS := chromium chromium-driver ffmpeg
+PROGRAMS := chromium chromium-driver ffmpeg strace
 $(VENV)/.programs: $(VENV)/.installed
-	@(command -v chromedriver && command -v ffmpeg) > $@ || ($(APT) update && $(APT) install $(PROGRAMS)) > $@ 2>&1 \
+	@(command -v chromedriver && command -v ffmpeg && command -v strace) > $@ || ($(APT) update && $(APT) install $(PROGRAMS)) > $@ 2>&1 \
 	    || echo "apt-get install $(PROGRAMS) failed, see $@: tests of what is missing are skipped"
 
 PYTEST = $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder

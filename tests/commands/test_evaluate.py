@@ -120,10 +120,13 @@ def test_nothing_of_an_earlier_evaluation_stays(evaluate, estimates, songs, tmp_
     fast = ["references=[]", "metrics.bss_eval.taps=16"]
     folder = evaluate("metrics=[bss_eval]", *fast, "report=true")
     theirs = [folder / "museval" / "test" / name for name in ("notes.json", "list.json", "a.txt")]
-    for path, text in zip(theirs, ('{"targets": []}', "[", "x"), strict=True):
+    for path, text in zip(
+        theirs, ('{"targets": [], "museval_version": "0.4.1"}', "[", "x"), strict=True
+    ):
         path.write_text(text)
     evaluate("metrics=[bss_eval]", *fast, f"data.root={without(songs, 'song001', tmp_path)}")
     assert not (folder / "report.html").exists()
+    (folder / "report.html").write_text("<!doctype html><title>mine</title>")
     files = {path.name for path in folder.glob("museval/*/*")}
     assert files == {"song000.json", *(path.name for path in theirs)}
     evaluate("metrics=[snr]")
@@ -134,6 +137,7 @@ def test_nothing_of_an_earlier_evaluation_stays(evaluate, estimates, songs, tmp_
     assert len(list(folder.glob("museval/*/*"))) == 2
     evaluate("metrics=[snr]")
     assert not (folder / "museval").exists()
+    assert "mine" in (folder / "report.html").read_text()
 
 
 def without(songs, name, tmp_path):

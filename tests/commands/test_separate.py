@@ -624,6 +624,78 @@ def test_overwriting_leaves_nothing_of_the_former_stems(separate, tmp_path):
     assert names == {"vocals.wav", "report.json", "notes.txt"}
 
 
+def test_a_stem_that_became_an_input_stays(separate, tmp_path):
+    output = f"output={tmp_path}/st/{{target}}/{{track}}.{{ext}}"
+    separate(f"input={write(tmp_path / 'song.wav')}", output, "residual=true")
+    song = tmp_path / "st" / "residual" / "song.wav"
+    before = song.read_bytes()
+    done = separate(f"input={song}", output, "overwrite=true")
+    assert song.read_bytes() == before
+    assert "residual/song.wav, which is an input; it stays" in done.err
+
+
+@pytest.mark.parametrize(
+    "name, file",
+    [
+        ("vocals", "../../mine.wav"),
+        ("vocals", "{absolute}"),
+        ("../../mine", "../../mine.wav"),
+        ("other", "../b/other.wav"),
+        ("spectrograms", "../../mine.wav"),
+    ],
+)
+def test_files_that_only_a_report_claims_stay(separate, tmp_path, name, file):
+    source, mine = write(tmp_path / "a.wav"), write(tmp_path / "mine.wav")
+    write(tmp_path / "out" / "b" / "other.wav")
+    separate(f"input={source}")
+    path = tmp_path / "out" / "a" / "report.json"
+    report = json.loads(path.read_text())
+    file = file.format(absolute=mine)
+    size = (path.parent / file).stat().st_size
+    entry = {"file": file, "bytes": size}
+    report["stems"], report["picture"] = {name: entry}, entry
+    path.write_text(json.dumps(report))
+    before = {p: p.read_bytes() for p in (mine, tmp_path / "out" / "b" / "other.wav")}
+    done = separate(f"input={source}", "overwrite=true")
+    assert "does not bear the name of a stem of this track; it stays" in done.err
+    assert {p: p.read_bytes() for p in before} == before
+
+
+def test_a_former_stem_that_was_edited_stays(separate, tmp_path):
+    source = write(tmp_path / "a.wav")
+    separate(f"input={source}", "residual=true")
+    edited = tmp_path / "out" / "a" / "residual.wav"
+    content = bytearray(edited.read_bytes())
+    content[-1] ^= 1  # of the same length
+    edited.write_bytes(content)
+    done = separate(f"input={source}", "overwrite=true")
+    assert "residual.wav, which was changed; it stays" in done.err
+    assert edited.read_bytes() == content
+
+
+def test_a_link_in_place_of_a_former_stem_leads_to_no_loss(separate, tmp_path):
+    source = write(tmp_path / "a.wav")
+    separate(f"input={source}", "residual=true")
+    stem, kept = tmp_path / "out" / "a" / "residual.wav", tmp_path / "kept.wav"
+    stem.replace(kept)
+    stem.symlink_to(kept)
+    separate(f"input={source}", "overwrite=true")
+    assert kept.is_file()
+    assert stem.is_symlink()
+
+
+def test_a_strangers_json_hides_no_song(separate, tmp_path):
+    folder = tmp_path / "out"  # also the output folder, where all reports are read
+    write(folder / "m.wav")
+    stems = {"vocals": {"file": "m.wav", "bytes": (folder / "m.wav").stat().st_size}}
+    for name in ("project.json", "report.json"):
+        (folder / name).write_text(json.dumps({"stems": stems, "format": 1}))
+    separate(f"input={folder}", f"output={folder}")
+    assert (folder / "m" / "vocals.wav").is_file()
+    separate(f"input={folder}", f"output={folder}")  # our own stems are still left out
+    assert stems_below(folder) == ["m.wav", "m/vocals.wav"]
+
+
 def test_excerpts_hold_the_middle_or_the_end():
     sound = torch.arange(100.0)[None]
     for expected, length, start in ((100, 20, 40), (1000, 20, 90), (None, 20, 0), (10, 20, 0)):

@@ -8,6 +8,7 @@ import pytest
 from auralflow_pl.errors import InputError
 from auralflow_pl.stems.inputs import find_inputs
 from auralflow_pl.stems.outputs import OutputTemplate
+from auralflow_pl.stems.report_file import REPORT_FORMAT
 
 
 def touch(path):
@@ -30,7 +31,9 @@ def separate_all(source, output):
         report = template.beside(job.track, "report", "json")
         report.parent.mkdir(parents=True, exist_ok=True)
         name = os.path.relpath(stem, report.parent)
-        report.write_text(json.dumps({"stems": {"vocals": {"file": name}}}))
+        listed = {"vocals": {"file": name, "bytes": stem.stat().st_size}}
+        content = {"format": REPORT_FORMAT, "key": "0" * 64, "stems": listed}
+        report.write_text(json.dumps(content))
 
 
 @pytest.mark.parametrize("output", ["", "{track}_{target}.{ext}", "{target}/{track}.{ext}", "new"])

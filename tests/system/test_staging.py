@@ -1,4 +1,5 @@
 import contextlib
+import json
 import os
 from pathlib import Path
 
@@ -6,10 +7,12 @@ import pytest
 
 from auralflow_pl.errors import InputError
 from auralflow_pl.system.staging import (
+    JOURNAL_FILE,
     check_writable,
     move_together,
     staged_folder,
     work_folder,
+    work_folder_path,
 )
 from support import ended, forked
 
@@ -142,3 +145,17 @@ def test_the_parent_of_an_output_folder_need_not_be_writable(tmp_path):
         (folder / "vocals.wav").write_text("new")
     assert contents(output) == {"vocals.wav": "new"}
     assert tmp_path.stat().st_mtime_ns == before  # nothing was ever created beside it
+
+
+def test_a_foreign_journal_is_not_obeyed(tmp_path):
+    """It could name any file as one that an interrupted move had written."""
+    mine = tmp_path / "mine.wav"
+    mine.write_text("mine")
+    folder = work_folder_path(tmp_path / "out", "song")
+    folder.mkdir(parents=True)
+    (folder / "1.wav").write_text("unmoved")
+    gone, before = str(folder / "gone"), str(folder / "before-0")
+    steps = [[gone, str(mine), before], [str(folder / "1.wav"), str(tmp_path / "b.wav"), before]]
+    (folder / JOURNAL_FILE).write_text(json.dumps(steps))
+    with work_folder(tmp_path / "out", "song"):
+        assert mine.read_text() == "mine"

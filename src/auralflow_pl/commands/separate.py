@@ -38,6 +38,7 @@ def separate(config: DictConfig) -> None:
     share_one_heap()
     options, template = build_options(config)
     everything = find_inputs(to_plain(config)["input"], template)
+    inputs = {job.path.resolve() for job in everything if job.path}
     jobs = choose_shard(everything, config.shard)
     check_writable(template.base)
     devices = choose_devices(to_plain(config)["device"])
@@ -49,7 +50,7 @@ def separate(config: DictConfig) -> None:
         limit = {"max_ram": config.max_ram}  # it changes the windows
         loaded = [[replace(m, settings={**m.settings, **limit}) for m in ms] for ms in loaded]
     stem_jobs = [
-        StemJob(models, template, options, device, config.plot, config.overwrite)
+        StemJob(models, template, options, device, config.plot, config.overwrite, inputs=inputs)
         for device, models in zip(devices, loaded, strict=True)
     ]
     check_outputs(everything, stem_jobs[0])
@@ -91,12 +92,12 @@ def build_options(config: DictConfig) -> tuple[StemOptions, OutputTemplate]:
 
 
 def check_outputs(jobs: Sequence[InputFile], stem_job: StemJob) -> None:
-    """Raise InputError if a stem would overwrite an input."""
-    inputs = {job.path.resolve() for job in jobs if job.path}
+    """Raise InputError if an output would overwrite an input."""
     for job in jobs:
         for form in {stem_job.options.format, FLOAT_WAV.form}:
-            for final in stem_job.finals(job, form).values():
-                if final.resolve() in inputs:
+            finals = stem_job.finals(job, form).values()
+            for final in (*finals, stem_job.report(job), stem_job.picture(job)):
+                if final.resolve() in stem_job.inputs:
                     raise InputError(
                         f"output={stem_job.template.pattern}: {final} is an input; pass another"
                     )

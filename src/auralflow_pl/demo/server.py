@@ -113,10 +113,5 @@ def server_address(listener: socket.socket) -> str:
 
 
 def configure_gradio(uploads: Path) -> None:
-    """Configure Gradio's temporary folder and disable its telemetry.
-
-    Call this before importing Gradio.
-    """
+    """Configure Gradio's temporary folder; call this before importing Gradio."""
     os.environ["GRADIO_TEMP_DIR"] = str(uploads)
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"

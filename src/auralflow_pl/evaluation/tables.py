@@ -21,6 +21,8 @@ AVERAGE_NAMES: Mapping[str, Callable[[Sequence[float]], float]] = {
     "median": statistics.median,
 }
 
+SOFTWARE = "auralflow_pl"  # marks the files for museval's tools that are ours
+
 MUSEVAL_NAMES = {"SDR": "bss_sdr", "SIR": "bss_sir", "SAR": "bss_sar", "ISR": "bss_isr"}
 
 
@@ -173,13 +175,13 @@ def museval_layout(
             values = {key: math.nan if v is None else v for key, v in found.items()}
             frame = {"time": number * hop_seconds, "duration": window_seconds, "metrics": values}
             targets[-1]["frames"].append(frame)
-    return {"targets": targets, "museval_version": "0.4.1"}
+    return {"targets": targets, "museval_version": "0.4.1", "software": SOFTWARE}
 
 
-def is_museval(path: Path) -> bool:
-    """Return True if a file has the layout of `museval_layout`."""
+def is_museval_of_ours(path: Path) -> bool:
+    """Return True if `museval_layout` made a file; those of museval itself have no `software`."""
     content = read_json(path)
-    return isinstance(content, dict) and content.keys() == {"targets", "museval_version"}
+    return isinstance(content, dict) and content.get("software") == SOFTWARE
 
 
 def evaluation_content(

@@ -15,10 +15,11 @@ from auralflow_pl.evaluation.tables import (
     Aggregate,
     aggregates,
     evaluation_content,
-    is_museval,
+    is_museval_of_ours,
     museval_layout,
     write_scores,
 )
+from auralflow_pl.report.page import is_page_of_ours
 from auralflow_pl.system.files import write_json
 from auralflow_pl.system.staging import staged_folder
 
@@ -34,8 +35,9 @@ def write_tables(work: Evaluation, results: Sequence[TrackScores]) -> list[Aggre
         content = evaluation_content(results, found, work.headings, work.settings)
         write_json(folder / "eval.json", content)
     write_museval(work, results)
-    if not work.config.report:
-        (work.output / "report.html").unlink(missing_ok=True)
+    page = work.output / "report.html"
+    if not work.config.report and is_page_of_ours(page):
+        page.unlink()  # it shows former scores
     return found
 
 
@@ -43,7 +45,7 @@ def write_museval(work: Evaluation, results: Sequence[TrackScores]) -> None:
     """Write files for museval's tools, and remove those of an earlier evaluation."""
     root, bss_eval = work.output / "museval", work.config.metrics.get("bss_eval")
     for path in root.glob("*/*.json"):
-        if is_museval(path):
+        if is_museval_of_ours(path):
             path.unlink()
     if bss_eval:
         with staged_folder(root / work.config.split) as folder:

@@ -6,6 +6,7 @@ import html
 import json
 from collections.abc import Mapping
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 # The page may load nothing from elsewhere, even if names in the data contain HTML.
@@ -14,10 +15,15 @@ PAGE_POLICY = (
     "media-src data:"
 )
 
+PAGE_HEAD_BYTES = 1000  # of a page that hold its generator tag
+
+GENERATOR_TAG = '<meta name="generator" content="auralflow_pl">'
+
 PAGE_TEMPLATE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+{generator}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <link rel="icon" href="data:,">
@@ -53,10 +59,25 @@ def html_page(
     script = "".join(map(read_asset, ("drawing.js", "player.js", f"{name}.js")))
     style = read_asset("page.css")
     return PAGE_TEMPLATE.format(
-        policy=policy, title=title, style=style, body=body, data=content, script=script
+        generator=GENERATOR_TAG,
+        policy=policy,
+        title=title,
+        style=style,
+        body=body,
+        data=content,
+        script=script,
     )
 
 
 def read_asset(name: str) -> str:
     """Read a text file of this package."""
     return (files("auralflow_pl.report") / name).read_text(encoding="utf-8")
+
+
+def is_page_of_ours(path: Path) -> bool:
+    """Return True if `html_page` made a file."""
+    try:
+        with path.open("rb") as file:
+            return GENERATOR_TAG.encode() in file.read(PAGE_HEAD_BYTES)
+    except OSError:
+        return False

@@ -15,7 +15,8 @@ from urllib.parse import unquote
 
 from auralflow_pl.audio.reading import AUDIO_SUFFIXES
 from auralflow_pl.errors import InputError
-from auralflow_pl.stems.outputs import OutputTemplate, listed_stems
+from auralflow_pl.stems.outputs import OutputTemplate
+from auralflow_pl.stems.report_file import listed_stems
 from auralflow_pl.system.folders import folders_below, visible
 
 LIST_SUFFIXES = (".m3u", ".m3u8", ".txt", ".lst")

@@ -7,7 +7,7 @@ import copy
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import tee
 from pathlib import Path
@@ -24,20 +24,22 @@ from auralflow_pl.signal.streams import align_blocks
 from auralflow_pl.stems.excerpt import MiddleExcerpt
 from auralflow_pl.stems.inputs import InputFile
 from auralflow_pl.stems.loading import LoadedModel
-from auralflow_pl.stems.outputs import OutputTemplate, StemOptions, listed_stems
+from auralflow_pl.stems.outputs import OutputTemplate, StemOptions
 from auralflow_pl.stems.refinement import check_refinable, refine_estimates
 from auralflow_pl.stems.report_file import (
+    REPORT_FORMAT,
+    describe_file,
     describe_input,
     describe_loaded_model,
     describe_stems,
+    obsolete_files,
+    read_report,
     speed_of,
 )
 from auralflow_pl.stems.writer import RESIDUAL_NAME, StemLayout, StemWriter
-from auralflow_pl.system.files import check_file, file_sha256, read_json, values_sha256
+from auralflow_pl.system.files import check_file, file_sha256, values_sha256
 from auralflow_pl.system.staging import move_together, work_folder
 from auralflow_pl.version import __version__
-
-REPORT_FORMAT = 1
 
 PICTURE_SECONDS = 20
 
@@ -62,6 +64,7 @@ class StemJob:
         plot: also draw spectrograms.
         overwrite: replace existing files.
         targets: targets to write; None: all targets of the models.
+        inputs: resolved paths of all inputs of the run; they are never removed.
 
     Raises:
         InputError: two models have the same target, no model has one of `targets`, a target has
@@ -77,9 +80,10 @@ class StemJob:
         plot: bool = False,
         overwrite: bool = False,
         targets: Sequence[str] | None = None,
+        inputs: Collection[Path] = (),
     ) -> None:
         self.models, self.template, self.options = models, template, options
-        self.device, self.plot, self.overwrite = device, plot, overwrite
+        self.device, self.plot, self.overwrite, self.inputs = device, plot, overwrite, inputs
         known = [name for model in models for name in model.separator.targets]
         for name in known:
             if known.count(name) > 1:
@@ -127,7 +131,8 @@ class StemJob:
                 writer, excerpt = self.write(source, folder, progress)
             digest = digest or tap.digest.hexdigest()
             finals = self.finals(job, writer.files.encoding.form)
-            extra = self.draw(job, folder, writer.layout, excerpt) if self.plot else {}
+            picture = self.draw(job, folder, writer.layout, excerpt) if self.plot else None
+            place = self.report(job).parent
             report = {
                 "format": REPORT_FORMAT,
                 "key": self.key(digest),
@@ -135,16 +140,16 @@ class StemJob:
                 "input": {"path": job.name, "sha256": digest, **describe_input(source)},
                 "models": [describe_loaded_model(model) for model in self.models],
                 "options": asdict(self.options),
-                **describe_stems(writer, finals, self.report(job).parent),
+                **describe_stems(writer, finals, place),
+                "picture": describe_file(*picture, place) if picture else None,
                 "speed": speed_of(time.monotonic() - started, writer),
             }
             part = folder / "report.json"
             part.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
             stems = {writer.files.paths[name]: path for name, path in finals.items()}
-            files = {**stems, **extra, part: self.report(job)}
-            move_together(
-                folder, files, self.former(job) - {path.resolve() for path in files.values()}
-            )
+            files = {**stems, **dict([picture] if picture else []), part: self.report(job)}
+            obsolete = obsolete_files(self.template, job.track, files.values(), self.inputs)
+            move_together(folder, files, obsolete)
         return True
 
     def shrunk(self) -> StemJob | None:
@@ -156,22 +161,16 @@ class StemJob:
 
     def report(self, job: InputFile) -> Path:
         """Path of the report of a track."""
-        return self.template.beside(job.track, "report", "json")
+        return self.template.report(job.track)
 
     def picture(self, job: InputFile) -> Path:
         """Path of the spectrograms of a track."""
-        return self.template.beside(job.track, "spectrograms", "png")
+        return self.template.picture(job.track)
 
     def finals(self, job: InputFile, form: str) -> dict[str, Path]:
         """Paths of the stems of a track by target, for a file format such as `wav`."""
         names = [*self.targets, *([RESIDUAL_NAME] if self.options.residual else [])]
         return {name: self.template.path(job.track, name, form) for name in names}
-
-    def former(self, job: InputFile) -> set[Path]:
-        """Existing stems listed in the earlier report of a track, and their picture; resolved."""
-        stems = listed_stems([self.report(job)])
-        picture = {self.picture(job).resolve()} if stems else set()
-        return {path for path in stems | picture if path.is_file()}
 
     def key(self, digest: str) -> str:
         """Digest of everything that the stems depend on; `digest` is that of the input."""
@@ -194,15 +193,10 @@ class StemJob:
             InputError: files of other origin exist under the names of the stems.
         """
         path = self.report(job)
-        try:
-            report = read_json(path)
-            same = digest is not None and report["key"] == self.key(digest)
-            files = {path.parent / s["file"]: s["bytes"] for s in report["stems"].values()}
-        except (KeyError, TypeError, AttributeError):
-            same, files = False, {}
-        if same:
+        report = read_report(path)
+        if digest is not None and report and report.key == self.key(digest):
             drawn = not self.plot or self.picture(job).is_file()
-            return drawn and all(f.is_file() and f.stat().st_size == n for f, n in files.items())
+            return drawn and all(stem.is_there() for stem in report.stems.values())
         for final in (path, *self.finals(job, self.options.format).values()):
             if final.exists():
                 origin = "made from another file, by another model or with other options"
@@ -288,7 +282,7 @@ class StemJob:
 
     def draw(
         self, job: InputFile, folder: Path, layout: StemLayout, excerpt: MiddleExcerpt
-    ) -> dict[Path, Path]:
+    ) -> tuple[Path, Path]:
         """Draw the spectrograms of mixture and stems; return drawn and final path."""
         from auralflow_pl.report.figures import spectrogram_comparison
 
@@ -297,7 +291,7 @@ class StemJob:
         figure = spectrogram_comparison(sounds, layout.sample_rate, title)
         part = folder / "spectrograms.png"
         figure.savefig(part, dpi=80)
-        return {part: self.picture(job)}
+        return part, self.picture(job)
 
 
 class HashingReader:

@@ -1,14 +1,15 @@
-"""Names of output files, and the stems listed by earlier reports."""
+"""Names and settings of output files."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from auralflow_pl.errors import InputError, did_you_mean
-from auralflow_pl.system.files import read_json
+
+PICTURE_NAME = "spectrograms"
 
 TEMPLATE_FIELDS = ("track", "target", "ext")
 
@@ -52,22 +53,30 @@ class OutputTemplate:
         values = {"track": track, "target": target, "ext": ext}
         return Path(re.sub(r"\{(\w+)\}", lambda field: values[field[1]], self.pattern))
 
+    def report(self, track: str) -> Path:
+        """Path of the report of a track."""
+        return self.beside(track, "report", "json")
+
+    def picture(self, track: str) -> Path:
+        """Path of the spectrograms of a track."""
+        return self.beside(track, PICTURE_NAME, "png")
+
     def beside(self, track: str, name: str, ext: str) -> Path:
-        """Path of a file that belongs to a track but is not a stem, such as its report."""
+        """Path of a file of a track that is not a stem."""
         path = self.path(track, name, ext)
         return path if path.name.endswith(f".{ext}") else path.with_suffix(f".{ext}")
 
+    def gives(self, path: Path, track: str, name: str) -> bool:
+        """Return True if an absolute `path` is that of the stem or picture `name` of a track."""
+        if name == PICTURE_NAME:
+            return path == absolute_path(self.picture(track))
+        plain = Path(name).name == name  # no folders, so it stays in the output folder
+        return plain and path == absolute_path(self.path(track, name, path.suffix[1:]))
 
-def listed_stems(reports: Iterable[Path]) -> set[Path]:
-    """Resolved paths of the stems listed in reports; files that are not reports are skipped."""
-    found = set()
-    for report in reports:
-        try:
-            stems = read_json(report)["stems"]
-            found |= {(report.parent / stem["file"]).resolve() for stem in stems.values()}
-        except (KeyError, TypeError, AttributeError):
-            continue
-    return found
+
+def absolute_path(path: Path) -> Path:
+    """Absolute path without `..`; unlike `Path.resolve` it does not follow links."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
 
 
 @dataclass(frozen=True)

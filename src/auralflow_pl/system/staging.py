@@ -187,11 +187,19 @@ def move_together(folder: Path, files: Mapping[Path, Path], obsolete: Iterable[P
 
 
 def undo_moves(folder: Path) -> None:
-    """Undo an incomplete `move_together`; a complete one is kept."""
+    """Undo an incomplete `move_together`; a complete one is kept.
+
+    A journal that names files beside the folder of the output was not written here: it is ignored.
+    """
     steps = read_json(folder / JOURNAL_FILE)
     if not steps:  # no move had begun
         return
-    if Path(steps[-1][0]).exists():
+    base, kept = folder.parent.resolve(), folder.resolve()
+    ours = all(
+        Path(final).resolve().is_relative_to(base) and Path(before).resolve().parent == kept
+        for _, final, before in steps
+    )
+    if ours and Path(steps[-1][0]).exists():
         for part, final, before in reversed(steps):
             if part and not Path(part).exists():
                 Path(final).unlink(missing_ok=True)
