@@ -1,6 +1,7 @@
 """The command `evaluate`: caches, processes, folders of estimates, museval's layout."""
 
 import csv
+import hashlib
 import json
 import math
 import shutil
@@ -150,6 +151,8 @@ def test_a_second_run_computes_nothing_and_a_changed_file_one_track(evaluate, es
     folder = evaluate()
     first, stamps = (folder / "eval.csv").read_bytes(), times(folder)
     assert len(stamps) == 2
+    for name in ("._vocals.wav", ".DS_Store", "residual.mp3", "residual.wav", "notes.txt"):
+        (estimates / "song000" / name).write_text("no estimate")
     evaluate()
     assert times(folder) == stamps
     assert (folder / "eval.csv").read_bytes() == first
@@ -308,6 +311,23 @@ def test_the_tables_say_what_was_measured(evaluate, estimates, songs):
     assert len({track["sound"] for track in content["tracks"]}) == 2
 
 
+def test_every_file_is_hashed_once(command, ckpt, songs, tmp_path, monkeypatch):
+    """Not once for every track and use."""
+    model, hashed, digest = shutil.copy(ckpt, tmp_path / "own.ckpt"), [], hashlib.file_digest
+
+    def note(file, kind):
+        hashed.append(file.name)
+        return digest(file, kind)
+
+    monkeypatch.setattr(hashlib, "file_digest", note)
+    given = [f"ckpt={model}", f"data.root={shutil.copytree(songs, tmp_path / 'set')}"]
+    given += ["data=stem_folder", f"output={tmp_path / 'eval'}", "metrics=[snr]", "references=[]"]
+    assert command("evaluate", *given, "report=false").code == 0
+    names = [str(name) for name in hashed]
+    assert names.count(str(model)) == 1
+    assert len(names) == len(set(names)) == 1 + 2 * 5
+
+
 def test_the_digest_of_a_checkpoint_follows_its_content(command, ckpt, tmp_path):
     found = []
     for number, name in enumerate(("one", "two")):
@@ -433,6 +453,10 @@ def test_mistakes_are_named(command, arguments, message):
         (lambda p: soundfile.write(p / "song001" / "bass.wav", [[0.0, 0.0]] * 9, 8000), "8000 Hz"),
         (lambda p: soundfile.write(p / "song001" / "bass.wav", [[0.0, 0.0]] * 9, 44100), "samples"),
         (lambda p: (p / "song000" / "basss.wav").write_text("x"), "target=basss: no such stem"),
+        (
+            lambda p: (p / "song001" / "bass.mp3").write_text("x"),
+            "song001/bass.wav: bass.mp3 is there too; expected one file for bass",
+        ),
     ],
 )
 def test_faulty_estimates_are_named(command, estimates, songs, tmp_path, spoil, message):

@@ -15,6 +15,7 @@ import torch
 from auralflow_pl.audio.reading import read_audio
 from auralflow_pl.cli import main as cli
 from auralflow_pl.stems.excerpt import MiddleExcerpt
+from auralflow_pl.system.memory import memory_in_use
 from support import ended, forked, untrained
 from support.damage import damaged, encode_aac
 
@@ -275,6 +276,7 @@ def test_several_checkpoints_give_all_stems(separate, ckpt, tmp_path):
     both.mkdir()
     for name, path in (("a.ckpt", ckpt), ("b.ckpt", other)):
         (both / name).write_bytes(path.read_bytes())
+    (both / "._a.ckpt").write_text("what macOS adds on foreign disks")
     separate(f"input={source}", f"ckpt={both}", f"output={tmp_path / 'folder'}")
     assert len(stems_below(tmp_path / "folder")) == 3
     done = separate(f"input={source}", f"ckpt=[{ckpt},{ckpt}]", code=1)
@@ -441,6 +443,19 @@ def test_a_file_at_work_elsewhere_is_left_alone(separate, tmp_path):
     separate(f"input={source}")
 
 
+def test_equal_runs_at_the_same_time_tell_what_the_other_does(separate, ckpt, tmp_path):
+    for i in range(12):
+        write(tmp_path / "in" / f"{i}.wav", seconds=0.02)
+    given = [f"ckpt={ckpt}", f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}"]
+    others = [start(given) for _ in range(2)]
+    for _, text in [ended(*other) for other in others]:
+        failed = [line for line in text.splitlines() if line.startswith("failed: ")]
+        assert all("another process is making" in line for line in failed), text
+        assert f", {len(failed)} failed" in text
+    assert "0 separated, 12 there already" in separate(*given).out
+    assert stems_below(tmp_path / "out") == sorted(f"{i}/vocals.wav" for i in range(12))
+
+
 def test_a_shortage_of_memory_is_met_with_less(separate, tmp_path, monkeypatch):
     """Memory that is not there, as an allocator says it; then it suffices."""
     from auralflow_pl.separator.separator import Separator
@@ -454,17 +469,36 @@ def test_a_shortage_of_memory_is_met_with_less(separate, tmp_path, monkeypatch):
         return estimate(self, windows)
 
     monkeypatch.setattr(Separator, "estimate_windows", short)
-    source = write(tmp_path / "a.wav", seconds=6, rate=44100)
-    separate(f"input={source}", "separation.batch_size=2")
+    for name in ("a", "b"):
+        write(tmp_path / f"{name}.wav", seconds=6, rate=44100)
+    given = (f"input={tmp_path}/?.wav", "separation.batch_size=2")
+    separate(*given)
     assert sizes[0] > 2 * 44100 > sizes[-1]
-    assert soundfile.info(tmp_path / "out" / "a" / "vocals.wav").frames == 6 * 44100
+    assert sizes[len(sizes) // 2] == sizes[0]  # the next file begins with what was asked for
+    for name in ("a", "b"):
+        assert soundfile.info(tmp_path / "out" / name / "vocals.wav").frames == 6 * 44100
+    monkeypatch.undo()
+    assert "0 separated, 2 there already" in separate(*given).out
 
 
-def test_max_ram_shortens_windows(separate, tmp_path):
+def test_max_ram_shortens_windows_the_more_the_more_files_at_a_time(separate, tmp_path):
+    """The limit is what the program takes and 200 MB: enough for a long window, not for many."""
     source = write(tmp_path / "a.wav", seconds=1)
-    separate(f"input={source}", "max_ram=100GB")
-    report = json.loads((tmp_path / "out" / "a" / "report.json").read_text())
-    assert report["models"][0]["window_seconds"] > 6
+
+    def seconds(name, more, *arguments):
+        limit = memory_in_use(torch.device("cpu")) / 1e6 + more
+        separate(
+            f"input={source}", f"output={tmp_path / name}", f"max_ram={limit:.0f}MB", *arguments
+        )
+        report = json.loads((tmp_path / name / "a" / "report.json").read_text())
+        return report["models"][0]["window_seconds"]
+
+    one = seconds("one", 200)
+    assert one > seconds("files", 200, "jobs=32")
+    assert one > seconds("devices", 200, "jobs=16", "device=[cpu,cpu]")
+    done = separate(f"input={source}", "max_ram=1MB", "jobs=3", code=1)
+    assert "3 at a time" in done.error
+    assert "or fewer jobs" in done.error
 
 
 MATRIX_RATES = [8000, 22050, 44100, 48000, 96000]

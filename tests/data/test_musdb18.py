@@ -63,6 +63,7 @@ def test_another_musdb_package_is_one_clear_line(tmp_path, monkeypatch, content)
 
 
 def test_splits(root):
+    (root / "train" / "._A - Song.stem.mp4").touch()
     source = Musdb18(root)
     assert names(source, "train") == ["A - Song", "B - Song"]
     assert names(source, "valid") == ["ANiMAL - Rockshow"]

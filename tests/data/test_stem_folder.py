@@ -56,6 +56,10 @@ def test_max_tracks(root):
         ),
         (lambda r: (r / "train/song001/bass.wav").write_bytes(b""), "bass.wav: empty file"),
         (
+            lambda r: (r / "train/song001/bass.flac").touch(),
+            "song001/bass.wav: bass.flac is there too; expected one file for bass",
+        ),
+        (
             lambda r: (r / "train/song001/bass.wav").write_text("no"),
             "bass.wav: not readable as audio",
         ),
@@ -71,6 +75,12 @@ def test_faults_are_named(root, damage, message):
     damage(root)
     with pytest.raises(InputError, match=message):
         StemFolder(root, STEMS).tracks("train")
+
+
+def test_hidden_and_unused_files_are_skipped(root):
+    for name in ("._bass.wav", ".bass.flac", "notes.mp3", "notes.wav"):
+        (root / "train" / "song001" / name).touch()
+    assert len(StemFolder(root, STEMS).tracks("train")) == 3
 
 
 def test_nan_samples_are_named(root):

@@ -197,14 +197,18 @@ def hears_without_a_gap(visitor, chrome):
 def test_model_and_target_are_chosen(visitor, chrome):
     visitor.find("#example").click()
     wait_for(lambda: "generated" in visitor.find("#upload").text)
-    visitor.find("#model input").click()
-    visitor.find("#model [role=option]:nth-child(2)").click()
-    targets = wait_for(lambda: len(found := boxes(chrome)) == 2 and found)
-    targets[0].click()
+    chooses_second_model(visitor, chrome)[0].click()
     visitor.start()
     chrome.switch_to.frame(visitor.find("#result iframe"))
     names = [node.text for node in chrome.find_elements("css selector", "button[data-name]")]
     assert names == ["1 mixture", "2 drums", "3 residual"]
+
+
+def chooses_second_model(visitor, chrome):
+    """Take the second model; return the check boxes of its targets."""
+    visitor.find("#model input").click()
+    visitor.find("#model [role=option]:nth-child(2)").click()
+    return wait_for(lambda: len(found := boxes(chrome)) == 2 and found)
 
 
 def boxes(chrome):
@@ -235,6 +239,9 @@ def test_the_server_keeps_to_its_limits(server, kept, caplog):
     page = httpx.get(server)
     assert "default-src 'self'" in page.headers["content-security-policy"]
     assert httpx.get(f"{server}results/..%2Fuploads/x").status_code == 404
+    handlers = httpx.get(f"{server}config").json()["dependencies"]
+    queued = [part["targets"][0][1] for part in handlers if part["queue"]]
+    assert queued == ["then", "unload"]  # separation, and a closed page, which does not wait
 
 
 def test_a_queue_and_a_cancelled_job(visitor, chrome, kept, tmp_path):
@@ -295,12 +302,13 @@ def test_only_uploads_are_read_no_other_files_of_the_server_and_no_addresses(tmp
     assert "Traceback" not in served.text
 
 
-def test_a_song_that_waits_is_not_deleted_however_long_that_takes(chrome, tmp_path, caplog):
+def test_a_song_that_waits_is_kept_and_others_choose_meanwhile(chrome, tmp_path, caplog):
     import httpx
 
     caplog.set_level("WARNING", "httpx")
     long, short = song(tmp_path / "long.wav", 1700), song(tmp_path / "short.wav", 1)
-    keys = ("keep_minutes=0.05", "max_minutes=30", "engine=torch")
+    ckpt = untrained(tmp_path / "two.ckpt", "target=[vocals,drums]")
+    keys = ("keep_minutes=0.05", "max_minutes=30", "engine=torch", "queue=1", f"ckpt={ckpt}")
     with serving(tmp_path, *keys) as served:
         first, other = Visitor(chrome, served.url), Visitor(chrome, served.url)
         tabs = {}
@@ -314,6 +322,11 @@ def test_a_song_that_waits_is_not_deleted_however_long_that_takes(chrome, tmp_pa
         sent = httpx.post(f"{served.url}gradio_api/upload", files={"files": b"nobody's"})
         wait_for(lambda: not os.path.exists(sent.json()[0]))  # noqa: PTH110 - younger than both
         assert other.status("queue")
+        third = Visitor(chrome, served.url)
+        chrome.switch_to.new_window("tab")
+        tabs[third] = chrome.current_window_handle
+        third.visit()
+        chooses_second_model(third, chrome)  # although the queue is full
         chrome.switch_to.window(tabs[first])
         first.find("#cancel").click()
         first.status("Cancelled.")

@@ -23,6 +23,7 @@ from support import composed, untrained
 from support.damage import encode_aac
 
 RATE = 8000
+NAMES = ("vocals", "drums", "residual")
 CPU = torch.device("cpu")
 
 
@@ -62,6 +63,22 @@ def test_all_sounds_are_as_long_as_the_song_and_stems_add_up(studio):
     stems = [read_audio(folder / "stems" / f"{n}.wav").samples for n in ("drums", "residual")]
     assert (sum(stems) - read_audio(path).samples).abs().max() <= 2**-15
     assert not (folder / "stems" / "vocals.wav").exists()
+
+
+def test_samples_above_full_scale_are_heard_as_they_are_in_the_files_but_quieter(studio):
+    path = upload(studio)
+    song = 8 * soundfile.read(path)[0]  # up to 2.4
+    soundfile.write(path, song, RATE, "FLOAT")
+    folder = studio.results / separate(studio, path)
+    highest = max(np.abs(soundfile.read(f)[0]).max() for f in (path, *folder.rglob("*.wav")))
+    for number, file in enumerate((path, *(folder / f"stems/{n}.wav" for n in NAMES))):
+        heard = folder / ("mixture.flac" if number == 0 else f"{number - 1}.flac")
+        difference = highest * soundfile.read(heard)[0] - soundfile.read(file)[0]
+        assert np.abs(difference).max() <= highest * 2**-15
+    quieter = f"the player is {20 * np.log10(highest):.1f} dB quieter than the files"
+    assert quieter in (folder / "index.html").read_text()
+    quiet = studio.results / separate(studio, upload(studio))
+    assert "quieter" not in (quiet / "index.html").read_text()
 
 
 def test_a_target_that_is_chosen_is_what_the_whole_model_gives(studio):

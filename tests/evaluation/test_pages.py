@@ -240,3 +240,19 @@ def test_excerpts_are_what_they_were():
     torch.testing.assert_close(
         decode_sound(encode_sound(sound, RATE, "FLAC")), sound, atol=1e-4, rtol=0
     )
+
+
+@pytest.mark.parametrize("level, gain", [(0.2, 1.0), (3.0, None)])
+def test_excerpts_above_full_scale_are_quieter_by_one_gain(level, gain):
+    estimate, target = level * torch.rand(2, 1, 2, 12 * 44100).mul(2).sub(1)
+    mixture = 0.5 * (estimate + target)[0]
+    heard = TrackEstimates(("vocals",), ((0,),), estimate, target, mixture, 44100)
+    (track,) = scored(np.random.default_rng(0), ["one"])
+    first, *_ = find_moments("one", heard, track.targets[:1], HEADINGS[0], 1.0)
+    sounds = {name: decode_sound(sound) for name, sound in first.sounds.items()}
+    start = round(first.start * 44100)
+    stop = start + sounds["target"].shape[-1]
+    gain = gain or 1 / float(max(part.abs().max() for part in (estimate, target, mixture)))
+    torch.testing.assert_close(sounds["target"], gain * target[0, :, start:stop], atol=2e-3, rtol=0)
+    sums = sounds["estimate"] + sounds["residual"]
+    torch.testing.assert_close(sums, sounds["mixture"], atol=1e-4, rtol=0)

@@ -8,6 +8,7 @@ import pytest
 from auralflow_pl.errors import InputError
 from auralflow_pl.stems.inputs import find_inputs
 from auralflow_pl.stems.outputs import OutputTemplate
+from auralflow_pl.stems.report_file import REPORT_FORMAT
 
 
 def touch(path):
@@ -30,7 +31,9 @@ def separate_all(source, output):
         report = template.beside(job.track, "report", "json")
         report.parent.mkdir(parents=True, exist_ok=True)
         name = os.path.relpath(stem, report.parent)
-        report.write_text(json.dumps({"stems": {"vocals": {"file": name}}}))
+        listed = {"vocals": {"file": name, "bytes": stem.stat().st_size}}
+        content = {"format": REPORT_FORMAT, "key": "0" * 64, "stems": listed}
+        report.write_text(json.dumps(content))
 
 
 @pytest.mark.parametrize("output", ["", "{track}_{target}.{ext}", "{target}/{track}.{ext}", "new"])
@@ -59,6 +62,51 @@ def test_links_are_followed_once(tmp_path):
     (tmp_path / "in" / "more").symlink_to(far.parent)
     for source in (tmp_path / "in", f"{tmp_path / 'in'}/**/*.wav"):
         assert sorted(tracks(source).values()) == ["more/t", "x/s"]
+
+
+def test_links_to_their_own_folder_end(tmp_path):
+    """Python's glob takes every way through both links, 2 ** 40 of them."""
+    touch(tmp_path / "a.wav"), touch(tmp_path / "sub" / "b.wav")
+    for name in ("one", "two"):
+        (tmp_path / name).symlink_to(".")
+    for pattern in ("**/*.wav", "**", "**/**/*.wav"):
+        assert sorted(tracks(f"{tmp_path}/{pattern}").values()) == ["a", "sub/b"]
+    assert sorted(tracks(f"{tmp_path}/**/s*/**/*.wav").values()) == ["sub/b"]
+    assert list(tracks(f"{tmp_path}/two/**/a.wav")) == [f"{tmp_path}/two/a.wav"]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "file://{0}/sub/a%20b%C3%A4.wav",
+        "FILE://localhost{0}/sub/a bä.wav",
+        "file:sub/a%20b%C3%A4.wav",
+        "sub/a%20bä.wav",
+        "sub\\a bä.wav",
+        "..\\in\\sub\\a%20b%c3%a4.wav",
+    ],
+)
+def test_lists_with_names_of_other_programs(tmp_path, entry):
+    song = touch(tmp_path / "in" / "sub" / "a bä.wav")
+    (tmp_path / "in" / "list.m3u8").write_text(entry.format(tmp_path / "in"))
+    assert tracks(tmp_path / "in" / "list.m3u8") == {str(song): "sub/a bä"}
+
+
+@pytest.mark.parametrize("name", ["100%25.wav", "back\\slash.wav"])
+def test_a_name_in_a_list_is_first_taken_literally(tmp_path, name):
+    touch(tmp_path / "100%.wav"), touch(tmp_path / "back" / "slash.wav")
+    song = touch(tmp_path / name)
+    (tmp_path / "list.m3u8").write_text(name)
+    assert list(tracks(tmp_path / "list.m3u8")) == [str(song)]
+
+
+def test_files_outside_the_folder_of_a_list_or_glob_keep_no_folders(tmp_path, monkeypatch):
+    touch(tmp_path / "far" / "s.wav"), touch(tmp_path / "in" / "x" / "t.wav")
+    monkeypatch.chdir(tmp_path / "in")
+    touch(tmp_path / "in" / "list.txt").write_text("../far/s.wav\n..\\far\\s.wav\nx/../x/t.wav")
+    assert list(tracks("list.txt").values()) == ["s", "x/t"]
+    assert list(tracks("x/../../far/*.wav").values()) == ["s"]
+    assert list(tracks("*/../../far/*.wav").values()) == ["s"]
 
 
 @pytest.mark.parametrize("name", ["..wav", "...wav", "....wav"])

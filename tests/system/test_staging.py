@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -9,11 +10,11 @@ from auralflow_pl.system.staging import (
     JOURNAL_FILE,
     check_writable,
     move_together,
-    remove_leftovers,
     staged_folder,
     work_folder,
     work_folder_path,
 )
+from support import ended, forked
 
 
 def test_a_failure_leaves_nothing(tmp_path):
@@ -61,10 +62,6 @@ def test_a_workshop_begins_empty_and_leaves_nothing(tmp_path):
     with work_folder(tmp_path, "song") as again:
         assert again == folder
         assert not (again / "1").exists()
-    assert list(tmp_path.iterdir()) == []
-    folder.mkdir()
-    remove_leftovers(tmp_path, "song")
-    remove_leftovers(tmp_path, "another")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -116,10 +113,38 @@ def test_a_process_that_is_killed_while_it_publishes(tmp_path, monkeypatch, kill
             move_together(folder, finals, [tmp_path / "out" / "c"])
         os._exit(0)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    remove_leftovers(tmp_path, "song")
+    with work_folder(tmp_path, "song"):
+        assert contents(tmp_path / "out") == (before if code else after)
     assert contents(tmp_path / "out") == (before if code else after)
     assert (code == 0) == (killed_after == 6)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_two_processes_that_make_one_output_in_turn_never_meet(tmp_path):
+    """Each finds the folder made, at work, being removed, or gone; also the lock in it."""
+
+    def take_turns():
+        for _ in range(300):
+            with contextlib.suppress(InputError), work_folder(tmp_path, "song") as folder:
+                (folder / "1").mkdir()
+                make(folder / "1", vocals="half")
+                assert contents(folder / "1") == {"vocals": "half"}
+
+    others = [forked(take_turns) for _ in range(3)]
+    assert [ended(*other) for other in others] == [(0, "")] * 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_parent_of_an_output_folder_need_not_be_writable(tmp_path):
+    """As that of a mount point; the temporary files are on the file system of the output."""
+    output = tmp_path / "mounted"
+    output.mkdir()
+    before = tmp_path.stat().st_mtime_ns
+    with staged_folder(output) as folder:
+        assert folder.parent == output
+        (folder / "vocals.wav").write_text("new")
+    assert contents(output) == {"vocals.wav": "new"}
+    assert tmp_path.stat().st_mtime_ns == before  # nothing was ever created beside it
 
 
 def test_a_foreign_journal_is_not_obeyed(tmp_path):

@@ -41,16 +41,18 @@ def separate(config: DictConfig) -> None:
     inputs = {job.path.resolve() for job in everything if job.path}
     jobs = choose_shard(everything, config.shard)
     check_writable(template.base)
-    stem_jobs = []
-    for device in choose_devices(to_plain(config)["device"]):
-        models = load_models(config, device)
-        if config.max_ram is not None:
-            fit_memory([model.separator for model in models], config.max_ram)
-            limit = {"max_ram": config.max_ram}  # it changes the windows
-            models = [replace(model, settings={**model.settings, **limit}) for model in models]
-        stem_jobs.append(
-            StemJob(models, template, options, device, config.plot, config.overwrite, inputs=inputs)
-        )
+    devices = choose_devices(to_plain(config)["device"])
+    loaded = [load_models(config, device) for device in devices]
+    if config.max_ram is not None:
+        for device, models in zip(devices, loaded, strict=True):
+            at_once = config.jobs * devices.count(device)
+            fit_memory([model.separator for model in models], config.max_ram, at_once)
+        limit = {"max_ram": config.max_ram}  # it changes the windows
+        loaded = [[replace(m, settings={**m.settings, **limit}) for m in ms] for ms in loaded]
+    stem_jobs = [
+        StemJob(models, template, options, device, config.plot, config.overwrite, inputs=inputs)
+        for device, models in zip(devices, loaded, strict=True)
+    ]
     check_outputs(everything, stem_jobs[0])
     with exit_on_sigterm():
         separate_files(stem_jobs, jobs, config.jobs)

@@ -114,7 +114,7 @@ class Musdb18(TrackSource):
         """Paths of the stem files of a split, sorted by name."""
         check_root(self.root, f"<train|test>/<track>{STEM_SUFFIX}")
         paths = official_split(
-            self.root, split, lambda folder: sorted(folder.glob(f"*{STEM_SUFFIX}"))
+            self.root, split, lambda folder: sorted(folder.glob(f"[!.]*{STEM_SUFFIX}"))
         )
         if not paths:
             raise InputError(

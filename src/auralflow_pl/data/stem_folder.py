@@ -6,11 +6,13 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from auralflow_pl.audio.reading import AUDIO_SUFFIXES, Header, read_header
+from auralflow_pl.audio.folders import named_sounds
+from auralflow_pl.audio.reading import Header, read_header
 from auralflow_pl.checks.values import one_of
 from auralflow_pl.data.tracks import SPLIT_NAMES, FileTrack, Track, TrackSource
 from auralflow_pl.errors import InputError
 from auralflow_pl.system.files import text_sha256
+from auralflow_pl.system.folders import visible
 
 HELD_OUT_SHARE = 0.1  # share of the tracks of an undivided folder in each of valid and test
 
@@ -18,9 +20,10 @@ HELD_OUT_SHARE = 0.1  # share of the tracks of an undivided folder in each of va
 class StemFolder(TrackSource):
     """A data set in folders, with one sound file per stem in any readable format.
 
-    A `mixture` file beside the stems is optional. If `root` has none of the folders `train`,
-    `valid` and `test`, every folder in it is a track. The split of a track is then chosen by a
-    hash of its name: a tenth of the tracks, at least one, are in valid and as many in test.
+    A `mixture` file beside the stems is optional; hidden files are skipped. If `root` has none of
+    the folders `train`, `valid` and `test`, every folder in it is a track. The split of a track is
+    then chosen by a hash of its name: a tenth of the tracks, at least one, are in valid and as many
+    in test.
 
     Args:
         root: folder of the data set.
@@ -81,7 +84,7 @@ class StemFolder(TrackSource):
 
     def track(self, folder: Path, split: str) -> Track:
         """Find the files of one track and check that their headers agree."""
-        found = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in AUDIO_SUFFIXES}
+        found = named_sounds(folder, (*self.stems, "mixture"))
         missing = [stem for stem in self.stems if stem not in found]
         if missing:
             raise InputError(f"{folder}: no file for {', '.join(missing)}; {self.layout(split)}")
@@ -126,7 +129,7 @@ def check_weights(weights: Sequence[float], roots: int) -> None:
 
 def subfolders(folder: Path) -> list[Path]:
     """Folders in a folder without hidden ones, sorted by name."""
-    return sorted(path for path in folder.glob("[!.]*") if path.is_dir())
+    return [path for path in visible(folder) if path.is_dir()]
 
 
 def divide_tracks(folders: Sequence[Path]) -> dict[str, list[Path]]:

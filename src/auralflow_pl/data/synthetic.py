@@ -18,8 +18,11 @@ from auralflow_pl.data.synthesis.tones import SONG_RATE
 from auralflow_pl.data.tracks import SPLIT_NAMES
 from auralflow_pl.errors import InputError
 from auralflow_pl.system.files import read_json, write_json
+from auralflow_pl.system.folders import visible
 from auralflow_pl.system.processes import worker_pool
 from auralflow_pl.system.staging import new_folder
+
+LOCK_FILE = ".lock"
 
 RECIPE_FILE = "synthetic.json"  # parameters with which a folder was generated
 
@@ -73,11 +76,11 @@ class SyntheticSongs(StemFolder):
         Raises:
             InputError: `root` holds other files, or songs with other parameters.
         """
+        self.check_root()
         if not self.missing():
-            self.check_root()
             return
-        self.root.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.root.with_name(f".{self.root.name}.lock")):
+        self.root.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.root / LOCK_FILE):
             self.check_root()
             if jobs := self.missing():
                 self.render(jobs)
@@ -88,7 +91,6 @@ class SyntheticSongs(StemFolder):
 
     def render(self, jobs: Sequence[tuple[tuple[int, int, int], str, str]]) -> None:
         """Render songs in parallel."""
-        self.root.mkdir(exist_ok=True)
         write_json(self.root / RECIPE_FILE, self.recipe)
         render = partial(write_song, self.root, seconds=float(self.recipe["seconds"]))
         with worker_pool(self.workers) as pool:
@@ -115,7 +117,7 @@ class SyntheticSongs(StemFolder):
                     f"data.root={self.root}: holds synthetic songs of another recipe "
                     f"({', '.join(different)} differ); choose another data.root or remove it"
                 )
-        elif self.root.is_dir() and any(self.root.iterdir()):
+        elif visible(self.root):
             raise InputError(
                 f"data.root={self.root}: is not empty and was not generated; choose another "
                 "folder, or data=stem_folder to read it"

@@ -92,8 +92,10 @@ def build_blocks(studio: DemoService, queue: int) -> gr.Blocks:
             )
         )
         status, result = gr.HTML(elem_id="status"), gr.HTML(elem_id="result")
-        model.change(lambda name: gr.update(**target_choice(studio, name)), model, target)
-        example.click(lambda: str(studio.example()), None, upload)
+        model.change(
+            lambda name: gr.update(**target_choice(studio, name)), model, target, queue=False
+        )
+        example.click(lambda: str(studio.example()), None, upload, queue=False)
         kept = start.click(on_upload(studio), upload, [status, result], queue=False)
         job = kept.then(
             on_separate(studio),

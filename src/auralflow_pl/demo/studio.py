@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import secrets
 import shutil
 import threading
@@ -19,7 +20,7 @@ from auralflow_pl.audio.reading import open_source
 from auralflow_pl.data.synthesis.song import render_song
 from auralflow_pl.data.synthesis.tones import SONG_RATE
 from auralflow_pl.errors import Cancelled, InputError
-from auralflow_pl.report.listening import prepare_sound, write_listening_page
+from auralflow_pl.report.listening import listening_gain, prepare_sound, write_listening_page
 from auralflow_pl.stems.inputs import InputFile, track_name
 from auralflow_pl.stems.job import SecondsCallback, StemJob
 from auralflow_pl.stems.loading import LoadedModel
@@ -193,13 +194,20 @@ class DemoService:
         work = InputFile(path, "stems")
         self.run(job, work, progress)
         job.report(work).unlink()  # it reveals paths of song and model
-        sounds = [prepare_sound("mixture", path, folder / "mixture.flac")]
-        for number, name in enumerate([*job.targets, RESIDUAL_NAME]):
+        stems = {name: Path("stems") / f"{name}.wav" for name in (*job.targets, RESIDUAL_NAME)}
+        gain = listening_gain([path, *(folder / stem for stem in stems.values())])
+        sounds = [prepare_sound("mixture", path, folder / "mixture.flac", gain=gain)]
+        for number, (name, stem) in enumerate(stems.items()):
             progress(sounds[0].seconds, sounds[0].seconds)
-            stem = Path("stems") / f"{name}.wav"
             heard = folder / f"{number}.flac"
-            sounds.append(prepare_sound(name, folder / stem, heard, str(stem)))
-        write_listening_page(folder, track_name(path), f"separated by {model}", sounds)
+            sounds.append(prepare_sound(name, folder / stem, heard, str(stem), gain))
+        subtitle = f"separated by {model}"
+        if gain < 1:
+            subtitle += (
+                f"; samples exceed full scale: the player is {-20 * math.log10(gain):.1f} dB "
+                "quieter than the files"
+            )
+        write_listening_page(folder, track_name(path), subtitle, sounds)
 
     def watched(self, progress: SecondsCallback, stop: threading.Event) -> SecondsCallback:
         """Wrap a progress callback to stop a cancelled job, or one whose file is too long."""

@@ -9,7 +9,8 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from auralflow_pl.audio.reading import AUDIO_SUFFIXES, read_audio
+from auralflow_pl.audio.folders import named_sounds
+from auralflow_pl.audio.reading import read_audio
 from auralflow_pl.checkpoints.contents import Checkpoint
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.data.targets import check_members, resolve_targets
@@ -21,6 +22,7 @@ from auralflow_pl.separator.separator import Separator
 from auralflow_pl.signal.resampling import match_length
 from auralflow_pl.signal.stft import STFT
 from auralflow_pl.system.device import choose_device
+from auralflow_pl.system.folders import visible
 
 NO_TARGETS = ("mixture", "residual")
 
@@ -45,15 +47,15 @@ class ModelEstimates:
 
     def files(self, track: Track) -> list[Path]:  # noqa: ARG002 - the same for every track
         """Files of the model, which the estimates depend on besides the track."""
-        parts = self.path.iterdir() if self.path.is_dir() else [self.path]  # exported, or a file
-        return sorted(part for part in parts if part.is_file())
+        parts = visible(self.path) if self.path.is_dir() else [self.path]  # exported, or a file
+        return [part for part in parts if part.is_file()]
 
 
 class FolderEstimates:
     """Estimates in files `<root>/[<split>/]<track>/<target>.<wav|flac|...>`.
 
-    The targets are the names of all files in the folders of the tracks, except `mixture` and
-    `residual`. Every folder must have a file for each target, see `files`.
+    The targets are the names of all sound files in the folders of the tracks, except hidden ones,
+    `mixture` and `residual`. Every folder must have one file for each target, see `files`.
 
     Args:
         root: folder with the folders of the tracks.
@@ -63,8 +65,8 @@ class FolderEstimates:
         device: device of the oracles.
 
     Raises:
-        InputError: a track has no folder, there are no targets, or a target is neither a stem nor
-            a group.
+        InputError: a track has no folder or two files for a target, there are no targets, or a
+            target is neither a stem nor a group.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class FolderEstimates:
         self.root = root
         if not root.is_dir():
             raise InputError(f"estimates={root}: no such folder")
-        names = {name for track in tracks for name in self.found(track)} - {*NO_TARGETS}
+        names = {name for track in tracks for name in self.found(track)}
         if not names:
             raise InputError(
                 f"{self.folder(tracks[0])}: holds no estimates; expected <target>.wav, with "
@@ -97,9 +99,8 @@ class FolderEstimates:
         raise InputError(f"estimates={self.root}: no folder {track.name} for this track")
 
     def found(self, track: Track) -> dict[str, Path]:
-        """Audio files of a track by name without suffix."""
-        folder = self.folder(track)
-        return {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in AUDIO_SUFFIXES}
+        """Audio files of a track by target."""
+        return named_sounds(self.folder(track), ignored=NO_TARGETS)
 
     def files(self, track: Track) -> list[Path]:
         """Audio files of a track, in the order of the targets.

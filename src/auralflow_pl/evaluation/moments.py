@@ -30,7 +30,7 @@ class Moment:
     unit: str
     start: float  # seconds from the beginning of the track
     seconds: float  # length
-    sounds: dict[str, str]  # mixture, estimate, target, residual, as FLAC in base64
+    sounds: dict[str, str]  # mixture, estimate, target, residual, as FLAC in base64, at one gain
 
     def plain(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -85,12 +85,9 @@ def find_moments(
             span = slice(first, first + round(EXCERPT_SECONDS * heard.sample_rate))
             cut = {name: part[:, span].cpu() for name, part in parts.items()}
             seconds = cut["mixture"].shape[-1] / heard.sample_rate
-            sounds = {
-                name: encode_sound(
-                    resample(part, heard.sample_rate, MOMENT_RATE), MOMENT_RATE, "FLAC"
-                )
-                for name, part in cut.items()
-            }
+            played = {n: resample(part, heard.sample_rate, MOMENT_RATE) for n, part in cut.items()}
+            gain = 1 / max(1.0, *(float(part.abs().amax()) for part in played.values()))
+            sounds = {n: encode_sound(gain * x, MOMENT_RATE, "FLAC") for n, x in played.items()}
             yield Moment(
                 track, one.target, kind, sign * value, heading.unit, start, seconds, sounds
             )

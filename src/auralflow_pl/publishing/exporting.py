@@ -22,6 +22,7 @@ from auralflow_pl.separator.build import build_separator
 from auralflow_pl.separator.onnx import MASK_TOLERANCE, export_onnx
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.separator.torchscript import export_torchscript
+from auralflow_pl.system.folders import visible
 from auralflow_pl.system.staging import check_writable, staged_folder
 
 EXPORT_SUFFIXES = {"safetensors": "", "onnx": ".onnx", "torchscript": ".pt"}
@@ -61,7 +62,7 @@ def check_output(output: Path, form: str) -> None:
     if (
         folder
         and output.is_dir()
-        and {p.name for p in output.iterdir()} - {CARD_FILE, CONFIG_FILE, WEIGHTS_FILE}
+        and {p.name for p in visible(output)} - {CARD_FILE, CONFIG_FILE, WEIGHTS_FILE}
     ):
         raise InputError(f"output={output}: holds other files; choose a folder of its own")
     check_writable(output if folder else output.parent)

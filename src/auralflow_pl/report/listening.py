@@ -37,7 +37,18 @@ class Sound:
     spectrogram: np.ndarray  # in dB, see `spectrogram_levels`
 
 
-def prepare_sound(name: str, source: Path, target: Path, download: str | None = None) -> Sound:
+def listening_gain(sources: Sequence[Path]) -> float:
+    """Gain of at most 1 that brings the samples of all sound files within full scale."""
+    highest = 1.0
+    for source in sources:
+        with open_source(source) as sound:
+            highest = max([highest, *(float(block.abs().amax()) for block in sound.blocks)])
+    return 1 / highest
+
+
+def prepare_sound(
+    name: str, source: Path, target: Path, download: str | None = None, gain: float = 1.0
+) -> Sound:
     """Write a sound as a 16-bit FLAC file, and compute its waveform and spectrogram.
 
     Args:
@@ -45,12 +56,13 @@ def prepare_sound(name: str, source: Path, target: Path, download: str | None = 
         source: path of any readable sound file; more than two channels are averaged to mono.
         target: path of the FLAC file, in the folder of the page.
         download: path of the file that is offered for download, relative to the page.
+        gain: factor of the samples, see `listening_gain`.
     """
     parts: list[Tensor] = []
     with open_source(source) as sound:
         channels = sound.channels if sound.channels <= 2 else 1
         with soundfile.SoundFile(target, "w", sound.sample_rate, channels, "PCM_16") as file:
-            for block in sound.blocks:
+            for block in (gain * block for block in sound.blocks):
                 parts.append(block.mean(0))
                 heard = block if channels == block.shape[0] else parts[-1][None]
                 file.write(heard.clamp(-1, 1).T.numpy())

@@ -11,17 +11,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, count, takewhile
 from pathlib import Path
+from urllib.parse import unquote
 
 from auralflow_pl.audio.reading import AUDIO_SUFFIXES
 from auralflow_pl.errors import InputError
 from auralflow_pl.stems.outputs import OutputTemplate
 from auralflow_pl.stems.report_file import listed_stems
+from auralflow_pl.system.folders import folders_below, visible
 
 LIST_SUFFIXES = (".m3u", ".m3u8", ".txt", ".lst")
 
 STDIN_NAME = "-"
 
 MAX_LIST_BYTES = 2**24
+
+FILE_URL = re.compile(r"file:(//[^/]*)?", re.IGNORECASE)  # the part before the path
 
 
 @dataclass(frozen=True)
@@ -88,8 +92,7 @@ def inputs_of(source: str, template: OutputTemplate) -> list[InputFile]:
 
 def glob_inputs(pattern: str, template: OutputTemplate) -> list[InputFile]:
     """All files that match a glob pattern, each once, except stems listed in reports."""
-    names = glob.glob(pattern, recursive=True)  # noqa: PTH207 - absolute patterns, and **
-    found = [p for p in map(Path, names) if p.is_file()]
+    found = [path for path in matches(Path(pattern)) if path.is_file()]
     once = {p.resolve(): p for p in sorted(found, key=lambda p: (-len(p.parts), p))}  # links
     parts = Path(pattern).parts[:-1]
     fixed = Path(*takewhile(lambda part: not glob.has_magic(part), parts))
@@ -99,29 +102,28 @@ def glob_inputs(pattern: str, template: OutputTemplate) -> list[InputFile]:
     return [InputFile(p, relative_track(p, fixed)) for p in inputs]
 
 
+def matches(pattern: Path) -> Iterator[Path]:
+    """Paths that match a glob pattern; `**` visits each real folder once, also through links."""
+    if "**" not in pattern.parts:
+        yield from map(Path, glob.glob(str(pattern)))  # noqa: PTH207 - absolute patterns
+        return
+    place = pattern.parts.index("**")
+    rest = pattern.parts[place + 1 :] or ("*",)
+    for top in matches(Path(*pattern.parts[:place])) if place else [Path()]:
+        for folder in folders_below(top):
+            yield from matches(Path(glob.escape(str(folder)), *rest))
+
+
 def folder_inputs(folder: Path, template: OutputTemplate) -> list[InputFile]:
     """All audio files below a folder, except hidden files and stems listed in reports."""
-    sounds = sorted(p for p in files_below(folder) if p.suffix.lower() in AUDIO_SUFFIXES)
+    files = (path for below in folders_below(folder) for path in visible(below))
+    sounds = sorted(p for p in files if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
     found = without_stems(sounds, folder, template)
     if not found:
         raise InputError(
             f"input={folder}: no audio files in this folder; expected WAV, FLAC, MP3 ..."
         )
     return [InputFile(path, relative_track(path, folder)) for path in found]
-
-
-def files_below(folder: Path) -> Iterator[Path]:
-    """Files below a folder, except hidden ones; follows links and visits each folder once."""
-    seen = set()
-    for root, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(root)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths = [Path(root, name) for name in names if not name.startswith(".")]
-        yield from (path for path in paths if path.is_file())
 
 
 def without_stems(paths: Sequence[Path], root: Path, template: OutputTemplate) -> list[Path]:
@@ -147,8 +149,26 @@ def list_inputs(playlist: Path) -> list[InputFile]:
     names = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not names:
         raise InputError(f"input={playlist}: names no file; expected one in each line")
-    paths = [Path(os.path.normpath(playlist.parent / name)) for name in names]
+    paths = [listed_path(name, playlist.parent) for name in names]
     return [InputFile(path, relative_track(path, playlist.parent)) for path in paths]
+
+
+def listed_path(name: str, folder: Path) -> Path:
+    """Path of an entry of a list in a folder.
+
+    The name is taken literally if such a file exists; else percent-encoded, with backslashes for
+    slashes, or both. A `file:` URL is read the same way.
+    """
+    bare = FILE_URL.sub("", name)
+    slashed = bare.replace("\\", "/")
+    spellings = (
+        bare,
+        unquote(bare, errors="surrogateescape"),
+        slashed,
+        unquote(slashed, errors="surrogateescape"),
+    )
+    paths = [Path(os.path.normpath(folder / spelling)) for spelling in spellings]
+    return next((path for path in paths if path.exists()), paths[0])
 
 
 def list_text(playlist: Path) -> str:
@@ -166,11 +186,8 @@ def list_text(playlist: Path) -> str:
 
 def relative_track(path: Path, root: Path) -> str:
     """Track name of a file with its subfolders below `root`; elsewhere without folders."""
-    name = track_name(path)
-    try:
-        return str(path.relative_to(root).with_name(name)) if name else path.name
-    except ValueError:
-        return name
+    inside, name = Path(os.path.relpath(path, root)), track_name(path)
+    return name if os.pardir in inside.parts else str(inside.with_name(name))
 
 
 def track_name(path: Path) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import tee
 from pathlib import Path
 from typing import Protocol
@@ -37,7 +38,7 @@ from auralflow_pl.stems.report_file import (
 )
 from auralflow_pl.stems.writer import RESIDUAL_NAME, StemLayout, StemWriter
 from auralflow_pl.system.files import check_file, file_sha256, values_sha256
-from auralflow_pl.system.staging import move_together, remove_leftovers, work_folder
+from auralflow_pl.system.staging import move_together, work_folder
 from auralflow_pl.version import __version__
 
 PICTURE_SECONDS = 20
@@ -114,18 +115,18 @@ class StemJob:
             same options.
 
         Raises:
-            InputError: the file cannot be read, or the stems cannot be written.
+            InputError: the file cannot be read, the stems cannot be written, or another process is
+                making them.
             Cancelled: `progress` returned False.
         """
-        remove_leftovers(self.template.base, job.track)
         if job.path is not None:
             check_file(job.path)
         digest = None if job.path is None else file_sha256(job.path)
-        if not self.overwrite and self.is_finished(job, digest):
-            return False
         started = time.monotonic()
         tap = HashingReader(pipe)
         with work_folder(self.template.base, job.track) as folder:
+            if not self.overwrite and self.is_finished(job, digest):
+                return False
             with self.opened(job, tap) as source:
                 writer, excerpt = self.write(source, folder, progress)
             digest = digest or tap.digest.hexdigest()
@@ -151,9 +152,12 @@ class StemJob:
             move_together(folder, files, obsolete)
         return True
 
-    def shrink(self) -> bool:
-        """Reduce the memory of all models, see `Separator.shrink`; False if none can shrink."""
-        return sum(model.separator.shrink() for model in self.models) > 0
+    def shrunk(self) -> StemJob | None:
+        """A copy that needs less memory, see `Separator.shrink`; None if no model can shrink."""
+        smaller = copy.copy(self)
+        smaller.models = [replace(m, separator=copy.copy(m.separator)) for m in self.models]
+        could = [model.separator.shrink() for model in smaller.models]
+        return smaller if any(could) else None
 
     def report(self, job: InputFile) -> Path:
         """Path of the report of a track."""

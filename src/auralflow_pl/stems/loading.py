@@ -19,6 +19,7 @@ from auralflow_pl.separator.load import load_separator
 from auralflow_pl.separator.precision import autocast_dtype
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.system.files import check_file, file_sha256, text_sha256
+from auralflow_pl.system.folders import visible
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,11 @@ class LoadedModel:
 
 
 def model_digest(path: Path) -> str:
-    """SHA-256 of a checkpoint file, or of the names and digests of the files of a folder."""
+    """SHA-256 of a checkpoint file, or of names and digests of the visible files of a folder."""
     if not path.is_dir():
         check_file(path)
         return file_sha256(path)
-    parts = [f"{p.name} {file_sha256(p)}" for p in sorted(path.iterdir()) if p.is_file()]
+    parts = [f"{p.name} {file_sha256(p)}" for p in visible(path) if p.is_file()]
     return text_sha256("\n".join(parts))
 
 
@@ -84,7 +85,7 @@ def checkpoint_paths(config: DictConfig) -> list[Path]:
         if not path.is_dir() or is_model_path(path):
             found.append(path)
             continue
-        files = sorted(p for p in path.iterdir() if p.suffix in MODEL_SUFFIXES or is_model_path(p))
+        files = [p for p in visible(path) if p.suffix in MODEL_SUFFIXES or is_model_path(p)]
         if not files:
             raise InputError(f"ckpt={path}: no checkpoints in this folder")
         found += files

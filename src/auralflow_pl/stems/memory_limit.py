@@ -15,7 +15,7 @@ MAX_BATCH_SIZE = 16
 MEASURED_WINDOWS = 2**19  # samples of the shortest window whose memory is extrapolated
 
 
-def fit_memory(separators: Sequence[Separator], size: str) -> None:
+def fit_memory(separators: Sequence[Separator], size: str, at_once: int = 1) -> None:
     """Choose window lengths and batch sizes that keep the memory of the process below a limit.
 
     Batches and windows that need too much memory are halved. On a GPU, batches then become as
@@ -24,6 +24,7 @@ def fit_memory(separators: Sequence[Separator], size: str) -> None:
     Args:
         separators: the models, changed in place.
         size: limit such as `4GB`.
+        at_once: files that are separated at a time on the device of the models.
 
     Raises:
         InputError: even the shortest windows need too much memory.
@@ -31,14 +32,17 @@ def fit_memory(separators: Sequence[Separator], size: str) -> None:
     allowed = parse_size(size)
     for separator in separators:
         device = separator.stft.window.device
-        while (need := memory_of_window(separator)) + memory_in_use(device) > allowed:
+        while (need := at_once * memory_of_window(separator)) + memory_in_use(device) > allowed:
             if not separator.shrink():
+                several, fewer = (
+                    (f"{at_once} at a time ", " or fewer jobs") if at_once > 1 else ("", "")
+                )
                 raise InputError(
                     f"max_ram={size}: the program takes {memory_in_use(device) / 1e6:.0f} MB and "
-                    f"the shortest window {need / 1e6:.0f} MB; allow more"
+                    f"the shortest windows {several}{need / 1e6:.0f} MB; allow more{fewer}"
                 )
         if device.type == "cuda":
-            most = int((allowed - memory_in_use(device)) / need)
+            most = separator.batch_size * int((allowed - memory_in_use(device)) / need)
             separator.batch_size = max(1, min(MAX_BATCH_SIZE, most))
 
 

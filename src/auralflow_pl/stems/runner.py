@@ -134,7 +134,7 @@ def run_queue(
 def run_within_memory(
     stem_job: StemJob, job: InputFile, progress: SecondsCallback, pipe: BytePipe | None = None
 ) -> bool:
-    """Run a job; on out-of-memory, retry with smaller batches and windows.
+    """Run a job; on out-of-memory, retry with smaller batches and windows for this file only.
 
     Args:
         stem_job: job to run.
@@ -155,6 +155,8 @@ def run_within_memory(
         except (RuntimeError, MemoryError) as error:
             if not is_memory_shortage(error):
                 raise
-            if job.path is None or not stem_job.shrink():
+            smaller = stem_job.shrunk() if job.path else None
+            if smaller is None:
                 raise InputError(f"{job.name}: not enough memory; close programs") from error
+            stem_job = smaller
             log.info("%s: not enough memory, once more with less", job.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import glob
 import hashlib
 import json
@@ -118,13 +119,22 @@ def values_sha256(values: Any, length: int = 64) -> str:
 def sound_digest(files: Iterable[Path], options: str) -> str:
     """BLAKE2b digest of the content of files and of the options of a result.
 
-    eval.json holds the digest and cached results are named by it, so it must not change.
+    A file is read once in a process, as long as it is unchanged. eval.json holds the digest and
+    cached results are named by it, so it must not change.
     """
     total = hashlib.blake2b(options.encode(), digest_size=16)
     for path in files:
-        with path.open("rb") as file:
-            total.update(hashlib.file_digest(file, "blake2b").digest())
+        found = path.stat()
+        version = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        total.update(content_digest(path, version))
     return total.hexdigest()
+
+
+@functools.lru_cache(maxsize=2**16)
+def content_digest(path: Path, version: tuple[int, ...]) -> bytes:  # noqa: ARG001 - part of the key
+    """BLAKE2b digest of a file; `version` tells its states apart."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").digest()
 
 
 def file_size(path: Path) -> int:

@@ -4,36 +4,47 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from auralflow_pl.errors import InputError
 from auralflow_pl.system.files import read_json, text_sha256
 
 JOURNAL_FILE = "moves.json"
 
+LOCK_FILE = "lock"
+
+NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system that cannot lock files
+
 
 @contextlib.contextmanager
 def staged_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder whose files move into `folder` together when the block succeeds.
 
-    If the block raises, the temporary files are removed and `folder` is unchanged.
+    It lies in `folder`, which may be a mount point. If the block raises, the temporary files are
+    removed and `folder` is unchanged.
 
     Raises:
         InputError: `folder` cannot be written.
     """
     check_writable(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder.parent) as name:
-        yield Path(name)
-        folder.mkdir(exist_ok=True)
-        for part in sorted(Path(name).iterdir()):
-            part.replace(folder / part.name)
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as name:
+            yield Path(name)
+            for part in sorted(Path(name).iterdir()):
+                part.replace(folder / part.name)
+    except BaseException:
+        with contextlib.suppress(OSError):  # others may have put files there
+            for path in new:
+                path.rmdir()
+        raise
 
 
 @contextlib.contextmanager
@@ -77,33 +88,64 @@ def work_folder(base: Path, name: str) -> Iterator[Path]:
     """
     check_writable(base)
     folder = work_folder_path(base, name)
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "lock")
     try:
-        lock.acquire(blocking=False)
-    except Timeout:
+        lock = claim_folder(folder)
+    except BlockingIOError:
         raise InputError(f"{base}: another process is making {name}; wait for it") from None
     try:
         undo_moves(folder)
-        for left in folder.iterdir():
-            if left.is_dir():
-                shutil.rmtree(left)
+        empty_folder(folder)
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        lock.release()
+        empty_folder(folder)
+        with contextlib.suppress(OSError):  # another process may have claimed it at once
+            (folder / LOCK_FILE).unlink()
+            folder.rmdir()
+        os.close(lock)
+
+
+def claim_folder(folder: Path) -> int:
+    """Create a folder and lock it; returns the descriptor of the lock file, to be closed.
+
+    Its former owner may be removing the folder at this moment. A lock therefore counts only if its
+    file is still there, which `filelock` does not check in all versions.
+
+    Raises:
+        BlockingIOError: another process holds the lock.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        try:
+            folder.mkdir(exist_ok=True)
+            lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+        except (FileExistsError, FileNotFoundError):
+            if folder.is_file() or not folder.parent.is_dir():
+                raise
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                os.close(lock)
+                raise
+        if os.fstat(lock).st_nlink:
+            return lock
+        os.close(lock)
+
+
+def empty_folder(folder: Path) -> None:
+    """Delete what is in a claimed folder, except its lock: without it, others could begin."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != LOCK_FILE:
+                path.unlink()
 
 
 def work_folder_path(base: Path, name: str) -> Path:
     """Path of the hidden folder for work on the output `name`."""
     return base / f".partial-{text_sha256(name, 16)}"
-
-
-def remove_leftovers(base: Path, name: str) -> None:
-    """Remove the files that a killed process left for `name`, unless another process is at work."""
-    if work_folder_path(base, name).is_dir():
-        with contextlib.suppress(InputError), work_folder(base, name):
-            pass
 
 
 def move_together(folder: Path, files: Mapping[Path, Path], obsolete: Iterable[Path] = ()) -> None:
