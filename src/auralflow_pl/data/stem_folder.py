@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 from auralflow_pl.audio.reading import AUDIO_SUFFIXES, Header, read_header
@@ -11,6 +13,13 @@ from auralflow_pl.checks.values import one_of
 from auralflow_pl.data.tracks import SPLIT_NAMES, FileTrack, Track, TrackSource
 from auralflow_pl.errors import InputError
 from auralflow_pl.system.files import text_sha256
+
+log = logging.getLogger(__name__)
+
+SYSTEM_FOLDERS = {  # made by operating systems and storage devices, beside hidden ones
+    "__MACOSX", "@eaDir", "@Recycle", "#recycle", "#snapshot", "lost+found", "$RECYCLE.BIN",
+    "System Volume Information",
+}  # fmt: skip
 
 HELD_OUT_SHARE = 0.1  # share of the tracks of an undivided folder in each of valid and test
 
@@ -60,7 +69,7 @@ class StemFolder(TrackSource):
         found = [folder for root in self.roots for folder in self.folders_in(root, split)]
         if not found:
             places = ", ".join(f"{root}/{split}" for root in self.roots)
-            raise InputError(f"no tracks in data.root={places}; {self.layout(split)}")
+            raise InputError(f"no tracks in data.root={places}; {self.remedy(split)}")
         return found
 
     def folders_in(self, root: Path, split: str) -> list[Path]:
@@ -71,7 +80,7 @@ class StemFolder(TrackSource):
 
     def folders(self, root: Path, split: str) -> list[Path]:
         """Folders of the tracks of a split, sorted by name."""
-        if any((root / name).is_dir() for name in SPLIT_NAMES):
+        if is_divided(root):
             return subfolders(root / split)
         return divide_tracks(subfolders(root))[split]
 
@@ -79,9 +88,19 @@ class StemFolder(TrackSource):
         """Description of the expected layout, for messages."""
         return f"expected {split}/<track>/{{{','.join(self.stems)}}}.wav"
 
+    def remedy(self, split: str) -> str:
+        """What a data set without tracks of a split lacks, for messages."""
+        songs = sum(len(subfolders(root)) for root in self.roots if not is_divided(root))
+        if not songs:
+            return self.layout(split)
+        return (
+            f"{songs} songs without folders train, valid and test are too few to divide: add some "
+            f"(3 at least in one folder), make {split}/<track>, or add to data.roots=[..]"
+        )
+
     def track(self, folder: Path, split: str) -> Track:
         """Find the files of one track and check that their headers agree."""
-        found = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in AUDIO_SUFFIXES}
+        found = files_by_stem(folder, (*self.stems, "mixture"))
         missing = [stem for stem in self.stems if stem not in found]
         if missing:
             raise InputError(f"{folder}: no file for {', '.join(missing)}; {self.layout(split)}")
@@ -124,9 +143,55 @@ def check_weights(weights: Sequence[float], roots: int) -> None:
         )
 
 
+def is_divided(root: Path) -> bool:
+    """Whether a data set has a folder for at least one split."""
+    return any((root / name).is_dir() for name in SPLIT_NAMES)
+
+
 def subfolders(folder: Path) -> list[Path]:
-    """Folders in a folder without hidden ones, sorted by name."""
-    return sorted(path for path in folder.glob("[!.]*") if path.is_dir())
+    """Folders in a folder without hidden ones and `SYSTEM_FOLDERS`, sorted by name.
+
+    Raises:
+        InputError: the folder or an entry of it is a link to nothing.
+    """
+    check_link(folder)
+    entries = sorted(folder.glob("[!.]*"))
+    skipped = [path.name for path in entries if path.name in SYSTEM_FOLDERS]
+    if skipped:
+        warn_of_skipped(folder, tuple(skipped))
+    paths = [path for path in entries if path.name not in SYSTEM_FOLDERS]
+    for path in paths:
+        check_link(path)
+    return [path for path in paths if path.is_dir()]
+
+
+def check_link(path: Path) -> None:
+    """Raise InputError if a path is a link to nothing."""
+    if path.is_symlink() and not path.exists():
+        raise InputError(
+            f"{path}: a link to {path.readlink()}, which is missing; mend or remove it"
+        )
+
+
+@cache
+def warn_of_skipped(folder: Path, names: tuple[str, ...]) -> None:
+    """Log the folders that are not tracks, once for each folder of a data set."""
+    log.warning("%s: skipped %s, made by the operating system", folder, ", ".join(names))
+
+
+def files_by_stem(folder: Path, stems: Iterable[str]) -> dict[str, Path]:
+    """The sound file of each stem that has one.
+
+    Raises:
+        InputError: a stem has several files, such as `vocals.wav` and `vocals.flac`.
+    """
+    sounds = sorted(path for path in folder.iterdir() if path.suffix.lower() in AUDIO_SUFFIXES)
+    found = {stem: [path for path in sounds if path.stem == stem] for stem in stems}
+    for stem, paths in found.items():
+        if len(paths) > 1:
+            names = ", ".join(path.name for path in paths)
+            raise InputError(f"{folder}: {names}: several files for {stem}; keep one of them")
+    return {stem: paths[0] for stem, paths in found.items() if paths}
 
 
 def divide_tracks(folders: Sequence[Path]) -> dict[str, list[Path]]:
