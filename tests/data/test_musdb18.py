@@ -79,6 +79,20 @@ def test_splits_of_the_uncompressed_edition(songs, tmp_path):
     assert names(source, "valid") == ["ANiMAL - Rockshow"]
     with pytest.raises(InputError, match="no tracks"):
         source.tracks("test")
+    shutil.rmtree(tmp_path / "train" / "ANiMAL - Rockshow")
+    with pytest.raises(InputError, match=r"none of the 14 songs .* pass data=stem_folder"):
+        source.tracks("valid")
+
+
+def test_hidden_files_are_no_songs(excerpt, tmp_path):
+    (tmp_path / "train").mkdir()
+    shutil.copyfile(excerpt, tmp_path / "train" / "A - Song.stem.mp4")
+    (tmp_path / "train" / "._A - Song.stem.mp4").touch()
+    assert names(Musdb18(tmp_path), "train") == ["A - Song"]
+    with pytest.raises(InputError, match=r"no valid tracks .* none of the 14 songs"):
+        Musdb18(tmp_path).find("valid")
+    with pytest.raises(InputError, match="split=None"):
+        Musdb18(tmp_path).find(None)
 
 
 def test_stems_come_in_the_order_that_is_asked_for(root, excerpt):

@@ -171,3 +171,16 @@ def test_a_broken_source_stops_the_build_with_its_name(songs, tmp_path):
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(InputError, match=rf"{tracks[1].name}/bass.wav: truncated"):
         Pool(tmp_path / "pool", 44100).build(tracks)
+
+
+def test_stems_far_above_full_scale_are_told(songs, tmp_path, caplog):
+    shutil.copytree(songs / "train" / "song000", tmp_path / "set" / "train" / "loud")
+    loud = torch.zeros(264600, 2)
+    loud[1000] = 4.0
+    soundfile.write(tmp_path / "set/train/loud/bass.wav", loud.numpy(), 44100, "FLOAT")
+    tracks = StemFolder(tmp_path / "set", STEMS).tracks("train")
+    Pool(tmp_path / "float", 44100, "float32").build(tracks)
+    assert not caplog.records
+    Pool(tmp_path / "int", 44100).build(tracks)
+    assert "loud: peak 12.0 dB above full scale" in caplog.text
+    assert "pool=float32" in caplog.text

@@ -54,6 +54,14 @@ def test_max_tracks(root):
             lambda r: soundfile.write(r / "train/song001/bass.wav", np.zeros(264600), 44100),
             "bass.wav: 1 channels, but vocals.wav has 2",
         ),
+        (
+            lambda r: (r / "train/gone").symlink_to("/nowhere/else"),
+            "gone: a link to /nowhere/else, which is missing; mend or remove it",
+        ),
+        (
+            lambda r: (r / "train/song001/bass.flac").touch(),
+            "song001.bass.wav: bass.flac is there too; expected one file for bass",
+        ),
         (lambda r: (r / "train/song001/bass.wav").write_bytes(b""), "bass.wav: empty file"),
         (
             lambda r: (r / "train/song001/bass.flac").touch(),
@@ -117,3 +125,31 @@ def test_several_roots_make_one_set(root, tmp_path):
 def test_bad_roots_are_named(roots, weights, message):
     with pytest.raises(InputError, match=message):
         StemFolder(None, STEMS, roots=roots, weights=weights).tracks("train")
+
+
+def test_a_split_that_is_a_link_to_nothing_is_named(root):
+    shutil.rmtree(root / "train")
+    (root / "train").symlink_to("/nowhere/else")
+    with pytest.raises(InputError, match="train: a link to /nowhere/else"):
+        StemFolder(root, STEMS).find("train")
+
+
+def test_folders_of_the_system_are_skipped_and_named_once(root, caplog):
+    for name in ("__MACOSX", "@eaDir", ".ipynb_checkpoints"):
+        (root / "train" / name).mkdir()
+    (root / "train" / ".DS_Store").touch()
+    source = StemFolder(root, STEMS)
+    expected = [path for path in source.find("train") if path.name.startswith("song")]
+    assert source.find("train") == expected
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{root / 'train'}: skipped @eaDir, __MACOSX, made by the operating system"
+    ]
+
+
+@pytest.mark.parametrize("count, split", [(1, "train"), (1, "test"), (2, "train")])
+def test_too_few_songs_to_divide(root, count, split):
+    source = StemFolder(root / "train", STEMS)
+    for folder in sorted((root / "train").iterdir())[count:]:
+        shutil.rmtree(folder)
+    with pytest.raises(InputError, match=f"{count} songs without folders .* data.roots="):
+        source.find(split)

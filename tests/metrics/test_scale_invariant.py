@@ -1,7 +1,10 @@
+from functools import partial
+
 import pytest
 import torch
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
+from auralflow_pl.metrics.ratios import leak_level, si_snr, snr, usdr
 from auralflow_pl.metrics.scale_invariant import is_silent, si_sdr
 
 
@@ -49,3 +52,11 @@ def test_perfect_estimate_is_better_than_60_db():
 def test_silence_threshold(level_db, silent):
     sound = torch.randn(44100) * 10 ** (level_db / 20)
     assert bool(is_silent(sound)) is silent
+
+
+@pytest.mark.parametrize("metric", [si_sdr, si_snr, snr, usdr, partial(leak_level, window=10)])
+def test_other_shapes_are_refused(metric):
+    one, other = torch.randn(4, 1, 100), torch.randn(4, 100)
+    mixture = (one,) if isinstance(metric, partial) else ()
+    with pytest.raises(ValueError, match=r"estimate \(4, 1, 100\) and target \(4, 100\)"):
+        metric(one, other, *mixture)

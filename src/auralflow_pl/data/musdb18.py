@@ -17,6 +17,7 @@ from torch import Tensor
 
 from auralflow_pl.audio.ffmpeg import reason_of
 from auralflow_pl.audio.reading import read_streams
+from auralflow_pl.checks.values import one_of
 from auralflow_pl.data.stem_folder import StemFolder, subfolders
 from auralflow_pl.data.tracks import SPLIT_NAMES, Track, TrackSource
 from auralflow_pl.errors import InputError, did_you_mean
@@ -26,6 +27,11 @@ from auralflow_pl.system.files import check_file
 STREAM_NAMES = ("mixture", "drums", "bass", "other", "vocals")  # order in the stem files
 
 STEM_SUFFIX = ".stem.mp4"
+
+NO_VALIDATION_TRACKS = (
+    "train/ has none of the 14 songs that MUSDB18 sets apart for validation: add them, or "
+    "put songs of your own into valid/<track>/<stem>.wav and pass data=stem_folder"
+)
 
 
 @dataclass(frozen=True)
@@ -117,9 +123,10 @@ class Musdb18(TrackSource):
             self.root, split, lambda folder: sorted(folder.glob(f"[!.]*{STEM_SUFFIX}"))
         )
         if not paths:
+            layout = f"expected <train|test>/<track>{STEM_SUFFIX}"
             raise InputError(
-                f"no {split} tracks in data.root={self.root}; expected "
-                f"<train|test>/<track>{STEM_SUFFIX}"
+                f"no {split} tracks in data.root={self.root}; "
+                f"{NO_VALIDATION_TRACKS if split == 'valid' else layout}"
             )
         return paths[: self.max_tracks]
 
@@ -160,6 +167,16 @@ class Musdb18HQ(StemFolder):
         """Folders of the tracks of a split, sorted by name."""
         return official_split(root, split, subfolders)
 
+    def remedy(self, split: str) -> str:
+        """What a data set without tracks of a split lacks, for messages."""
+        if split != "valid":
+            return self.layout(split)
+        return NO_VALIDATION_TRACKS
+
+    def layout(self, split: str) -> str:
+        """Description of the expected layout, for messages."""
+        return super().layout("test" if split == "test" else "train")
+
 
 def official_split(root: Path, split: str, find: Callable[[Path], list[Path]]) -> list[Path]:
     """Paths of a split; 14 of the training tracks are the validation tracks.
@@ -172,8 +189,7 @@ def official_split(root: Path, split: str, find: Callable[[Path], list[Path]]) -
     Raises:
         InputError: unknown split.
     """
-    if split not in SPLIT_NAMES:
-        raise InputError(f"split={split}: {did_you_mean(split, SPLIT_NAMES)}")
+    one_of("split", split, SPLIT_NAMES)
     found = find(root / ("test" if split == "test" else "train"))
     if split == "test":
         return found

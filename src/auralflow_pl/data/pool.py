@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import logging
 import math
 import os
 import re
@@ -26,7 +27,11 @@ from auralflow_pl.errors import InputError
 from auralflow_pl.signal.resampling import match_length, resample
 from auralflow_pl.system.files import free_bytes, values_sha256, write_whole
 
+log = logging.getLogger(__name__)
+
 POOL_VERSION = 1  # version of the content of files; increase it with every change
+
+LOUD_DB = 1.0  # level above full scale from which clipping is told; decoded AAC and MP3 stay below
 
 SAMPLE_SCALES = {"int16": 32768.0, "float32": 1.0}
 
@@ -79,7 +84,8 @@ class Pool:
     Args:
         folder: folder of the files; it may be deleted at any time.
         sample_rate: sample rate of the pool in Hz.
-        dtype: `int16`, with values beyond full scale clipped, or `float32`.
+        dtype: `int16`, with values beyond full scale clipped
+            (a warning names the track and its peak), or `float32`.
         workers: number of tracks that are decoded at a time; None: one for each core.
 
     Raises:
@@ -174,11 +180,20 @@ class Pool:
         shape = self.shape(track)
         header = {"descr": self.dtype.str, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
+        peak = 0.0
         for plane in track.planes():
+            peak = max(peak, float(plane.abs().max()))
             audio = match_length(resample(plane, track.sample_rate, self.sample_rate), shape[-1])
             if self.dtype == np.int16:
                 audio = (audio * SAMPLE_SCALES["int16"]).round().clamp(-32768, 32767).short()
             file.write(audio.contiguous().numpy().data)
+        if self.dtype == np.int16 and peak > 10 ** (LOUD_DB / 20):
+            log.warning(
+                "%s: peak %.1f dB above full scale, clipped by pool=int16; "
+                "pass pool=float32 to keep it",
+                track.name,
+                20 * math.log10(peak),
+            )
 
     def open(self, track: Track) -> PoolTrack:
         """Open a track in the pool.

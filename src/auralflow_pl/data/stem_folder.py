@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from auralflow_pl.audio.folders import named_sounds
@@ -13,6 +15,13 @@ from auralflow_pl.data.tracks import SPLIT_NAMES, FileTrack, Track, TrackSource
 from auralflow_pl.errors import InputError
 from auralflow_pl.system.files import text_sha256
 from auralflow_pl.system.folders import visible
+
+log = logging.getLogger(__name__)
+
+SYSTEM_FOLDERS = {  # made by operating systems and storage devices, beside hidden ones
+    "__MACOSX", "@eaDir", "@Recycle", "#recycle", "#snapshot", "lost+found", "$RECYCLE.BIN",
+    "System Volume Information",
+}  # fmt: skip
 
 HELD_OUT_SHARE = 0.1  # share of the tracks of an undivided folder in each of valid and test
 
@@ -63,7 +72,7 @@ class StemFolder(TrackSource):
         found = [folder for root in self.roots for folder in self.folders_in(root, split)]
         if not found:
             places = ", ".join(f"{root}/{split}" for root in self.roots)
-            raise InputError(f"no tracks in data.root={places}; {self.layout(split)}")
+            raise InputError(f"no tracks in data.root={places}; {self.remedy(split)}")
         return found
 
     def folders_in(self, root: Path, split: str) -> list[Path]:
@@ -74,13 +83,23 @@ class StemFolder(TrackSource):
 
     def folders(self, root: Path, split: str) -> list[Path]:
         """Folders of the tracks of a split, sorted by name."""
-        if any((root / name).is_dir() for name in SPLIT_NAMES):
+        if is_divided(root):
             return subfolders(root / split)
         return divide_tracks(subfolders(root))[split]
 
     def layout(self, split: str) -> str:
         """Description of the expected layout, for messages."""
         return f"expected {split}/<track>/{{{','.join(self.stems)}}}.wav"
+
+    def remedy(self, split: str) -> str:
+        """What a data set without tracks of a split lacks, for messages."""
+        songs = sum(len(subfolders(root)) for root in self.roots if not is_divided(root))
+        if not songs:
+            return self.layout(split)
+        return (
+            f"{songs} songs without folders train, valid and test are too few to divide: add some "
+            f"(3 at least in one folder), make {split}/<track>, or add to data.roots=[..]"
+        )
 
     def track(self, folder: Path, split: str) -> Track:
         """Find the files of one track and check that their headers agree."""
@@ -127,9 +146,40 @@ def check_weights(weights: Sequence[float], roots: int) -> None:
         )
 
 
+def is_divided(root: Path) -> bool:
+    """Whether a data set has a folder for at least one split."""
+    return any((root / name).is_dir() for name in SPLIT_NAMES)
+
+
 def subfolders(folder: Path) -> list[Path]:
-    """Folders in a folder without hidden ones, sorted by name."""
-    return [path for path in visible(folder) if path.is_dir()]
+    """Folders in a folder without hidden ones and `SYSTEM_FOLDERS`, sorted by name.
+
+    Raises:
+        InputError: the folder or an entry of it is a link to nothing.
+    """
+    check_link(folder)
+    entries = visible(folder)
+    skipped = [path.name for path in entries if path.name in SYSTEM_FOLDERS]
+    if skipped:
+        warn_of_skipped(folder, tuple(skipped))
+    paths = [path for path in entries if path.name not in SYSTEM_FOLDERS]
+    for path in paths:
+        check_link(path)
+    return [path for path in paths if path.is_dir()]
+
+
+def check_link(path: Path) -> None:
+    """Raise InputError if a path is a link to nothing."""
+    if path.is_symlink() and not path.exists():
+        raise InputError(
+            f"{path}: a link to {path.readlink()}, which is missing; mend or remove it"
+        )
+
+
+@cache
+def warn_of_skipped(folder: Path, names: tuple[str, ...]) -> None:
+    """Log the folders that are not tracks, once for each folder of a data set."""
+    log.warning("%s: skipped %s, made by the operating system", folder, ", ".join(names))
 
 
 def divide_tracks(folders: Sequence[Path]) -> dict[str, list[Path]]:

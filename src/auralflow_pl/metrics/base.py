@@ -67,6 +67,7 @@ class TargetMetric(Metric):
         InputError: a length that is not a positive number.
     """
 
+    full_state_update = False  # an update needs nothing of the ones before
     headings: tuple[MetricInfo, ...]  # columns; the first one is the value of the metric
     total: Tensor
     count: Tensor

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch_log_wmse import LogWMSE
 
-from auralflow_pl.metrics.scale_invariant import is_silent, si_sdr
+from auralflow_pl.metrics.scale_invariant import check_same_shape, is_silent, si_sdr
 
 MDX_EPS = 1e-7  # constant of the Music Demixing Challenges
 
@@ -23,6 +23,9 @@ def si_snr(estimate: Tensor, target: Tensor) -> Tensor:
 
     SI-SDR of signals whose means over time are removed (Luo and Mesgarani, 2018). The result is
     always finite; see `si_sdr`.
+
+    Raises:
+        ValueError: the shapes differ.
     """
     return si_sdr(
         estimate - estimate.mean(-1, keepdim=True), target - target.mean(-1, keepdim=True)
@@ -34,7 +37,11 @@ def snr(estimate: Tensor, target: Tensor) -> Tensor:
 
     `10 log10(|t|^2 / |e - t|^2)`. The machine epsilon times the mean energy of target and estimate
     is added to both energies, so a perfect estimate gives about +69 dB in float32.
+
+    Raises:
+        ValueError: the shapes differ.
     """
+    check_same_shape(estimate, target)
     eps = torch.finfo(target.dtype).eps
     energy, noise = target.square().sum(-1), (estimate - target).square().sum(-1)
     floor = eps * (energy + estimate.square().sum(-1)) / 2 + eps**2
@@ -46,7 +53,11 @@ def usdr(estimate: Tensor, target: Tensor) -> Tensor:
 
     `10 log10((|t|^2 + 1e-7) / (|e - t|^2 + 1e-7))` over all channels and the whole song (Mitsufuji
     et al., 2022; Fabbro et al., 2024). Also called utterance-level SDR or uSDR.
+
+    Raises:
+        ValueError: the shapes differ.
     """
+    check_same_shape(estimate, target)
     energy, noise = target.square().sum(-1), (estimate - target).square().sum(-1)
     return 10 * torch.log10((energy + MDX_EPS) / (noise + MDX_EPS))
 
@@ -63,7 +74,11 @@ def log_wmse(estimate: Tensor, target: Tensor, mixture: Tensor, sample_rate: int
         target: true signal.
         mixture: mixture, broadcast to the shape of the target.
         sample_rate: in Hz.
+
+    Raises:
+        ValueError: the shapes of estimate and target differ.
     """
+    check_same_shape(estimate, target)
     shape = target.shape
     one = (1, 1, -1, shape[-1])  # (batch, channels, stems, time) of the package
     scores = log_wmse_metric(sample_rate, target.device).per_stem(
@@ -92,8 +107,12 @@ def leak_level(estimate: Tensor, target: Tensor, mixture: Tensor, window: int) -
         target: true signal.
         mixture: mixture, broadcast to the shape of the target.
         window: samples per window; a shorter rest at the end is a window too.
+
+    Raises:
+        ValueError: the shapes of estimate and target differ.
     """
-    estimate, mixture = estimate.expand_as(target), mixture.expand_as(target)
+    check_same_shape(estimate, target)
+    mixture = mixture.expand_as(target)
     leaked, total = target.new_zeros(2, *target.shape[:-1], dtype=torch.float64)
     for start in range(0, target.shape[-1], window):
         parts = (x[..., start : start + window] for x in (estimate, target, mixture))

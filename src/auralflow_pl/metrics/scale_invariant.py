@@ -17,7 +17,11 @@ def si_sdr(estimate: Tensor, target: Tensor) -> Tensor:
 
     For multichannel audio, flatten channels and time into the last axis first; all channels then
     share one scale.
+
+    Raises:
+        ValueError: the shapes differ.
     """
+    check_same_shape(estimate, target)
     eps = torch.finfo(target.dtype).eps
     energy = target.square().sum(-1)
     scale = (estimate * target).sum(-1) / (energy + eps**2)
@@ -27,6 +31,15 @@ def si_sdr(estimate: Tensor, target: Tensor) -> Tensor:
         eps * (projection + noise) + eps**2
     )  # projection and noise are orthogonal: their sum is the energy of the estimate
     return 10 * torch.log10((projection + eps**3) / (noise + floor))
+
+
+def check_same_shape(estimate: Tensor, target: Tensor) -> None:
+    """Raise ValueError unless both have the same shape; broadcasting would mix up the pairs."""
+    if estimate.shape != target.shape:
+        raise ValueError(
+            f"estimate {tuple(estimate.shape)} and target {tuple(target.shape)}: expected the same "
+            "shape (..., time); expand one of them"
+        )
 
 
 def is_silent(target: Tensor, threshold_db: float = -80.0) -> Tensor:
