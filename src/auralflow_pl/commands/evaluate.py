@@ -7,6 +7,7 @@ import json
 from omegaconf import DictConfig
 
 from auralflow_pl.config.instantiate import to_plain
+from auralflow_pl.config.names import literal
 from auralflow_pl.config.schema import EvaluateKeys
 from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError
@@ -40,7 +41,7 @@ def evaluate(config: DictConfig) -> list[TrackScores]:
         check_spread(config)
         config.device = device_of_process(config.device, config.trainer, local_rank())
     if config.ckpt is not None:
-        config.ckpt = str(resolve_ckpt(config.ckpt, to_plain(config)["registries"]))
+        config.ckpt = literal(str(resolve_ckpt(config.ckpt, to_plain(config)["registries"])))
     work = Evaluation(config)
     check_writable(work.output)
     paths = {track.name: work.cached(track) for track in work.tracks}

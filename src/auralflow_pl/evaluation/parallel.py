@@ -15,7 +15,6 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.relaunch import command_line
 from auralflow_pl.config.schema import EvaluateKeys
 from auralflow_pl.config.validation import validate
@@ -105,7 +104,7 @@ def compute_all(work: Evaluation, missing: Sequence[int]) -> None:
                 work.compute(work.tracks[number])
                 bar.update()
             return
-        config = json.dumps(to_plain(work.config))
+        config = json.dumps(OmegaConf.to_container(work.config))
         with worker_pool(jobs) as pool:
             for job in as_completed([pool.submit(compute_one, config, n) for n in missing]):
                 job.result()
