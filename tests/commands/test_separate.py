@@ -103,6 +103,15 @@ def test_200_files_of_which_20_are_bad(separate, tmp_path):
     assert before == {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in stems}
 
 
+def test_what_a_list_lacks_stops_nothing(separate, tmp_path):
+    song = write(tmp_path / "It's (Live).wav")
+    done = separate(f"input=[{song},{tmp_path}/none.wav,{tmp_path}/*.mp3]", code=1)
+    assert stems_below(tmp_path / "out") == ["It's (Live)/vocals.wav"]
+    assert f"failed: input={tmp_path}/none.wav: no such file or folder" in done.out
+    assert f"failed: input={tmp_path}/*.mp3: no file fits this pattern" in done.out
+    assert done.out.splitlines()[-1] == "1 separated, 0 there already, 2 failed"
+
+
 @pytest.mark.parametrize("several", [["jobs=3"], ["device=[cpu,cpu]", "jobs=2"]])
 def test_several_files_at_a_time_give_the_same(separate, tmp_path, several):
     for i in range(8):

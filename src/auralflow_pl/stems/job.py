@@ -117,6 +117,8 @@ class StemJob:
             InputError: the file cannot be read, or the stems cannot be written.
             Cancelled: `progress` returned False.
         """
+        if job.fault:
+            raise InputError(job.fault)
         remove_leftovers(self.template.base, job.track)
         if job.path is not None:
             check_file(job.path)
