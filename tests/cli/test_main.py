@@ -7,6 +7,8 @@ import pytest
 import soundfile
 
 from auralflow_pl.cli import main as cli
+from auralflow_pl.config.explain import explain
+from auralflow_pl.errors import os_reason
 from support import REPOSITORY, TINY, TINY_SET, python, script
 
 PROBE = """
@@ -276,3 +278,9 @@ def test_make_synthetic_script(tmp_path):
     code, text = script(path, f"out={tmp_path / 's'}", "trakcs=3")
     assert code == 1
     assert re.fullmatch("error: .*trakcs.*\n", text)
+
+
+def test_every_error_of_the_system_has_a_reason():
+    assert explain(OSError(28, "No space left", "/x"), "train") == "/x: No space left"
+    assert os_reason(OSError("odd")) == "odd"
+    assert os_reason(OSError()) == "OSError"

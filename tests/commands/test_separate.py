@@ -112,6 +112,18 @@ def test_what_a_list_lacks_stops_nothing(separate, tmp_path):
     assert done.out.splitlines()[-1] == "1 separated, 0 there already, 2 failed"
 
 
+def test_control_characters_in_names_are_escaped(separate, tmp_path):
+    song = write(tmp_path / "a\x1b[31m\rb\u3000c.wav")
+    done = separate(f"input=[{song},{tmp_path}/\x9b2J.wav]", code=1)
+    assert done.out.splitlines()[0].endswith("/out/a\\x1b[31m\\rb\u3000c")
+    assert f"input={tmp_path}/\\x9b2J.wav: no such file" in done.error
+
+
+def test_a_closed_standard_input(separate, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert "input=-: standard input is closed" in separate("input=-", code=1).error
+
+
 @pytest.mark.parametrize("several", [["jobs=3"], ["device=[cpu,cpu]", "jobs=2"]])
 def test_several_files_at_a_time_give_the_same(separate, tmp_path, several):
     for i in range(8):

@@ -66,7 +66,7 @@ def run(command: str) -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         show_help(command, sys.argv[1:])
         return
-    for stream in (sys.stdout, sys.stderr):  # file names need not be valid text
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # file names need not be valid text
         stream.reconfigure(errors="backslashreplace")
     before = os.environ.get("HYDRA_FULL_ERROR", "0")
     verbose = before == "1"

@@ -10,7 +10,7 @@ from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.names import literal
 from auralflow_pl.config.schema import EvaluateKeys
 from auralflow_pl.config.validation import validate
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, printable
 from auralflow_pl.evaluation.evaluator import Evaluation, excerpts_of
 from auralflow_pl.evaluation.parallel import (
     check_spread,
@@ -60,5 +60,5 @@ def evaluate(config: DictConfig) -> list[TrackScores]:
     if config.report:
         write_evaluation_page(work, results, found, [excerpts_of(path) for path in paths.values()])
     print(summary_text(found))
-    print(f"{work.output / 'eval.csv'}")
+    print(printable(str(work.output / "eval.csv")))
     return results

@@ -18,7 +18,7 @@ from auralflow_pl.config.search_path import (
     is_search_key,
     split_config_dirs,
 )
-from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.errors import InputError, did_you_mean, os_reason
 
 PLUGIN_REMEDIES = {  # by the name of what Hydra cannot load
     "optuna": "of another package too, which is in the way; pip uninstall hydra-optuna-sweeper",
@@ -39,7 +39,7 @@ def explain(error: Exception, command: str, arguments: Sequence[str] = ()) -> st
     if isinstance(error, InputError):  # from a loader process it arrives with a traceback in front
         return text.splitlines()[-1].removeprefix("auralflow_pl.errors.InputError: ")
     if isinstance(error, OSError) and not isinstance(error, HydraException):
-        return f"{error.filename}: {error.strerror}" if error.filename else text
+        return f"{error.filename}: {os_reason(error)}" if error.filename else text
     if isinstance(error, OmegaConfBaseException):
         return explain_value(error)
     rest, folders = split_config_dirs(arguments)
