@@ -124,6 +124,25 @@ def test_a_closed_standard_input(separate, monkeypatch):
     assert "input=-: standard input is closed" in separate("input=-", code=1).error
 
 
+def test_no_picture_costs_the_stems(separate, tmp_path, monkeypatch):
+    names = ["Joey Bada$$ - X", "Ke$ha - 100% Ca$h", "$\\frac$ ^_{}"]
+    for name in names:
+        write(tmp_path / "in" / f"{name}.wav")
+    separate(f"input={tmp_path / 'in'}", "plot=true")
+    for name in names:
+        assert (tmp_path / "out" / name / "spectrograms.png").stat().st_size > 10_000
+
+    def fail(*arguments, **options):
+        raise RuntimeError("no fonts")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
+    song = write(tmp_path / "other.wav")
+    done = separate(f"input={song}", "plot=true")
+    assert f"{tmp_path}/out/other/spectrograms.png: not made: RuntimeError: no fonts" in done.err
+    assert stems_below(tmp_path / "out" / "other") == ["vocals.wav"]
+    assert json.loads((tmp_path / "out/other/report.json").read_text())["picture"] is None
+
+
 @pytest.mark.parametrize("several", [["jobs=3"], ["device=[cpu,cpu]", "jobs=2"]])
 def test_several_files_at_a_time_give_the_same(separate, tmp_path, several):
     for i in range(8):

@@ -30,6 +30,7 @@ from auralflow_pl.data.examination import (
 from auralflow_pl.data.tracks import SPLIT_NAMES, Track, TrackSource
 from auralflow_pl.errors import InputError, printable, printable_lines
 from auralflow_pl.report.figures import level_map
+from auralflow_pl.report.spare import spare_result
 from auralflow_pl.system.files import write_csv
 from auralflow_pl.system.progress import Progress
 from auralflow_pl.system.staging import check_writable, staged_folder
@@ -178,7 +179,8 @@ def write_doctor_report(
         write_csv(folder / "draws.csv", columns, rows)
         if levels:
             shown = [(f"{x.split}/{x.track}", x.stem, x.level_db, x.coverage) for x in levels]
-            level_map(shown).savefig(folder / "levels.png", dpi=110)
+            with spare_result(output / "levels.png"):
+                level_map(shown).savefig(folder / "levels.png", dpi=110)
 
 
 def findings_table(findings: Sequence[Finding], draws: Sequence[ChunkDraw], count: int) -> str:

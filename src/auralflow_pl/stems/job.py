@@ -17,7 +17,8 @@ from torch import Tensor
 
 from auralflow_pl.audio.reading import Source, Span, open_pipe, open_source
 from auralflow_pl.audio.writing import check_encoding, choose_encoding
-from auralflow_pl.errors import Cancelled, InputError, did_you_mean
+from auralflow_pl.errors import Cancelled, InputError, did_you_mean, printable
+from auralflow_pl.report.spare import spare_result
 from auralflow_pl.signal.resampling import resample_blocks
 from auralflow_pl.signal.streams import align_blocks
 from auralflow_pl.stems.excerpt import MiddleExcerpt
@@ -132,7 +133,10 @@ class StemJob:
                 writer, excerpt = self.write(source, folder, progress)
             digest = digest or tap.digest.hexdigest()
             finals = self.finals(job, writer.files.encoding.form)
-            picture = self.draw(job, folder, writer.layout, excerpt) if self.plot else None
+            picture = None
+            if self.plot:
+                with spare_result(self.picture(job)):
+                    picture = self.draw(job, folder, writer.layout, excerpt)
             place = self.report(job).parent
             report = {
                 "format": REPORT_FORMAT,
@@ -285,7 +289,7 @@ class StemJob:
         from auralflow_pl.report.figures import spectrogram_comparison
 
         sounds = dict(zip(["mixture", *self.targets], excerpt.sound, strict=True))
-        title = f"{job.track}, from {excerpt.start / layout.sample_rate:.0f} s"
+        title = f"{printable(job.track)}, from {excerpt.start / layout.sample_rate:.0f} s"
         figure = spectrogram_comparison(sounds, layout.sample_rate, title)
         part = folder / "spectrograms.png"
         figure.savefig(part, dpi=80)
