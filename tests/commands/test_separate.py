@@ -200,6 +200,9 @@ def test_stems_of_other_origin_are_not_replaced_unasked(separate, tmp_path):
     assert stem.read_bytes() == first
     separate(f"input={source}", "subtype=24", "overwrite=true")
     assert soundfile.info(stem).subtype == "PCM_24"
+    recording = write(tmp_path / "a" / "vocals.wav")  # beside a.wav, of someone else
+    done = separate(f"input={source}", f"output={tmp_path}", code=1)
+    assert f"{recording}: is there already, and not made by this command" in done.error
     stem.write_bytes(b"half")  # not what the report says: made again
     separate(f"input={source}", "subtype=24")
     assert soundfile.info(stem).frames == 1600

@@ -202,10 +202,13 @@ class StemJob:
         for final in (path, *self.finals(job, self.options.format).values()):
             if final.exists():
                 origin = "made from another file, by another model or with other options"
-                if digest is None:
+                if report is None:
+                    origin = "and not made by this command"
+                elif digest is None:
                     origin = "and what comes through a pipe cannot be compared with it"
                 raise InputError(
-                    f"{final}: is there already, {origin}; pass overwrite=true or another output"
+                    f"{final}: is there already, {origin}; pass another output, or "
+                    "overwrite=true to replace it"
                 )
         return False
 
