@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -40,7 +41,10 @@ def data_dir(tmp_path_factory) -> Iterator[None]:
 
 @pytest.fixture
 def command(monkeypatch, capfd) -> Callable[..., Result]:
-    """Run a command in this process as its entry point would: `command("train", "seed=1")`."""
+    """Run a command in this process as its entry point would: `command("train", "seed=1")`.
+
+    Standard output is a log here, so no command writes a control character.
+    """
 
     def call(name: str, *arguments: str) -> Result:
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
@@ -50,7 +54,9 @@ def command(monkeypatch, capfd) -> Callable[..., Result]:
             cli.run(name)
         except SystemExit as end:
             code = int(end.code or 0)
-        return Result(code, *capfd.readouterr())
+        result = Result(code, *capfd.readouterr())
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", result.out + result.err)
+        return result
 
     return call
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
+from unicodedata import category
 
 
 class InputError(ValueError):
@@ -23,8 +24,23 @@ def printable(text: str) -> str:
     """Replace the unprintable characters of a text, line breaks included, by escapes."""
     if text.isprintable():
         return text
-    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    escaped = (c if is_plain(c) else c.encode("unicode_escape").decode() for c in text)
     return "".join(escaped)
+
+
+def printable_lines(text: str) -> str:
+    """A text with its line breaks and without other unprintable characters."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def is_plain(character: str) -> bool:
+    """Whether a terminal shows a character, be it a wide space or a part of an emoji."""
+    return character.isprintable() or category(character) == "Zs" or character in "\u200c\u200d"
+
+
+def os_reason(error: OSError) -> str:
+    """Why the system refused something; not every OSError has a `strerror`."""
+    return error.strerror or one_line(error) or type(error).__name__
 
 
 def one_line(error: object, limit: int | None = 200) -> str:

@@ -7,6 +7,8 @@ import pytest
 import soundfile
 
 from auralflow_pl.cli import main as cli
+from auralflow_pl.config.explain import explain
+from auralflow_pl.errors import os_reason
 from support import REPOSITORY, TINY, TINY_SET, python, script
 
 PROBE = """
@@ -77,6 +79,7 @@ def test_unknown_command():
         ("resume=none.ckpt", "resume=none.ckpt: no such file"),
         ("trainer.max_epochs=many", "max_epochs"),
         ("target=(", "quote values"),
+        ("target=[a (b),c]", "and in a list: 'key=["),
         ("target=null", "expected a value"),
         ("audio=44100", "audio=44100: expected audio.<key>=... with one of sample_rate"),
         ("model=null", "model=null: expected one of lstm, mixing, simple, vae"),
@@ -252,13 +255,16 @@ def test_mistakes_in_evaluation(command, ckpt, songs, arguments, message):
         "1.10.wav",
         "back\\slash'.wav",
         "null.wav",
+        "b${1}.wav",
+        "back\\${input}.wav",
     ],
 )
 def test_awkward_file_names_need_no_quoting(command, ckpt, song, tmp_path, name):
     awkward = song.rename(tmp_path / name)
-    done = command("separate", f"ckpt={ckpt}", f"input={awkward}", f"output={tmp_path / 'out'}")
+    folder = tmp_path / "out${1}"
+    done = command("separate", f"ckpt={ckpt}", f"input={awkward}", f"output={folder}")
     assert done.code == 0, done.err
-    assert (tmp_path / "out" / awkward.stem / "vocals.wav").is_file()
+    assert (folder / awkward.stem / "vocals.wav").is_file()
 
 
 def test_make_synthetic_script(tmp_path):
@@ -272,3 +278,9 @@ def test_make_synthetic_script(tmp_path):
     code, text = script(path, f"out={tmp_path / 's'}", "trakcs=3")
     assert code == 1
     assert re.fullmatch("error: .*trakcs.*\n", text)
+
+
+def test_every_error_of_the_system_has_a_reason():
+    assert explain(OSError(28, "No space left", "/x"), "train") == "/x: No space left"
+    assert os_reason(OSError("odd")) == "odd"
+    assert os_reason(OSError()) == "OSError"

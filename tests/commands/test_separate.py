@@ -104,6 +104,46 @@ def test_200_files_of_which_20_are_bad(separate, tmp_path):
     assert before == {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in stems}
 
 
+def test_what_a_list_lacks_stops_nothing(separate, tmp_path):
+    song = write(tmp_path / "It's (Live).wav")
+    done = separate(f"input=[{song},{tmp_path}/none.wav,{tmp_path}/*.mp3]", code=1)
+    assert stems_below(tmp_path / "out") == ["It's (Live)/vocals.wav"]
+    assert f"failed: input={tmp_path}/none.wav: no such file or folder" in done.out
+    assert f"failed: input={tmp_path}/*.mp3: no file fits this pattern" in done.out
+    assert done.out.splitlines()[-1] == "1 separated, 0 there already, 2 failed"
+
+
+def test_control_characters_in_names_are_escaped(separate, tmp_path):
+    song = write(tmp_path / "a\x1b[31m\rb\u3000c.wav")
+    done = separate(f"input=[{song},{tmp_path}/\x9b2J.wav]", code=1)
+    assert done.out.splitlines()[0].endswith("/out/a\\x1b[31m\\rb\u3000c")
+    assert f"input={tmp_path}/\\x9b2J.wav: no such file" in done.error
+
+
+def test_a_closed_standard_input(separate, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert "input=-: standard input is closed" in separate("input=-", code=1).error
+
+
+def test_no_picture_costs_the_stems(separate, tmp_path, monkeypatch):
+    names = ["Joey Bada$$ - X", "Ke$ha - 100% Ca$h", "$\\frac$ ^_{}"]
+    for name in names:
+        write(tmp_path / "in" / f"{name}.wav")
+    separate(f"input={tmp_path / 'in'}", "plot=true")
+    for name in names:
+        assert (tmp_path / "out" / name / "spectrograms.png").stat().st_size > 10_000
+
+    def fail(*arguments, **options):
+        raise RuntimeError("no fonts")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
+    song = write(tmp_path / "other.wav")
+    done = separate(f"input={song}", "plot=true")
+    assert f"{tmp_path}/out/other/spectrograms.png: not made: RuntimeError: no fonts" in done.err
+    assert stems_below(tmp_path / "out" / "other") == ["vocals.wav"]
+    assert json.loads((tmp_path / "out/other/report.json").read_text())["picture"] is None
+
+
 @pytest.mark.parametrize("several", [["jobs=3"], ["device=[cpu,cpu]", "jobs=2"]])
 def test_several_files_at_a_time_give_the_same(separate, tmp_path, several):
     for i in range(8):
@@ -161,6 +201,9 @@ def test_stems_of_other_origin_are_not_replaced_unasked(separate, tmp_path):
     assert stem.read_bytes() == first
     separate(f"input={source}", "subtype=24", "overwrite=true")
     assert soundfile.info(stem).subtype == "PCM_24"
+    recording = write(tmp_path / "a" / "vocals.wav")  # beside a.wav, of someone else
+    done = separate(f"input={source}", f"output={tmp_path}", code=1)
+    assert f"{recording}: is there already, and not made by this command" in done.error
     stem.write_bytes(b"half")  # not what the report says: made again
     separate(f"input={source}", "subtype=24")
     assert soundfile.info(stem).frames == 1600

@@ -134,6 +134,15 @@ def test_no_two_files_have_one_track(tmp_path):
     assert len({job.track for job in jobs}) == 3
 
 
+def test_a_file_named_twice_is_one(tmp_path):
+    song = touch(tmp_path / "songs" / "a.wav")
+    (tmp_path / "again").symlink_to(song.parent)
+    (tmp_path / "other.wav").symlink_to(song)
+    names = ["songs/a.wav", "songs/../songs/a.wav", "again/a.wav", "other.wav"]
+    jobs = find_inputs([f"{tmp_path}/{name}" for name in names], OutputTemplate.of("/elsewhere"))
+    assert [job.track for job in jobs] == ["a", "other"]
+
+
 def test_an_empty_name_and_a_pipe_are_no_files(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="input=: an empty name"):
@@ -147,4 +156,15 @@ def test_templates_without_a_suffix_get_one():
     assert str(template.path("x.one", "vocals", "wav")) == "out/x.one feat. vocals.wav"
     assert str(template.beside("x.one", "report", "json")) == "out/x.one feat. report.json"
     assert template.suffix is None
+    template = OutputTemplate.of("out${1}/{track}/{target}.{ext}")
+    assert str(template.path("x${2}{ext}", "vocals", "wav")) == "out${1}/x${2}{ext}/vocals.wav"
+    assert str(template.base) == "out${1}"
     assert OutputTemplate.of("out/{track}/{target}.flac").suffix == "flac"
+
+
+@pytest.mark.parametrize("end", ["", ".wav", ".{ext}"])
+def test_a_template_names_files(end):
+    with pytest.raises(InputError, match=r"names no file, expected one such as {track}\.{ext}"):
+        OutputTemplate.of(f"stems/{{target}}/{end}")
+    with pytest.raises(InputError, match=r"a field has no \$, expected {track}"):
+        OutputTemplate.of("stems/{target}/${track}.wav")

@@ -27,6 +27,8 @@ def check_config(config: Mapping[str, Any]) -> None:
             or has an invalid value for a key of `CONFIG_CHECKS`.
     """
     check_plain(config)
+    if "${" in str(config.get("model")):  # names of folders may hold it
+        raise InputError("configuration: model holds ${; expected resolved values")
     if config.get("data") is None:
         raise InputError("configuration: data is missing; export or train it again")
     for key, kind in CONFIG_CHECKS.items():
@@ -78,14 +80,12 @@ def check_plain(config: Mapping[str, Any]) -> None:
 
 
 def check_single(value: Any) -> None:
-    """Raise InputError unless a value is None, a number, or a string without `${`."""
+    """Raise InputError unless a value is None, a number or a string."""
     if not (value is None or isinstance(value, str | int | float)):
         kind = type(value).__name__
         raise InputError(f"configuration: holds a {kind}; expected plain texts and numbers")
     if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
         raise InputError(f"configuration: holds a huge number of {value.bit_length()} bits")
-    if isinstance(value, str) and "${" in value:
-        raise InputError(f"configuration: {shown(value)} holds ${{; expected resolved values")
 
 
 def check_seconds_value(value: Any) -> float:

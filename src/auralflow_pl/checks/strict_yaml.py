@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from auralflow_pl.errors import InputError, one_line
+from auralflow_pl.errors import InputError, one_line, os_reason
 
 MAX_YAML_BYTES = 2**20  # largest size of a file
 
@@ -27,7 +27,7 @@ def load_yaml(path: Path) -> Any:
     except InputError:
         raise
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        raise InputError(f"{path}: cannot be read: {os_reason(error)}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         cause = one_line(error)
         raise InputError(f"{path}: not YAML with plain values: {cause}") from error

@@ -12,6 +12,7 @@ from hydra.errors import HydraException
 
 from auralflow_pl.cli.listing import compose_command
 from auralflow_pl.cli.shells import SHELL_SCRIPTS
+from auralflow_pl.config.names import is_path_key
 from auralflow_pl.config.search_path import (
     DIR_FLAGS,
     add_config_dirs,
@@ -35,7 +36,6 @@ class CommandGrammar:
     commands: Mapping[str, str]  # commands, with the key that a word without `=` sets, or ""
     tools: Sequence[str]  # commands without configuration
     lists: Sequence[str]  # groups that take several options
-    paths: Sequence[str]  # keys whose values are paths
 
 
 def print_completion(arguments: Sequence[str], grammar: CommandGrammar) -> None:
@@ -111,7 +111,7 @@ def standalone_candidates(
 ) -> Iterator[str]:
     """Candidates for a word without a key."""
     key = grammar.commands[command]
-    if command == "compare" or (key in grammar.paths and not chosen):
+    if command == "compare" or (is_path_key(key) and not chosen):
         yield from file_candidates(word, "")
     elif key == "name" and not chosen:
         yield from model_candidates()
@@ -157,7 +157,7 @@ def value_candidates(
             f"{key}={n}" for n in matching_words(value, [f"{start}{m}" for m in model_candidates()])
         )
         return
-    if key in grammar.paths or key.startswith("paths."):
+    if is_path_key(key):
         yield from file_candidates(value, f"{key}=")
         return
     node, groups = composed_keys(command, chosen)

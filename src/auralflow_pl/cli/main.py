@@ -23,7 +23,6 @@ from auralflow_pl.cli.table import (
     COMMANDS,
     LIST_GROUPS,
     MAIN_USAGE,
-    PATH_KEYS,
     TOOL_TEXTS,
     TOOL_USAGE,
 )
@@ -67,7 +66,7 @@ def run(command: str) -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         show_help(command, sys.argv[1:])
         return
-    for stream in (sys.stdout, sys.stderr):  # file names need not be valid text
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # file names need not be valid text
         stream.reconfigure(errors="backslashreplace")
     before = os.environ.get("HYDRA_FULL_ERROR", "0")
     verbose = before == "1"
@@ -96,8 +95,7 @@ def show_help(name: str, arguments: list[str]) -> None:
     try:
         if name == "completion":
             words = {name: command.word for name, command in COMMANDS.items()}
-            paths = (*PATH_KEYS, "runs")
-            print_completion(arguments, CommandGrammar(words, [*TOOL_TEXTS], LIST_GROUPS, paths))
+            print_completion(arguments, CommandGrammar(words, [*TOOL_TEXTS], LIST_GROUPS))
         else:
             arguments, folders = split_config_dirs(arguments)
             words = [word for word in arguments if "=" not in word and word[:1] not in ("-", "~")]

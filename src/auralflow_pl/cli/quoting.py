@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from dataclasses import fields
 
 from auralflow_pl.cli.output import fail
-from auralflow_pl.cli.table import COMMANDS, LIST_GROUPS, PATH_KEYS, TEXT_KEYS
+from auralflow_pl.cli.table import COMMANDS, LIST_GROUPS, TEXT_KEYS
+from auralflow_pl.config.names import home_expanded, is_path_key, literal
+from auralflow_pl.config.schema import COMMAND_SCHEMAS
 from auralflow_pl.config.search_path import (
     add_config_dirs,
     group_options,
@@ -15,6 +17,8 @@ from auralflow_pl.config.search_path import (
     is_search_key,
     split_config_dirs,
 )
+
+QUOTES = ("'", '"')
 
 
 def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
@@ -41,8 +45,7 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
             fail(f"{argument}: expected one of {', '.join(group_options(key, sources))}")
         if value.startswith("[") and is_group(key, sources) and key not in LIST_GROUPS:
             fail(f"{argument}: {key} takes one option; to compare several, -m {key}={value[1:-1]}")
-    texts = TEXT_KEYS.get(command, ())
-    return sweep[:1] + [quote_argument(argument, texts, bool(sweep)) for argument in rest]
+    return sweep[:1] + [quote_argument(argument, command, bool(sweep)) for argument in rest]
 
 
 def gather_runs(arguments: list[str]) -> list[str]:
@@ -56,27 +59,47 @@ def gather_runs(arguments: list[str]) -> list[str]:
     return [*rest, f"runs=[{','.join(map(quote_value, runs))}]"] if runs else rest
 
 
-def quote_argument(argument: str, texts: Sequence[str], sweep: bool) -> str:
-    """Quote the value of `key=value` if it is a text or a path.
-
-    In a sweep commas separate values, so only existing paths are quoted.
-
-    Args:
-        argument: `key=value`.
-        texts: keys whose values are texts.
-        sweep: the command line has `-m`.
-    """
+def quote_argument(argument: str, command: str, sweep: bool) -> str:
+    """Quote the value of `key=value` if it is a text or a path."""
     key, _, value = argument.partition("=")
-    if key in texts and not sweep and value != "null" and value[0:1] not in ("'", '"', ""):
-        return f"{key}={quote_value(value)}"
-    if not (key in PATH_KEYS or key.startswith("paths.")) or value in ("", "null", "???"):
+    if value in ("", "null", "???"):
         return argument
-    if value[0] in "'\"[" or "${" in value or (sweep and not os.path.lexists(value)):
-        return argument if not os.path.lexists(value) else f"{key}={quote_value(value)}"
-    return f"{key}={quote_value(value)}"
+    if key in TEXT_KEYS.get(command, ()) and not sweep and value[0] not in QUOTES:
+        return f"{key}={quote_value(value)}"
+    if is_path_key(key):
+        return f"{key}={quote_paths(value, command, sweep)}"
+    return argument
+
+
+def quote_paths(value: str, command: str, sweep: bool) -> str:
+    """Quote one path or several, as in `[a b.wav,c.wav]`, or `a b.ckpt,c.ckpt` in a sweep.
+
+    What is quoted already, ranges and references (`${paths.data_dir}/x`) are left as they are,
+    except names of existing files.
+    """
+    if os.path.lexists(value):
+        return quote_value(value)
+    listed = value.startswith("[") and value.endswith("]")
+    if listed and (sweep or value == "[]"):
+        return value
+    content = value[1:-1] if listed else value
+    paths = [path.strip() for path in content.split(",")] if listed or sweep else [value]
+    if any(path[0:1] in QUOTES or is_reference(path, command) for path in paths):
+        return value
+    if sweep and re.match(r"\w+\(", value):  # choice(...), glob(...)
+        return value
+    quoted = ",".join(quote_value(home_expanded(path)) for path in paths)
+    return f"[{quoted}]" if listed else quoted
+
+
+def is_reference(path: str, command: str) -> bool:
+    """Whether `${` in a path begins a reference to a key or a resolver; else it is of a name."""
+    keys = [entry.name for entry in fields(COMMAND_SCHEMAS[command])]
+    begins = rf"\$\{{\s*([\w.]+:|\$\{{|({'|'.join(keys)}|hydra)\s*[.\[}}])|\\\$\{{"
+    return not os.path.lexists(path) and re.search(begins, path) is not None
 
 
 def quote_value(value: str) -> str:
     """Quote a value as a string of Hydra's grammar, without interpolation."""
     escaped = re.sub(r"(\\*)(\'|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
-    return "'" + escaped.replace("${", "\\${") + "'"
+    return f"'{literal(escaped)}'"

@@ -1,4 +1,4 @@
-"""What the command line says when a sweep has ended."""
+"""What the command line says before and after a sweep."""
 
 from __future__ import annotations
 
@@ -9,11 +9,23 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from auralflow_pl.cli.output import fail
+from auralflow_pl.config.names import home_expanded
 from auralflow_pl.training.sweeps.results import summarize
 
 
 class Summary(Callback):
-    """Hydra calls it when all jobs of a sweep have ended."""
+    """Hydra calls it before the first job of a sweep, and when all have ended."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """Exit if Hydra would make a folder of the name `~`, or write beside everything else."""
+        folder = config.hydra.sweep.dir
+        if not folder:
+            fail("paths.run_dir=: an empty path; expected one (is a variable not set?)")
+        if folder != (home := home_expanded(folder)):
+            fail(
+                f"paths.run_dir={folder}: a sweep needs the whole path; write {home} in the YAML "
+                "file, or pass it on the command line"
+            )
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
         """Summarize the results in the folder of the sweep; name those that failed, and exit."""

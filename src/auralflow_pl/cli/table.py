@@ -42,8 +42,6 @@ LIST_GROUPS = (
     "metrics",
 )  # groups that take several options
 
-PATH_KEYS = ("ckpt", "estimates", "input", "output", "registries", "resume", "save", "data.root")
-
 TEXT_KEYS = {  # keys whose values are texts, by command
     "export": ("licence",),
     "publish": ("licence", "description", "trained_on"),

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from auralflow_pl.config.schema import CompareKeys
 from auralflow_pl.config.validation import validate
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, printable
 from auralflow_pl.evaluation.comparability import (
     check_same_settings,
     check_sound,
@@ -54,7 +54,8 @@ def compare(config: DictConfig) -> list[Comparison]:
     with staged_folder(page.parent) as folder:
         text = comparison_page(names, found, config.confidence, notes)
         (folder / page.name).write_text(text, encoding="utf-8")
-    print(*(one.verdict(config.confidence) for one in found), *notes, page, sep="\n")
+    lines = [*(one.verdict(config.confidence) for one in found), *notes, str(page)]
+    print(*map(printable, lines), sep="\n")
     return found
 
 

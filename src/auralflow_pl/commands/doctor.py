@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from omegaconf import DictConfig
-from tqdm import tqdm
 
 from auralflow_pl.config.instantiate import build
 from auralflow_pl.config.schema import DoctorKeys
@@ -29,9 +28,11 @@ from auralflow_pl.data.examination import (
     same_song,
 )
 from auralflow_pl.data.tracks import SPLIT_NAMES, Track, TrackSource
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, printable, printable_lines
 from auralflow_pl.report.figures import level_map
+from auralflow_pl.report.spare import spare_result
 from auralflow_pl.system.files import write_csv
+from auralflow_pl.system.progress import Progress
 from auralflow_pl.system.staging import check_writable, staged_folder
 from auralflow_pl.training.build import build_data
 
@@ -67,12 +68,12 @@ def doctor(config: DictConfig) -> list[Finding]:
     draws = [] if errors or not config.draws else draw_chunks(config)
     levels = [level for one in examinations if one for level in one.levels]
     write_doctor_report(output, findings, levels, draws)
-    print(findings_table(findings, draws, config.draws))
+    print(printable_lines(findings_table(findings, draws, config.draws)))
     warnings = len(findings) - errors
     text = f"{errors} errors, {warnings} warnings in {len(tracks)} tracks; see {output}"
     if errors:
         raise InputError(text)
-    print(text)
+    print(printable(text))
     return findings
 
 
@@ -115,9 +116,7 @@ def examine_all(tracks: Sequence[Track], findings: list[Finding]) -> list[Examin
 
     examinations: list[Examination | None] = []
     with ThreadPoolExecutor(min(MAX_WORKERS, os.cpu_count() or 1)) as threads:
-        results = tqdm(
-            threads.map(attempt, tracks), "doctor", len(tracks), unit="track", leave=False
-        )
+        results = Progress(threads.map(attempt, tracks), "doctor", len(tracks), unit="track")
         for track, result in zip(tracks, results, strict=True):
             if isinstance(result, InputError):
                 fault = Finding("error", "files", track.split, track.name, "", str(result))
@@ -152,7 +151,7 @@ def draw_chunks(config: DictConfig) -> list[ChunkDraw]:
     stems = chunks.tracks[0].stems
     places: Counter[Track] = Counter()
     silent = np.zeros(len(stems))
-    for number in tqdm(range(config.draws), "draws", unit="chunk", leave=False):
+    for number in Progress(range(config.draws), "draws", unit="chunk"):
         rng = np.random.default_rng((chunks.seed, number))
         places.update(place.track for place in chunks.places(rng))
         for index, stem in enumerate(chunks[number]["stems"]):
@@ -180,7 +179,8 @@ def write_doctor_report(
         write_csv(folder / "draws.csv", columns, rows)
         if levels:
             shown = [(f"{x.split}/{x.track}", x.stem, x.level_db, x.coverage) for x in levels]
-            level_map(shown).savefig(folder / "levels.png", dpi=110)
+            with spare_result(output / "levels.png"):
+                level_map(shown).savefig(folder / "levels.png", dpi=110)
 
 
 def findings_table(findings: Sequence[Finding], draws: Sequence[ChunkDraw], count: int) -> str:

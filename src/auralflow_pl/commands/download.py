@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.schema import DownloadKeys
 from auralflow_pl.config.validation import validate
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, printable
 from auralflow_pl.pretrained.cache import fetch_model
 from auralflow_pl.pretrained.registry import RegistryEntry, find_entry, read_registries
 from auralflow_pl.system.files import file_sha256, in_megabytes
@@ -31,7 +31,7 @@ def download(config: DictConfig) -> Path:
     if copy is not None:
         save_model(path, copy)
         path = copy
-    print(f"{path}: {entry.name}, {in_megabytes(entry.size)}, verified")
+    print(printable(f"{path}: {entry.name}, {in_megabytes(entry.size)}, verified"))
     return path
 
 

@@ -7,9 +7,10 @@ import json
 from omegaconf import DictConfig
 
 from auralflow_pl.config.instantiate import to_plain
+from auralflow_pl.config.names import literal
 from auralflow_pl.config.schema import EvaluateKeys
 from auralflow_pl.config.validation import validate
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, printable
 from auralflow_pl.evaluation.evaluator import Evaluation, excerpts_of
 from auralflow_pl.evaluation.parallel import (
     check_spread,
@@ -40,7 +41,7 @@ def evaluate(config: DictConfig) -> list[TrackScores]:
         check_spread(config)
         config.device = device_of_process(config.device, config.trainer, local_rank())
     if config.ckpt is not None:
-        config.ckpt = str(resolve_ckpt(config.ckpt, to_plain(config)["registries"]))
+        config.ckpt = literal(str(resolve_ckpt(config.ckpt, to_plain(config)["registries"])))
     work = Evaluation(config)
     check_writable(work.output)
     paths = {track.name: work.cached(track) for track in work.tracks}
@@ -59,5 +60,5 @@ def evaluate(config: DictConfig) -> list[TrackScores]:
     if config.report:
         write_evaluation_page(work, results, found, [excerpts_of(path) for path in paths.values()])
     print(summary_text(found))
-    print(f"{work.output / 'eval.csv'}")
+    print(printable(str(work.output / "eval.csv")))
     return results

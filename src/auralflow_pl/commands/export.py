@@ -10,6 +10,7 @@ from auralflow_pl.checks.values import one_of
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.schema import ExportKeys
 from auralflow_pl.config.validation import validate
+from auralflow_pl.errors import printable
 from auralflow_pl.pretrained.cache import fetch_model, registry_entry, run_checkpoint
 from auralflow_pl.publishing.exporting import (
     EXPORT_SUFFIXES,
@@ -41,5 +42,5 @@ def export(config: DictConfig) -> Path:
         note = export_weights(model, output, config.half)
     else:
         note = export_file(model, config.format, output)
-    print(f"{output}: {note}")
+    print(printable(f"{output}: {note}"))
     return output

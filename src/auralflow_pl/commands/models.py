@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.schema import ModelsKeys
 from auralflow_pl.config.validation import validate
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, printable
 from auralflow_pl.pretrained.cache import (
     cached_files,
     cached_path,
@@ -55,7 +55,7 @@ def models(config: DictConfig) -> None:
         if config["name"] is not None:
             raise InputError("remove: pass either a name to be shown or one to be removed")
         for path in remove_cached(config["remove"]):
-            print(f"{path}: removed")
+            print(printable(f"{path}: removed"))
         return
     entries = read_registries(config["registries"])
     if config["name"] is not None:

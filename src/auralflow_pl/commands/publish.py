@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.schema import PublishKeys
 from auralflow_pl.config.validation import validate
-from auralflow_pl.errors import InputError, shown
+from auralflow_pl.errors import InputError, printable_lines, shown
 from auralflow_pl.pretrained.cache import resolve_ckpt
 from auralflow_pl.pretrained.locations import REGISTRY_VARIABLE
 from auralflow_pl.pretrained.registry import NAME_PATTERN, REGISTRY_FORMAT, RegistryEntry
@@ -55,7 +55,7 @@ def publish(config: DictConfig) -> Path:
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
         (temporary / registry.name).write_text(REGISTRY_HEADER + text, encoding="utf-8")
         checked = read_back(temporary / registry.name, output)
-    print(next_steps(checked, archive, registry, bool(config["sources"])))
+    print(printable_lines(next_steps(checked, archive, registry, bool(config["sources"]))))
     return registry
 
 

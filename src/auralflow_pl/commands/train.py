@@ -8,8 +8,9 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from auralflow_pl.config.names import literal
 from auralflow_pl.errors import InputError, one_line
 from auralflow_pl.training.run import train_run
 from auralflow_pl.training.sweeps.results import (
@@ -34,12 +35,12 @@ def train(config: DictConfig) -> float:
     """
     if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
         return train_run(config)
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    folder = Path(OmegaConf.to_container(HydraConfig.get().runtime)["output_dir"])
     overrides = job_overrides(HydraConfig.get().overrides.task)
     if before := finished_before(folder, overrides):
         log.info("%s: finished before, %.2f dB", folder, before.score)
         return before.score
-    config.paths.run_dir = str(folder)
+    config.paths.run_dir = literal(str(folder))
     if any((folder / "checkpoints").glob("*.ckpt")):
         config.resume = "auto"
     score, error = None, None

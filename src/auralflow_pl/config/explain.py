@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import hydra
 from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
 from auralflow_pl.config.instantiate import flat_keys
 from auralflow_pl.config.search_path import (
@@ -17,7 +18,7 @@ from auralflow_pl.config.search_path import (
     is_search_key,
     split_config_dirs,
 )
-from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.errors import InputError, did_you_mean, os_reason
 
 PLUGIN_REMEDIES = {  # by the name of what Hydra cannot load
     "optuna": "of another package too, which is in the way; pip uninstall hydra-optuna-sweeper",
@@ -38,7 +39,9 @@ def explain(error: Exception, command: str, arguments: Sequence[str] = ()) -> st
     if isinstance(error, InputError):  # from a loader process it arrives with a traceback in front
         return text.splitlines()[-1].removeprefix("auralflow_pl.errors.InputError: ")
     if isinstance(error, OSError) and not isinstance(error, HydraException):
-        return f"{error.filename}: {error.strerror}" if error.filename else text
+        return f"{error.filename}: {os_reason(error)}" if error.filename else text
+    if isinstance(error, OmegaConfBaseException):
+        return explain_value(error)
     rest, folders = split_config_dirs(arguments)
     overrides = add_config_dirs([word for word in rest if "=" in word], folders)
     key = re.search(r"Could not override '([^']+)'", text)
@@ -50,6 +53,12 @@ def explain(error: Exception, command: str, arguments: Sequence[str] = ()) -> st
         nearest = did_you_mean(key[1], valid_keys(command, key[1], overrides))
         return f"{key[1]}: no such key, {nearest}"
     return explain_option(text, overrides)
+
+
+def explain_value(error: OmegaConfBaseException) -> str:
+    """One line for what OmegaConf says of a value, with its key; it adds lines about types."""
+    text = str(error).strip().partition("\n")[0]
+    return f"{error.full_key}: {text}" if error.full_key else text
 
 
 def explain_option(text: str, overrides: Sequence[str]) -> str:
@@ -74,8 +83,13 @@ def explain_option(text: str, overrides: Sequence[str]) -> str:
         group, name = listed_option[1], listed_option[2]
         options = group_options(group, filter(is_search_key, overrides))
         return f"{group}={name}: no such option, {did_you_mean(name, options)}"
-    if "mismatched input" in text or "extraneous input" in text or "LexerNoViableAlt" in text:
-        return f"{' '.join(text.split())}; quote values that hold = , ( ) or spaces: key='\"...\"'"
+    said, grammar, _ = text.partition("See https://hydra.cc")
+    if grammar or "mismatched input" in text or "extraneous input" in text:
+        said = " ".join(said.split()).removeprefix("LexerNoViableAltException: ")
+        return (
+            f"{said}; quote values that hold = , ( ) or spaces: "
+            'key=\'"..."\', and in a list: \'key=["...","..."]\''
+        )
     return " ".join(text.split())
 
 

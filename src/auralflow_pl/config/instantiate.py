@@ -9,14 +9,17 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from auralflow_pl.config.names import literal, mapped_texts
 from auralflow_pl.errors import InputError, one_line
 
 
 def build(node: Any, **arguments: Any) -> Any:
     """Instantiate a configuration node with `_target_`; None stays None.
 
+    Lists and dicts among the arguments are plain ones.
+
     Args:
-        node: node of a validated configuration.
+        node: node of a validated configuration, or plain containers.
         **arguments: further arguments of the class or function.
 
     Raises:
@@ -24,8 +27,13 @@ def build(node: Any, **arguments: Any) -> Any:
     """
     if node is None:
         return None
+    plain = to_plain(node) if OmegaConf.is_config(node) else node
+    content, given = (
+        mapped_texts(lambda text: literal(literal(text)), one)  # Hydra resolves texts twice
+        for one in (plain, arguments)
+    )
     try:
-        return instantiate(node, **arguments)
+        return instantiate(content, _convert_="all", **given)
     except InstantiationException as error:
         cause = error.__cause__ or error
         if isinstance(cause, InputError):

@@ -13,8 +13,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from auralflow_pl.checks.arguments import check_arguments
 from auralflow_pl.checks.imports import current_name
+from auralflow_pl.config.explain import explain_value
 from auralflow_pl.config.instantiate import to_plain
-from auralflow_pl.errors import InputError, did_you_mean, one_line
+from auralflow_pl.config.names import check_paths, home_expanded, literal, mapped_texts
+from auralflow_pl.errors import InputError, did_you_mean
 
 POSITIVE_KEYS = (
     "chunk_seconds",
@@ -53,23 +55,28 @@ NOT_NEGATIVE_KEYS = (
 def validate(config: DictConfig, schema: type) -> DictConfig:
     """Check keys, types and arguments of a configuration; return a resolved copy.
 
+    In texts, `~` at the beginning stands for the home folder.
+
     Args:
         config: composed configuration.
         schema: dataclass of the command, such as `TrainKeys`.
 
     Raises:
         InputError: an unknown key (the message names a similar one), a missing key, a value of
-            the wrong type or out of range, or an argument that a `_target_` does not have.
+            the wrong type or out of range, an empty path, or an argument that a `_target_` does
+            not have.
     """
     for key in missing_keys(OmegaConf.to_container(config)):
         raise InputError(f"missing required key: {key}; pass {key}=...")
-    check_keys(config, schema, "")
     try:
+        check_keys(config, schema, "")
         checked = OmegaConf.merge(OmegaConf.structured(schema), config)
-        OmegaConf.resolve(checked)
+        texts = mapped_texts(lambda text: literal(home_expanded(text)), to_plain(checked))
     except OmegaConfBaseException as error:
-        raise InputError(f"{error.full_key}: {one_line(error.msg)}") from error
+        raise InputError(explain_value(error)) from error
+    checked = OmegaConf.merge(checked, texts)
     assert isinstance(checked, DictConfig)  # as the schema is
+    check_paths(checked)
     check_ranges(checked)
     for where, node in target_nodes(checked):
         node["_target_"] = current_name(node["_target_"])

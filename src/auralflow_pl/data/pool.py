@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from filelock import FileLock
 from torch import Tensor
-from tqdm import tqdm
 
 from auralflow_pl.checks.values import one_of
 from auralflow_pl.data.tracks import Track
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, os_reason
 from auralflow_pl.signal.resampling import match_length, resample
 from auralflow_pl.system.files import free_bytes, values_sha256, write_whole
+from auralflow_pl.system.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -132,17 +132,15 @@ class Pool:
             with ThreadPoolExecutor(self.workers) as threads:
                 jobs = [threads.submit(self.decode, track) for track in missing]
                 try:
-                    for job in tqdm(
-                        as_completed(jobs), "pool", len(jobs), unit="track", leave=False
-                    ):
+                    for job in Progress(as_completed(jobs), "pool", len(jobs), unit="track"):
                         job.result()
                 except BaseException:
                     threads.shutdown(cancel_futures=True)
                     raise
         except OSError as error:
             raise InputError(
-                f"pool.folder={self.folder}: cannot be written: {error.strerror}; free some space "
-                "or choose another folder, or pool=none to read the files themselves"
+                f"pool.folder={self.folder}: cannot be written: {os_reason(error)}; free some "
+                "space or choose another folder, or pool=none to read the files themselves"
             ) from error
 
     def check_space(self, tracks: Sequence[Track]) -> None:

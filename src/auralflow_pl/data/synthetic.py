@@ -9,7 +9,6 @@ from pathlib import Path
 
 import soundfile
 from filelock import FileLock
-from tqdm import tqdm
 
 from auralflow_pl.data.stem_folder import StemFolder
 from auralflow_pl.data.synthesis.score import STEM_NAMES
@@ -20,6 +19,7 @@ from auralflow_pl.errors import InputError
 from auralflow_pl.system.files import read_json, write_json
 from auralflow_pl.system.folders import visible
 from auralflow_pl.system.processes import worker_pool
+from auralflow_pl.system.progress import Progress
 from auralflow_pl.system.staging import new_folder
 
 LOCK_FILE = ".lock"
@@ -95,7 +95,7 @@ class SyntheticSongs(StemFolder):
         render = partial(write_song, self.root, seconds=float(self.recipe["seconds"]))
         with worker_pool(self.workers) as pool:
             songs = pool.map(render, jobs)
-            list(tqdm(songs, "synthetic songs", len(jobs), unit="song", leave=False))
+            list(Progress(songs, "synthetic songs", len(jobs), unit="song"))
 
     def jobs(self) -> Iterator[tuple[tuple[int, int, int], str, str]]:
         """Yield seed, split and name of every song."""

@@ -9,6 +9,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from auralflow_pl.config.instantiate import to_plain
+from auralflow_pl.config.names import literal
 from auralflow_pl.pretrained.locations import BUNDLED_MODEL
 from auralflow_pl.pretrained.registry import NAME_PREFIX
 from auralflow_pl.stems.loading import LoadedModel, checkpoint_paths, load_models
@@ -24,7 +25,7 @@ def named_models(config: DictConfig, device: torch.device) -> dict[str, LoadedMo
     """
     given = {} if config.ckpt is None else shown_names(config)
     paths = [*given.values(), BUNDLED_MODEL]  # the user's models first, since loading them may fail
-    every = OmegaConf.merge(config, {"ckpt": [str(path) for path in paths]})
+    every = OmegaConf.merge(config, {"ckpt": [literal(str(path)) for path in paths]})
     *others, bundled = load_models(every, device)
     return {BUNDLED_LABEL: bundled, **dict(zip(given, others, strict=True))}
 
@@ -37,7 +38,7 @@ def shown_names(config: DictConfig) -> dict[str, Path]:
     ckpt = to_plain(config)["ckpt"]
     found: dict[str, Path] = {}
     for one in ckpt if isinstance(ckpt, list) and ckpt else [ckpt]:
-        for path in checkpoint_paths(OmegaConf.merge(config, {"ckpt": one})):
+        for path in checkpoint_paths(OmegaConf.merge(config, {"ckpt": literal(one)})):
             pretrained = str(one).startswith(NAME_PREFIX)
             name = str(one).removeprefix(NAME_PREFIX) if pretrained else path.resolve().name
             numbered = (f"{name} ({number})" for number in itertools.count(2))

@@ -13,9 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from tqdm import tqdm
 
-from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.relaunch import command_line
 from auralflow_pl.config.schema import EvaluateKeys
 from auralflow_pl.config.validation import validate
@@ -23,6 +21,7 @@ from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.evaluation.evaluator import Evaluation
 from auralflow_pl.system.device import device_count, torch_threads
 from auralflow_pl.system.processes import process_group, rank, worker_pool, world_size
+from auralflow_pl.system.progress import Progress
 
 PARALLEL_SECONDS = 600.0  # seconds of audio above which several processes save time
 
@@ -67,7 +66,7 @@ def compute_distributed(
     mine = missing[rank() :: world_size()]
     order = [*mine, *(number for number in missing if number not in mine)]
     first = rank() == 0
-    bar = tqdm(total=len(missing), desc="evaluate", unit="track", leave=False, disable=not first)
+    bar = Progress(total=len(missing), desc="evaluate", unit="track", disable=not first)
     with bar, torch_threads(1):
         for timeout in (0, -1) if first else (0,):
             for number in order:
@@ -98,14 +97,14 @@ def compute_all(work: Evaluation, missing: Sequence[int]) -> None:
         many = seconds > PARALLEL_SECONDS and work.estimates.stft.window.device.type == "cpu"
         jobs = (os.cpu_count() or 1) if many else 1
     jobs = min(jobs, len(missing))
-    bar = tqdm(total=len(missing), desc="evaluate", unit="track", leave=False)
+    bar = Progress(total=len(missing), desc="evaluate", unit="track")
     with bar, torch_threads(1):
         if jobs <= 1:
             for number in missing:
                 work.compute(work.tracks[number])
                 bar.update()
             return
-        config = json.dumps(to_plain(work.config))
+        config = json.dumps(OmegaConf.to_container(work.config))
         with worker_pool(jobs) as pool:
             for job in as_completed([pool.submit(compute_one, config, n) for n in missing]):
                 job.result()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from auralflow_pl.errors import InputError, shown
+from auralflow_pl.errors import InputError, os_reason, shown
 from auralflow_pl.pretrained.download import NotFetchedError, WantedFile, fetch_file
 from auralflow_pl.pretrained.locations import PACKAGED_REGISTRY, WEIGHTS_FILE, models_folder
 from auralflow_pl.pretrained.registry import (
@@ -133,7 +133,7 @@ def fetch_model(entry: RegistryEntry) -> Path:
             if not matches_entry(path, entry):  # another process may have fetched it
                 download_into_cache(entry, path)
     except OSError as error:
-        raise InputError(f"{path}: {entry.name} is not kept: {error.strerror or error}") from error
+        raise InputError(f"{path}: {entry.name} is not kept: {os_reason(error)}") from error
     return path
 
 

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from auralflow_pl.pretrained.sources import (
     BrokeOffError,
     SourceError,
@@ -17,6 +15,7 @@ from auralflow_pl.pretrained.sources import (
     open_source_at,
 )
 from auralflow_pl.system.files import file_sha256, file_size
+from auralflow_pl.system.progress import Progress
 
 DOWNLOAD_ATTEMPTS = 20  # per source
 
@@ -57,10 +56,7 @@ def fetch_file(sources: Sequence[str], wanted: WantedFile, part: Path) -> None:
         OSError: `part` cannot be written.
     """
     failures = []
-    bar = tqdm(
-        total=wanted.size, desc=wanted.label, unit="B", unit_scale=True, leave=False, disable=None
-    )
-    with bar:
+    with Progress(total=wanted.size, desc=wanted.label, unit="B", unit_scale=True) as bar:
         for source in sources:
             try:
                 complete_part(source, wanted, part, bar)
@@ -72,7 +68,7 @@ def fetch_file(sources: Sequence[str], wanted: WantedFile, part: Path) -> None:
     raise NotFetchedError(failures)
 
 
-def complete_part(source: str, wanted: WantedFile, part: Path, bar: tqdm) -> None:
+def complete_part(source: str, wanted: WantedFile, part: Path, bar: Progress) -> None:
     """Download the rest of the file from one source and verify the whole.
 
     If a resumed download is wrong, it is deleted and repeated once from the first byte.
@@ -90,7 +86,7 @@ def complete_part(source: str, wanted: WantedFile, part: Path, bar: tqdm) -> Non
         complete_part(source, wanted, part, bar)
 
 
-def receive_blocks(source: str, wanted: WantedFile, part: Path, bar: tqdm) -> None:
+def receive_blocks(source: str, wanted: WantedFile, part: Path, bar: Progress) -> None:
     """Append the missing bytes; retry a broken connection as long as attempts receive bytes."""
     vain = 0
     for _ in range(DOWNLOAD_ATTEMPTS):
@@ -112,7 +108,7 @@ def receive_blocks(source: str, wanted: WantedFile, part: Path, bar: tqdm) -> No
 
 
 def append_blocks(
-    blocks: Iterator[bytes], start: int, wanted: WantedFile, part: Path, bar: tqdm
+    blocks: Iterator[bytes], start: int, wanted: WantedFile, part: Path, bar: Progress
 ) -> None:
     """Write blocks from byte `start` on.
 

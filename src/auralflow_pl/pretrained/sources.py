@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import url2pathname
 
-from auralflow_pl.errors import one_line
+from auralflow_pl.errors import one_line, os_reason
 from auralflow_pl.system.extras import is_installed
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def read_from(path: Path, start: int) -> Iterator[bytes]:
             file.seek(start)
             yield from iter(lambda: file.read(SOURCE_BLOCK_BYTES), b"")
     except OSError as error:
-        raise SourceError(error.strerror) from error
+        raise SourceError(os_reason(error)) from error
 
 
 def hub_address(rest: str) -> tuple[str, dict[str, str]]:

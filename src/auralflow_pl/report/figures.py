@@ -10,6 +10,7 @@ import torch
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from torch import Tensor
 
 from auralflow_pl.signal.stft import STFT
@@ -57,7 +58,7 @@ def spectrogram_comparison(
         panel.minorticks_off()
     panels[-1].set_xlabel("seconds")
     figure.colorbar(image, ax=list(panels), label="dB re full scale", pad=0.01)
-    return figure
+    return with_plain_texts(figure)
 
 
 def waveform_comparison(sounds: Mapping[str, Tensor], sample_rate: int, title: str = "") -> Figure:
@@ -82,6 +83,13 @@ def waveform_comparison(sounds: Mapping[str, Tensor], sample_rate: int, title: s
         panel.set(title=label, ylabel="amplitude", ylim=(-top, top))
         panel.grid(alpha=0.3)
     panels[-1].set(xlabel="seconds", xlim=(0, times[-1] if len(times) > 1 else 1))
+    return with_plain_texts(figure)
+
+
+def with_plain_texts(figure: Figure) -> Figure:
+    """A figure whose titles and labels are shown as they are: `$` begins no formula."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
     return figure
 
 
@@ -124,7 +132,7 @@ def sweep_plot(
     right.xaxis.get_major_locator().set_params(integer=True)
     right.grid(alpha=0.3)
     right.legend()
-    return figure
+    return with_plain_texts(figure)
 
 
 def axis_places(column: Sequence[str]) -> tuple[list[float], dict[str, float]]:
@@ -201,4 +209,4 @@ def level_map(rows: Sequence[tuple[str, str, float, float]]) -> Figure:
                 color="white" if dark else "black",
             )
         figure.colorbar(image, ax=panel, label=unit)
-    return figure
+    return with_plain_texts(figure)

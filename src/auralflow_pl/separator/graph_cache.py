@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, os_reason
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.separator.onnx import OnnxNetwork, export_onnx
 from auralflow_pl.system.files import write_whole
@@ -90,4 +90,4 @@ def keep_graph(content: bytes, path: Path) -> None:
         for old in graphs[:-MAX_GRAPHS]:
             old.unlink(missing_ok=True)
     except OSError as error:
-        log.info("%s: the graph is not kept: %s", path.parent, error.strerror)
+        log.info("%s: the graph is not kept: %s", path.parent, os_reason(error))

@@ -8,7 +8,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count, takewhile
 from pathlib import Path
 from urllib.parse import unquote
@@ -34,6 +34,7 @@ class InputFile:
 
     path: Path | None  # None: standard input
     track: str  # name of its output, with the subfolders to keep
+    fault: str = ""  # why it cannot be separated, if that is known already
 
     @property
     def name(self) -> str:
@@ -57,18 +58,30 @@ def find_inputs(source: str | Sequence[str], template: OutputTemplate) -> list[I
             several of them.
         template: output template; files already in the output folder are not inputs.
 
+    Of several entries, one that finds nothing is a file with a `fault`: it stops no other.
+
     Raises:
         InputError: no files are found, or the template gives several tracks the same files.
     """
-    sources = [source] if isinstance(source, str) else [str(entry) for entry in source]
-    jobs = [job for entry in sources for job in inputs_of(entry, template)]
-    unique = list({job.path and job.path.absolute(): job for job in jobs}.values())
+    if isinstance(source, str):
+        jobs = inputs_of(source, template)
+    else:
+        jobs = [job for entry in source for job in entry_inputs(str(entry), template)]
+    unique = list({job.path and (job.path.resolve(), job.path.name): job for job in jobs}.values())
     if not unique:
         raise InputError("input: an empty list; expected files or folders")
     named = distinct_tracks(unique)
     if len(named) > 1 and "{track}" not in template.pattern:
         raise InputError(f"output={template.pattern}: expected {{track}} in it for several files")
     return named
+
+
+def entry_inputs(source: str, template: OutputTemplate) -> list[InputFile]:
+    """The files of one of several entries, or the entry itself with its fault."""
+    try:
+        return inputs_of(source, template)
+    except InputError as error:
+        return [InputFile(Path(source), track_name(Path(source)), str(error))]
 
 
 def inputs_of(source: str, template: OutputTemplate) -> list[InputFile]:
@@ -98,7 +111,8 @@ def glob_inputs(pattern: str, template: OutputTemplate) -> list[InputFile]:
     fixed = Path(*takewhile(lambda part: not glob.has_magic(part), parts))
     inputs = without_stems(sorted(once.values()), fixed, template)
     if not inputs:
-        raise InputError(f"input={pattern}: no file fits this pattern, except existing stems")
+        hint = "; a [ in a name is written [[]" if "[" in pattern else ""
+        raise InputError(f"input={pattern}: no file fits this pattern, except existing stems{hint}")
     return [InputFile(p, relative_track(p, fixed)) for p in inputs]
 
 
@@ -206,7 +220,7 @@ def distinct_tracks(jobs: Sequence[InputFile]) -> list[InputFile]:
             name = str(Path(name).with_name(job.path.name))
         numbers = (f"{name} ({number})" for number in count(2))
         track = next(n for n in chain([name], numbers) if n not in out)
-        out[track] = InputFile(job.path, track)
+        out[track] = replace(job, track=track)
     return list(out.values())
 
 

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from auralflow_pl.audio.reading import Source, Span, open_pipe, open_source
 from auralflow_pl.audio.writing import check_encoding, choose_encoding
-from auralflow_pl.errors import Cancelled, InputError, did_you_mean
+from auralflow_pl.errors import Cancelled, InputError, did_you_mean, printable
+from auralflow_pl.report.spare import spare_result
 from auralflow_pl.signal.resampling import resample_blocks
 from auralflow_pl.signal.streams import align_blocks
 from auralflow_pl.stems.excerpt import MiddleExcerpt
@@ -119,6 +120,8 @@ class StemJob:
                 making them.
             Cancelled: `progress` returned False.
         """
+        if job.fault:
+            raise InputError(job.fault)
         if job.path is not None:
             check_file(job.path)
         digest = None if job.path is None else file_sha256(job.path)
@@ -131,7 +134,10 @@ class StemJob:
                 writer, excerpt = self.write(source, folder, progress)
             digest = digest or tap.digest.hexdigest()
             finals = self.finals(job, writer.files.encoding.form)
-            picture = self.draw(job, folder, writer.layout, excerpt) if self.plot else None
+            picture = None
+            if self.plot:
+                with spare_result(self.picture(job)):
+                    picture = self.draw(job, folder, writer.layout, excerpt)
             place = self.report(job).parent
             report = {
                 "format": REPORT_FORMAT,
@@ -200,10 +206,13 @@ class StemJob:
         for final in (path, *self.finals(job, self.options.format).values()):
             if final.exists():
                 origin = "made from another file, by another model or with other options"
-                if digest is None:
+                if report is None:
+                    origin = "and not made by this command"
+                elif digest is None:
                     origin = "and what comes through a pipe cannot be compared with it"
                 raise InputError(
-                    f"{final}: is there already, {origin}; pass overwrite=true or another output"
+                    f"{final}: is there already, {origin}; pass another output, or "
+                    "overwrite=true to replace it"
                 )
         return False
 
@@ -287,7 +296,7 @@ class StemJob:
         from auralflow_pl.report.figures import spectrogram_comparison
 
         sounds = dict(zip(["mixture", *self.targets], excerpt.sound, strict=True))
-        title = f"{job.track}, from {excerpt.start / layout.sample_rate:.0f} s"
+        title = f"{printable(job.track)}, from {excerpt.start / layout.sample_rate:.0f} s"
         figure = spectrogram_comparison(sounds, layout.sample_rate, title)
         part = folder / "spectrograms.png"
         figure.savefig(part, dpi=80)

@@ -13,6 +13,8 @@ PICTURE_NAME = "spectrograms"
 
 TEMPLATE_FIELDS = ("track", "target", "ext")
 
+FIELD = re.compile(r"(?<!\$)\{(.*?)\}")  # `${` is part of a name
+
 
 @dataclass(frozen=True)
 class OutputTemplate:
@@ -25,9 +27,11 @@ class OutputTemplate:
         """Template for the key `output`: a template, or a folder with a subfolder per track.
 
         Raises:
-            InputError: the template has an unknown field, or lacks `{target}`.
+            InputError: the template has an unknown field, lacks `{target}`, or names no file.
         """
-        fields = re.findall(r"\{(.*?)\}", output)
+        if dollar := re.search(r"\$(\{(track|target|ext)\})", output):
+            raise InputError(f"output={output}: a field has no $, expected {dollar[1]}")
+        fields = FIELD.findall(output)
         for field in fields:
             if field not in TEMPLATE_FIELDS:
                 hint = did_you_mean(field, TEMPLATE_FIELDS)
@@ -36,12 +40,16 @@ class OutputTemplate:
             return cls(f"{output}/{{track}}/{{target}}.{{ext}}")
         if "target" not in fields:
             raise InputError(f"output={output}: expected {{target}} in it, or no field at all")
+        if re.fullmatch(r"(\.(\w+|\{ext\}))?", output.rpartition("/")[2]):
+            raise InputError(
+                f"output={output}: names no file, expected one such as {{track}}.{{ext}} at its end"
+            )
         return cls(output if re.search(r"(\.\w+|\{ext\})$", output) else f"{output}.{{ext}}")
 
     @property
     def base(self) -> Path:
         """The folder that contains all output files."""
-        return Path(self.pattern.partition("{")[0] + "x").parent
+        return Path(FIELD.split(self.pattern)[0] + "x").parent
 
     @property
     def suffix(self) -> str | None:
@@ -51,7 +59,7 @@ class OutputTemplate:
     def path(self, track: str, target: str, ext: str) -> Path:
         """Path of a stem."""
         values = {"track": track, "target": target, "ext": ext}
-        return Path(re.sub(r"\{(\w+)\}", lambda field: values[field[1]], self.pattern))
+        return Path(FIELD.sub(lambda field: values[field[1]], self.pattern))
 
     def report(self, track: str) -> Path:
         """Path of the report of a track."""

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import NoReturn
 
-from tqdm import tqdm
-
+from auralflow_pl.errors import printable
 from auralflow_pl.stems.inputs import InputFile
+from auralflow_pl.system.progress import Progress, is_redrawn
 
 BAR_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {remaining} left{postfix}"
 
 
 class ProgressBars:
-    """Progress bars on a terminal: one for each file in work, and a total one for several files.
+    """Progress bars: one for each file in work, and a total one for several files.
 
-    Files are weighted by their size in bytes. The class is safe for use by several threads.
+    A log has only the total one. Files are weighted by their size in bytes. The class is safe for
+    use by several threads.
 
     Args:
         jobs: all files.
@@ -29,15 +30,10 @@ class ProgressBars:
         self.stop, self.count = stop, len(jobs)
         self.sizes = {job: float(job.size) for job in jobs}
         self.shares = dict.fromkeys(jobs, 0.0)
-        self.bars: dict[InputFile, tqdm[NoReturn]] = {}
+        self.bars: dict[InputFile, Progress] = {}
         self.finished = 0
         total = sum(self.sizes.values())
-        self.bar = tqdm(
-            total=total,
-            bar_format=BAR_FORMAT,
-            leave=False,
-            disable=None if self.count > 1 else True,
-        )
+        self.bar = Progress(total=total, bar_format=BAR_FORMAT, disable=self.count == 1)
         self.bar.set_description_str(f"0 of {self.count} files")
         self.lock = threading.Lock()
 
@@ -55,8 +51,9 @@ class ProgressBars:
     def follow(self, job: InputFile) -> Callable[[float, float | None], bool]:
         """Open a bar for a job and return its progress callback, which takes seconds of audio."""
         started = time.monotonic()
-        bar = tqdm(total=1.0, bar_format=BAR_FORMAT, leave=False, disable=None, delay=0.5)
-        bar.set_description_str(job.track)
+        hidden = self.count > 1 and not is_redrawn(sys.stderr)
+        bar = Progress(total=1.0, bar_format=BAR_FORMAT, delay=0.5, disable=hidden)
+        bar.set_description_str(printable(job.track))
         self.bars[job] = bar
 
         def report(done: float, total: float | None) -> bool:
@@ -87,4 +84,4 @@ class ProgressBars:
             self.finished += 1
             self.bar.set_description_str(f"{self.finished} of {self.count} files")
             if self.count > 1 or not line.startswith("failed"):
-                tqdm.write(line)
+                Progress.write(printable(line))

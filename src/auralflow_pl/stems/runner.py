@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import select
@@ -14,7 +15,7 @@ from typing import NamedTuple
 
 import torch
 
-from auralflow_pl.errors import Cancelled, InputError
+from auralflow_pl.errors import Cancelled, InputError, os_reason
 from auralflow_pl.stems.inputs import InputFile
 from auralflow_pl.stems.job import BytePipe, SecondsCallback, StemJob
 from auralflow_pl.stems.progress import ProgressBars
@@ -92,6 +93,8 @@ class StandardInput:
         Raises:
             Cancelled: `stop` was set.
         """
+        if sys.stdin is None:
+            raise InputError("input=-: standard input is closed; pass a file, or `< file`")
         number = sys.stdin.fileno()
         while not select.select([number], [], [], PATIENCE_SECONDS)[0]:
             if self.stop.is_set():
@@ -116,7 +119,7 @@ def run_queue(
         if isinstance(error, InputError):
             failure = str(error)
         elif isinstance(error, OSError):
-            failure = str(error.strerror)
+            failure = os_reason(error)
         else:
             log.debug("%s", job.name, exc_info=True)
             failure = f"{type(error).__name__}: {error}; this is a bug, please report it"
@@ -140,7 +143,8 @@ def run_within_memory(
         stem_job: job to run.
         job: file to separate.
         progress: see `StemJob.run`.
-        pipe: standard input; it cannot be read again, so there is no retry.
+        pipe: standard input; it cannot be read again, so there is no retry. None: the job has a
+            path.
 
     Returns:
         False if the stems already exist.
@@ -151,7 +155,7 @@ def run_within_memory(
     """
     while True:
         try:
-            return stem_job.run(job, pipe or sys.stdin.buffer, progress)
+            return stem_job.run(job, pipe or io.BytesIO(), progress)
         except (RuntimeError, MemoryError) as error:
             if not is_memory_shortage(error):
                 raise

@@ -14,7 +14,7 @@ def cache_folder() -> Path:
     """`AURALFLOW_CACHE` if set, else `auralflow_pl` in the user's cache folder."""
     given = os.environ.get("AURALFLOW_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(given or Path(base) / APPLICATION_NAME)
+    return Path(given).expanduser() if given else Path(base) / APPLICATION_NAME
 
 
 def config_folder() -> Path:

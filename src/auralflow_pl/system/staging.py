@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, os_reason
 from auralflow_pl.system.files import read_json, text_sha256
 
 JOURNAL_FILE = "moves.json"
@@ -73,7 +73,7 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise InputError(
-            f"output={folder}: cannot write into {nearest}: {error.strerror}"
+            f"output={folder}: cannot write into {nearest}: {os_reason(error)}"
         ) from None
 
 
@@ -182,7 +182,7 @@ def move_together(folder: Path, files: Mapping[Path, Path], obsolete: Iterable[P
     except BaseException as error:
         undo_moves(folder)
         if isinstance(error, OSError):
-            raise InputError(f"{error.filename2 or error.filename}: {error.strerror}") from error
+            raise InputError(f"{error.filename2 or error.filename}: {os_reason(error)}") from error
         raise
 
 

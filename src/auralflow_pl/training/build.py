@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import shutil
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
+from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.plugins import MixedPrecision
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from torch import nn
@@ -21,8 +23,10 @@ from auralflow_pl.errors import InputError, one_line
 from auralflow_pl.separator.build import new_separator
 from auralflow_pl.system.device import computes_in_bfloat16
 from auralflow_pl.system.processes import rank, world_size
+from auralflow_pl.system.progress import is_redrawn
 from auralflow_pl.training.checkpoint_io import AtomicCheckpointIO
 from auralflow_pl.training.data_module import StemDataModule
+from auralflow_pl.training.progress import LogProgress
 from auralflow_pl.training.task import SeparationTask
 
 LOADING_KEYS = (  # keys of `data` that are arguments of `StemDataModule`
@@ -88,6 +92,9 @@ def build_trainer(config: DictConfig) -> pl.Trainer:
     given["plugins"] = [*given.get("plugins", []), AtomicCheckpointIO()]
     if SLURMEnvironment.detect():  # requeuing is left to the launcher
         given["plugins"].append(SLURMEnvironment(auto_requeue=False))
+    own = any(isinstance(callback, ProgressBar) for callback in given["callbacks"])
+    if not (config.silent or own or is_redrawn(sys.stdout)):
+        given["callbacks"].append(LogProgress())
     for key in set(given) & set(config.trainer) - {"log_every_n_steps"}:
         raise InputError(f"trainer.{key}: is set by another key; see train.py --cfg job")
     return build(config.trainer, **given)

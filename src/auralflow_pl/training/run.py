@@ -17,7 +17,7 @@ from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.relaunch import command_line
 from auralflow_pl.config.schema import TrainKeys
 from auralflow_pl.config.validation import validate
-from auralflow_pl.errors import InputError, one_line
+from auralflow_pl.errors import InputError, one_line, os_reason
 from auralflow_pl.system.device import device_count
 from auralflow_pl.system.heap import keep_freed_memory
 from auralflow_pl.system.processes import check_run_dir, process_group, rank
@@ -84,7 +84,7 @@ def log_file(path: Path) -> Iterator[None]:
         handler = logging.FileHandler(path)
     except OSError as error:
         raise InputError(
-            f"paths.run_dir={path.parent}: cannot be written: {error.strerror}"
+            f"paths.run_dir={path.parent}: cannot be written: {os_reason(error)}"
         ) from error
     logging.getLogger().addHandler(handler)
     try:

@@ -9,9 +9,19 @@ import struct
 import numpy as np
 import pytest
 import soundfile
+import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from wandb.proto import wandb_internal_pb2
+
+from auralflow_pl.report.figures import (
+    figure_pixels,
+    level_map,
+    spectrogram_comparison,
+    sweep_plot,
+    waveform_comparison,
+)
+from support import TINY
 
 SOUNDS = ("mixture", "target", "estimate", "residual")
 
@@ -138,3 +148,28 @@ def test_throughput_and_preflight(watched, events):
         "an epoch takes about",
     ):
         assert line in watched.done.out, line
+
+
+def test_media_that_cannot_be_made_cost_no_training(command, songs, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    keys = [
+        f"callbacks.log_{kind}.{key}"
+        for kind in ("audio", "spectrogram")
+        for key in (f"folder={tmp_path}/file/{kind}", "every_n_epochs=1")
+    ]
+    callbacks = "callbacks=[best_checkpoint,log_audio,log_spectrogram]"
+    folders = [f"data.root={songs}", f"paths.run_dir={tmp_path}/run"]
+    done = command("train", *TINY, callbacks, *keys, *folders)
+    assert done.code == 0, done.err
+    assert (tmp_path / "run" / "checkpoints" / "best.ckpt").is_file()
+    for kind in ("audio", "spectrogram"):
+        assert f"{tmp_path}/file/{kind}: not made: NotADirectoryError" in done.out
+
+
+def test_titles_are_texts():
+    sounds = {"$x": torch.rand(2, 16000), "100% $\\foo$": torch.rand(2, 16000)}
+    for draw in (spectrogram_comparison, waveform_comparison):
+        picture = figure_pixels(draw(sounds, 16000, "Ke$ha - Ca$h \\frac ^_{"))
+        assert picture.std() > 1
+    figure_pixels(sweep_plot(["a$b$c"], [({"a$b$c": "$\\x$"}, 1.0), ({"a$b$c": "$$"}, 2.0)]))
+    figure_pixels(level_map([("Ca$h $", "vo$c$ls", -20.0, 0.5)]))

@@ -16,7 +16,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from auralflow_pl.errors import printable
 from auralflow_pl.report.figures import figure_pixels, spectrogram_comparison, waveform_comparison
+from auralflow_pl.report.spare import spare_result
 from auralflow_pl.training.task import SeparationTask
 
 
@@ -45,7 +47,7 @@ class ValidationExcerpt:
     @property
     def title(self) -> str:
         """Title of figures."""
-        return f"{self.track}: {self.target_name}, SI-SDR {self.si_sdr:+.2f} dB"
+        return f"{printable(self.track)}: {self.target_name}, SI-SDR {self.si_sdr:+.2f} dB"
 
     @property
     def name(self) -> str:
@@ -56,7 +58,8 @@ class ValidationExcerpt:
 class MediaLogger(pl.Callback):
     """Logs the loudest excerpt of each target in the first validation tracks.
 
-    The estimates are those that validation computes, so nothing is separated again.
+    The estimates are those that validation computes, so nothing is separated again. What cannot be
+    written or drawn is a warning; the training goes on.
 
     Args:
         folder: folder of the files.
@@ -93,8 +96,9 @@ class MediaLogger(pl.Callback):
         if not trainer.is_global_zero:
             return
         for number, name in enumerate(pl_module.separator.targets):
-            excerpt = self.cut(batch, outputs, number, name)
-            self.show(excerpt, trainer, self.folder / excerpt.name)
+            with spare_result(self.folder):
+                excerpt = self.cut(batch, outputs, number, name)
+                self.show(excerpt, trainer, self.folder / excerpt.name)
 
     def cut(self, batch: dict[str, Any], outputs: Any, number: int, name: str) -> ValidationExcerpt:
         """Excerpt of a track in which a target is loudest.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from auralflow_pl.errors import InputError
+from auralflow_pl.report.spare import spare_result
 
 log = logging.getLogger(__name__)
 
@@ -95,9 +96,10 @@ def summarize(folder: Path) -> list[SweepResult]:
         writer.writerows(rows)
     scored = [(job.keys, job.score) for job in jobs if job.score is not None]
     if scored:
-        from auralflow_pl.report.figures import sweep_plot  # torch: --help does without
+        with spare_result(folder / "summary.png"):
+            from auralflow_pl.report.figures import sweep_plot  # torch: --help does without
 
-        sweep_plot(varied, scored).savefig(folder / "summary.png", dpi=100)
+            sweep_plot(varied, scored).savefig(folder / "summary.png", dpi=100)
     best = max(float(row["score_db"] or -math.inf) for row in rows)
     for row in rows:
         chosen = "  ".join(f"{key}={row[key]}" for key in varied)

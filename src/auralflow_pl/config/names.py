@@ -1,0 +1,61 @@
+"""Paths and names as values of a configuration: `~`, empty values, and `${` in a name."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from auralflow_pl.errors import InputError
+
+PATH_KEYS = (
+    "ckpt",
+    "data.root",
+    "data.roots",
+    "estimates",
+    "input",
+    "output",
+    "registries",
+    "resume",
+    "runs",
+    "save",
+)
+
+PATH_NODE = "paths"  # its keys are paths as well
+
+
+def is_path_key(key: str) -> bool:
+    """Whether the values of a dotted key are paths."""
+    return key in PATH_KEYS or key.startswith(f"{PATH_NODE}.")
+
+
+def check_paths(config: DictConfig) -> None:
+    """Raise InputError for an empty path, as `output=$FOLDER` with an unset variable gives."""
+    folders = [f"{PATH_NODE}.{name}" for name in config.get(PATH_NODE) or ()]
+    for key in (*folders, *PATH_KEYS):
+        value = OmegaConf.select(config, key)
+        for path in value if OmegaConf.is_list(value) else [value]:
+            if path == "":
+                raise InputError(f"{key}=: an empty path; expected one (is a variable not set?)")
+
+
+def home_expanded(text: str) -> str:
+    """A text with the home folder for `~` at its beginning, as in `~/songs`."""
+    return os.path.expanduser(text) if re.match("~(/|$)", text) else text  # noqa: PTH111 - of texts
+
+
+def literal(text: str) -> str:
+    """A text as OmegaConf keeps it if `${` in it is no interpolation."""
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+
+
+def mapped_texts(change: Callable[[str], str], node: Any) -> Any:
+    """Plain containers with all texts changed; keys stay."""
+    if isinstance(node, dict):
+        return {key: mapped_texts(change, value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [mapped_texts(change, value) for value in node]
+    return change(node) if isinstance(node, str) else node
