@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 
+from auralflow_pl.audio.lengths import length_is_known
 from auralflow_pl.audio.reading import (
     Span,
     open_pipe,
@@ -383,3 +384,73 @@ def test_a_sound_that_changes_midway_is_named(tmp_path, channels, rate):
     with pytest.raises(InputError, match=message) as caught:
         read_audio(path)
     assert str(caught.value).startswith(f"{path}: ")
+
+
+def without_xing(content):
+    """Remove the first frame of an MP3 file, which holds its length."""
+    return content[content.index(content[:2], 4) :]
+
+
+def without_flac_length(content):
+    return content[:21] + bytes([content[21] & 0xF0]) + bytes(4) + content[26:]
+
+
+def without_wav_length(content):
+    place = content.index(b"data") + 4
+    return content[:place] + bytes(4) + content[place + 4 :]
+
+
+@pytest.mark.parametrize(
+    "form, subtype, mode, change, times",
+    [
+        ("MP3", "MPEG_LAYER_III", "CONSTANT", without_xing, 1),
+        ("MP3", "MPEG_LAYER_III", "VARIABLE", without_xing, 1),
+        ("FLAC", "PCM_16", None, without_flac_length, 1),
+        ("WAV", "PCM_16", None, without_wav_length, 1),
+        ("OGG", "VORBIS", None, lambda content: content * 3, 3),
+        ("OGG", "OPUS", None, lambda content: content * 2, 2),
+    ],
+)
+def test_a_sound_whose_header_does_not_tell_its_length_is_whole(
+    tmp_path, form, subtype, mode, change, times
+):
+    rate, path = 48000, tmp_path / "a"
+    silence = np.zeros((2 * rate, 1), np.float32)
+    sound = np.concatenate([silence, noise(1, 2 * rate)])
+    soundfile.write(path, sound, rate, subtype, format=form, bitrate_mode=mode)
+    path.write_bytes(change(path.read_bytes()))
+    samples, _, _ = read_audio(path)
+    assert abs(samples.shape[-1] - times * 4 * rate) <= 4096
+    assert samples[:, :rate].abs().max() < 0.01
+    assert samples[:, -rate:].std() > 0.1
+    header = read_header(path)
+    assert header.frames == samples.shape[-1]
+    assert torch.equal(read_span(path, header.frames - 9000, 9000), samples[:, -9000:])
+
+
+@pytest.mark.parametrize("trailer", [b"", b"TAG" + bytes(125), b"APETAGEX" + bytes(24)])
+def test_only_sound_after_an_mp3_makes_its_length_unknown(tmp_path, trailer):
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, noise(), RATE)
+    path.write_bytes(path.read_bytes() + trailer)
+    with soundfile.SoundFile(path) as file:
+        assert length_is_known(file, path)
+        path.write_bytes(path.read_bytes()[: -len(trailer) or None] * 2)
+        assert not length_is_known(file, path)
+
+
+def test_sounds_of_several_kinds_in_one_ogg_file_are_an_error(tmp_path):
+    one, two = tmp_path / "one.ogg", tmp_path / "two.ogg"
+    soundfile.write(one, noise(2), RATE)
+    soundfile.write(two, noise(1), RATE)
+    one.write_bytes(one.read_bytes() + two.read_bytes())
+    with pytest.raises(InputError, match=r"one\.ogg"):
+        read_audio(one)
+
+
+def test_a_truncated_flv_is_noticed(tmp_path):
+    path = encode(tmp_path / "a.flv", noise(2, 3 * RATE), "libmp3lame")
+    assert abs(read_header(path).frames - 3 * RATE) <= 4096
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    with pytest.raises(InputError, match=r"truncated: the header promises 3\.0 s"):
+        read_audio(path)

@@ -151,8 +151,8 @@ def promised_seconds(
     form = container.format.name
     if form.startswith("mov,"):
         return None if stream.duration is None else float(stream.duration * stream.time_base)
-    # The duration in a Matroska header is that of its longest stream.
-    if form.startswith("matroska,") and len(container.streams) == 1 and container.duration:
+    # The duration in a Matroska or FLV header is that of the longest stream.
+    if form.startswith(("matroska,", "flv")) and len(container.streams) == 1 and container.duration:
         return container.duration / av.time_base
     return None
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from auralflow_pl.audio import ffmpeg
 from auralflow_pl.audio.checks import CountingReader, check_finite, check_length, check_rate
 from auralflow_pl.audio.ffmpeg import open_container, open_stream, reason_of
+from auralflow_pl.audio.lengths import length_is_known
 from auralflow_pl.errors import InputError
 from auralflow_pl.signal.streams import limit_samples, skip_samples
 from auralflow_pl.system.files import check_file
@@ -22,7 +23,8 @@ from auralflow_pl.system.files import check_file
 # Suffixes of sound files in a folder. The format of a file is detected from its content.
 AUDIO_SUFFIXES = frozenset(
     ".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .caf .w64 .rf64 "  # noqa: SIM905
-    ".m4a .m4b .mp4 .aac .wma .mka .webm .mov .mkv .ac3 .ape .wv .tta".split()
+    ".m4a .m4b .mp4 .m4v .aac .wma .wmv .mka .webm .mov .mkv .avi .flv .ts .mp2 .mpg .mpeg .3gp "
+    ".ac3 .eac3 .dts .ape .wv .tta".split()
 )
 
 DECODE_FRAMES = 2**17  # block size in samples, summed over channels
@@ -71,6 +73,25 @@ class Source:
     subtype: str
     tags: Mapping[str, str]
     blocks: Iterator[Tensor]  # (channels, time), float32; raises InputError for damaged data
+    exact: bool = False  # whether `frames` is exact
+
+
+class UnknownLengthError(Exception):
+    """libsndfile does not know the length of a file, so FFmpeg must read it."""
+
+
+def open_sound(path: Path) -> soundfile.SoundFile:
+    """Open a file with libsndfile.
+
+    Raises:
+        LibsndfileError: a format that libsndfile cannot read.
+        UnknownLengthError: libsndfile might read only a part of the file.
+    """
+    file = soundfile.SoundFile(path)
+    if not length_is_known(file, path):
+        file.close()
+        raise UnknownLengthError
+    return file
 
 
 @contextlib.contextmanager
@@ -89,8 +110,8 @@ def open_source(path: Path, span: Span = WHOLE_SPAN) -> Iterator[Source]:
     check_file(path)
     with contextlib.ExitStack() as stack:
         try:
-            file = stack.enter_context(soundfile.SoundFile(path))
-        except (soundfile.LibsndfileError, ValueError) as error:
+            file = stack.enter_context(open_sound(path))
+        except (soundfile.LibsndfileError, UnknownLengthError, ValueError) as error:
             because = "" if getattr(error, "code", 0) == UNRECOGNISED_FORMAT else reason_of(error)
             content = stack.enter_context(path.open("rb"))
             container = stack.enter_context(open_container(content, str(path), because))
@@ -147,6 +168,7 @@ def sound_source(file: soundfile.SoundFile, name: str, span: Span) -> Source:
         file.subtype,
         tags,
         finite_blocks(found, name, span),
+        exact=True,
     )
 
 
@@ -220,19 +242,10 @@ def read_header(path: Path) -> Header:
         InputError: missing, empty, truncated, or not audio.
     """
     with open_source(path) as source:
-        if source.frames is not None and is_sound_file(path):
+        if source.exact and source.frames is not None:
             return Header(source.sample_rate, source.channels, source.frames)
         frames = sum(block.shape[-1] for block in source.blocks)
         return Header(source.sample_rate, source.channels, frames)
-
-
-def is_sound_file(path: Path) -> bool:
-    """Whether libsndfile can read the format of a file."""
-    try:
-        soundfile.info(path)
-    except soundfile.LibsndfileError:
-        return False
-    return True
 
 
 def read_span(path: Path, start: int, frames: int) -> Tensor:
@@ -244,10 +257,10 @@ def read_span(path: Path, start: int, frames: int) -> Tensor:
         InputError: the file is unreadable or too short, or a sample is not finite.
     """
     try:
-        with soundfile.SoundFile(path) as file:
+        with open_sound(path) as file:
             file.seek(min(start, file.frames))
             span = torch.from_numpy(file.read(frames, dtype="float32", always_2d=True)).T
-    except soundfile.LibsndfileError:
+    except (soundfile.LibsndfileError, UnknownLengthError):
         span = read_audio(path).samples[:, start : start + frames]
     if span.shape[-1] < frames:
         raise InputError(f"{path}: truncated: no {frames} samples at {start}; replace the file")

@@ -1,0 +1,61 @@
+"""Whether libsndfile knows where the sound of a file ends; FFmpeg reads the other files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+import soundfile
+
+LARGEST_SIDE_INFO = 256  # bytes at the beginning of an MP3 frame that may hold a length
+
+FIRST_PAGE, PAGE_HEADER = 2, 27  # flag of an Ogg page that begins a stream; size of its header
+
+
+def length_is_known(file: soundfile.SoundFile, path: Path) -> bool:
+    """Whether the number of samples that libsndfile states is that of the whole file.
+
+    It is not for streamed FLAC and WAV files without a length, for MPEG audio without a Xing or
+    VBRI header, whose length libsndfile guesses, and for several sounds one after the other.
+    """
+    if file.frames in (0, 2**63 - 1):
+        return False
+    if file.subtype.startswith("MPEG"):
+        with path.open("rb") as content:
+            return file.format in ("MP3", "MPEG") and mpeg_length_is_known(content)
+    if file.format == "OGG":
+        with path.open("rb") as content:
+            return not is_chained(content)
+    return True
+
+
+def mpeg_length_is_known(file: BinaryIO) -> bool:
+    """Whether the first frame of an MP3 file holds its length, and no more sound follows."""
+    start = 0
+    while (tag := file.read(10)).startswith(b"ID3") and len(tag) == 10:
+        size = sum(byte << shift for byte, shift in zip(tag[6:], (21, 14, 7, 0), strict=True))
+        start = file.seek(size, 1)
+    file.seek(start)
+    frame = file.read(LARGEST_SIDE_INFO)
+    if b"VBRI" in frame:
+        return True
+    place = max(frame.find(b"Xing"), frame.find(b"Info"))
+    if place < 0 or place + 16 > len(frame) or not frame[place + 7] & 1:
+        return False
+    if not frame[place + 7] & 2:  # no number of bytes
+        return True
+    file.seek(start + int.from_bytes(frame[place + 12 : place + 16], "big"))
+    after = file.read(3)
+    return after != b"ID3" and not (after[:1] == b"\xff" and after[1:2] >= b"\xe0")
+
+
+def is_chained(file: BinaryIO) -> bool:
+    """Whether another stream begins after the first pages with sound; reads headers of pages."""
+    begun = False
+    while len(page := file.read(PAGE_HEADER)) == PAGE_HEADER and page.startswith(b"OggS"):
+        first = bool(page[5] & FIRST_PAGE)
+        if first and begun:
+            return True
+        begun = begun or not first
+        file.seek(sum(file.read(page[26])), 1)
+    return False
