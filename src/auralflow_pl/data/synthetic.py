@@ -22,7 +22,7 @@ from auralflow_pl.system.processes import worker_pool
 from auralflow_pl.system.progress import Progress
 from auralflow_pl.system.staging import new_folder
 
-LOCK_FILE = ".lock"
+SONGS_LOCK_FILE = ".lock"
 
 RECIPE_FILE = "synthetic.json"  # parameters with which a folder was generated
 
@@ -80,7 +80,7 @@ class SyntheticSongs(StemFolder):
         if not self.missing():
             return
         self.root.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.root / LOCK_FILE):
+        with FileLock(self.root / SONGS_LOCK_FILE):
             self.check_root()
             if jobs := self.missing():
                 self.render(jobs)
