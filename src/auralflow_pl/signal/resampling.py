@@ -71,7 +71,7 @@ class RateConversion:
         return (cutoff * torch.sinc(position) * window).to(like)
 
 
-@lru_cache(maxsize=2)  # for both directions
+@lru_cache(maxsize=4)  # both directions of two rates
 def kernel_table(
     ratio: RateConversion, dtype: torch.dtype, device: torch.device
 ) -> list[Tensor] | None:

@@ -12,21 +12,22 @@ import torch
 from auralflow_pl.errors import InputError
 from auralflow_pl.system.heap import give_back_freed_memory
 
-SIZE_UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+SIZE_EXPONENTS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
 STATUS_FILE, CLEAR_REFS_FILE = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def parse_size(text: str) -> float:
-    """Number of bytes of a size such as `1GB` or `800M`.
+    """Number of bytes of a size such as `1GB`, `800M` (decimal) or `1GiB` (binary).
 
     Raises:
         InputError: no such size.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", text.strip(), re.IGNORECASE)
     if not match or not float(match[1]):
         raise InputError(f"max_ram={text}: expected a size such as 1GB or 800MB")
-    return float(match[1]) * SIZE_UNITS[match[2].upper()]
+    thousand = 1024 if match[3] else 1000
+    return float(match[1]) * thousand ** SIZE_EXPONENTS[match[2].upper()]
 
 
 def memory_in_use(device: torch.device) -> float:

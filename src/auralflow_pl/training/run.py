@@ -81,7 +81,8 @@ def log_file(path: Path) -> Iterator[None]:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path)
+        handler = logging.FileHandler(path, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     except OSError as error:
         raise InputError(
             f"paths.run_dir={path.parent}: cannot be written: {os_reason(error)}"

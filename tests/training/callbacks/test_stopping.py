@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 
 import pytest
 import torch
@@ -56,7 +57,8 @@ def test_plateaus_lower_the_rate_and_end_the_training(train):
     assert len(column(folder, "val/si_sdr")) == 5  # the best, then twice two
     rates = column(folder, "train/learning_rate")
     assert rates == pytest.approx([1e-12] * 9 + [5e-13] * 6)
-    assert "plateau 2 of 2" in (folder / "train.log").read_text()
+    log = (folder / "train.log").read_text(encoding="utf-8")
+    assert re.search(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ .*plateau 2 of 2", log, re.MULTILINE)
 
 
 class Score:
