@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from auralflow_pl.config.instantiate import to_plain
-from auralflow_pl.config.names import literal
+from auralflow_pl.config.names import literal, mapped_texts
 from auralflow_pl.pretrained.locations import BUNDLED_MODEL
 from auralflow_pl.pretrained.registry import NAME_PREFIX
 from auralflow_pl.stems.loading import LoadedModel, checkpoint_paths, load_models
@@ -38,7 +38,7 @@ def shown_names(config: DictConfig) -> dict[str, Path]:
     ckpt = to_plain(config)["ckpt"]
     found: dict[str, Path] = {}
     for one in ckpt if isinstance(ckpt, list) and ckpt else [ckpt]:
-        for path in checkpoint_paths(OmegaConf.merge(config, {"ckpt": literal(one)})):
+        for path in checkpoint_paths(OmegaConf.merge(config, {"ckpt": mapped_texts(literal, one)})):
             pretrained = str(one).startswith(NAME_PREFIX)
             name = str(one).removeprefix(NAME_PREFIX) if pretrained else path.resolve().name
             numbered = (f"{name} ({number})" for number in itertools.count(2))
