@@ -22,7 +22,14 @@ from auralflow_pl.data.synthetic import SyntheticSongs
 from support import TINY, Result, python
 
 # What takes minutes begins first, so that no worker is left with it at the end.
-LONG = ("test_wheel.py", "test_machines.py", "test_processes.py", "test_selfcheck.py")
+LONG = (
+    "test_wheel.py",
+    "test_machines.py",
+    "test_processes.py",
+    "test_selfcheck.py",
+    "test_own_parts.py",
+    "test_made_before.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
