@@ -28,7 +28,7 @@ class ListedFile:
 
     path: Path  # absolute
     size: int  # bytes
-    sha256: str | None  # None: reports up to version 0.1 have no digests
+    sha256: str | None  # None: the report is older than the digests
 
     @classmethod
     def of(cls, entry: Mapping[str, Any], folder: Path) -> ListedFile:
