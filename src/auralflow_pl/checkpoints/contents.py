@@ -44,6 +44,7 @@ class Checkpoint(NamedTuple):
     frame_reach: int | None = None  # see MaskEstimator; for graphs only
     exported: bool = False  # has no training state, so training cannot resume from it
     path: Path | None = None  # file or folder it was read from
+    batches: int = 0  # batches taken from an epoch that is not finished
 
 
 def describe_model(

@@ -16,6 +16,8 @@ from auralflow_pl.errors import InputError, shown
 
 CHECKPOINT_KEY = "auralflow_pl"  # entry of this project in a Lightning checkpoint
 
+DATA_KEY = "StemDataModule"  # entry of Lightning with the state of the loader
+
 CHECKPOINT_FORMAT = 1
 
 NETWORK_PREFIX = "separator.network."  # prefix of the network's weights in the state dict
@@ -50,8 +52,14 @@ def read_training(path: Path) -> Checkpoint:
         )
     if not isinstance(ours.get("config"), dict):
         raise InputError("holds no configuration; expected a checkpoint of train.py")
-    step, averaged = content.get("global_step", 0), "current_model_state" in content
-    return Checkpoint(ours["config"], network_weights(content["state_dict"]), step, averaged)
+    loading = content.get(DATA_KEY)
+    return Checkpoint(
+        ours["config"],
+        network_weights(content["state_dict"]),
+        content.get("global_step", 0),
+        averaged="current_model_state" in content,
+        batches=loading.get("taken", 0) if isinstance(loading, dict) else 0,
+    )
 
 
 def network_weights(state: Mapping[Any, Any]) -> dict[str, Tensor]:

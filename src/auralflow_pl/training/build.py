@@ -27,6 +27,7 @@ from auralflow_pl.system.progress import is_redrawn
 from auralflow_pl.training.checkpoint_io import AtomicCheckpointIO
 from auralflow_pl.training.data_module import StemDataModule
 from auralflow_pl.training.progress import LogProgress
+from auralflow_pl.training.resume_changes import ResumeChanges
 from auralflow_pl.training.task import SeparationTask
 
 LOADING_KEYS = (  # keys of `data` that are arguments of `StemDataModule`
@@ -89,6 +90,7 @@ def build_trainer(config: DictConfig) -> pl.Trainer:
         "enable_progress_bar": not config.silent,
         "enable_model_summary": False,
     }
+    given["callbacks"].append(ResumeChanges())
     given["plugins"] = [*given.get("plugins", []), AtomicCheckpointIO()]
     if SLURMEnvironment.detect():  # requeuing is left to the launcher
         given["plugins"].append(SLURMEnvironment(auto_requeue=False))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,19 @@ from omegaconf import DictConfig
 from auralflow_pl.checkpoints.reading import load_checkpoint
 from auralflow_pl.checks.imports import current_name
 from auralflow_pl.config.instantiate import to_plain
-from auralflow_pl.errors import InputError
+from auralflow_pl.config.names import mapped_texts
+from auralflow_pl.errors import InputError, shown
 
 log = logging.getLogger(__name__)
+
+EPOCH_KEYS = (  # which chunks are left of an epoch depends on them
+    "data.batch_size",
+    "data.chunks_per_epoch",
+    "trainer.devices",
+    "trainer.num_nodes",
+)
+
+UNTRAINED_KEYS = ("resume", "print_config", "silent", "paths.run_dir")
 
 
 def find_resume(config: DictConfig, run_dir: Path) -> tuple[str | None, int]:
@@ -30,13 +40,12 @@ def find_resume(config: DictConfig, run_dir: Path) -> tuple[str | None, int]:
             configuration.
     """
     checkpoints = run_dir / "checkpoints"
-    found = sorted(checkpoints.glob("*.ckpt"), key=lambda path: path.stat().st_mtime_ns)
-    holds_run = bool(found)
+    found = list(checkpoints.glob("*.ckpt"))
     if config.resume == "auto" and not found:
         log.info("resume=auto: no checkpoint in %s yet, starting from the beginning", checkpoints)
         return None, 0
-    path = found[-1] if config.resume == "auto" else Path(config.resume or "")
-    if holds_run and (config.resume is None or checkpoints.resolve() not in path.resolve().parents):
+    path = newest(found) if config.resume == "auto" else Path(config.resume or "")
+    if found and (config.resume is None or checkpoints.resolve() not in path.resolve().parents):
         raise InputError(
             f"paths.run_dir={run_dir}: holds a run already; pass resume=auto to go on with it, "
             "or choose another folder"
@@ -46,7 +55,23 @@ def find_resume(config: DictConfig, run_dir: Path) -> tuple[str | None, int]:
     return str(path), check_same_run(to_plain(config), path)
 
 
-def check_same_run(config: Mapping[str, Any], path: Path) -> int:
+def newest(checkpoints: Sequence[Path]) -> Path:
+    """The checkpoint with the most optimizer steps; of several, the one written last.
+
+    Exported models, from which no training can resume, count as older than all others.
+
+    Raises:
+        InputError: one cannot be read.
+    """
+
+    def age(path: Path) -> tuple[bool, int, int]:
+        content = load_checkpoint(path, "resume")
+        return not content.exported, content.step, path.stat().st_mtime_ns
+
+    return max(checkpoints, key=age)
+
+
+def check_same_run(config: dict[str, Any], path: Path) -> int:
     """Check that a training with `config` can resume from a checkpoint; return its steps.
 
     Raises:
@@ -75,7 +100,42 @@ def check_same_run(config: Mapping[str, Any], path: Path) -> int:
                 f"resume={path}: its {key} differs from this configuration ({there} there, {here} "
                 "here); use the same keys, or another paths.run_dir"
             )
+    moved = mapped_texts(
+        lambda text: text.replace(saved["paths"]["run_dir"], config["paths"]["run_dir"]), saved
+    )
+    changes = dict(changed_keys(moved, config))
+    if checkpoint.batches:
+        for key in EPOCH_KEYS:
+            if key in changes:
+                there, here = changes[key]
+                raise InputError(
+                    f"resume={path}: was written within an epoch, after {checkpoint.batches} "
+                    f"batches, and {key} was {shown(there)} there, is {shown(here)} here; finish "
+                    "the epoch with the former value (trainer.max_epochs ends after it), then "
+                    "change it"
+                )
+    listed = ", ".join(
+        f"{key}={shown(here)} (was {shown(there)})" for key, (there, here) in changes.items()
+    )
+    log.info(
+        "resume=%s: weights, optimizer, schedule and epoch are those of step %d; %s",
+        path,
+        checkpoint.step,
+        f"changed since: {listed}" if listed else "no key was changed",
+    )
     return checkpoint.step
+
+
+def changed_keys(
+    before: dict[str, Any], now: dict[str, Any], where: str = ""
+) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """Yield keys in dotted form whose values differ, with both values; None: the key is absent."""
+    for key in before | now:
+        name, there, here = f"{where}{key}", before.get(key), now.get(key)
+        if isinstance(there, dict) and isinstance(here, dict):
+            yield from changed_keys(there, here, f"{name}.")
+        elif there != here and name not in UNTRAINED_KEYS and not key.startswith("_"):
+            yield name, (there, here)
 
 
 def without_partial(node: Any) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from auralflow_pl.config.instantiate import to_plain
@@ -19,6 +20,7 @@ from auralflow_pl.config.schema import TrainKeys
 from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError, one_line, os_reason
 from auralflow_pl.system.device import device_count
+from auralflow_pl.system.files import write_whole
 from auralflow_pl.system.heap import keep_freed_memory
 from auralflow_pl.system.processes import check_run_dir, process_group, rank
 from auralflow_pl.training.build import build_data, build_task, build_trainer, choose_precision
@@ -45,8 +47,11 @@ def train_run(config: DictConfig) -> float:
     data = build_data(config)
     task = build_task(config)
     with log_file(run_dir / "train.log"), training_processes(config):
-        save_config(config, run_dir)
+        if rank() == 0 and config.print_config and not config.silent:
+            print(OmegaConf.to_yaml(config))
         trainer = build_trainer(config)
+        # a training that fails before its first step leaves the configuration of the one before
+        trainer.callbacks.append(LambdaCallback(on_train_start=lambda *_: save_config(config)))
         for logger in trainer.loggers:
             logger.resume(step)
             if step == 0:
@@ -95,14 +100,11 @@ def log_file(path: Path) -> Iterator[None]:
         handler.close()
 
 
-def save_config(config: DictConfig, run_dir: Path) -> None:
-    """Save the resolved configuration in the run folder, and print it; first process only."""
-    if rank() > 0:
-        return
-    text = OmegaConf.to_yaml(config)
-    (run_dir / "config.yaml").write_text(text)
-    if config.print_config and not config.silent:
-        print(text)
+def save_config(config: DictConfig) -> None:
+    """Save the resolved configuration in the run folder; first process only."""
+    if rank() == 0:
+        text = OmegaConf.to_yaml(config).encode()
+        write_whole(Path(config.paths.run_dir) / "config.yaml", lambda file: file.write(text))
 
 
 def quiet_libraries(silent: bool) -> None:
