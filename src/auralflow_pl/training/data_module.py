@@ -129,6 +129,7 @@ class StemDataModule(pl.LightningDataModule):
             self.seed,
             self.augmentations,
             self.drawing,
+            self.chunks_per_epoch,
         )
         self.valid_tracks = WholeTracks(self.tracks("valid"), self.channels)
 
@@ -145,21 +146,26 @@ class StemDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> ChunkLoader:
         """Batches of `mixture (batch, channels, time)`, `stems (batch, stems, channels, time)`."""
-        rank, devices = (
-            (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        )
+        rank, devices, overfit = 0, 1, False
+        if trainer := self.trainer:
+            rank, devices = trainer.global_rank, trainer.world_size
+            overfit = trainer.overfit_batches > 0
         self.loader = ChunkLoader(
             self.chunks,
             self.batch_size,
-            sampler=ChunkSampler(self.chunks_per_epoch, rank, devices),
+            sampler=ChunkSampler(self.chunks_per_epoch, rank, devices, overfit),
             **self.loading,
         )
         self.loader.load_state_dict(self.position)
         return self.loader
 
     def state_dict(self) -> dict[str, int]:
-        """State of the training loader for checkpoints."""
-        return self.loader.state_dict()
+        """State of the training loader for checkpoints; an epoch that has ended is not continued.
+
+        `limit_train_batches`, `max_steps` and `max_time` end epochs early.
+        """
+        epoch = self.trainer.fit_loop.epoch_progress.current
+        return {"taken": 0} if epoch.processed == epoch.ready else self.loader.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Store the state of the training loader until it is built.

@@ -133,7 +133,17 @@ class SeparationTask(pl.LightningModule):
         """Return True if this batch ends with an optimizer step that is logged."""
         batches = batch_idx + 1
         steps = batches % self.trainer.accumulate_grad_batches == 0 or self.trainer.is_last_batch
-        return steps and (self.global_step + 1) % self.trainer.log_every_n_steps == 0
+        return steps and self.is_logged_step(self.global_step + 1)
+
+    def is_logged_step(self, steps: int) -> bool:
+        """Whether values are logged after so many optimizer steps; `log_every_n_steps=0`: never."""
+        every = self.trainer.log_every_n_steps
+        return every > 0 and steps % every == 0
+
+    def on_train_batch_end(self, outputs: Any, batch: TrainingBatch, batch_idx: int) -> None:  # noqa: ARG002
+        """Validate after the last of `trainer.max_steps`, also within an epoch."""
+        if self.global_step == self.trainer.max_steps:
+            self.trainer.should_stop = True
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         """Parameter groups of the optimizer, with names and learning rates."""
@@ -215,7 +225,7 @@ class SeparationTask(pl.LightningModule):
             InputError: the targets are silent in every validation track, or the score is not
                 finite.
         """
-        self.validated = True
+        self.validated = not self.trainer.barebones  # which logs no scores
         if not self.scores["si_sdr"].update_called:
             raise InputError(
                 f"target={list(self.separator.targets)}: silent in every validation track; "
