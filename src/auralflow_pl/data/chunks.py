@@ -228,9 +228,13 @@ class WholeTracks(Dataset[dict[str, Tensor | str]]):
 
     Shapes are `(channels, time)` for the mixture and `(stems, channels, time)` for the stems; the
     sample rate is in Hz.
+
+    Args:
+        tracks: the tracks.
+        channels: number of audio channels, 1 or 2; None: those of the files.
     """
 
-    def __init__(self, tracks: Sequence[Track], channels: int) -> None:
+    def __init__(self, tracks: Sequence[Track], channels: int | None = None) -> None:
         self.tracks = tuple(tracks)
         self.channels = channels
 
@@ -240,9 +244,10 @@ class WholeTracks(Dataset[dict[str, Tensor | str]]):
     def __getitem__(self, index: int) -> dict[str, Tensor | str]:
         track = self.tracks[index]
         mixture, stems = track.read()
+        channels = self.channels or mixture.shape[-2]
         return {
             "name": track.name,
-            "mixture": to_channels(mixture, self.channels),
-            "stems": to_channels(stems, self.channels),
+            "mixture": to_channels(mixture, channels),
+            "stems": to_channels(stems, channels),
             "sample_rate": torch.tensor(track.sample_rate),
         }

@@ -119,8 +119,10 @@ class StemDataModule(pl.LightningDataModule):
         if self.pool is not None:
             self.pool.build([t for split in ("train", "valid") for t in self.listed(split)])
 
-    def setup(self, stage: str) -> None:  # noqa: ARG002 - Lightning's signature
+    def setup(self, stage: str) -> None:
         """Find the tracks of both splits, so errors are raised before the first step."""
+        if stage in ("test", "predict"):
+            return
         self.chunks = ChunkDataset(
             self.tracks("train"),
             self.channels,
@@ -177,3 +179,13 @@ class StemDataModule(pl.LightningDataModule):
     def val_dataloader(self) -> DataLoader[dict[str, Tensor | str]]:
         """Loader of whole tracks, one at a time, without a batch axis."""
         return DataLoader(self.valid_tracks, batch_size=None)
+
+    def test_dataloader(self) -> DataLoader[dict[str, Tensor | str]]:
+        """Loader of the tracks of the test split as they are in the files, one at a time.
+
+        Raises:
+            InputError: there are none.
+        """
+        return DataLoader(WholeTracks(self.listed("test")), batch_size=None)
+
+    predict_dataloader = test_dataloader
