@@ -23,7 +23,13 @@ from auralflow_pl.system.device import device_count
 from auralflow_pl.system.files import write_whole
 from auralflow_pl.system.heap import keep_freed_memory
 from auralflow_pl.system.processes import check_run_dir, process_group, rank
-from auralflow_pl.training.build import build_data, build_task, build_trainer, choose_precision
+from auralflow_pl.training.build import (
+    build_data,
+    build_task,
+    build_trainer,
+    check_monitors,
+    choose_precision,
+)
 from auralflow_pl.training.resuming import find_resume
 
 log = logging.getLogger(__name__)
@@ -50,6 +56,7 @@ def train_run(config: DictConfig) -> float:
         if rank() == 0 and config.print_config and not config.silent:
             print(OmegaConf.to_yaml(config))
         trainer = build_trainer(config)
+        check_monitors(config, task, trainer)
         # a training that fails before its first step leaves the configuration of the one before
         trainer.callbacks.append(LambdaCallback(on_train_start=lambda *_: save_config(config)))
         for logger in trainer.loggers:
@@ -124,11 +131,14 @@ def quiet_libraries(silent: bool) -> None:
 
 
 def report_best(trainer: pl.Trainer, run_dir: Path) -> float:
-    """Log and return the score of the best checkpoint, or else of the last epoch, in dB."""
+    """Log and return the value of the best checkpoint, or else the last score in dB."""
     best = trainer.checkpoint_callback
-    score = getattr(best, "best_model_score", None)
-    if score is None:
-        score = trainer.callback_metrics.get("val/si_sdr", float("nan"))
+    value = getattr(best, "best_model_score", None)
+    monitor = "val/si_sdr" if value is None else best.monitor
+    value = float(trainer.callback_metrics.get(monitor, "nan") if value is None else value)
     path = getattr(best, "best_model_path", "") or run_dir
-    log.info("best validation score %.2f dB: %s", float(score), path)
-    return float(score)
+    if monitor == "val/si_sdr":
+        log.info("best validation score %.2f dB: %s", value, path)
+    else:
+        log.info("best %s %.4g: %s", monitor, value, path)
+    return value
