@@ -172,10 +172,10 @@ class SeparationTask(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log the mean losses of the epoch immediately, and step a schedule counted in epochs."""
         sums = {name: self.trainer.strategy.reduce(part) for name, part in self.sums.items()}
-        chunks = sums.pop("chunks")
-        means = {f"train/{name}_epoch": (part / chunks).float() for name, part in sums.items()}
-        self.log_dict(means, logger=False)
-        self.record(means, self.global_step - 1)
+        if chunks := sums.pop("chunks", None):  # None: resumed at trainer.max_steps
+            means = {f"train/{name}_epoch": (part / chunks).float() for name, part in sums.items()}
+            self.log_dict(means, logger=False)
+            self.record(means, self.global_step - 1)
         if self.epoch_schedule is not None:
             monitor = self.epoch_schedule.get("monitor")
             if monitor is None:
