@@ -82,6 +82,7 @@ class TrainKeys:
 
     target: Any = MISSING
     loss_weights: dict[str, float] | None = None
+    val_chunks: int = 8
     seed: int = MISSING
     chunk_seconds: float = MISSING
     resume: str | None = None

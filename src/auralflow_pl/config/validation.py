@@ -44,6 +44,7 @@ POSITIVE_KEYS = (
 NOT_NEGATIVE_KEYS = (
     "offset",
     "seed",
+    "val_chunks",
     "separation.seed",
     "draws",
     "port",

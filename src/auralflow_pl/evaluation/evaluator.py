@@ -112,14 +112,14 @@ class Evaluation:
         """Separate and measure a track, and write the result to the cache atomically."""
         sound = self.sound(track)
         path = self.cached(track, sound)
-        heard = separate_track(self.estimates, self.stems, track, self.config.rest)
+        separated = separate_track(self.estimates, self.stems, track, self.config.rest)
         metrics = list(self.metrics.values())
-        found = score_track(heard, self.estimates.stft, metrics, list(self.config.references))
+        found = score_track(separated, self.estimates.stft, metrics, list(self.config.references))
         seconds = track.frames / track.sample_rate
         result = TrackScores(track.name, seconds, found, sound)
         if self.config.report:
             heading = self.headings[0]
-            cut = find_moments(track.name, heard, found, heading, self.hops[heading.name])
+            cut = find_moments(track.name, separated, found, heading, self.hops[heading.name])
             write_json(excerpts_of(path), [moment.plain() for moment in cut])
         write_json(path, result.plain())  # written last: it marks the track as complete
 

@@ -109,7 +109,7 @@ def residual_of(mixture: Tensor, parts: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def score_track(
-    heard: TrackEstimates,
+    track: TrackEstimates,
     stft: STFT,
     metrics: Sequence[TargetMetric],
     references: Sequence[str] = REFERENCE_NAMES,
@@ -120,7 +120,7 @@ def score_track(
     compare targets with each other get the mixture minus all targets as another target.
 
     Args:
-        heard: the track and its estimates.
+        track: the track and its estimates.
         stft: STFT of the oracles.
         metrics: metrics to compute.
         references: some of `REFERENCE_NAMES`: the unprocessed mixture, ideal binary mask, ideal
@@ -130,26 +130,26 @@ def score_track(
         scores in the order of the targets.
     """
     scores = []
-    for numbers in heard.groups:
-        target, estimate = heard.target[list(numbers)], heard.estimate[list(numbers)]
-        remainder = residual_of(heard.mixture, target)
+    for numbers in track.groups:
+        target, estimate = track.target[list(numbers)], track.estimate[list(numbers)]
+        remainder = residual_of(track.mixture, target)
         complete = bool(is_silent(remainder.flatten()))
         candidates = {ESTIMATE_NAME: estimate}
         candidates |= {
-            name: reference_estimates(name, stft, target, heard.mixture) for name in references
+            name: reference_estimates(name, stft, target, track.mixture) for name in references
         }
         results = {}
         for name, candidate in candidates.items():
             pair = (candidate, target)
             if not complete:
                 other = (
-                    candidate[:1] if name == "mixture" else residual_of(heard.mixture, candidate)
+                    candidate[:1] if name == "mixture" else residual_of(track.mixture, candidate)
                 )
                 pair = (torch.cat([candidate, other]), torch.cat([target, remainder]))
             results[name] = measure_scores(
-                MetricInput(*pair, heard.mixture, heard.sample_rate), metrics
+                MetricInput(*pair, track.mixture, track.sample_rate), metrics
             )
-        scores += [gather_scores(heard.names[n], row, results) for row, n in enumerate(numbers)]
+        scores += [gather_scores(track.names[n], row, results) for row, n in enumerate(numbers)]
     return scores
 
 

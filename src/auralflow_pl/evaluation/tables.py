@@ -74,15 +74,15 @@ def aggregates(
         mine = [t for track in tracks for t in track.targets if t.target == name]
         for heading in headings:
             scores = [target.values[heading.name] for target in mine]
-            heard = [values for values in scores if values[ESTIMATE_NAME] is not None]
+            scored = [values for values in scores if values[ESTIMATE_NAME] is not None]
             for label, average in AVERAGE_NAMES.items():
                 of = " of median over frames" if heading.name in framewise else ""
-                means = average_of(heard, average)
+                means = average_of(scored, average)
                 sign = 1 if heading.higher_is_better else -1
-                gap = gap_closed(heard, average, sign) if heading.bounded else None
+                gap = gap_closed(scored, average, sign) if heading.bounded else None
                 full = f"{label} over tracks{of}"
-                undefined = len(scores) - len(heard)
-                yield Aggregate(name, heading, full, means, gap, len(heard), undefined)
+                undefined = len(scores) - len(scored)
+                yield Aggregate(name, heading, full, means, gap, len(scored), undefined)
 
 
 def average_of(

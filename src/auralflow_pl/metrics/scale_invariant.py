@@ -42,7 +42,10 @@ def check_same_shape(estimate: Tensor, target: Tensor) -> None:
         )
 
 
-def is_silent(target: Tensor, threshold_db: float = -80.0) -> Tensor:
+SILENCE_DB = -80.0  # level in dBFS below which ratios in dB are meaningless
+
+
+def is_silent(target: Tensor, threshold_db: float = SILENCE_DB) -> Tensor:
     """Whether the RMS over `time` is below `threshold_db` dBFS, `(..., time)` to bool `(...)`.
 
     Ratios in dB are meaningless for a silent target.

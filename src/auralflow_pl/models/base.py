@@ -30,6 +30,9 @@ class MaskEstimator(nn.Module, ABC):
     frame_reach: int | None = None
     """Receptive field: frames on either side that a mask depends on; None: all, or unknown."""
 
+    penalty_names: tuple[str, ...] = ()
+    """Names of its penalties, by which they are logged; a layer may have the same attribute."""
+
     def simplify(self) -> None:
         """Rewrite the network for faster evaluation, with the same masks up to rounding.
 

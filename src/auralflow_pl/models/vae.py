@@ -37,6 +37,8 @@ class VariationalBottleneck(RecurrentBottleneck):
 
     seen_steps: Tensor
 
+    penalty_names = ("kl",)
+
     def __init__(
         self,
         size: int,

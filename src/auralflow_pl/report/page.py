@@ -71,7 +71,7 @@ def html_page(
 
 def read_asset(name: str) -> str:
     """Read a text file of this package."""
-    return (files("auralflow_pl.report") / name).read_text(encoding="utf-8")
+    return (files("auralflow_pl.report") / "assets" / name).read_text(encoding="utf-8")
 
 
 def is_page_of_ours(path: Path) -> bool:

@@ -69,11 +69,11 @@ class LoudnessMeter:
         if len(energies) < STEPS_PER_BLOCK:
             return None
         blocks = energies.unfold(0, STEPS_PER_BLOCK, 1).mean(-1)
-        heard = blocks[blocks > block_energy(ABSOLUTE_GATE)]
-        if not len(heard):
+        loud = blocks[blocks > block_energy(ABSOLUTE_GATE)]
+        if not len(loud):
             return None
-        gate = block_energy(loudness(float(heard.mean())) + RELATIVE_GATE)
-        return loudness(float(heard[heard > gate].mean()))
+        gate = block_energy(loudness(float(loud.mean())) + RELATIVE_GATE)
+        return loudness(float(loud[loud > gate].mean()))
 
 
 def fast_length(least: int) -> int:

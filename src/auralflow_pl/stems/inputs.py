@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import glob
+import hashlib
 import os
 import re
 from collections import Counter
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count, takewhile
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import unquote
 
 from auralflow_pl.audio.reading import AUDIO_SUFFIXES
@@ -237,3 +239,23 @@ def choose_shard(jobs: Sequence[InputFile], shard: str | None) -> list[InputFile
     if not 1 <= number <= shards:
         raise InputError(f"shard={shard}: expected <i>/<n> with i from 1 to n, as in shard=1/4")
     return list(jobs)[number - 1 :: shards]
+
+
+class BytePipe(Protocol):
+    """A binary stream that can only be read once."""
+
+    def read(self, size: int) -> bytes:
+        """Read at most `size` bytes; empty at the end."""
+
+
+class HashingReader:
+    """Reads a pipe and computes the SHA-256 of the bytes read."""
+
+    def __init__(self, pipe: BytePipe) -> None:
+        self.pipe, self.digest = pipe, hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        """Read at most `size` bytes; empty at the end."""
+        content = self.pipe.read(size)
+        self.digest.update(content)
+        return content

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
 import json
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import tee
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -23,7 +21,7 @@ from auralflow_pl.report.spare import spare_result
 from auralflow_pl.signal.resampling import resample_blocks
 from auralflow_pl.signal.streams import align_blocks
 from auralflow_pl.stems.excerpt import MiddleExcerpt
-from auralflow_pl.stems.inputs import InputFile
+from auralflow_pl.stems.inputs import BytePipe, HashingReader, InputFile
 from auralflow_pl.stems.loading import LoadedModel
 from auralflow_pl.stems.outputs import OutputTemplate, StemOptions
 from auralflow_pl.stems.refinement import check_refinable, refine_estimates
@@ -45,13 +43,6 @@ from auralflow_pl.version import __version__
 PICTURE_SECONDS = 20
 
 SecondsCallback = Callable[[float, float | None], bool | None]  # seconds done, and total if known
-
-
-class BytePipe(Protocol):
-    """A binary stream that can only be read once."""
-
-    def read(self, size: int) -> bytes:
-        """Read at most `size` bytes; empty at the end."""
 
 
 class StemJob:
@@ -301,16 +292,3 @@ class StemJob:
         part = folder / "spectrograms.png"
         figure.savefig(part, dpi=80)
         return part, self.picture(job)
-
-
-class HashingReader:
-    """Reads a pipe and computes the SHA-256 of the bytes read."""
-
-    def __init__(self, pipe: BytePipe) -> None:
-        self.pipe, self.digest = pipe, hashlib.sha256()
-
-    def read(self, size: int) -> bytes:
-        """Read at most `size` bytes; empty at the end."""
-        content = self.pipe.read(size)
-        self.digest.update(content)
-        return content

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import torch
 
 from auralflow_pl.errors import Cancelled, InputError, os_reason
-from auralflow_pl.stems.inputs import InputFile
-from auralflow_pl.stems.job import BytePipe, SecondsCallback, StemJob
+from auralflow_pl.stems.inputs import BytePipe, InputFile
+from auralflow_pl.stems.job import SecondsCallback, StemJob
 from auralflow_pl.stems.progress import ProgressBars
 from auralflow_pl.system.device import torch_threads
 from auralflow_pl.system.memory import is_memory_shortage

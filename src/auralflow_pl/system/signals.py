@@ -8,12 +8,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 SignalHandler = Callable[[int, FrameType | None], object]
 
 
 @contextlib.contextmanager
-def handling(handler: SignalHandler, *names: str) -> Iterator[None]:
+def handling(handler: SignalHandler, *names: str) -> Iterator[dict[int, Any]]:
     """Call `handler` for these signals in the block; restore the former handlers afterwards.
 
     Python delivers signals only to the main thread, so nothing is set in other threads. Signals
@@ -22,13 +23,16 @@ def handling(handler: SignalHandler, *names: str) -> Iterator[None]:
     Args:
         handler: as for `signal.signal`.
         *names: names of signals, such as `SIGTERM`.
+
+    Yields:
+        the former handlers by the number of the signal.
     """
-    before = {}
+    before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
         before = {number: signal.signal(number, handler) for number in numbers}
     try:
-        yield
+        yield before
     finally:
         for number, former in before.items():
             signal.signal(number, former)

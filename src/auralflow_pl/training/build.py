@@ -21,14 +21,14 @@ from torch import nn
 from auralflow_pl.config.instantiate import build, to_plain
 from auralflow_pl.data.chunks import SamplingOptions
 from auralflow_pl.data.targets import resolve_targets
-from auralflow_pl.errors import InputError, one_line
+from auralflow_pl.errors import InputError, did_you_mean, one_line
 from auralflow_pl.separator.build import new_separator
 from auralflow_pl.system.device import computes_in_bfloat16
 from auralflow_pl.system.processes import rank, world_size
 from auralflow_pl.system.progress import is_redrawn
+from auralflow_pl.training.callbacks.progress import LogProgress
 from auralflow_pl.training.checkpoint_io import AtomicCheckpointIO
 from auralflow_pl.training.data_module import StemDataModule
-from auralflow_pl.training.progress import LogProgress
 from auralflow_pl.training.resume_changes import ResumeChanges
 from auralflow_pl.training.task import SeparationTask
 
@@ -130,6 +130,41 @@ def choose_precision(config: DictConfig) -> None:
         config.precision.precision = "bf16-mixed" if fast else "32-true"
 
 
+def choose_directions(config: DictConfig) -> None:
+    """Replace `mode=auto` beside a `monitor` by `min` for losses and metrics to minimise."""
+    metrics = build(config.metrics or {}).items()
+    lower = {f"val/{name}" for name, metric in metrics if not metric.headings[0].higher_is_better}
+    for _, node in monitoring_nodes(config):
+        name = node.monitor
+        if node.get("mode") == "auto":
+            loss = name.startswith(("train/", "val/loss/")) or name == "val/loss"
+            node.mode = "min" if loss or name in lower else "max"
+
+
+def check_monitors(config: DictConfig, task: SeparationTask, trainer: pl.Trainer) -> None:
+    """Check before training that every metric which something monitors is logged.
+
+    Callbacks of one's own name the metrics that they log in the attribute `logged`.
+
+    Raises:
+        InputError: a metric is not logged.
+    """
+    own = (name for callback in trainer.callbacks for name in getattr(callback, "logged", ()))
+    names = [*task.logged_names(), *own]
+    for key, node in monitoring_nodes(config):
+        if node.monitor not in names:
+            raise InputError(
+                f"{key}.monitor={node.monitor}: is not logged; {did_you_mean(node.monitor, names)}"
+            )
+
+
+def monitoring_nodes(config: DictConfig) -> list[tuple[str, DictConfig]]:
+    """Callbacks and schedule with a `monitor`, by their keys."""
+    nodes = {f"callbacks.{name}": node for name, node in (config.callbacks or {}).items()}
+    nodes["scheduler"] = config.scheduler
+    return [(key, node) for key, node in nodes.items() if node and node.get("monitor")]
+
+
 def trainer_precision(config: DictConfig) -> dict[str, Any]:
     """Arguments of the Trainer for `precision`; fp16 needs a plugin, also to work on the CPU."""
     precision = config.precision.precision
@@ -144,9 +179,12 @@ def trainer_precision(config: DictConfig) -> dict[str, Any]:
 def build_task(config: DictConfig) -> SeparationTask:
     """Build the training task of a configuration, with Separator, losses, optimizer and schedule.
 
+    Sets each `mode=auto` in the configuration to the direction of its metric.
+
     Raises:
         InputError: a part cannot be built, or optimizer or schedule reject their arguments.
     """
+    choose_directions(config)
     settings = to_plain(config)
     separator = new_separator(
         settings, settings["data"]["stems"], trust=None, **settings["separation"]
@@ -165,6 +203,8 @@ def build_task(config: DictConfig) -> SeparationTask:
         config.precision.channels_last,
         settings["loss_weights"],
         dict(build(config.metrics or {})),
+        settings.get("val_chunks", 0),
+        config.chunk_seconds,
     )
 
 

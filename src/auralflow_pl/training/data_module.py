@@ -14,6 +14,8 @@ from auralflow_pl.data.augment import Augmentation
 from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, SamplingOptions, WholeTracks
 from auralflow_pl.data.pool import Pool
 from auralflow_pl.data.tracks import Track, TrackSource
+from auralflow_pl.errors import InputError
+from auralflow_pl.metrics.scale_invariant import SILENCE_DB
 
 IGNORED_SIGNALS = ("SIGTERM", "SIGUSR1", "SIGUSR2")  # signals that the main process handles
 
@@ -26,6 +28,11 @@ def leave_signals_to_training(worker: int) -> None:  # noqa: ARG001 - torch's si
     for name in IGNORED_SIGNALS:
         if number := getattr(signal, name, None):
             signal.signal(number, signal.SIG_IGN)
+
+
+def is_audible(track: Track, stem: str) -> bool:
+    """Whether a stem of a track is above the level at which scores are undefined."""
+    return track.level(stem, 0, track.frames) >= 10 ** (SILENCE_DB / 10)
 
 
 class ChunkLoader(DataLoader[dict[str, Tensor]]):
@@ -120,7 +127,11 @@ class StemDataModule(pl.LightningDataModule):
             self.pool.build([t for split in ("train", "valid") for t in self.listed(split)])
 
     def setup(self, stage: str) -> None:
-        """Find the tracks of both splits, so errors are raised before the first step."""
+        """Find the tracks of both splits, so errors are raised before the first step.
+
+        Raises:
+            InputError: the targets are silent in every validation track.
+        """
         if stage in ("test", "predict"):
             return
         self.chunks = ChunkDataset(
@@ -133,7 +144,14 @@ class StemDataModule(pl.LightningDataModule):
             self.drawing,
             self.chunks_per_epoch,
         )
-        self.valid_tracks = WholeTracks(self.tracks("valid"), self.channels)
+        valid = self.tracks("valid")
+        stems = self.drawing.targets
+        if stems and not any(is_audible(track, stem) for track in valid for stem in stems):
+            raise InputError(
+                f"target: {', '.join(stems)} silent in every validation track; choose another "
+                "target or other tracks"
+            )
+        self.valid_tracks = WholeTracks(valid, self.channels)
 
     def listed(self, split: str) -> list[Track]:
         """Tracks of a split from the source; their headers are read once."""

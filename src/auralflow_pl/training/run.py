@@ -26,7 +26,13 @@ from auralflow_pl.system.device import device_count
 from auralflow_pl.system.files import write_whole
 from auralflow_pl.system.heap import keep_freed_memory
 from auralflow_pl.system.processes import check_run_dir, process_group, rank
-from auralflow_pl.training.build import build_data, build_task, build_trainer, choose_precision
+from auralflow_pl.training.build import (
+    build_data,
+    build_task,
+    build_trainer,
+    check_monitors,
+    choose_precision,
+)
 from auralflow_pl.training.resuming import find_resume
 
 log = logging.getLogger(__name__)
@@ -66,6 +72,7 @@ def train_validated(config: DictConfig) -> float:
         if rank() == 0 and config.print_config and not config.silent:
             print(OmegaConf.to_yaml(config))
         trainer = build_trainer(config)
+        check_monitors(config, task, trainer)
         # a training that fails before its first step leaves the configuration of the one before
         trainer.callbacks.append(LambdaCallback(on_train_start=lambda *_: save_config(config)))
         for logger in trainer.loggers:
@@ -144,20 +151,22 @@ def quiet_libraries(silent: bool) -> None:
 
 
 def report_best(trainer: pl.Trainer, run_dir: Path) -> float:
-    """Log and return the score of the best checkpoint, or else of the last epoch, in dB."""
+    """Log and return the value of the best checkpoint, or else the last score in dB."""
     best = trainer.checkpoint_callback
-    score = getattr(best, "best_model_score", None)
-    if score is None:
-        score = trainer.callback_metrics.get("val/si_sdr", float("nan"))
+    value = getattr(best, "best_model_score", None)
+    monitor = "val/si_sdr" if value is None else best.monitor
+    value = float(trainer.callback_metrics.get(monitor, "nan") if value is None else value)
     path = getattr(best, "best_model_path", "") or run_dir
     if trainer.fast_dev_run:
-        log.info("trainer.fast_dev_run: all parts ran (%.2f dB); nothing was kept", float(score))
-    elif math.isfinite(score):
-        log.info("best validation score %.2f dB: %s", float(score), path)
-    else:
+        log.info("trainer.fast_dev_run: all parts ran (%s %.4g); nothing was kept", monitor, value)
+    elif not math.isfinite(value):
         log.info(
             "no validation score, as no epoch was validated (trainer.limit_val_batches, "
             "trainer.check_val_every_n_epoch, trainer.barebones): %s",
             path,
         )
-    return float(score)
+    elif monitor == "val/si_sdr":
+        log.info("best validation score %.2f dB: %s", value, path)
+    else:
+        log.info("best %s %.4g: %s", monitor, value, path)
+    return value

@@ -8,6 +8,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau, StepLR
 
+from auralflow_pl.checks.values import one_of
 from auralflow_pl.errors import InputError
 
 Schedule = dict[str, Any]
@@ -76,23 +77,26 @@ def plateau(
     factor: float = 0.3,
     patience: int = 5,
     min_delta: float = 0.01,
+    mode: str = "max",
 ) -> Schedule:
-    """Multiply the learning rate by `factor` when a validation metric stops rising.
+    """Multiply the learning rate by `factor` when a validation metric no longer gets better.
 
     Args:
         optimizer: optimizer whose learning rates are scaled.
         total_steps: not used.
-        monitor: name of a logged metric; higher is better.
+        monitor: name of a logged metric.
         factor: factor of each reduction.
-        patience: consecutive validations without a rise of `min_delta` before a reduction.
-        min_delta: smallest rise that counts, in the unit of the metric.
+        patience: consecutive validations that are not better by `min_delta` before a reduction.
+        min_delta: smallest improvement that counts, in the unit of the metric.
+        mode: `max` if higher is better, `min` if lower is better.
 
     Raises:
-        InputError: `patience` is less than 1.
+        InputError: `patience` is less than 1, or `mode` is unknown.
     """
+    one_of("scheduler.mode", mode, ("max", "min"))
     if patience < 1:
         raise InputError(f"scheduler.patience={patience}: expected at least 1")
     reduce = ReduceLROnPlateau(
-        optimizer, "max", factor, patience - 1, min_delta, threshold_mode="abs"
+        optimizer, mode, factor, patience - 1, min_delta, threshold_mode="abs"
     )
     return {"scheduler": reduce, "interval": "epoch", "monitor": monitor}

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from statistics import fmean
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric
@@ -20,26 +18,28 @@ from torchmetrics import MeanMetric
 from auralflow_pl.checkpoints.trained import CHECKPOINT_FORMAT, CHECKPOINT_KEY
 from auralflow_pl.data.targets import sum_stems
 from auralflow_pl.errors import InputError, did_you_mean
-from auralflow_pl.evaluation.results import ESTIMATE_NAME
-from auralflow_pl.evaluation.scoring import pair_targets, score_track
 from auralflow_pl.metrics.base import TargetMetric
 from auralflow_pl.metrics.scale_invariant import is_silent, si_sdr
-from auralflow_pl.metrics.scores import SISDR
-from auralflow_pl.separator.input import AudioArray
 from auralflow_pl.separator.separator import Separator
+from auralflow_pl.signal.resampling import resample
 from auralflow_pl.training.schedules import Schedule
+from auralflow_pl.training.track_steps import TrackSteps
 
 TrainingBatch = dict[str, Any]
 
 
-class SeparationTask(pl.LightningModule):
+class SeparationTask(TrackSteps):
     """Trains the network of a Separator on chunks and validates the Separator on whole tracks.
 
     Training logs `train/loss_step` and `train/loss_epoch`, the weighted sum of all losses and
     penalties, and each of these under its own name (`train/l1_step`, `train/kl_step`). Validation
     logs `val/si_sdr` and `val/si_sdr_gain` in dB, means over tracks and targets that are not
-    silent, and with several targets also `val/si_sdr/<target>`. `Trainer.test` logs `test/si_sdr`
-    and all `metrics` in the same way, scored as `evaluate` does.
+    silent, and with several targets also `val/si_sdr/<target>`. It also logs `val/loss`, the mean
+    loss of some chunks of every track, and with several losses or penalties each as
+    `val/loss/<name>`.
+
+    `Trainer.test` logs `test/si_sdr` and all `metrics`, scored as `evaluate` does: means over
+    tracks and targets, and with several targets also `test/si_sdr/<target>`.
 
     Schedules counted in epochs are stepped here, at the end of an epoch and before checkpoints
     are written. Lightning would step them afterwards, and a resumed run would lose the step.
@@ -56,6 +56,9 @@ class SeparationTask(pl.LightningModule):
         loss_weights: weights of the losses by name; default: 1.
         metrics: further validation metrics by name, logged as `val/<name>`, the mean over tracks
             and targets in which they are defined.
+        loss_chunks: number of chunks of every validation track for `val/loss`, spread evenly;
+            0: no `val/loss`.
+        loss_seconds: length of these chunks in seconds; shorter tracks are padded with zeros.
 
     Raises:
         InputError: `loss_weights` names an unknown loss.
@@ -72,6 +75,8 @@ class SeparationTask(pl.LightningModule):
         channels_last: bool = False,
         loss_weights: Mapping[str, float] | None = None,
         metrics: Mapping[str, TargetMetric] | None = None,
+        loss_chunks: int = 0,
+        loss_seconds: float = 4.0,
     ) -> None:
         super().__init__()
         for name in loss_weights or {}:
@@ -91,15 +96,13 @@ class SeparationTask(pl.LightningModule):
         self.scores = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in names})
         others = {name: m for name, m in (metrics or {}).items() if name != "si_sdr"}
         self.metrics = nn.ModuleDict(others)
+        self.loss_chunks = loss_chunks
+        self.loss_seconds = loss_seconds
+        self.val_losses: dict[str, list[Tensor]] = {}  # of the chunks of one validation, by name
         self.sums: dict[str, Tensor] = {}  # loss sums of the epoch by name, weighted by chunks
         self.epoch_schedule: Schedule | None = None
         self.schedule_state: dict[str, Any] | None = None
         self.validated = False  # in this epoch
-        self.tested: dict[str, list[float]] = defaultdict(list)  # scores of test tracks by name
-
-    def forward(self, audio: AudioArray, sample_rate: int | None = None) -> AudioArray:
-        """Separate audio `(..., channels, time)`; see `Separator.forward`."""
-        return self.separator(audio, sample_rate)
 
     @property
     def lr(self) -> float | None:
@@ -200,10 +203,10 @@ class SeparationTask(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log the mean losses of the epoch immediately, and step a schedule counted in epochs."""
         sums = {name: self.trainer.strategy.reduce(part) for name, part in self.sums.items()}
-        chunks = sums.pop("chunks")
-        means = {f"train/{name}_epoch": (part / chunks).float() for name, part in sums.items()}
-        self.log_dict(means, logger=False)
-        self.record(means, self.global_step - 1)
+        if chunks := sums.pop("chunks", None):  # None: resumed at trainer.max_steps
+            means = {f"train/{name}_epoch": (part / chunks).float() for name, part in sums.items()}
+            self.log_dict(means, logger=False)
+            self.record(means, self.global_step - 1)
         if self.epoch_schedule is not None:
             monitor = self.epoch_schedule.get("monitor")
             if monitor is None:
@@ -246,10 +249,41 @@ class SeparationTask(pl.LightningModule):
                 self.scores[f"si_sdr/{name}"].update(score)
         for metric in self.metrics.values():
             metric.update(estimate, target, mixture, int(batch["sample_rate"]))
+        for chunk in self.chunks_for_loss(batch):
+            for name, part in self.loss_parts(chunk).items():
+                self.val_losses.setdefault(name, []).append(as_double(part))
         return {"target": target, "estimate": estimate, "si_sdr": scores}
 
+    def chunks_for_loss(self, batch: TrainingBatch) -> Iterator[TrainingBatch]:
+        """Yield `loss_chunks` evenly spread chunks of a track, at the rate of the network."""
+        rate, own = int(batch["sample_rate"]), self.separator.sample_rate
+        length = math.ceil(self.loss_seconds * rate)
+        last = max(0, batch["mixture"].shape[-1] - length)
+        count = min(self.loss_chunks, last + 1)
+        for start in np.linspace(0, last, count).round().astype(int) if count else ():
+            span = slice(start, start + length)
+            mixture, stems = (
+                F.pad(batch[key][..., span], (0, max(0, length - batch[key].shape[-1])))[None]
+                for key in ("mixture", "stems")
+            )
+            yield {"mixture": resample(mixture, rate, own), "stems": resample(stems, rate, own)}
+
+    def logged_names(self) -> list[str]:
+        """Names of all metrics that the task logs, for callbacks and schedules that monitor one."""
+        layers = self.separator.network.modules()
+        penalties = (name for layer in layers for name in getattr(layer, "penalty_names", ()))
+        parts = [*self.losses, *penalties]
+        several = len(self.separator.targets) > 1
+        scores = [name for name in self.scores if several or "/" not in name]
+        return [
+            *(f"val/{name}" for name in (*scores, *self.metrics)),
+            *(["val/loss"] if self.loss_chunks else []),
+            *(f"val/loss/{name}" for name in parts if self.loss_chunks and len(parts) > 1),
+            *(f"train/{name}_{when}" for name in ("loss", *parts) for when in ("step", "epoch")),
+        ]
+
     def on_validation_epoch_end(self) -> None:
-        """Log the mean scores.
+        """Log the mean scores and losses.
 
         Raises:
             InputError: the targets are silent in every validation track, or the score is not
@@ -269,37 +303,17 @@ class SeparationTask(pl.LightningModule):
             if metric.update_called and (several or "/" not in name):
                 self.log(f"val/{name}", metric.compute(), prog_bar=name == "si_sdr")
             metric.reset()
+        means = {name: torch.stack(values).mean() for name, values in self.val_losses.items()}
+        self.val_losses = {}
+        if "loss" in means:
+            self.log("val/loss", means.pop("loss").float())
+        if len(means) > 1:
+            self.log_dict({f"val/loss/{name}": mean.float() for name, mean in means.items()})
         for name, metric in self.metrics.items():
             mean = metric.compute()
             if torch.isfinite(mean):  # else it was undefined in all tracks
                 self.log(f"val/{name}", mean.float())
             metric.reset()
-
-    def predict_step(self, batch: TrainingBatch) -> Tensor:
-        """Estimates `(targets, channels, time)` of a whole track."""
-        return self(batch["mixture"], int(batch["sample_rate"]))
-
-    def test_step(self, batch: TrainingBatch) -> None:
-        """Separate a whole track and score its targets as `evaluate` does."""
-        rate, sums = int(batch["sample_rate"]), self.separator.target_stems
-        heard = pair_targets(
-            self.predict_step(batch), batch["mixture"], batch["stems"], self.stems, sums, rate
-        )
-        several = len(sums) > 1
-        metrics = [SISDR(), *self.metrics.values()]
-        for target in score_track(heard, self.separator.stft, metrics, references=()):
-            for heading, values in target.values.items():
-                value = values[ESTIMATE_NAME]
-                if value is None:
-                    continue
-                self.tested[f"test/{heading}"].append(value)
-                if several:
-                    self.tested[f"test/{heading}/{target.target}"].append(value)
-
-    def on_test_epoch_end(self) -> None:
-        """Log the means over the tracks, and targets, in which a score is defined."""
-        self.log_dict({name: fmean(values) for name, values in self.tested.items()})
-        self.tested.clear()
 
     def configure_optimizers(self) -> Optimizer | dict[str, Any]:
         """Build optimizer and schedule; Lightning steps only schedules counted in steps."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
 
+import numpy as np
 import pytest
+import soundfile
 import torch
+from omegaconf import OmegaConf
 from pytorch_lightning import Callback
 
 from auralflow_pl.checkpoints.reading import load_checkpoint
@@ -17,7 +21,7 @@ from auralflow_pl.training.callbacks.plateau_stopping import PlateauStopping
 from auralflow_pl.training.callbacks.preflight import step_cost
 from auralflow_pl.training.callbacks.weight_average import WeightAverage
 from auralflow_pl.training.schedules import cosine_factor
-from support import REPOSITORY, TINY, composed, script
+from support import REPOSITORY, TINY, TINY_SET, composed, script
 
 REPLAY = REPOSITORY / "scripts" / "replay.py"
 
@@ -194,7 +198,10 @@ def test_precision_auto_is_one_of_the_others(train):
     "argument, message",
     [
         ("callbacks.plateau_stopping.max_plateaus=0", "max_plateaus=0: expected at least 1"),
-        ("callbacks.plateau_stopping.monitor=val/sdr", "val/sdr: not logged, did you mean 'val/si"),
+        (
+            "callbacks.plateau_stopping.monitor=val/sdr",
+            "is not logged; did you mean 'val/si",
+        ),
         ("scheduler.monitor=val/sdr", "monitor=val/sdr: is not logged; did you mean 'val/si_sdr'"),
         ("optimizer.lr_recurrent=1e-4", "has no recurrent layers; use null"),
         ("callbacks=[default,pruning]", "callbacks=pruning: no such option"),
@@ -263,3 +270,90 @@ def test_the_cost_of_a_step_is_counted(songs):
     assert two.flop == pytest.approx(2 * one.flop)
     weights = 4 * 4 * sum(p.numel() for p in task.parameters())
     assert two.memory - weights == pytest.approx(2 * (one.memory - weights), rel=0.05)
+
+
+def test_losses_are_validated_and_can_be_monitored(train):
+    """With a rate of (nearly) zero no loss falls, so everything stops as soon as it may."""
+    folder, done = train(
+        "loss=[l1,si_sdr]",
+        "model=vae",
+        "model.bottleneck.hidden_size=4",
+        "optimizer.lr=1e-12",
+        "callbacks=[default,early_stopping]",
+        "callbacks.early_stopping.monitor=val/loss",
+        "callbacks.early_stopping.patience=3",
+        "callbacks.plateau_stopping.monitor=val/loss",
+        "callbacks.plateau_stopping.stop_patience=2",
+        "callbacks.best_checkpoint.monitor=val/loss/l1",
+        "trainer.max_epochs=20",
+        "logger=csv",
+        "silent=false",
+    )
+    assert done.code == 0, done.err
+    losses = column(folder, "val/loss")
+    assert len(losses) == 4  # the best, then three that are not better
+    parts = [column(folder, f"val/loss/{name}")[0] for name in ("l1", "si_sdr", "kl")]
+    assert sum(parts) == pytest.approx(losses[0], rel=1e-5)
+    assert f"best val/loss/l1 {min(column(folder, 'val/loss/l1')):.4g}" in done.out
+    config = OmegaConf.load(folder / "config.yaml")
+    assert {config.callbacks[name].mode for name in ("early_stopping", "plateau_stopping")} == {
+        "min"
+    }
+    assert (config.scheduler.monitor, config.scheduler.mode) == ("val/loss", "min")
+
+
+def test_a_falling_loss_is_no_plateau():
+    stopping = PlateauStopping(2, 1, 0.1, monitor="val/loss", mode="min")
+    for value in (3.0, 2.0, 1.0, 0.95, 0.95):
+        trainer = Score(value)
+        trainer.callback_metrics = {"val/loss": trainer.callback_metrics["val/si_sdr"]}
+        stopping.on_validation_end(trainer, None)
+    assert stopping.plateaus == 1
+    assert trainer.should_stop
+    other = PlateauStopping(2, 1, 0.1)
+    other.load_state_dict(stopping.state_dict())
+    assert other.plateaus == 0  # those of another metric
+
+
+def test_chunks_of_the_validation_loss_cover_the_track():
+    config = composed("train", *TINY, "val_chunks=3")
+    task = build_task(config)
+    rate = task.separator.sample_rate
+    track = torch.arange(4 * rate, dtype=torch.float32)[None]
+    batch = {"mixture": track, "stems": track.expand(4, 1, -1), "sample_rate": torch.tensor(rate)}
+    chunks = list(task.chunks_for_loss(batch))
+    starts = [int(chunk["mixture"][0, 0, 0]) for chunk in chunks]
+    assert starts == [0, round(1.75 * rate), round(3.5 * rate)]
+    assert chunks[-1]["stems"].shape == (1, 4, 1, rate // 2)
+    short = batch | {key: batch[key][..., :100] for key in ("mixture", "stems")}
+    (chunk,) = task.chunks_for_loss(short)
+    assert chunk["mixture"].shape == (1, 1, rate // 2)
+
+
+@pytest.mark.parametrize("key", ["callbacks.early_stopping", "callbacks.best_checkpoint"])
+def test_a_monitor_that_is_not_logged_is_refused_before_training(train, key):
+    folder, done = train("callbacks=[default,early_stopping]", f"{key}.monitor=val/sisdr")
+    assert done.code != 0
+    assert f"{key}.monitor=val/sisdr: is not logged; did you mean 'val/si_sdr'?" in done.error
+    assert not (folder / "checkpoints").exists()
+
+
+def test_metrics_and_penalties_can_be_monitored():
+    config = composed("train", *TINY, "model=vae", "metrics=[si_sdr,leak]", "target=[vocals,bass]")
+    names = build_task(config).logged_names()
+    assert {"val/leak", "val/si_sdr/bass", "train/kl_epoch", "val/loss/kl"} <= {*names}
+
+
+def test_a_target_that_no_validation_song_has_is_told_before_training(command, songs, tmp_path):
+    root = shutil.copytree(songs, tmp_path / "songs")
+    for path in (root / "valid").glob("*/vocals.wav"):
+        info = soundfile.info(path)
+        soundfile.write(path, np.zeros((info.frames, info.channels)), info.samplerate)
+    own = [key for key in TINY if key not in TINY_SET]
+    folder = tmp_path / "run"
+    done = command(
+        "train", *own, "data=stem_folder", f"data.root={root}", f"paths.run_dir={folder}"
+    )
+    assert done.code != 0
+    assert "target: vocals silent in every validation track" in done.error
+    assert not (folder / "checkpoints").exists()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
-import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -12,6 +12,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
+
+from auralflow_pl.system.signals import handling
 
 log = logging.getLogger(__name__)
 
@@ -43,22 +45,29 @@ class Autosave(Checkpoint):
         self.asked = False
         self.interrupted = False
         self.handed_on = False
-        self.before: dict[int, Any] = {}
+        self.handlers = contextlib.ExitStack()  # until the end of the training
+        self.before: dict[int, Any] = {}  # former handlers
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Install signal handlers; Lightning handles SIGTERM."""
-        if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGUSR1"):
-            numbers = [signal.SIGUSR1, signal.SIGINT]
-            if callable(signal.getsignal(signal.SIGUSR2)):
-                numbers.append(signal.SIGUSR2)
-            for number in numbers:
-                self.before[number] = signal.signal(number, self.ask)
+        names = ["SIGUSR1", "SIGINT"]
+        if hasattr(signal, "SIGUSR2") and callable(signal.getsignal(signal.SIGUSR2)):
+            names.append("SIGUSR2")
+        self.before = self.handlers.enter_context(handling(self.ask, *names))
         self.saved = time.monotonic()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Restore the previous signal handlers."""
-        while self.before:
-            signal.signal(*self.before.popitem())
+        self.handlers.close()
+
+    def on_exception(
+        self,
+        trainer: pl.Trainer,  # noqa: ARG002
+        pl_module: pl.LightningModule,  # noqa: ARG002
+        exception: BaseException,  # noqa: ARG002
+    ) -> None:
+        """Restore the previous signal handlers, as Lightning then calls no `teardown`."""
+        self.handlers.close()
 
     def ask(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Handle a signal: request a checkpoint, and restore the handler of SIGINT."""
@@ -66,7 +75,7 @@ class Autosave(Checkpoint):
         self.handed_on = self.handed_on or number == signal.SIGUSR2
         if number == signal.SIGINT:
             self.interrupted = True
-            signal.signal(signal.SIGINT, self.before.pop(signal.SIGINT))
+            signal.signal(signal.SIGINT, self.before[signal.SIGINT])
             log.info("interrupted: a checkpoint is written after this step; again to stop at once")
 
     def on_train_batch_end(

@@ -7,6 +7,7 @@ import logging
 import optuna
 import pytorch_lightning as pl
 
+from auralflow_pl.checks.values import one_of
 from auralflow_pl.errors import InputError
 from auralflow_pl.training.sweeps.study_storage import open_storage
 
@@ -25,7 +26,8 @@ class Pruning(pl.Callback):
         trial: its number in the study; the sweeper sets it.
         startup_trials: that end before any is stopped.
         warmup_epochs: of each trial, in which it is not stopped.
-        monitor: the score, a logged metric; higher is better.
+        monitor: the score, a logged metric.
+        mode: `max` if higher is better, `min` if lower is better.
     """
 
     def __init__(
@@ -36,12 +38,14 @@ class Pruning(pl.Callback):
         startup_trials: int = 5,
         warmup_epochs: int = 2,
         monitor: str = "val/si_sdr",
+        mode: str = "max",
     ) -> None:
         self.storage = storage
         self.study_name = study_name
         self.number = trial
         self.pruner = optuna.pruners.MedianPruner(startup_trials, warmup_epochs)
         self.monitor = monitor
+        self.direction = "maximize" if one_of("mode", mode, ("max", "min")) == "max" else "minimize"
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Find the trial; of several processes the first does.
@@ -77,7 +81,8 @@ class Pruning(pl.Callback):
         epoch = trainer.current_epoch
         if epoch in self.reported:
             return False
-        self.trial.report(float(trainer.callback_metrics[self.monitor]), epoch)
+        sign = 1 if self.trial.study.direction.name.lower() == self.direction else -1
+        self.trial.report(sign * float(trainer.callback_metrics[self.monitor]), epoch)
         if not self.trial.should_prune():
             return False
         log.info("trial %d: stopped after epoch %d, below the median", self.number, epoch)
