@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from auralflow_pl.data.augment import Augmentation
 from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, SamplingOptions, WholeTracks
+from auralflow_pl.data.mixtures import check_mixtures, check_stems
 from auralflow_pl.data.pool import Pool
 from auralflow_pl.data.tracks import Track, TrackSource
 
@@ -92,6 +93,7 @@ class StemDataModule(pl.LightningDataModule):
         drawing: SamplingOptions | None = None,
     ) -> None:
         super().__init__()
+        check_stems(source.stems)
         self.source = source
         self.channels = channels
         self.sample_rate = sample_rate
@@ -130,6 +132,7 @@ class StemDataModule(pl.LightningDataModule):
             self.augmentations,
             self.drawing,
         )
+        check_mixtures(self.chunks.tracks)
         self.valid_tracks = WholeTracks(self.tracks("valid"), self.channels)
 
     def listed(self, split: str) -> list[Track]:
