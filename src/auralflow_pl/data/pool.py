@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import glob
 import logging
@@ -179,7 +180,8 @@ class Pool:
             write_whole(path, partial(self.write, track), sync=True)
             for old in path.parent.glob(f"{glob.escape(path.stem.rpartition('-')[0])}-*.npy"):
                 if old != path:  # file of a former version of the sources
-                    old.unlink(missing_ok=True)
+                    with contextlib.suppress(PermissionError):  # Windows: it is still mapped
+                        old.unlink(missing_ok=True)
 
     def write(self, track: Track, file: BinaryIO) -> None:
         """Write the array header and all planes of a track."""

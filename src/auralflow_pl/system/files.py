@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,9 @@ from typing import Any, BinaryIO
 from auralflow_pl.errors import InputError
 
 STALE_SECONDS = 600  # age of an unchanged temporary file after which its process counts as killed
+
+# Whether a file that is open or memory-mapped can be neither removed nor replaced.
+KEEPS_OPEN_FILES = sys.platform == "win32"
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object], sync: bool = False) -> None:
