@@ -26,6 +26,17 @@ PLUGIN_REMEDIES = {  # by the name of what Hydra cannot load
     "submitit": "not installed; pip install 'auralflow-pl[slurm]'",
 }
 
+SET_BY = {  # flags of Lightning's Trainer that other keys set
+    "callbacks": "callbacks=...",
+    "default_root_dir": "paths.run_dir=...",
+    "enable_checkpointing": "callbacks=...",
+    "enable_model_summary": "callbacks=...",
+    "enable_progress_bar": "silent=...",
+    "logger": "logger=...",
+    "plugins": "precision=...",
+    "precision": "precision=...",
+}
+
 
 def explain(error: Exception, command: str, arguments: Sequence[str] = ()) -> str:
     """One line that says what is wrong and what to do.
@@ -49,10 +60,18 @@ def explain(error: Exception, command: str, arguments: Sequence[str] = ()) -> st
         return f"{key[1]}: needs a data set, for example data=stem_folder {key[1]}=..."
     if key and command == "evaluate" and key[1].startswith("trainer."):
         return f"{key[1]}: needs several processes, for example trainer=ddp {key[1]}=..."
+    group, _, flag = key[1].partition(".") if key else ("", "", "")
+    if group == "trainer" and flag in SET_BY:
+        return set_elsewhere(flag)
     if key:
         nearest = did_you_mean(key[1], valid_keys(command, key[1], overrides))
         return f"{key[1]}: no such key, {nearest}"
     return explain_option(text, overrides)
+
+
+def set_elsewhere(flag: str) -> str:
+    """One line for a flag of `SET_BY`."""
+    return f"trainer.{flag}: is set by another key; use {SET_BY[flag]}"
 
 
 def explain_value(error: OmegaConfBaseException) -> str:

@@ -52,6 +52,18 @@ def literal(text: str) -> str:
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
 
 
+def with_run_dir(config: DictConfig, folder: str) -> DictConfig:
+    """A validated configuration with another run folder, also where its texts begin with it."""
+    before = str(config.paths.run_dir)
+    inside = re.compile(rf"{re.escape(before)}(?=/|$)")
+
+    def moved(text: str) -> str:
+        return literal(inside.sub(lambda _: folder, text) if inside.match(text) else text)
+
+    texts = mapped_texts(moved, OmegaConf.to_container(config, resolve=True))
+    return OmegaConf.merge(config, texts)  # type: ignore[return-value]
+
+
 def mapped_texts(change: Callable[[str], str], node: Any) -> Any:
     """Plain containers with all texts changed; keys stay."""
     if isinstance(node, dict):

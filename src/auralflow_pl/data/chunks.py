@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, SequentialSampler
 
 from auralflow_pl.checks.values import one_of
 from auralflow_pl.data.augment import Augmentation, ReadPosition
@@ -24,7 +24,7 @@ BALANCE_NAMES = ("length", "track")
 MOST_DRAWS = 100  # attempts to draw a position at which a target is audible
 
 
-class ChunkSampler(Sampler[int]):
+class ChunkSampler(SequentialSampler):
     """Sampler of chunk numbers `epoch * chunks_per_epoch + index`.
 
     A number identifies its epoch, so persistent workers need not be told the epoch. Lightning
@@ -35,18 +35,22 @@ class ChunkSampler(Sampler[int]):
         chunks_per_epoch: number of chunks for all devices together.
         rank: number of this device.
         devices: number of devices; all get equally many chunks, and a remainder is left out.
+        repeated: all epochs have the chunks of the first one, to overfit on them.
     """
 
-    def __init__(self, chunks_per_epoch: int, rank: int = 0, devices: int = 1) -> None:
+    def __init__(
+        self, chunks_per_epoch: int, rank: int = 0, devices: int = 1, repeated: bool = False
+    ) -> None:
         self.chunks_per_epoch = chunks_per_epoch
         self.rank = rank
         self.devices = devices
+        self.repeated = repeated
         self.epoch = 0
         self.skip = 0  # chunks at the start of the next epoch that were used before an interruption
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration."""
-        self.epoch = epoch
+        self.epoch = 0 if self.repeated else epoch
 
     def __len__(self) -> int:
         return self.chunks_per_epoch // self.devices
@@ -101,6 +105,9 @@ class SamplingOptions:
 class ChunkDataset(Dataset[dict[str, Tensor]]):
     """Training chunks at random positions of random tracks, drawn with replacement.
 
+    A map-style data set: an item is a function of its number. Numbers from the length on are the
+    chunks of later epochs, which `ChunkSampler` asks for.
+
     Items are `{"mixture": (channels, time), "stems": (stems, channels, time), "number": ()}`; the
     mixture is the sum of the stems after augmentation. A track that is shorter than a chunk is
     padded with zeros at the end.
@@ -113,6 +120,8 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
         seed: seed of all random choices.
         augmentations: augmentations that are applied in order to the stems of every chunk.
         drawing: options for drawing positions.
+        chunks_per_epoch: length of the data set; None: as many chunks as all tracks together are
+            long.
 
     Raises:
         InputError: a track has another sample rate, or the chunk is shorter than a sample.
@@ -127,6 +136,7 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
         seed: int,
         augmentations: Sequence[Augmentation] = (),
         drawing: SamplingOptions = SamplingOptions(),
+        chunks_per_epoch: int | None = None,
     ) -> None:
         for track in tracks:
             if track.sample_rate != sample_rate:
@@ -144,6 +154,14 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
             raise InputError(f"chunk_seconds={chunk_seconds}: expected at least one sample")
         self.reach = math.ceil(self.frames * math.prod(a.reach for a in self.augmentations))
         self.cumulated = np.cumsum(drawing.chances(tracks))
+        whole = math.ceil(sum(track.frames for track in tracks) / self.frames)
+        self.chunks_per_epoch = whole if chunks_per_epoch is None else chunks_per_epoch
+
+    def __len__(self) -> int:
+        return self.chunks_per_epoch
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        return map(self.__getitem__, range(len(self)))
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         rng = np.random.default_rng((self.seed, number))
@@ -210,9 +228,13 @@ class WholeTracks(Dataset[dict[str, Tensor | str]]):
 
     Shapes are `(channels, time)` for the mixture and `(stems, channels, time)` for the stems; the
     sample rate is in Hz.
+
+    Args:
+        tracks: the tracks.
+        channels: number of audio channels, 1 or 2; None: those of the files.
     """
 
-    def __init__(self, tracks: Sequence[Track], channels: int) -> None:
+    def __init__(self, tracks: Sequence[Track], channels: int | None = None) -> None:
         self.tracks = tuple(tracks)
         self.channels = channels
 
@@ -222,9 +244,10 @@ class WholeTracks(Dataset[dict[str, Tensor | str]]):
     def __getitem__(self, index: int) -> dict[str, Tensor | str]:
         track = self.tracks[index]
         mixture, stems = track.read()
+        channels = self.channels or mixture.shape[-2]
         return {
             "name": track.name,
-            "mixture": to_channels(mixture, self.channels),
-            "stems": to_channels(stems, self.channels),
+            "mixture": to_channels(mixture, channels),
+            "stems": to_channels(stems, channels),
             "sample_rate": torch.tensor(track.sample_rate),
         }

@@ -59,9 +59,35 @@ def separate_track(
     Raises:
         InputError: `rest` with targets that share stems, or the track cannot be read.
     """
-    sums, device = estimates.target_stems, estimates.stft.window.device
-    mixture, sources = (part.to(device) for part in track.read())
-    estimate, target = estimates(track, mixture), sum_stems(sources, stems, sums)
+    mixture, sources = (part.to(estimates.stft.window.device) for part in track.read())
+    estimate, sums = estimates(track, mixture), estimates.target_stems
+    return pair_targets(estimate, mixture, sources, stems, sums, track.sample_rate, rest)
+
+
+def pair_targets(
+    estimate: Tensor,
+    mixture: Tensor,
+    sources: Tensor,
+    stems: Sequence[str],
+    sums: Mapping[str, Sequence[str]],
+    sample_rate: int,
+    rest: bool = False,
+) -> TrackEstimates:
+    """Estimates of a track with their true targets.
+
+    Args:
+        estimate: `(targets, channels, time)`.
+        mixture: `(channels, time)`.
+        sources: the stems, `(stems, channels, time)`.
+        stems: their names.
+        sums: names of the targets, and the stems that each is the sum of.
+        sample_rate: in Hz.
+        rest: see `separate_track`.
+
+    Raises:
+        InputError: `rest` with targets that share stems.
+    """
+    target = sum_stems(sources, stems, sums)
     names, numbers = tuple(sums), tuple(range(len(sums)))
     members = list(chain.from_iterable(sums.values()))
     apart = len(set(members)) == len(members)
@@ -73,7 +99,7 @@ def separate_track(
         numbers = (*numbers, len(numbers))
         estimate, target = (torch.cat([x, residual_of(mixture, x)]) for x in (estimate, target))
     groups = (numbers,) if apart else tuple((number,) for number in numbers)
-    return TrackEstimates(names, groups, estimate, target, mixture, track.sample_rate)
+    return TrackEstimates(names, groups, estimate, target, mixture, sample_rate)
 
 
 def residual_of(mixture: Tensor, parts: Tensor) -> Tensor:

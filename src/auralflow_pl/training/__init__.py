@@ -1,7 +1,7 @@
 """One training: task, data module, optimizers, schedules, loggers, callbacks, resuming, sweeps.
 
-The only folder that imports Lightning. May import `config`, `separator`, `data` and all that is
-below them; no evaluation, no command.
+The only folder that imports Lightning. May import `evaluation`, for `Trainer.test`, `config`,
+`separator`, `data` and all that is below them; no command.
 Start with `task.SeparationTask`, then `build` (from a configuration to objects) and `run`.
 """
 

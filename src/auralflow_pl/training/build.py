@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import shutil
 import sys
@@ -14,6 +15,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.plugins import MixedPrecision
 from pytorch_lightning.plugins.environments import SLURMEnvironment
+from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 from torch import nn
 
 from auralflow_pl.config.instantiate import build, to_plain
@@ -30,6 +32,8 @@ from auralflow_pl.training.progress import LogProgress
 from auralflow_pl.training.resume_changes import ResumeChanges
 from auralflow_pl.training.task import SeparationTask
 
+log = logging.getLogger(__name__)
+
 LOADING_KEYS = (  # keys of `data` that are arguments of `StemDataModule`
     "chunks_per_epoch",
     "batch_size",
@@ -38,6 +42,8 @@ LOADING_KEYS = (  # keys of `data` that are arguments of `StemDataModule`
     "pin_memory",
     "prefetch_factor",
 )
+
+PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 
 
 def build_data(config: DictConfig) -> StemDataModule:
@@ -77,29 +83,44 @@ def build_trainer(config: DictConfig) -> pl.Trainer:
     """Build the Lightning Trainer of a configuration.
 
     Raises:
-        InputError: a key of `trainer` is set by another key, or Lightning rejects an argument.
+        InputError: Lightning rejects an argument.
     """
-    chunks = config.data.chunks_per_epoch // world_size()  # per device
-    steps = math.ceil(chunks / config.data.batch_size)
+    bare = bool(config.trainer.get("barebones"))
+    if bare:
+        log.info("trainer.barebones: no callbacks, no loggers; nothing is saved, no score is kept")
     given = {
         **trainer_precision(config),
-        "callbacks": list(build(config.callbacks or {}).values()),
-        "logger": list(build(config.logger or {}).values()) if rank() == 0 else [],
+        **trainer_profiler(config),
+        "callbacks": [] if bare else list(build(config.callbacks or {}).values()),
+        "logger": [] if bare or rank() > 0 else list(build(config.logger or {}).values()),
         "default_root_dir": config.paths.run_dir,
-        "log_every_n_steps": max(1, min(config.trainer.log_every_n_steps or 50, steps)),
-        "enable_progress_bar": not config.silent,
+        "log_every_n_steps": 0 if bare else logging_steps(config),
+        "enable_progress_bar": not (bare or config.silent),
         "enable_model_summary": False,
     }
+    given["logger"] = given["logger"] or False  # Lightning's word for none
     given["callbacks"].append(ResumeChanges())
     given["plugins"] = [*given.get("plugins", []), AtomicCheckpointIO()]
     if SLURMEnvironment.detect():  # requeuing is left to the launcher
         given["plugins"].append(SLURMEnvironment(auto_requeue=False))
     own = any(isinstance(callback, ProgressBar) for callback in given["callbacks"])
-    if not (config.silent or own or is_redrawn(sys.stdout)):
+    if given["enable_progress_bar"] and not (own or is_redrawn(sys.stdout)):
         given["callbacks"].append(LogProgress())
-    for key in set(given) & set(config.trainer) - {"log_every_n_steps"}:
-        raise InputError(f"trainer.{key}: is set by another key; see train.py --cfg job")
     return build(config.trainer, **given)
+
+
+def logging_steps(config: DictConfig) -> int:
+    """Optimizer steps from one record to the next, at most an epoch; 0: no records."""
+    every = config.trainer.log_every_n_steps
+    chunks = config.data.chunks_per_epoch // world_size()  # per device
+    steps = math.ceil(chunks / config.data.batch_size)
+    return max(1, min(50 if every is None else every, steps)) if every != 0 else 0
+
+
+def trainer_profiler(config: DictConfig) -> dict[str, Any]:
+    """Arguments of the Trainer for a profiler given by its name; it writes to the run folder."""
+    kind = PROFILERS.get(config.trainer.get("profiler"))
+    return {"profiler": kind(config.paths.run_dir, "profile")} if kind else {}
 
 
 def choose_precision(config: DictConfig) -> None:

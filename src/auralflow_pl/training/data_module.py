@@ -128,12 +128,14 @@ class StemDataModule(pl.LightningDataModule):
         if self.pool is not None:
             self.pool.build([t for split in ("train", "valid") for t in self.listed(split)])
 
-    def setup(self, stage: str) -> None:  # noqa: ARG002 - Lightning's signature
+    def setup(self, stage: str) -> None:
         """Find the tracks of both splits, so errors are raised before the first step.
 
         Raises:
             InputError: the targets are silent in every validation track.
         """
+        if stage in ("test", "predict"):
+            return
         self.chunks = ChunkDataset(
             self.tracks("train"),
             self.channels,
@@ -142,6 +144,7 @@ class StemDataModule(pl.LightningDataModule):
             self.seed,
             self.augmentations,
             self.drawing,
+            self.chunks_per_epoch,
         )
         check_mixtures(self.chunks.tracks)
         valid = self.tracks("valid")
@@ -166,21 +169,26 @@ class StemDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> ChunkLoader:
         """Batches of `mixture (batch, channels, time)`, `stems (batch, stems, channels, time)`."""
-        rank, devices = (
-            (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        )
+        rank, devices, overfit = 0, 1, False
+        if trainer := self.trainer:
+            rank, devices = trainer.global_rank, trainer.world_size
+            overfit = trainer.overfit_batches > 0
         self.loader = ChunkLoader(
             self.chunks,
             self.batch_size,
-            sampler=ChunkSampler(self.chunks_per_epoch, rank, devices),
+            sampler=ChunkSampler(self.chunks_per_epoch, rank, devices, overfit),
             **self.loading,
         )
         self.loader.load_state_dict(self.position)
         return self.loader
 
     def state_dict(self) -> dict[str, int]:
-        """State of the training loader for checkpoints."""
-        return self.loader.state_dict()
+        """State of the training loader for checkpoints; an epoch that has ended is not continued.
+
+        `limit_train_batches`, `max_steps` and `max_time` end epochs early.
+        """
+        epoch = self.trainer.fit_loop.epoch_progress.current
+        return {"taken": 0} if epoch.processed == epoch.ready else self.loader.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Store the state of the training loader until it is built.
@@ -192,3 +200,13 @@ class StemDataModule(pl.LightningDataModule):
     def val_dataloader(self) -> DataLoader[dict[str, Tensor | str]]:
         """Loader of whole tracks, one at a time, without a batch axis."""
         return DataLoader(self.valid_tracks, batch_size=None)
+
+    def test_dataloader(self) -> DataLoader[dict[str, Tensor | str]]:
+        """Loader of the tracks of the test split as they are in the files, one at a time.
+
+        Raises:
+            InputError: there are none.
+        """
+        return DataLoader(WholeTracks(self.listed("test")), batch_size=None)
+
+    predict_dataloader = test_dataloader

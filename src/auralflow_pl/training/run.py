@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import signal
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from auralflow_pl.config.instantiate import to_plain
+from auralflow_pl.config.names import with_run_dir
 from auralflow_pl.config.relaunch import command_line
 from auralflow_pl.config.schema import TrainKeys
 from auralflow_pl.config.validation import validate
@@ -44,6 +47,19 @@ def train_run(config: DictConfig) -> float:
     """
     check_run_dir(OmegaConf.to_container(config)["paths"]["run_dir"])
     config = validate(config, TrainKeys)
+    if not config.trainer.get("fast_dev_run"):
+        return train_validated(config)
+    if config.resume not in (None, "auto"):
+        raise InputError(
+            f"resume={config.resume}: trainer.fast_dev_run starts from the beginning; pass one of "
+            "the two"
+        )
+    with tempfile.TemporaryDirectory(prefix="auralflow-") as folder:
+        return train_validated(with_run_dir(config, folder))
+
+
+def train_validated(config: DictConfig) -> float:
+    """Train in the run folder of a validated configuration; see `train_run`."""
     choose_precision(config)
     run_dir = Path(config.paths.run_dir)
     quiet_libraries(config.silent or rank() > 0)
@@ -126,6 +142,10 @@ def quiet_libraries(silent: bool) -> None:
     warnings.filterwarnings("ignore", "The `srun` command is available")
     # The task averages losses over devices, and every device validates all tracks.
     warnings.filterwarnings("ignore", ".*sync_dist=True")
+    # Without a validation there is no score, which `report_best` tells.
+    warnings.filterwarnings("ignore", ".*could not find the monitored key")
+    # `trainer.barebones` logs nothing, which is told.
+    warnings.filterwarnings("ignore", "You are trying to `self.log")
     # `find_resume` has already rejected a run folder with another run.
     warnings.filterwarnings("ignore", ".*exists and is not empty")
 
@@ -137,7 +157,15 @@ def report_best(trainer: pl.Trainer, run_dir: Path) -> float:
     monitor = "val/si_sdr" if value is None else best.monitor
     value = float(trainer.callback_metrics.get(monitor, "nan") if value is None else value)
     path = getattr(best, "best_model_path", "") or run_dir
-    if monitor == "val/si_sdr":
+    if trainer.fast_dev_run:
+        log.info("trainer.fast_dev_run: all parts ran (%s %.4g); nothing was kept", monitor, value)
+    elif not math.isfinite(value):
+        log.info(
+            "no validation score, as no epoch was validated (trainer.limit_val_batches, "
+            "trainer.check_val_every_n_epoch, trainer.barebones): %s",
+            path,
+        )
+    elif monitor == "val/si_sdr":
         log.info("best validation score %.2f dB: %s", value, path)
     else:
         log.info("best %s %.4g: %s", monitor, value, path)

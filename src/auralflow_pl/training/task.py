@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -17,8 +21,12 @@ from torchmetrics import MeanMetric
 from auralflow_pl.checkpoints.trained import CHECKPOINT_FORMAT, CHECKPOINT_KEY
 from auralflow_pl.data.targets import sum_stems
 from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.evaluation.results import ESTIMATE_NAME
+from auralflow_pl.evaluation.scoring import pair_targets, score_track
 from auralflow_pl.metrics.base import TargetMetric
 from auralflow_pl.metrics.scale_invariant import is_silent, si_sdr
+from auralflow_pl.metrics.scores import SISDR
+from auralflow_pl.separator.input import AudioArray
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.signal.resampling import resample
 from auralflow_pl.training.schedules import Schedule
@@ -34,7 +42,8 @@ class SeparationTask(pl.LightningModule):
     logs `val/si_sdr` and `val/si_sdr_gain` in dB, means over tracks and targets that are not
     silent, and with several targets also `val/si_sdr/<target>`. It also logs `val/loss`, the mean
     loss of some chunks of every track, and with several losses or penalties each as
-    `val/loss/<name>`.
+    `val/loss/<name>`. `Trainer.test` logs `test/si_sdr` and all `metrics`, scored as `evaluate`
+    does.
 
     Schedules counted in epochs are stepped here, at the end of an epoch and before checkpoints
     are written. Lightning would step them afterwards, and a resumed run would lose the step.
@@ -83,7 +92,8 @@ class SeparationTask(pl.LightningModule):
         self.stems = tuple(stems)
         self.make_optimizer = optimizer
         self.make_schedule = schedule
-        self.config = dict(config or {})
+        self.config = copy.deepcopy(dict(config or {}))
+        self.save_hyperparameters(self.config, logger=False)  # the run logs them
         if channels_last:
             separator.network.to(memory_format=torch.channels_last)
         names = ("si_sdr", "si_sdr_gain", *(f"si_sdr/{name}" for name in separator.targets))
@@ -97,6 +107,21 @@ class SeparationTask(pl.LightningModule):
         self.epoch_schedule: Schedule | None = None
         self.schedule_state: dict[str, Any] | None = None
         self.validated = False  # in this epoch
+        self.tested: dict[str, list[float]] = defaultdict(list)  # scores of test tracks by name
+
+    def forward(self, audio: AudioArray, sample_rate: int | None = None) -> AudioArray:
+        """Separate audio `(..., channels, time)`; see `Separator.forward`."""
+        return self.separator(audio, sample_rate)
+
+    @property
+    def lr(self) -> float | None:
+        """Learning rate of the optimizer, which `Tuner.lr_find` sets; None: not in the config."""
+        return self.config.get("optimizer", {}).get("lr")
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self.config["optimizer"]["lr"] = self.hparams["optimizer"]["lr"] = value
+        self.make_optimizer = partial(self.make_optimizer, lr=value)
 
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **arguments: Any) -> Any:
@@ -112,6 +137,11 @@ class SeparationTask(pl.LightningModule):
                 "`auralflow train resume=...` to go on with the training"
             )
         return super().load_from_checkpoint(checkpoint_path, *args, **arguments)
+
+    def on_fit_start(self) -> None:
+        """Make the states of the metrics anew: those of `Trainer.validate` cannot be changed."""
+        for metric in (*self.scores.values(), *self.metrics.values()):
+            metric.reset()
 
     def on_train_epoch_start(self) -> None:
         """Reset the loss sums of the epoch."""
@@ -145,7 +175,17 @@ class SeparationTask(pl.LightningModule):
         """Return True if this batch ends with an optimizer step that is logged."""
         batches = batch_idx + 1
         steps = batches % self.trainer.accumulate_grad_batches == 0 or self.trainer.is_last_batch
-        return steps and (self.global_step + 1) % self.trainer.log_every_n_steps == 0
+        return steps and self.is_logged_step(self.global_step + 1)
+
+    def is_logged_step(self, steps: int) -> bool:
+        """Whether values are logged after so many optimizer steps; `log_every_n_steps=0`: never."""
+        every = self.trainer.log_every_n_steps
+        return every > 0 and steps % every == 0
+
+    def on_train_batch_end(self, outputs: Any, batch: TrainingBatch, batch_idx: int) -> None:  # noqa: ARG002
+        """Validate after the last of `trainer.max_steps`, also within an epoch."""
+        if self.global_step == self.trainer.max_steps:
+            self.trainer.should_stop = True
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         """Parameter groups of the optimizer, with names and learning rates."""
@@ -258,7 +298,7 @@ class SeparationTask(pl.LightningModule):
             InputError: the targets are silent in every validation track, or the score is not
                 finite.
         """
-        self.validated = True
+        self.validated = not self.trainer.barebones  # which logs no scores
         if not self.scores["si_sdr"].update_called:
             raise InputError(
                 f"target={list(self.separator.targets)}: silent in every validation track; "
@@ -283,6 +323,32 @@ class SeparationTask(pl.LightningModule):
             if torch.isfinite(mean):  # else it was undefined in all tracks
                 self.log(f"val/{name}", mean.float())
             metric.reset()
+
+    def predict_step(self, batch: TrainingBatch) -> Tensor:
+        """Estimates `(targets, channels, time)` of a whole track."""
+        return self(batch["mixture"], int(batch["sample_rate"]))
+
+    def test_step(self, batch: TrainingBatch) -> None:
+        """Separate a whole track and score its targets as `evaluate` does."""
+        rate, sums = int(batch["sample_rate"]), self.separator.target_stems
+        heard = pair_targets(
+            self.predict_step(batch), batch["mixture"], batch["stems"], self.stems, sums, rate
+        )
+        several = len(sums) > 1
+        metrics = [SISDR(), *self.metrics.values()]
+        for target in score_track(heard, self.separator.stft, metrics, references=()):
+            for heading, values in target.values.items():
+                value = values[ESTIMATE_NAME]
+                if value is None:
+                    continue
+                self.tested[f"test/{heading}"].append(value)
+                if several:
+                    self.tested[f"test/{heading}/{target.target}"].append(value)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the means over the tracks, and targets, in which a score is defined."""
+        self.log_dict({name: fmean(values) for name, values in self.tested.items()})
+        self.tested.clear()
 
     def configure_optimizers(self) -> Optimizer | dict[str, Any]:
         """Build optimizer and schedule; Lightning steps only schedules counted in steps."""

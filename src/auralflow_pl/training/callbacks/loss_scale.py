@@ -48,7 +48,7 @@ class LossScale(pl.Callback):
         self.in_a_row = self.in_a_row + 1 if overflowed else 0
         self.skipped += overflowed
         self.scale = scale
-        if trainer.global_step % trainer.log_every_n_steps == 0:
+        if pl_module.is_logged_step(trainer.global_step):
             values = {"precision/loss_scale": scale, "precision/skipped_steps": self.skipped}
             pl_module.record(values, trainer.global_step - 1)
         if self.in_a_row > self.max_skipped:

@@ -78,6 +78,11 @@ class Sentinel(pl.Callback):
         Raises:
             InputError: always.
         """
+        if trainer.fast_dev_run:
+            raise InputError(
+                f"step {trainer.global_step}: {what} is not finite; a training without "
+                "trainer.fast_dev_run keeps this step, to see why"
+            )
         place = pl_module.place(self.batch_idx)
         process = f"-process-{trainer.global_rank}" if trainer.global_rank else ""
         path = self.folder / f"step-{trainer.global_step}{process}.pt"

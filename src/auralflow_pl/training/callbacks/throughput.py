@@ -65,7 +65,8 @@ class Throughput(pl.Callback):
         self.working += self.left - self.began
         self.steps += 1
         self.chunks += len(batch["mixture"]) * trainer.world_size
-        if self.steps < (self.every_n_steps or trainer.log_every_n_steps):
+        every = self.every_n_steps or trainer.log_every_n_steps
+        if not every or self.steps < every:
             return
         seconds = self.waiting + self.working
         record = {
