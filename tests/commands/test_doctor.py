@@ -154,6 +154,24 @@ def test_the_size_of_a_misalignment_is_told(command, songs, tmp_path):
     assert finding["text"] == "bass is +37 samples late"
 
 
+def test_a_mixture_without_its_stem_is_found(command, songs, tmp_path):
+    path = songs / "train" / "song000" / "vocals.wav"
+    write(path, np.roll(read(path), 7000, axis=0))
+    done, found = diagnose(command, songs, tmp_path / "report", "data.stems=[vocals,rest]")
+    (error,) = (finding for finding in found if finding["severity"] == "error")
+    assert (error["check"], error["track"], done.code) == ("misaligned", "song000", 1)
+    assert error["text"].endswith("than with them: they are +7000 samples late")
+
+
+def test_what_would_stop_a_training_is_found(command, songs, tmp_path):
+    for path in songs.glob("*/*/mixture.wav"):
+        path.unlink()
+    done, findings = diagnose(command, songs, tmp_path / "report", "data.stems=[vocals]")
+    assert [finding["check"] for finding in findings] == ["chunks"]
+    assert findings[0]["text"].startswith("data.stems=[vocals]: training would hear nothing else")
+    assert "1 errors, 0 warnings" in done.error
+
+
 def test_what_is_drawn_is_told(command, songs, tmp_path):
     """A song three times as long is drawn three times as often; silence is where it was put."""
     long, short = (songs / "train" / name for name in ("song000", "song001"))

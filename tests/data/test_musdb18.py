@@ -113,6 +113,23 @@ def test_the_pool_holds_stems_and_mixture(root, tmp_path):
         assert torch.equal(one, two)
 
 
+def test_the_pool_keeps_other_stems_apart(root, tmp_path):
+    """All are made of the same file."""
+    pool = Pool(tmp_path, 44100, "float32")
+    for stems in (["vocals", "bass"], ["bass", "vocals"], ["other", "drums"], ["vocals", "rest"]):
+        track = Musdb18(root, stems).tracks("test")[0]
+        pool.build([track])
+        for one, two in zip(pool.open(track).read(), track.read(), strict=True):
+            assert torch.equal(one, two), stems
+
+
+def test_rest_is_the_mixture_without_the_named_stems(root):
+    track = Musdb18(root, ["rest", "vocals"]).tracks("test")[0]
+    mixture, (rest, vocals) = track.read()
+    assert torch.equal(rest, mixture - vocals)
+    assert torch.equal(track.read_stem("rest", 100, 50), rest[:, 100:150])
+
+
 def test_train_and_evaluate(command, root, tmp_path, monkeypatch):
     monkeypatch.setenv("MUSDB_PATH", str(root))
     tiny = TINY[len(TINY_SET) :]

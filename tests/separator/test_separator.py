@@ -1,4 +1,5 @@
 import random
+import re
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ RATE = 8000
 
 class Constant(MaskEstimator):
     """A mask of one value for every target."""
+
+    frame_reach = 0
 
     def __init__(self, *values):
         super().__init__()
@@ -58,6 +61,47 @@ def test_chunked_equals_a_single_pass(channels, length):
     chunked = separator(network, channels, overlap=0.5)(audio)[0]
     whole = separator(network, channels, window_seconds=100)(audio)[0]
     assert (chunked - whole).abs().max() < 1e-6
+
+
+def seconds_of_least_window(network):
+    with pytest.raises(InputError, match=r"too short for the .* s on") as refused:
+        separator(network, window_seconds=0.05)
+    return float(re.search("expected (.*?) or more", str(refused.value))[1])
+
+
+@torch.no_grad()
+def test_short_windows_and_shortened_ones_keep_the_context():
+    network = UNet(n_fft=256, width=4, levels=2).eval()
+    audio = torch.randn(1, 3 * CHUNK) * 0.1
+    whole = separator(network, window_seconds=100)(audio)
+    shortest = separator(network, window_seconds=seconds_of_least_window(network))
+    assert shortest.windows.length < CHUNK
+    assert (shortest(audio) - whole).abs().max() < 1e-6
+    assert not shortest.shrink()
+    model, lengths = separator(network, window_seconds=4, batch_size=2), []
+    assert model.shrink()
+    assert model.batch_size == 1
+    while model.shrink():
+        lengths.append(model.windows.length)
+        assert (model(audio) - whole).abs().max() < 1e-6
+    assert lengths[0] > lengths[-1] <= shortest.windows.length
+
+
+@pytest.mark.parametrize("reach, context", [(0, 256), (20, 2816), (None, 3 * RATE)])
+def test_a_given_length_leaves_the_context_as_it_is(reach, context):
+    """In samples: n_fft, and a hop for every frame of reach; 3 s where that is not known."""
+    network = Constant(1.0)
+    network.frame_reach = reach
+    for seconds in (None, seconds_of_least_window(network), 60):
+        assert separator(network, window_seconds=seconds).windows.context == context
+
+
+def test_a_network_that_sees_far_has_windows_that_are_long_enough():
+    network = Constant(1.0)
+    network.frame_reach, network.frame_multiple = 4000, 64
+    windows = separator(network, window_seconds=None).windows
+    assert windows.context == 4002 * 128
+    assert windows.hop > windows.length / 4
 
 
 def lengths():

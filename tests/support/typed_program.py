@@ -19,7 +19,7 @@ from auralflow_pl.models import MaskEstimate, MaskEstimator
 
 def separate_array(path: Path, audio: np.ndarray) -> np.ndarray:
     """Arrays in, arrays out."""
-    separator = auralflow_pl.load(path, engine="auto", window_seconds=10.0)
+    separator = auralflow_pl.load(path, engine="auto", window_seconds=30.0)
     return separator(audio, 48000)
 
 

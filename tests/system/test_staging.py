@@ -15,6 +15,7 @@ from auralflow_pl.system.staging import (
     work_folder_path,
 )
 from support import ended, forked
+from support.windows import keep_open_files
 
 
 def test_a_failure_leaves_nothing(tmp_path):
@@ -62,6 +63,16 @@ def test_a_workshop_begins_empty_and_leaves_nothing(tmp_path):
     with work_folder(tmp_path, "song") as again:
         assert again == folder
         assert not (again / "1").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_is_open_cannot_be_removed_on_windows(monkeypatch, tmp_path):
+    keep_open_files(monkeypatch)
+    with work_folder(tmp_path, "song") as folder:
+        make(folder, vocals="half")
+        with pytest.raises(InputError, match="another process is making song"):
+            work_folder(tmp_path, "song").__enter__()
+        assert contents(folder)["vocals"] == "half"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import ast
 import collections
 import importlib
+import pkgutil
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import soundfile
+import torch
 
-from support import REPOSITORY
+from support import REPOSITORY, ended, forked, untrained
 
 PACKAGE = REPOSITORY / "src" / "auralflow_pl"
 FOLDERS = sorted(path.parent for path in PACKAGE.rglob("__init__.py") if path.parent != PACKAGE)
 MOST_FILES = 12
+WITH_GRADIO = ("auralflow_pl.demo.page", "auralflow_pl.demo.server")  # takes seconds to import
 
 
 def test_the_root_holds_no_other_module():
@@ -85,3 +89,25 @@ def test_every_public_name_of_a_folder_is_there(folder):
     for name in getattr(module, "__all__", ()):
         assert name in dir(module)
         getattr(module, name)
+
+
+def test_all_modules_load_and_separate_without_resource_and_fcntl(tmp_path):
+    ckpt = untrained(tmp_path / "vocals.ckpt")
+
+    soundfile.write(tmp_path / "song.wav", torch.randn(16000, 2).mul(0.1).numpy(), 16000)
+
+    def work():
+        for name in [name for name in sys.modules if name.split(".")[0] == "auralflow_pl"]:
+            del sys.modules[name]
+        sys.modules |= dict.fromkeys(("resource", "fcntl"))
+        package = importlib.import_module("auralflow_pl")
+        for module in pkgutil.walk_packages(package.__path__, "auralflow_pl."):
+            if module.name not in (*WITH_GRADIO, "auralflow_pl.__main__"):
+                importlib.import_module(module.name)
+        sound, output = tmp_path / "song.wav", tmp_path / "out"
+        sys.argv = ["separate", f"ckpt={ckpt}", f"input={sound}", f"output={output}"]
+        sys.modules["auralflow_pl.cli.main"].run("separate")
+
+    code, text = ended(*forked(work))
+    assert code == 0, text
+    assert (tmp_path / "out" / "song" / "vocals.wav").is_file()

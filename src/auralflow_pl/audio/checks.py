@@ -20,6 +20,10 @@ STREAMED_SIZES = range(0x7EFFF000, 2**31)  # placeholders of SoX: 0x7F000000 or 
 
 LARGEST_PAGE = 27 + 255 + 255 * 255  # bytes of an Ogg page: header, segment table, segments
 
+AVI_CHUNKS = (b"LIST", b"RIFF")  # chunks of AVI that hold chunks, among them those with sound
+
+EBML_HEADER, EBML_SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # identifiers of Matroska
+
 LARGEST_HEADER = 2**16  # bytes at the beginning of a pipe that are kept for `check_chunks`
 
 RATES_HZ = range(4000, 768001)
@@ -43,6 +47,7 @@ CHUNK_LAYOUTS = (
     ChunkLayout(b"FORM", 12, ">4sI", b"SSND"),  # AIFF
     ChunkLayout(b"caff", 8, ">4sq", b"data", 1),
     ChunkLayout(b"riff", 40, "<16sQ", b"data", 8, 24),  # W64
+    ChunkLayout(b"\x30\x26\xb2\x75", 0, "<16sQ", b"\x36\x26\xb2\x75", 1, 24),  # ASF (WMA)
     # AU has no chunks, only a header: offset of the audio, its size, 12 bytes that are not counted.
     ChunkLayout(b".snd", 4, ">4sI", b"", 1, -12),
 )
@@ -71,6 +76,7 @@ def check_length(path: Path) -> None:
     size = path.stat().st_size
     with path.open("rb") as file:
         check_chunks(file, size, str(path))
+        check_segment(file, size, str(path))
         check_last_page(file, size, str(path))
 
 
@@ -94,10 +100,11 @@ def check_chunks(file: BinaryIO, size: int, name: str) -> None:
         if chunk.startswith(form.data):
             if form.magic == b"RF64" and promised == 0xFFFFFFFF:
                 (promised,) = struct.unpack("<Q", start[28:36])
-            if promised not in UNKNOWN_SIZES and promised not in STREAMED_SIZES:
-                check_frames_held(name, "header", promised, held)
+            check_held(name, "header", promised, held)
             return
         if promised > held:
+            if chunk in AVI_CHUNKS:
+                check_held(name, "header", promised, held)
             return
         rest = max(0, promised - form.counted)
         file.seek(rest + -rest % form.align, 1)
@@ -115,24 +122,43 @@ def check_last_page(file: BinaryIO, size: int, name: str) -> None:
     _, mark, page = file.read().rpartition(b"OggS\0")
     if mark:
         segments = page[21] if len(page) > 21 else 0
-        check_frames_held(
-            name, "last page", 22 + segments + sum(page[22 : 22 + segments]), len(page)
-        )
+        check_held(name, "last page", 22 + segments + sum(page[22 : 22 + segments]), len(page))
 
 
-def check_frames_held(name: str, part: str, promised: int, held: int) -> None:
+def check_segment(file: BinaryIO, size: int, name: str) -> None:
+    """Raise InputError if the segment of a Matroska or WebM file of `size` bytes is truncated."""
+    file.seek(0)
+    if file.read(4) != EBML_HEADER:
+        return
+    file.seek(read_ebml_size(file), 1)
+    if file.read(4) == EBML_SEGMENT:
+        promised = read_ebml_size(file)
+        check_held(name, "header", promised, size - file.tell())
+
+
+def read_ebml_size(file: BinaryIO) -> int:
+    """Read a size of one to eight bytes; its leading zeros tell how many; 0 if unknown."""
+    first = file.read(1) or b"\0"
+    bits = 7 * (9 - first[0].bit_length())
+    number = int.from_bytes(first + file.read(bits // 7 - 1)) & (2**bits - 1)
+    return 0 if number == 2**bits - 1 else number
+
+
+def check_held(name: str, part: str, promised: int, held: int) -> None:
     """Raise InputError if a file holds fewer bytes than promised.
 
     Args:
         name: name of the file, for messages.
         part: part of the file that promises the bytes, for messages.
-        promised: number of bytes according to that part.
+        promised: number of bytes according to that part, or a placeholder.
         held: number of bytes in the file.
     """
+    if promised in UNKNOWN_SIZES or promised in STREAMED_SIZES:
+        return
     if promised > held:
         raise InputError(
-            f"{name}: truncated: the {part} promises {promised} bytes of audio, the file holds "
-            f"{held}; replace the file"
+            f"{name}: truncated: the {part} promises {promised} bytes, the file holds {held} of "
+            "them; replace the file"
         )
 
 
@@ -157,3 +183,4 @@ class CountingReader:
         """
         yield from blocks
         check_chunks(io.BytesIO(self.start), self.size, name)
+        check_segment(io.BytesIO(self.start), self.size, name)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from auralflow_pl.audio.packets import MPEG_CODECS, report_gaps, without_tags
 from auralflow_pl.errors import InputError, one_line
 
 INTEGER_FORMATS = {"s16": "PCM_16", "s32": "PCM_24"}  # sample formats of lossless codecs
@@ -22,6 +23,9 @@ PCM_CODECS = {"pcm_s32le": "PCM_32", "pcm_s32be": "PCM_32"} | {
 
 # Some formats (playlists) refer to other files and URLs; FFmpeg must not open these.
 CONTAINER_OPTIONS = {"protocol_whitelist": "none"}
+
+
+ONE_KIND = "expected one kind of sound throughout; split the file there, or convert its parts first"
 
 
 class DecodedStream(NamedTuple):
@@ -119,7 +123,7 @@ def decode_stream(
     planar = av.AudioResampler(format="fltp")
     first = frame = None
     with translated_errors(name, because):
-        for packet in container.demux(stream):
+        for packet in sound_packets(container, stream, name):
             for frame in packet.decode():
                 first = first or frame
                 check_same_kind(frame, first, name)
@@ -134,13 +138,35 @@ def decode_stream(
             )
 
 
+def sound_packets(
+    container: av.container.InputContainer, stream: av.AudioStream, name: str
+) -> Iterator[av.Packet]:
+    """Yield the packets of a stream without the tags between them.
+
+    Raises:
+        InputError: another kind of sound follows in an Ogg file.
+    """
+    packets: Iterator[av.Packet] = container.demux(stream)
+    if stream.codec_context.name in MPEG_CODECS:
+        packets = without_tags(packets)
+    try:
+        yield from report_gaps(packets, name)
+    except (av.error.PatchWelcomeError, av.error.ArgumentError) as error:
+        if container.format.name != "ogg":
+            raise
+        raise InputError(
+            f"{name}: the number of channels, the sample rate or the codec changes midway; "
+            f"{ONE_KIND}"
+        ) from error
+
+
 def check_same_kind(frame: av.AudioFrame, first: av.AudioFrame, name: str) -> None:
     """Raise InputError if `frame` has another number of channels or sample rate than `first`."""
     then, now = ((f.layout.nb_channels, f.sample_rate) for f in (first, frame))
     if now != then:
         raise InputError(
             f"{name}: the number of channels or the sample rate changes midway, from {then[0]} at "
-            f"{then[1]} Hz to {now[0]} at {now[1]} Hz; expected no change; convert the file first"
+            f"{then[1]} Hz to {now[0]} at {now[1]} Hz; {ONE_KIND}"
         )
 
 
@@ -151,8 +177,8 @@ def promised_seconds(
     form = container.format.name
     if form.startswith("mov,"):
         return None if stream.duration is None else float(stream.duration * stream.time_base)
-    # The duration in a Matroska or FLV header is that of the longest stream.
-    if form.startswith(("matroska,", "flv")) and len(container.streams) == 1 and container.duration:
+    # The duration in an FLV header is that of the longest stream.
+    if form == "flv" and len(container.streams) == 1 and container.duration:
         return container.duration / av.time_base
     return None
 

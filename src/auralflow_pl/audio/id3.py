@@ -24,7 +24,7 @@ NO_LANGUAGE = b"XXX\0"  # undefined language and empty description of a comment
 
 def prepend_tags(path: Path, tags: Mapping[str, str]) -> None:
     """Put an ID3v2.4 tag in front of the audio of an MP3 file that has no tag."""
-    sound = path.rename(path.with_name(f"{path.name}.untagged"))
+    sound = path.replace(path.with_name(f"{path.name}.untagged"))
     with sound.open("rb") as source, path.open("wb") as file:
         file.write(encode_tag(tags))
         shutil.copyfileobj(source, file)

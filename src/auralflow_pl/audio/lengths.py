@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import BinaryIO
 
 import soundfile
+
+from auralflow_pl.audio.packets import LARGEST_TAG_HEADER, tag_length
+from auralflow_pl.system.files import file_version
 
 LARGEST_SIDE_INFO = 256  # bytes at the beginning of an MP3 frame that may hold a length
 
@@ -24,18 +28,13 @@ def length_is_known(file: soundfile.SoundFile, path: Path) -> bool:
         with path.open("rb") as content:
             return file.format in ("MP3", "MPEG") and mpeg_length_is_known(content)
     if file.format == "OGG":
-        with path.open("rb") as content:
-            return not is_chained(content)
+        return not is_chained(path, file_version(path))
     return True
 
 
 def mpeg_length_is_known(file: BinaryIO) -> bool:
     """Whether the first frame of an MP3 file holds its length, and no more sound follows."""
-    start = 0
-    while (tag := file.read(10)).startswith(b"ID3") and len(tag) == 10:
-        size = sum(byte << shift for byte, shift in zip(tag[6:], (21, 14, 7, 0), strict=True))
-        start = file.seek(size, 1)
-    file.seek(start)
+    start = skip_tags(file, 0)
     frame = file.read(LARGEST_SIDE_INFO)
     if b"VBRI" in frame:
         return True
@@ -44,18 +43,33 @@ def mpeg_length_is_known(file: BinaryIO) -> bool:
         return False
     if not frame[place + 7] & 2:  # no number of bytes
         return True
-    file.seek(start + int.from_bytes(frame[place + 12 : place + 16], "big"))
-    after = file.read(3)
-    return after != b"ID3" and not (after[:1] == b"\xff" and after[1:2] >= b"\xe0")
+    skip_tags(file, start + int.from_bytes(frame[place + 12 : place + 16], "big"))
+    after = file.read(2)
+    return not (after[:1] == b"\xff" and after[1:] >= b"\xe0")
 
 
-def is_chained(file: BinaryIO) -> bool:
-    """Whether another stream begins after the first pages with sound; reads headers of pages."""
+def skip_tags(file: BinaryIO, place: int) -> int:
+    """Set a file to the end of the tags that begin at byte `place`; return that position."""
+    file.seek(place)
+    while tag := tag_length(file.read(LARGEST_TAG_HEADER)):
+        place += tag
+        file.seek(place)
+    return file.seek(place)
+
+
+@functools.lru_cache(maxsize=2**16)
+def is_chained(path: Path, version: tuple[int, ...]) -> bool:  # noqa: ARG001 - part of the key
+    """Whether another stream begins after the first pages with sound of an Ogg file.
+
+    The headers of all pages are read, once in a process as long as `version` (`file_version`) is
+    the same.
+    """
     begun = False
-    while len(page := file.read(PAGE_HEADER)) == PAGE_HEADER and page.startswith(b"OggS"):
-        first = bool(page[5] & FIRST_PAGE)
-        if first and begun:
-            return True
-        begun = begun or not first
-        file.seek(sum(file.read(page[26])), 1)
+    with path.open("rb") as file:
+        while len(page := file.read(PAGE_HEADER)) == PAGE_HEADER and page.startswith(b"OggS"):
+            first = bool(page[5] & FIRST_PAGE)
+            if first and begun:
+                return True
+            begun = begun or not first
+            file.seek(sum(file.read(page[26])), 1)
     return False

@@ -25,6 +25,7 @@ from auralflow_pl.checkpoints.contents import (
 )
 from auralflow_pl.errors import InputError, one_line
 from auralflow_pl.pretrained.locations import WEIGHTS_FILE
+from auralflow_pl.system import files
 
 LARGEST_CARD = 2**17
 
@@ -142,16 +143,18 @@ def read_card(path: Path) -> str | None:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Memory-mapped tensors of a safetensors file; safetensors checks header against file size.
+    """Tensors of a safetensors file, memory-mapped where a mapped file can still be replaced.
+
+    safetensors checks header against file size.
 
     Raises:
         InputError: the file is damaged.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load, load_file
 
     try:
-        return load_file(path)
+        return load(path.read_bytes()) if files.KEEPS_OPEN_FILES else load_file(path)
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         cause = one_line(error)
         raise InputError(f"{WEIGHTS_FILE}: damaged: {cause}; copy or export it again") from error

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from auralflow_pl.checkpoints.contents import Checkpoint
 from auralflow_pl.errors import InputError, shown
+from auralflow_pl.system import files
 
 CHECKPOINT_KEY = "auralflow_pl"  # entry of this project in a Lightning checkpoint
 
@@ -35,7 +36,9 @@ def read_training(path: Path) -> Checkpoint:
     try:
         if not zipfile.is_zipfile(path):
             raise EOFError
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        content = torch.load(
+            path, map_location="cpu", weights_only=True, mmap=not files.KEEPS_OPEN_FILES
+        )
     except pickle.UnpicklingError as error:
         raise InputError(
             "not loaded: it is damaged or holds Python objects that could run code; expected a "

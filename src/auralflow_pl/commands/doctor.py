@@ -24,9 +24,9 @@ from auralflow_pl.data.examination import (
     Finding,
     StemLevel,
     examine,
-    power_to_db,
     same_song,
 )
+from auralflow_pl.data.mixtures import power_to_db
 from auralflow_pl.data.tracks import SPLIT_NAMES, Track, TrackSource
 from auralflow_pl.errors import InputError, printable, printable_lines
 from auralflow_pl.report.figures import level_map
@@ -65,7 +65,13 @@ def doctor(config: DictConfig) -> list[Finding]:
     findings += find_leaks(tracks, examinations)
     findings.sort(key=lambda f: (f.severity, f.check, SPLIT_NAMES.index(f.split), f.track))
     errors = sum(f.severity == "error" for f in findings)
-    draws = [] if errors or not config.draws else draw_chunks(config)
+    draws: list[ChunkDraw] = []
+    if config.draws and not errors:
+        try:
+            draws = draw_chunks(config)
+        except InputError as error:  # what a training would say
+            findings.insert(0, Finding("error", "chunks", "train", "", "", str(error)))
+            errors = 1
     levels = [level for one in examinations if one for level in one.levels]
     write_doctor_report(output, findings, levels, draws)
     print(printable_lines(findings_table(findings, draws, config.draws)))

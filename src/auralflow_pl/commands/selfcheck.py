@@ -99,10 +99,11 @@ def train_killed(keys: Sequence[str], folder: Path, kill_after: int | None = Non
             now = modified_ns(last)
             changes, before = changes + (now != before), now
             time.sleep(0.002)
-        if kill_after is not None:
+        killed = kill_after is not None and process.poll() is None
+        if killed:
             process.kill()
         error = process.communicate()[1]
-    if process.returncode > 0:
+    if process.returncode and not killed:
         lines = [line for line in error.splitlines() if line.startswith("error: ")]
         raise InputError(f"selfcheck: {(lines or error.splitlines() or ['no message'])[-1]}")
     return load_last(folder)["global_step"] if last.is_file() else 0

@@ -12,7 +12,15 @@ from typing import NamedTuple
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 
-from auralflow_pl.data.tracks import Track
+from auralflow_pl.data.mixtures import (
+    REST_ERROR_DB,
+    SUM_ERROR_DB,
+    SUM_WARNING_DB,
+    level_in,
+    mean_power,
+    power_to_db,
+)
+from auralflow_pl.data.tracks import REST, Track
 
 SILENT_DB = -80.0  # peak below which a stem counts as silent
 
@@ -27,8 +35,6 @@ DC_LEVEL, DC_SHARE = 1e-3, 0.03  # DC offset, absolute and relative to the stand
 MONO_DB = -80.0  # level of the difference of both channels, relative to their sum
 
 SAME_SOUND = 0.999  # correlation above which two stems count as the same
-
-SUM_WARNING_DB, SUM_ERROR_DB = -30.0, -10.0  # level of mixture minus stems, relative to the mixture
 
 BLEED_SHARE, BLEED_CLEARNESS = 0.03, 10.5  # peak of GCC-PHAT, absolute and in standard deviations
 
@@ -93,16 +99,6 @@ def examine(track: Track) -> Examination:
     ]
     levels = [stem_level(track, stem, sound) for stem, sound in sounds.items()]
     return Examination(findings, levels, song_features(stems.sum(0).mean(0), track.sample_rate))
-
-
-def power_to_db(power: float) -> float:
-    """Level in dB of a mean square or a ratio of two; at least -200 dB."""
-    return float(10 * np.log10(max(power, 1e-20)))
-
-
-def mean_power(sound: np.ndarray) -> float:
-    """Mean square of all samples."""
-    return float(np.square(sound, dtype=np.float64).mean())
 
 
 def stem_level(track: Track, stem: str, sound: np.ndarray) -> StemLevel:
@@ -201,14 +197,15 @@ def mixture_faults(
     If a shift of the mixture or of one stem explains the difference, the text names it.
     """
     total = np.sum(list(sounds.values()), 0)
-    loudness = max(mean_power(mixture), 1e-20)
-    rest = power_to_db(mean_power(mixture - total) / loudness)
+    rest = level_in(mixture - total, mixture)
     if rest < SUM_WARNING_DB:
+        if REST in sounds:
+            yield from rest_faults(total - sounds[REST], mixture)
         return
     moved = {"mixture": -lag_of(mixture, total)}
     moved |= {stem: lag_of(sound, mixture - total + sound) for stem, sound in sounds.items()}
     left = {
-        name: power_to_db(mean_power(without_shift(name, lag, sounds, mixture, total)) / loudness)
+        name: level_in(without_shift(name, lag, sounds, mixture, total), mixture)
         for name, lag in moved.items()
         if lag
     }
@@ -221,6 +218,21 @@ def mixture_faults(
     gain = float(np.mean(mixture * total) / max(mean_power(total), 1e-20))
     text = f"mixture - sum of stems is at {rest:.0f} dB of the mixture (gain {gain:.2f})"
     yield ("error" if rest > SUM_ERROR_DB else "warning"), "sum", text, ""
+
+
+def rest_faults(others: np.ndarray, mixture: np.ndarray) -> Iterator[tuple[str, str, str, str]]:
+    """Yield severity, check, text and stem if a mixture seems not to hold the stems beside `rest`.
+
+    Then the mixture minus these stems holds them twice and is louder.
+    """
+    louder = level_in(mixture - others, mixture)
+    if louder > REST_ERROR_DB:
+        text = f"the mixture is {louder:.1f} dB louder without the other stems than with them"
+        late = -lag_of(others, mixture)
+        if level_in(mixture - best_shift(others, -late), mixture) < 0:
+            yield "error", "misaligned", f"{text}: they are {late:+d} samples late", REST
+        else:
+            yield "error", "sum", text, REST
 
 
 def lag_of(sound: np.ndarray, reference: np.ndarray) -> int:

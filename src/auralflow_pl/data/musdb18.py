@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import av
+import torch
 import yaml
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from auralflow_pl.audio.ffmpeg import reason_of
 from auralflow_pl.audio.reading import read_streams
 from auralflow_pl.checks.values import one_of
 from auralflow_pl.data.stem_folder import StemFolder, subfolders
-from auralflow_pl.data.tracks import SPLIT_NAMES, Track, TrackSource
+from auralflow_pl.data.tracks import REST, SPLIT_NAMES, RestTrack, Track, TrackSource
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.signal.resampling import match_length
 from auralflow_pl.system.files import check_file
@@ -79,8 +80,12 @@ class StemFileTrack(Track):
 
     def read_stem(self, stem: str, start: int, frames: int) -> Tensor:
         """Read a part of one stem; slow without the pool, since the whole file is decoded."""
-        planes = dict(zip(self.stems, self.planes(), strict=False))
-        return planes[stem][:, start : start + frames]
+        return self.read_stems(start, frames)[self.stems.index(stem)]
+
+    def read_stems(self, start: int, frames: int) -> Tensor:
+        """Read a part of all stems; the whole file is decoded."""
+        *stems, _ = self.planes()
+        return torch.stack([stem[:, start : start + frames] for stem in stems])
 
 
 class Musdb18(TrackSource):
@@ -88,7 +93,8 @@ class Musdb18(TrackSource):
 
     Args:
         root: folder of the data set.
-        stems: stems to use, of vocals, drums, bass and other, in the order of the tensors.
+        stems: stems to use, of vocals, drums, bass and other, in the order of the tensors; `rest`
+            is the mixture minus those that are named.
         max_tracks: use only the first tracks (by name) of each split.
         download: download excerpts of seven seconds if `root` does not exist.
 
@@ -103,9 +109,10 @@ class Musdb18(TrackSource):
         max_tracks: int | None = None,
         download: bool = False,
     ) -> None:
+        known = (*STREAM_NAMES[1:], REST)
         for stem in stems:
-            if stem not in STREAM_NAMES[1:]:
-                raise InputError(f"data.stems={stem}: {did_you_mean(stem, STREAM_NAMES[1:])}")
+            if stem not in known:
+                raise InputError(f"data.stems={stem}: {did_you_mean(stem, known)}")
         self.root = Path(root)
         self.stems = tuple(stems)
         self.max_tracks = max_tracks
@@ -147,17 +154,18 @@ class Musdb18(TrackSource):
             )
         ((rate, channels),) = formats
         name = path.name.removesuffix(STEM_SUFFIX)
-        return StemFileTrack(
+        track = StemFileTrack(
             name,
             split,
             rate,
             lengths.pop(),
             channels,
-            self.stems,
+            tuple(stem for stem in self.stems if stem != REST),
             has_mixture=True,
             files=(path,),
             root=self.root,
         )
+        return RestTrack.of(track, self.stems) if REST in self.stems else track
 
 
 class Musdb18HQ(StemFolder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import glob
 import logging
@@ -60,6 +61,12 @@ class PoolTrack(Track):
         """Read `(stems, channels, frames)` from sample `start` on, in one slice."""
         return self.read_planes(slice(len(self.stems)), start, frames)
 
+    def read_mixture(self, start: int, frames: int) -> Tensor:
+        """Read `frames` samples of the mixture from sample `start` on, `(channels, frames)`."""
+        if not self.has_mixture:
+            return super().read_mixture(start, frames)
+        return self.read_planes(-1, start, frames)
+
     def level(self, stem: str, start: int, frames: int) -> float:
         """Mean square of one stem over a span, estimated from every 16th sample."""
         plane = self.stems.index(stem)
@@ -106,8 +113,10 @@ class Pool:
         self.workers = workers or os.cpu_count() or 1
 
     def path(self, track: Track) -> Path:
-        """Path of the file of a track, from its name, sources and parameters."""
+        """Path of the file of a track, from its name, sources, stems and parameters."""
         recipe = [[str(p.resolve()) for p in track.files], self.sample_rate, str(self.dtype)]
+        if len(track.files) < len(track.stems) + track.has_mixture:  # planes are not files
+            recipe.append(list(track.stems))
         state = [POOL_VERSION, [(p.stat().st_size, p.stat().st_mtime_ns) for p in track.files]]
         name = re.sub(r"[^\w.-]+", "_", track.name)[:60]
         return self.folder / f"{name}-{values_sha256(recipe, 12)}-{values_sha256(state, 12)}.npy"
@@ -171,7 +180,8 @@ class Pool:
             write_whole(path, partial(self.write, track), sync=True)
             for old in path.parent.glob(f"{glob.escape(path.stem.rpartition('-')[0])}-*.npy"):
                 if old != path:  # file of a former version of the sources
-                    old.unlink(missing_ok=True)
+                    with contextlib.suppress(PermissionError):  # Windows: it is still mapped
+                        old.unlink(missing_ok=True)
 
     def write(self, track: Track, file: BinaryIO) -> None:
         """Write the array header and all planes of a track."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from auralflow_pl.audio.folders import named_sounds
 from auralflow_pl.audio.reading import Header, read_header
 from auralflow_pl.checks.values import one_of
-from auralflow_pl.data.tracks import SPLIT_NAMES, FileTrack, Track, TrackSource
+from auralflow_pl.data.tracks import REST, SPLIT_NAMES, FileTrack, RestTrack, Track, TrackSource
 from auralflow_pl.errors import InputError
 from auralflow_pl.system.files import text_sha256
 from auralflow_pl.system.folders import visible
@@ -29,7 +29,8 @@ HELD_OUT_SHARE = 0.1  # share of the tracks of an undivided folder in each of va
 class StemFolder(TrackSource):
     """A data set in folders, with one sound file per stem in any readable format.
 
-    A `mixture` file beside the stems is optional; hidden files are skipped. If `root` has none of
+    A `mixture` file beside the stems is optional; hidden files are skipped. The stem `rest`, if it
+    has no file, is the mixture minus the other stems. If `root` has none of
     the folders `train`, `valid` and `test`, every folder in it is a track. The split of a track is
     then chosen by a hash of its name: a tenth of the tracks, at least one, are in valid and as many
     in test.
@@ -104,28 +105,34 @@ class StemFolder(TrackSource):
     def track(self, folder: Path, split: str) -> Track:
         """Find the files of one track and check that their headers agree."""
         found = named_sounds(folder, (*self.stems, "mixture"))
-        missing = [stem for stem in self.stems if stem not in found]
-        if missing:
-            raise InputError(f"{folder}: no file for {', '.join(missing)}; {self.layout(split)}")
         has_mixture = "mixture" in found
-        files = tuple(found[s] for s in (*self.stems, *(["mixture"] if has_mixture else [])))
+        has_rest = REST in self.stems and REST not in found and has_mixture
+        stems = tuple(stem for stem in self.stems if stem != REST or not has_rest)
+        missing = [stem for stem in stems if stem not in found]
+        if missing:
+            hint = f" (or mixture, to make {REST} of)" if REST in missing else ""
+            raise InputError(
+                f"{folder}: no file for {', '.join(missing)}{hint}; {self.layout(split)}"
+            )
+        files = tuple(found[s] for s in (*stems, *(["mixture"] if has_mixture else [])))
         first, *rest = files
         header = read_header(first)
         for path in rest:
             check_alike(first, header, path, read_header(path))
         if header.frames == 0:
             raise InputError(f"{first}: holds no samples")
-        return FileTrack(
+        track = FileTrack(
             folder.name,
             split,
             header.sample_rate,
             header.frames,
             header.channels,
-            self.stems,
+            stems,
             has_mixture,
             files,
             next(root for root in self.roots if root in folder.parents),
         )
+        return RestTrack.of(track, self.stems) if has_rest else track
 
 
 class AudioFolder(StemFolder):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
 
@@ -14,6 +14,8 @@ from torch import Tensor
 from auralflow_pl.audio.reading import read_audio, read_span
 
 SPLIT_NAMES = ("train", "valid", "test")
+
+REST = "rest"  # stem that is what the other stems leave of the mixture
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,13 @@ class Track(ABC):
         """Read `(stems, channels, frames)` from sample `start` on, in the order of `stems`."""
         return torch.stack([self.read_stem(stem, start, frames) for stem in self.stems])
 
+    def read_mixture(self, start: int, frames: int) -> Tensor:
+        """Read `frames` samples of the mixture from sample `start` on, `(channels, frames)`."""
+        if not self.has_mixture:
+            return self.read_stems(start, frames).sum(0)
+        *_, mixture = self.planes()
+        return mixture[:, start : start + frames]
+
     def level(self, stem: str, start: int, frames: int) -> float:
         """Mean square of one stem over `frames` samples from `start` on; full scale is 1."""
         return float(self.read_stem(stem, start, frames).square().mean())
@@ -61,9 +70,45 @@ class FileTrack(Track):
         """Read a span of one stem by seeking in its file."""
         return read_span(self.files[self.stems.index(stem)], start, frames)
 
+    def read_mixture(self, start: int, frames: int) -> Tensor:
+        """Read a span of the mixture by seeking in its file."""
+        if not self.has_mixture:
+            return super().read_mixture(start, frames)
+        return read_span(self.files[-1], start, frames)
+
     def planes(self) -> Iterator[Tensor]:
         """Decode the files one after the other."""
         return (read_audio(path).samples for path in self.files)
+
+
+@dataclass(frozen=True)
+class RestTrack(Track):
+    """A track with the stem `rest`, which is the mixture minus all other stems."""
+
+    part: Track  # the same track without `rest`
+
+    @classmethod
+    def of(cls, part: Track, stems: tuple[str, ...]) -> RestTrack:
+        """Add `rest` to a track with a mixture; `stems` are all stems in their order."""
+        known = {field.name: getattr(part, field.name) for field in fields(Track)}
+        return cls(**known | {"stems": stems}, part=part)
+
+    def read_stem(self, stem: str, start: int, frames: int) -> Tensor:
+        """Read a span of one stem; that of `rest` from the files of the mixture and all others."""
+        if stem != REST:
+            return self.part.read_stem(stem, start, frames)
+        others = sum(self.part.read_stem(other, start, frames) for other in self.part.stems)
+        return self.part.read_mixture(start, frames) - others
+
+    def read_mixture(self, start: int, frames: int) -> Tensor:
+        """Read a span of the mixture."""
+        return self.part.read_mixture(start, frames)
+
+    def planes(self) -> Iterator[Tensor]:
+        """All stems in order, then the mixture."""
+        *sounds, mixture = self.part.planes()
+        sounds.insert(self.stems.index(REST), mixture - sum(sounds))
+        return iter([*sounds, mixture])
 
 
 class TrackSource(ABC):

@@ -231,8 +231,9 @@ class DemoService:
     def find(self, token: str, name: str) -> Path | None:
         """Path of a file in a result folder; None if it does not exist or is outside."""
         folder, path = self.results / token, self.results / token / name
-        inside = path.resolve().is_relative_to(folder.resolve()) and "/" not in token
-        return path if inside and token not in ("", ".", "..") and path.is_file() else None
+        inside = path.resolve().is_relative_to(folder.resolve())
+        ours = folder.resolve().parent == self.results
+        return path if inside and ours and path.is_file() else None
 
     def keep_sweeping(self) -> None:
         """Delete old files periodically until the service is closed."""
@@ -250,7 +251,7 @@ class DemoService:
         for entry in (*self.uploads.iterdir(), *self.results.iterdir()):
             if self.in_use(entry):
                 continue
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):  # it is gone, or open on Windows
                 if max(path.stat().st_mtime for path in (entry, *entry.rglob("*"))) >= oldest:
                     continue
                 if entry.is_dir():

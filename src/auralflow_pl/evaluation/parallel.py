@@ -78,7 +78,8 @@ def compute_distributed(
                 bar.update(sum(paths[work.tracks[n].name].is_file() for n in missing) - bar.n)
     if first:
         for path in paths.values():
-            path.with_suffix(".lock").unlink(missing_ok=True)
+            with suppress(OSError):  # Windows: another process has it open
+                path.with_suffix(".lock").unlink()
 
 
 def compute_all(work: Evaluation, missing: Sequence[int]) -> None:

@@ -20,7 +20,7 @@ from auralflow_pl.separator.precision import autocast_dtype
 from auralflow_pl.signal.resampling import resample_blocks
 from auralflow_pl.signal.stft import STFT, magnitude
 from auralflow_pl.signal.streams import align_blocks, delay_blocks, skip_samples
-from auralflow_pl.signal.windows import WindowLayout, choose_windows, overlap_add
+from auralflow_pl.signal.windows import choose_windows, overlap_add
 
 AudioType = TypeVar("AudioType", Tensor, np.ndarray)
 
@@ -47,10 +47,11 @@ class Separator(nn.Module):
         sample_rate: sample rate of the network, in Hz.
         channels: channels of the network.
         window_seconds: length of a window, at most 600; None: derived from the receptive field
-            of the network, see `choose_windows`.
+            of the network, see `choose_windows`. It must have room for the context.
         overlap: share of a window that it has in common with the next one, from 0 to 0.5. Two
             fifths of the overlap on either side are discarded context, one fifth is a cross-fade.
-            None: the context is the receptive field of the network.
+            None: the context is the receptive field of the network. A given overlap may leave
+            less, and the seams are then less exact.
         shifts: number of passes with shifted windows whose mean is taken, from 1 to 100.
         seed: seed of the random shifts.
         batch_size: windows per forward pass of the network.
@@ -58,7 +59,7 @@ class Separator(nn.Module):
             of torch; None: no autocast.
 
     Raises:
-        InputError: a setting is out of its range.
+        InputError: a setting is out of its range, or windows are too short for the network.
     """
 
     def __init__(
@@ -112,9 +113,9 @@ class Separator(nn.Module):
         self.delays = (0, *moved.tolist())
 
     def shrink(self) -> bool:
-        """Halve the batch size, or at batch size 1 the window length, to save memory.
+        """Halve the batch size, or at batch size 1 the part of a window that is new.
 
-        Context and cross-fade become at most an eighth of the shorter window.
+        The context is kept, so the estimates stay the same up to rounding.
 
         Returns:
             False if the windows cannot become shorter.
@@ -122,13 +123,9 @@ class Separator(nn.Module):
         if self.batch_size > 1:
             self.batch_size //= 2
             return True
-        windows = self.windows
-        length = windows.length // 2 // windows.align * windows.align
-        if length < 4 * windows.align:
-            return False
-        context = min(windows.context, length // 8)
-        self.windows = WindowLayout(length, context, min(windows.fade, length // 8), windows.align)
-        return True
+        shorter = self.windows.shortened()
+        self.windows = shorter or self.windows
+        return shorter is not None
 
     def separate_chunk(self, mixture: Tensor, target: Tensor | None = None) -> Separation:
         """Separate chunks in one forward pass, at the sample rate of the network.

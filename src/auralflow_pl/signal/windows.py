@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from auralflow_pl.errors import InputError
 from auralflow_pl.signal.stft import STFT
 from auralflow_pl.signal.streams import SampleQueue
 
@@ -39,6 +41,14 @@ class WindowLayout:
         """Distance between the starts of consecutive windows in samples, at least `align`."""
         free = self.length - 2 * self.context - self.fade
         return max(self.align, free // self.align * self.align)
+
+    def shortened(self) -> WindowLayout | None:
+        """Half as much hop and fade with the same context; None if there is no such window."""
+        if self.hop < 2 * self.align:
+            return None
+        hop, fade = self.hop // 2 // self.align * self.align, self.fade // 2
+        length = -(-(2 * self.context + fade + hop) // self.align) * self.align
+        return replace(self, length=length, fade=fade)
 
     def taper(self, window: WindowSpan) -> Tensor:
         """Weights `(time,)` of a window: 0 in the context, ramps in the fades, 1 between."""
@@ -133,12 +143,11 @@ def process_batch(
     yield from zip(batch, parts, strict=True)
 
 
-RECURRENT_WINDOW_SECONDS, RECURRENT_OVERLAP = (
-    30.0,
-    0.25,
-)  # for a network with unknown receptive field
+UNKNOWN_CONTEXT_SECONDS = 3.0  # for a network whose receptive field is the whole signal
 
-SHORTEST_FRAMES, LONGEST_FRAMES = 600, 2600  # for a known one: 7 s and 30 s at a hop of 512
+SHORTEST_FRAMES, LONGEST_FRAMES = 600, 2600  # of a default window: 7 s and 30 s at a hop of 512
+
+FADE = 40  # windows are this many times as long as their cross-fade
 
 
 def choose_windows(
@@ -151,10 +160,9 @@ def choose_windows(
 ) -> WindowLayout:
     """Choose the window layout for a network.
 
-    With a known receptive field (`frame_reach`), the context covers it, and a window is ten times
-    as long, so about a quarter of the work is done twice. Windows have an upper limit because of
-    memory, and contexts are at most an eighth of a window. Without it, windows of 30 s overlap by
-    a quarter.
+    The context covers the receptive field of the network (`frame_reach`), or 3 s if that is
+    unknown. A window is ten times as long, so about a quarter of the work is done twice. The
+    lengths have an upper limit because of memory, but about a third of a window is new at least.
 
     Args:
         stft: transform of the network's input.
@@ -164,21 +172,32 @@ def choose_windows(
         window_seconds: length of a window; None: as above.
         overlap: share of a window that neighbours have in common; two fifths of it are context on
             either side and one fifth is the cross-fade; None: as above.
+
+    Raises:
+        InputError: a window of `window_seconds` has no room for the context.
     """
     align = stft.hop_length * frame_multiple
-    reach = None if frame_reach is None else frame_reach * stft.hop_length
-    seen = None if reach is None else reach + stft.n_fft
-    if window_seconds is not None:
-        time = window_seconds * sample_rate
-    elif seen is not None:
-        time = min(
-            max(10 * seen, SHORTEST_FRAMES * stft.hop_length), LONGEST_FRAMES * stft.hop_length
-        )
+    if frame_reach is None:
+        seen = round(UNKNOWN_CONTEXT_SECONDS * sample_rate)
     else:
-        time = RECURRENT_WINDOW_SECONDS * sample_rate
+        seen = frame_reach * stft.hop_length + stft.n_fft
+    if window_seconds is None:
+        shortest, longest = (n * stft.hop_length for n in (SHORTEST_FRAMES, LONGEST_FRAMES))
+        time = max(min(max(10 * seen, shortest), longest), 3 * seen)
+    else:
+        time = window_seconds * sample_rate
     length = max(2, round(time / align)) * align
-    if overlap is None and seen is not None:
-        return WindowLayout(length, min(seen, length // 8), length // 40, align)
-    shared = int((RECURRENT_OVERLAP if overlap is None else overlap) * length)
-    context = 2 * shared // 5
-    return WindowLayout(length, context, shared - 2 * context, align)
+    if overlap is not None:
+        shared = int(overlap * length)
+        context = 2 * shared // 5
+        return WindowLayout(length, context, shared - 2 * context, align)
+    least = math.ceil((2 * seen + align) / (1 - 1 / FADE) / align) * align
+    if window_seconds is not None and length < least:
+        raise InputError(
+            f"window_seconds={window_seconds}: too short for the {seen / sample_rate:.1f} s on "
+            "either side that the network needs; expected "
+            f"{math.ceil(10 * least / sample_rate) / 10} or more, or overlap=0.25 as well for less "
+            "exact seams"
+        )
+    length = max(length, least)
+    return WindowLayout(length, seen, length // FADE, align)

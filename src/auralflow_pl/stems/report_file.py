@@ -186,7 +186,7 @@ def describe_file(path: Path, final: Path, folder: Path) -> dict[str, Any]:
         folder: folder of the report; the path in it is relative to this folder.
     """
     return {
-        "file": os.path.relpath(final, folder),
+        "file": Path(os.path.relpath(final, folder)).as_posix(),
         "bytes": path.stat().st_size,
         "sha256": file_sha256(path),
     }

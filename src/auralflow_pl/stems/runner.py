@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 import logging
 import os
-import select
 import sys
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from queue import SimpleQueue
 from typing import NamedTuple
 
@@ -95,11 +94,22 @@ class StandardInput:
         """
         if sys.stdin is None:
             raise InputError("input=-: standard input is closed; pass a file, or `< file`")
-        number = sys.stdin.fileno()
-        while not select.select([number], [], [], PATIENCE_SECONDS)[0]:
+        found: Future[bytes] = Future()
+        threading.Thread(
+            target=read_into, args=(found, sys.stdin.fileno(), size), daemon=True
+        ).start()
+        while not wait([found], PATIENCE_SECONDS).done:
             if self.stop.is_set():
                 raise Cancelled
-        return os.read(number, size)
+        return found.result()
+
+
+def read_into(found: Future[bytes], descriptor: int, size: int) -> None:
+    """Read from a file; the result, or the error, is that of `found`."""
+    try:
+        found.set_result(os.read(descriptor, size))
+    except OSError as error:
+        found.set_exception(error)
 
 
 def run_queue(

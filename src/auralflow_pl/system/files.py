@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,9 @@ from typing import Any, BinaryIO
 from auralflow_pl.errors import InputError
 
 STALE_SECONDS = 600  # age of an unchanged temporary file after which its process counts as killed
+
+# Whether a file that is open or memory-mapped can be neither removed nor replaced.
+KEEPS_OPEN_FILES = sys.platform == "win32"
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object], sync: bool = False) -> None:
@@ -124,15 +128,19 @@ def sound_digest(files: Iterable[Path], options: str) -> str:
     """
     total = hashlib.blake2b(options.encode(), digest_size=16)
     for path in files:
-        found = path.stat()
-        version = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-        total.update(content_digest(path, version))
+        total.update(content_digest(path, file_version(path)))
     return total.hexdigest()
+
+
+def file_version(path: Path) -> tuple[int, ...]:
+    """Numbers that differ once a file was changed or replaced."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 @functools.lru_cache(maxsize=2**16)
 def content_digest(path: Path, version: tuple[int, ...]) -> bytes:  # noqa: ARG001 - part of the key
-    """BLAKE2b digest of a file; `version` tells its states apart."""
+    """BLAKE2b digest of a file; `version` (`file_version`) tells its states apart."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "blake2b").digest()
 

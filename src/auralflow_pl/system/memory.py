@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import resource
 import sys
 from pathlib import Path
 
+import psutil
 import torch
 
 from auralflow_pl.errors import InputError
@@ -35,16 +35,15 @@ def memory_in_use(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     give_back_freed_memory()
-    return process_status("VmRSS")
+    return float(psutil.Process().memory_info().rss)
 
 
 def peak_memory(device: torch.device) -> float:
-    """Largest memory use in bytes since `reset_peak_memory`."""
-    return (
-        torch.cuda.max_memory_allocated(device)
-        if device.type == "cuda"
-        else process_status("VmHWM")
-    )
+    """Largest memory use in bytes since `reset_peak_memory`.
+
+    Only Linux can reset that of a process; elsewhere it counts from the start of the process.
+    """
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_of_process()
 
 
 def reset_peak_memory(device: torch.device) -> None:
@@ -55,12 +54,17 @@ def reset_peak_memory(device: torch.device) -> None:
         CLEAR_REFS_FILE.write_text("5")
 
 
-def process_status(key: str) -> float:
-    """An entry of /proc/self/status in bytes; without it, the peak of the whole process."""
-    if STATUS_FILE.exists():
-        entry = re.search(rf"{key}:\s+(\d+) kB", STATUS_FILE.read_text())
-        if entry:
-            return float(entry[1]) * 1024
+def peak_of_process() -> float:
+    """Largest resident memory of this process in bytes."""
+    if STATUS_FILE.exists() and (
+        entry := re.search(r"VmHWM:\s+(\d+) kB", STATUS_FILE.read_text(encoding="utf-8"))
+    ):
+        return float(entry[1]) * 1024
+    usage = psutil.Process().memory_info()
+    if hasattr(usage, "peak_wset"):  # Windows
+        return float(usage.peak_wset)
+    import resource
+
     unit = 1 if sys.platform == "darwin" else 1024
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * unit
 

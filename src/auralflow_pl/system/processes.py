@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -135,7 +134,7 @@ def end_processes(others: Sequence[subprocess.Popen[bytes]]) -> None:
     """Kill the processes that still run; SIGTERM does not end a collective operation."""
     for other in others:
         if other.poll() is None:
-            other.send_signal(signal.SIGKILL)
+            other.kill()
             other.wait()
 
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from auralflow_pl.errors import InputError, os_reason
+from auralflow_pl.system import files
 from auralflow_pl.system.files import read_json, text_sha256
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None
 
 JOURNAL_FILE = "moves.json"
 
@@ -98,10 +104,7 @@ def work_folder(base: Path, name: str) -> Iterator[Path]:
         yield folder
     finally:
         empty_folder(folder)
-        with contextlib.suppress(OSError):  # another process may have claimed it at once
-            (folder / LOCK_FILE).unlink()
-            folder.rmdir()
-        os.close(lock)
+        leave_folder(folder, lock)
 
 
 def claim_folder(folder: Path) -> int:
@@ -123,13 +126,46 @@ def claim_folder(folder: Path) -> int:
                 raise
             continue
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_open_file(lock)
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 os.close(lock)
                 raise
         if os.fstat(lock).st_nlink:
             return lock
+        os.close(lock)
+
+
+def lock_open_file(descriptor: int) -> None:
+    """Lock a file until its descriptor is closed or the process ends.
+
+    Raises:
+        BlockingIOError: the file is locked through another descriptor.
+        OSError: the file system cannot lock files.
+    """
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    elif sys.platform == "win32":
+        import msvcrt
+
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except PermissionError as error:
+            raise BlockingIOError(*error.args) from error
+
+
+def leave_folder(folder: Path, lock: int) -> None:
+    """Remove a claimed folder, which is empty but for its lock, and close the lock.
+
+    The lock file goes while it is locked, so who opened it meanwhile sees that it is gone. Where
+    an open file cannot be removed, it goes after it was closed, unless another process opened it.
+    """
+    if files.KEEPS_OPEN_FILES:
+        os.close(lock)
+    with contextlib.suppress(OSError):  # another process may have claimed it at once
+        (folder / LOCK_FILE).unlink()
+        folder.rmdir()
+    if not files.KEEPS_OPEN_FILES:
         os.close(lock)
 
 
@@ -148,7 +184,7 @@ def work_folder_path(base: Path, name: str) -> Path:
     return base / f".partial-{text_sha256(name, 16)}"
 
 
-def move_together(folder: Path, files: Mapping[Path, Path], obsolete: Iterable[Path] = ()) -> None:
+def move_together(folder: Path, finals: Mapping[Path, Path], obsolete: Iterable[Path] = ()) -> None:
     """Move files to their final paths, all of them or none.
 
     Existing files are kept until all files are moved. If the process is killed in between, the
@@ -156,13 +192,13 @@ def move_together(folder: Path, files: Mapping[Path, Path], obsolete: Iterable[P
 
     Args:
         folder: folder of `work_folder`, for the journal and the existing files.
-        files: final paths by temporary path, on one file system.
+        finals: final paths by temporary path, on one file system.
         obsolete: existing files that are removed in the same step.
 
     Raises:
         InputError: a folder cannot be written, or a final path is a folder.
     """
-    moves = [(None, path) for path in obsolete] + list(files.items())
+    moves = [(None, path) for path in obsolete] + list(finals.items())
     kept = folder.absolute()
     steps = [
         [part and str(part.absolute()), str(path.absolute()), str(kept / f"before-{number}")]

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from auralflow_pl.data.augment import Augmentation
 from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, SamplingOptions, WholeTracks
+from auralflow_pl.data.mixtures import check_mixtures, check_stems
 from auralflow_pl.data.pool import Pool
 from auralflow_pl.data.tracks import Track, TrackSource
 from auralflow_pl.errors import InputError
@@ -99,6 +100,7 @@ class StemDataModule(pl.LightningDataModule):
         drawing: SamplingOptions | None = None,
     ) -> None:
         super().__init__()
+        check_stems(source.stems)
         self.source = source
         self.channels = channels
         self.sample_rate = sample_rate
@@ -144,6 +146,7 @@ class StemDataModule(pl.LightningDataModule):
             self.drawing,
             self.chunks_per_epoch,
         )
+        check_mixtures(self.chunks.tracks)
         valid = self.tracks("valid")
         stems = self.drawing.targets
         if stems and not any(is_audible(track, stem) for track in valid for stem in stems):

@@ -53,12 +53,11 @@ class SharedStudy:
         space: SearchSpace,
         sampler: Mapping[str, Any],
     ) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.space = space
         self.node = sampler
         self.partial = bool(sampler.get("_partial_"))
         self.build_sampler(0)
-        self.locks = TrialLocks(folder / "study.lock")
+        self.locks = TrialLocks(folder / "locks")
         with self.locks.alone(), storage_errors(storage):
             self.study = optuna.create_study(
                 storage=open_storage(storage),
@@ -147,7 +146,7 @@ class SharedStudy:
 
     def close(self) -> None:
         """Leave all trials."""
-        self.locks.file.close()
+        self.locks.close()
 
 
 def study_trial(trial: Any) -> StudyTrial:

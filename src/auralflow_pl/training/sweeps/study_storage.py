@@ -1,55 +1,56 @@
-"""What the processes of a study share: a database, and a file that says which trials run."""
+"""What the processes of a study share: a database, and files that say which trials run."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
+from filelock import FileLock, Timeout
 from sqlalchemy.exc import SQLAlchemyError
 
 from auralflow_pl.errors import InputError, one_line
 
 
 class TrialLocks:
-    """Which trials run, here or in another process: bytes of a file, locked meanwhile.
+    """Which trials run, here or in another process: each is a file, locked meanwhile.
 
     The system unlocks them when a process ends, however it ends.
 
     Args:
-        path: of the file, shared by the processes of a study.
+        folder: of the files, shared by the processes of a study.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.file = path.open("ab")
-        self.own: set[int] = set()
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.own: dict[int, FileLock] = {}
 
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> FileLock:
         """One process at a time, the others wait."""
-        fcntl.lockf(self.file, fcntl.LOCK_EX, 1, 0)
-        try:
-            yield
-        finally:
-            fcntl.lockf(self.file, fcntl.LOCK_UN, 1, 0)
+        return FileLock(self.folder / "study.lock")
 
     def take(self, number: int) -> bool:
         """Take a trial, unless it runs."""
         if number in self.own:
             return False
+        lock = FileLock(self.folder / f"{number}.lock", timeout=0)
         try:
-            fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 1 + number)
-        except OSError:
+            lock.acquire()
+        except Timeout:
             return False
-        self.own.add(number)
+        self.own[number] = lock
         return True
 
     def leave(self, number: int) -> None:
         """A trial of this process has ended."""
-        self.own.remove(number)
-        fcntl.lockf(self.file, fcntl.LOCK_UN, 1, 1 + number)
+        self.own.pop(number).release()
+
+    def close(self) -> None:
+        """Leave all trials."""
+        for number in [*self.own]:
+            self.leave(number)
 
 
 def open_storage(storage: str) -> optuna.storages.RDBStorage:
