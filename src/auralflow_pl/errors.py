@@ -48,11 +48,19 @@ def one_line(error: object, limit: int | None = 200) -> str:
     return " ".join(str(error).split())[:limit]
 
 
-def did_you_mean(name: str, valid: Iterable[str]) -> str:
-    """Hint for an unknown `name`: the most similar valid name, or a list of all of them."""
+def did_you_mean(name: str, valid: Iterable[str], under: str = "") -> str:
+    """Hint for an unknown `name`: the most similar valid name, or a list of all of them.
+
+    Args:
+        name: what was given.
+        valid: what could have been meant; of short names more letters must agree.
+        under: put before the names in the hint, as `model.`.
+    """
     valid = list(dict.fromkeys(valid))
-    nearest = get_close_matches(name, valid, n=1, cutoff=0.5)
-    return f"did you mean {nearest[0]!r}?" if nearest else f"expected one of {', '.join(valid)}"
+    nearest = get_close_matches(name, valid, n=1, cutoff=0.5 if len(name) > 3 else 0.65)
+    if nearest:
+        return f"did you mean {under + nearest[0]!r}?"
+    return f"expected one of {', '.join(under + one for one in valid)}"
 
 
 def shown(value: Any) -> str:

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 import auralflow_pl
 from auralflow_pl.config.explain import SET_BY
 from auralflow_pl.errors import InputError
+from auralflow_pl.system.progress import Progress
 from auralflow_pl.training import build_data, build_task, build_trainer
 from support import TINY, composed
 
@@ -125,3 +126,25 @@ def test_no_steps_are_logged_and_the_profile_is_a_file(train, tmp_path):
     assert rows(tmp_path / "run", "throughput/steps_per_second") == []
     assert rows(tmp_path / "run", "train/loss_epoch") == [2]
     assert "optimizer_step" in (tmp_path / "run" / "fit-profile.txt").read_text()
+
+
+def test_without_callbacks_no_weights_are_saved_and_slow_precision_is_told(train, tmp_path):
+    done = train("callbacks=none", "precision=fp16")
+    assert done.code == 0, done.err
+    assert "no weights are saved" in done.out
+    assert "a CPU computes float16 slowly" in done.out
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["config.yaml", "train.log"]
+
+
+def test_early_stopping_says_why(train):
+    stop = ["callbacks=[default,early_stopping]", "callbacks.early_stopping.patience=1"]
+    done = train(*stop, "callbacks.early_stopping.min_delta=99", "trainer.max_epochs=9")
+    assert "early stopping: Monitored metric val/si_sdr did not improve" in done.out
+
+
+def test_silent_hides_text_and_bars(train):
+    done = train("silent=true", "trainer.limit_train_batches=1")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert Progress(range(3)).disable
+    train("trainer.fast_dev_run=true")
+    assert not Progress(range(3)).disable

@@ -23,6 +23,7 @@ from auralflow_pl.cli.table import (
     COMMANDS,
     LIST_GROUPS,
     MAIN_USAGE,
+    MEANT,
     TOOL_TEXTS,
     TOOL_USAGE,
 )
@@ -52,7 +53,8 @@ def main() -> None:
             show_help(command, arguments[1:])
         return
     if command not in COMMANDS:
-        fail(f"no such command: {command}, {did_you_mean(command, [*COMMANDS, *TOOL_TEXTS])}")
+        meant = MEANT.get(command, command)
+        fail(f"no such command: {command}, {did_you_mean(meant, [*COMMANDS, *TOOL_TEXTS])}")
     sys.argv = [f"auralflow {command}", *arguments[1:]]
     run(command)
 

@@ -29,6 +29,15 @@ COMMANDS = {
     ),
 }
 
+MEANT = {  # commands of other tools, and what they are called here
+    "fit": "train",
+    "eval": "evaluate",
+    "test": "evaluate",
+    "validate": "evaluate",
+    "infer": "separate",
+    "predict": "separate",
+}
+
 TOOL_TEXTS = {
     "config": "show the configuration of a command and what every option means",
     "completion": "print what bash, zsh or fish needs to complete commands and keys",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
 
 import hydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from auralflow_pl.config.instantiate import flat_keys
+from auralflow_pl.config.schema import COMMAND_SCHEMAS
 from auralflow_pl.config.search_path import (
     add_config_dirs,
     group_options,
@@ -64,8 +66,7 @@ def explain(error: Exception, command: str, arguments: Sequence[str] = ()) -> st
     if group == "trainer" and flag in SET_BY:
         return set_elsewhere(flag)
     if key:
-        nearest = did_you_mean(key[1], valid_keys(command, key[1], overrides))
-        return f"{key[1]}: no such key, {nearest}"
+        return unknown_key(command, key[1], overrides)
     return explain_option(text, overrides)
 
 
@@ -112,8 +113,35 @@ def explain_option(text: str, overrides: Sequence[str]) -> str:
     return " ".join(text.split())
 
 
+def unknown_key(command: str, wrong: str, overrides: Sequence[str]) -> str:
+    """One line for a key that the configuration lacks, with what could have been meant."""
+    keys = valid_keys(command, wrong, overrides)
+    node, dot, name = wrong.rpartition(".")
+    alike = [key for key in keys if key.endswith(f".{name}") and key != wrong]
+    beside = [key.rpartition(".")[2] for key in keys if key.rpartition(".")[0] == node]
+    if wrong in keys:
+        return f"{wrong}: no such key with these options; see {command} --cfg job"
+    if alike:
+        hint = did_you_mean(wrong, alike)
+    elif beside:
+        hint = did_you_mean(name, beside, node + dot)
+    elif node in keys:
+        return f"{wrong}: no such key, {node} holds a value; pass {node}=..."
+    else:
+        hint = did_you_mean(wrong, [key for key in keys if key.count(".") < wrong.count(".")])
+    added = f" (to add it: +{wrong}=...)" if is_open(command, wrong) else ""
+    return f"{wrong}: no such key, {hint}{added}"
+
+
+def is_open(command: str, key: str) -> bool:
+    """Whether a key lies in a node of a command whose keys are those of a class or function."""
+    group, dot, _ = key.partition(".")
+    nodes = {entry.name: entry.default_factory for entry in fields(COMMAND_SCHEMAS[command])}
+    return bool(dot) and group in nodes and not is_dataclass(nodes[group])
+
+
 def valid_keys(command: str, wrong: str, overrides: Sequence[str]) -> list[str]:
-    """The keys that could have been meant, with the groups that were chosen."""
+    """The keys of a command, with the groups that were chosen."""
     sources = list(filter(is_search_key, overrides))
     choices = [
         override
@@ -127,7 +155,4 @@ def valid_keys(command: str, wrong: str, overrides: Sequence[str]) -> list[str]:
             keys = list(flat_keys(hydra.compose(command, [*choices, *sources])))
         except HydraException:
             keys = list(flat_keys(hydra.compose(command, sources)))
-    extra = {"train": ["experiment"], "evaluate": ["data", "trainer"]}.get(command, [])
-    depth, name = wrong.count("."), wrong.rpartition(".")[2]
-    alike = [key for key in keys if key.endswith(f".{name}")]
-    return alike or [key for key in (*keys, *extra) if key.count(".") == depth]
+    return [*keys, *{"train": ["experiment"], "evaluate": ["data", "trainer"]}.get(command, [])]

@@ -22,11 +22,13 @@ class Progress(tqdm):
         **options: keyword arguments of `tqdm`.
     """
 
+    hidden = False  # all bars of this process; for silent=true
+
     def __init__(self, *arguments: Any, file: TextIO | None = None, **options: Any) -> None:
         file = file or sys.stderr
         self.is_bar = is_redrawn(file)
         self.told = time.monotonic()
-        if file is None:  # standard error is closed
+        if file is None or Progress.hidden:  # None: standard error is closed
             options["disable"] = True
         super().__init__(*arguments, **options | {"file": file, "leave": False})
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.callbacks import Checkpoint, ProgressBar
 from pytorch_lightning.plugins import MixedPrecision
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
@@ -99,6 +99,10 @@ def build_trainer(config: DictConfig) -> pl.Trainer:
         "enable_model_summary": False,
     }
     given["logger"] = given["logger"] or False  # Lightning's word for none
+    saved = any(isinstance(callback, Checkpoint) for callback in given["callbacks"])
+    given["enable_checkpointing"] = saved  # else Lightning saves some without being asked
+    if not (saved or bare):
+        log.info("callbacks: none writes checkpoints, so no weights are saved")
     given["callbacks"].append(ResumeChanges())
     given["plugins"] = [*given.get("plugins", []), AtomicCheckpointIO()]
     if SLURMEnvironment.detect():  # requeuing is left to the launcher
@@ -172,6 +176,11 @@ def trainer_precision(config: DictConfig) -> dict[str, Any]:
         return {"precision": precision}
     cpu = config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
     device = "cpu" if cpu else "cuda"
+    if cpu and rank() == 0:
+        log.warning(
+            "precision=fp16: a CPU computes float16 slowly, up to 20 times slower than fp32; use "
+            "precision=auto"
+        )
     scaler = torch.amp.GradScaler(device, init_scale=config.precision.init_scale or 2.0**16)
     return {"plugins": [MixedPrecision(precision, device, scaler)]}
 

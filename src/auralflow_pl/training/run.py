@@ -26,6 +26,7 @@ from auralflow_pl.system.device import device_count
 from auralflow_pl.system.files import write_whole
 from auralflow_pl.system.heap import keep_freed_memory
 from auralflow_pl.system.processes import check_run_dir, process_group, rank
+from auralflow_pl.system.progress import Progress
 from auralflow_pl.training.build import (
     build_data,
     build_task,
@@ -131,7 +132,11 @@ def save_config(config: DictConfig) -> None:
 
 
 def quiet_libraries(silent: bool) -> None:
-    """Limit the log of Lightning to warnings, and with `silent` also that of this package."""
+    """Limit the log of Lightning to warnings, and with `silent` also that of this package.
+
+    `silent` also hides the bars that show how data are prepared.
+    """
+    Progress.hidden = silent
     for name in ("pytorch_lightning", "lightning_fabric"):
         for logger in (name, f"{name}.utilities.rank_zero"):
             logging.getLogger(logger).setLevel(logging.WARNING)
@@ -152,6 +157,9 @@ def quiet_libraries(silent: bool) -> None:
 
 def report_best(trainer: pl.Trainer, run_dir: Path) -> float:
     """Log and return the value of the best checkpoint, or else the last score in dB."""
+    for stopping in trainer.early_stopping_callbacks:
+        if stopping.stopping_reason_message and trainer.should_stop:
+            log.info("early stopping: %s", stopping.stopping_reason_message)
     best = trainer.checkpoint_callback
     value = getattr(best, "best_model_score", None)
     monitor = "val/si_sdr" if value is None else best.monitor

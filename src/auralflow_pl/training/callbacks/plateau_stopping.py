@@ -81,6 +81,7 @@ class PlateauStopping(pl.Callback):
             best = self.sign * self.best
             log.info("plateau %d of %d at %.4g", self.plateaus, self.max_plateaus, best)
         if self.plateaus >= self.max_plateaus:
+            log.info("training stops: callbacks.plateau_stopping.max_plateaus is reached")
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
