@@ -1,14 +1,17 @@
 """The command line as a user meets it: help without torch, and one clear line for every mistake."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
 import soundfile
 
 from auralflow_pl.cli import main as cli
+from auralflow_pl.cli.quoting import prepare_arguments
 from auralflow_pl.config.compose import compose
 from auralflow_pl.config.explain import explain
+from auralflow_pl.config.locations import config_dir
 from auralflow_pl.errors import InputError, os_reason
 from support import REPOSITORY, TINY, TINY_SET, python, script
 
@@ -288,6 +291,24 @@ def test_awkward_file_names_need_no_quoting(command, ckpt, song, tmp_path, name)
     done = command("separate", f"ckpt={ckpt}", f"input={awkward}", f"output={folder}")
     assert done.code == 0, done.err
     assert (folder / awkward.stem / "vocals.wav").is_file()
+
+
+@pytest.mark.parametrize("flag", [["--config-path", "mine"], ["-cp=mine"]])
+def test_a_folder_of_configurations_is_relative_to_where_the_user_is(
+    command, tmp_path, monkeypatch, flag
+):
+    shutil.copytree(config_dir(), tmp_path / "mine")
+    doctor = tmp_path / "mine" / "doctor.yaml"
+    doctor.write_text(doctor.read_text().replace("draws: ", "draws: 77"))
+    monkeypatch.chdir(tmp_path)
+    assert command("doctor", *flag, "--cfg", "job", "-p", "draws").out.startswith("77")
+
+
+def test_a_sweep_by_its_mode_is_read_like_one_by_its_flag():
+    swept = ["data.root=a b,c", "model.width=2,4"]
+    by_mode = prepare_arguments("train", [*swept, "hydra.mode=MULTIRUN"])
+    by_flag = prepare_arguments("train", [*swept, "-m"])
+    assert by_mode[1:] == by_flag[1:] == ["data.root='a b','c'", "model.width=2,4"]
 
 
 def test_make_synthetic_script(tmp_path):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from dataclasses import fields
+from pathlib import Path
 
 from auralflow_pl.cli.output import fail
 from auralflow_pl.cli.table import COMMANDS, LIST_GROUPS, TEXT_KEYS
@@ -20,6 +22,10 @@ from auralflow_pl.config.search_path import (
 
 QUOTES = ("'", '"')
 
+CONFIG_PATH_FLAGS = ("--config-path", "-cp")
+
+SWEEP_FLAGS = ("-m", "--multirun", "hydra.mode=MULTIRUN")
+
 
 def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
     """Put `-m` first and quote paths and texts for Hydra's grammar.
@@ -28,7 +34,8 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
     """
     if command == "compare":
         arguments = gather_runs(arguments)
-    sweep = [argument for argument in arguments if argument in ("-m", "--multirun")]
+    arguments = absolute_config_path(arguments)
+    sweep = [argument for argument in arguments if argument in SWEEP_FLAGS]
     rest = [argument for argument in arguments if argument not in sweep]
     plain, folders = split_config_dirs(rest)
     sources = [key for key in add_config_dirs(plain, folders) if is_search_key(key)]
@@ -46,6 +53,31 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         if value.startswith("[") and is_group(key, sources) and key not in LIST_GROUPS:
             fail(f"{argument}: {key} takes one option; to compare several, -m {key}={value[1:-1]}")
     return sweep[:1] + [quote_argument(argument, command, bool(sweep)) for argument in rest]
+
+
+def absolute_config_path(arguments: list[str]) -> list[str]:
+    """Arguments with an absolute folder after `--config-path`.
+
+    Hydra takes it as relative to the file with `hydra.main`, which lies in this package. Here it is
+    relative to the program that the user started, such as train.py; else to the current folder.
+    """
+    program = Path(sys.argv[0])
+    home = program.parent if program.suffix == ".py" else Path()
+
+    def absolute(folder: str) -> str:
+        found = next((place for place in (home / folder, Path(folder)) if place.is_dir()), None)
+        return str(found.absolute()) if found else folder
+
+    made: list[str] = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        flag, equals, folder = argument.partition("=")
+        if before in CONFIG_PATH_FLAGS:
+            made.append(absolute(argument))
+        elif flag in CONFIG_PATH_FLAGS and equals:
+            made.append(f"{flag}={absolute(folder)}")
+        else:
+            made.append(argument)
+    return made
 
 
 def gather_runs(arguments: list[str]) -> list[str]:
