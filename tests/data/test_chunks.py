@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from torch.utils.data import DataLoader
 
 from auralflow_pl.data.augment import Remix
 from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, SamplingOptions
@@ -215,3 +216,12 @@ def test_bad_groups_are_named(members):
 def test_bad_targets_are_named(target, message):
     with pytest.raises(InputError, match=message.replace("?", r"\?")):
         resolve_targets(target, STEMS)
+
+
+def test_a_loader_of_torch_needs_no_sampler_of_ours(tracks):
+    dataset = ChunkDataset(tracks, 1, 44100, 0.5, seed=0, chunks_per_epoch=6)
+    batches = list(DataLoader(dataset, batch_size=2, shuffle=True))
+    assert sorted(number for batch in batches for number in batch["number"].tolist()) == [*range(6)]
+    assert [int(chunk["number"]) for chunk in dataset] == [*range(6)]
+    seconds = sum(track.frames for track in tracks) / 44100
+    assert len(ChunkDataset(tracks, 1, 44100, 0.5, seed=0)) == pytest.approx(2 * seconds, abs=1)

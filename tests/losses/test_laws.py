@@ -270,3 +270,17 @@ def test_silence_is_not_the_best_mask_of_the_component_loss():
         separation.estimate_magnitude.square().sum()
         > 0.3 * separation.target_magnitude.square().sum()
     )
+
+
+def test_losses_on_waveforms_take_estimate_and_target(loss, request):
+    separation = bundle(*random_bundle())
+    estimate, target = separation.estimate, separation.target
+    if request.node.callspec.params["loss"] in ("si_sdr", "snr", "mr_stft"):
+        torch.testing.assert_close(loss(estimate, target), loss(separation))
+        together = loss(estimate.flatten(0, 2)[:2], target.flatten(0, 2)[:2])
+        torch.testing.assert_close(together, loss(estimate[:1], target[:1]))
+        with pytest.raises(InputError, match=r"estimate \(2, 2, 1, 1000\), target \(1000,\): exp"):
+            loss(estimate, target[0, 0, 0])
+    else:
+        with pytest.raises(InputError, match="needs more than estimate and target: the "):
+            loss(estimate, target)

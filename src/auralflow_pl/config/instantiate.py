@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,8 +39,9 @@ def build(node: Any, **arguments: Any) -> Any:
         cause = error.__cause__ or error
         if isinstance(cause, InputError):
             raise cause from None
-        text = one_line(cause)
-        raise InputError(f"{node['_target_'].rpartition('.')[2]}: {text}") from error
+        key = re.search(r"full_key: (\S+)", str(error))  # in a mapping of several
+        name = node["_target_"].rpartition(".")[2] if "_target_" in node or not key else key[1]
+        raise InputError(f"{name}: {one_line(cause)}") from error
 
 
 def to_plain(config: Any) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +55,37 @@ class Separation:
         return self.stft.inverse(self.spectrogram.unsqueeze(1), length, self.mask)
 
 
+class SignalPair:
+    """Estimates and targets without a `Separation`, for losses that need nothing else.
+
+    Args:
+        estimate: `(batch, targets, channels, time)`; targets and channels may be missing.
+        target: the same shape.
+
+    Raises:
+        InputError: other shapes, or (when read) something that only a `Separation` has.
+    """
+
+    def __init__(self, estimate: Tensor, target: Tensor | None) -> None:
+        shapes = [None if signal is None else tuple(signal.shape) for signal in (estimate, target)]
+        if target is None or shapes[0] != shapes[1] or not 2 <= estimate.ndim <= 4:
+            raise InputError(
+                f"estimate {shapes[0]}, target {shapes[1]}: expected one shape for both, "
+                "(batch, targets, channels, time), (batch, channels, time) or (batch, time)"
+            )
+        axes = (1,) * (4 - estimate.ndim)
+        self.estimate, self.target = (
+            signal.reshape(signal.shape[:1] + axes + signal.shape[1:])
+            for signal in (estimate, target)
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        raise InputError(
+            f"this loss needs more than estimate and target: the {name} of a Separation; pass "
+            "Separator.separate_chunk(mixture, target)"
+        )
+
+
 class TargetLoss(nn.Module, ABC):
     """Base of losses that reduce one error per target and item to a scalar.
 
@@ -78,16 +110,24 @@ class TargetLoss(nn.Module, ABC):
 
     def terms(self, separation: Separation) -> int:
         """Number of terms in the mean over a batch; by default one per target and item."""
-        batch, targets, *_ = separation.mask.shape
+        batch, targets, *_ = separation.target.shape
         return batch * targets
 
-    def forward(self, separation: Separation) -> Tensor:
+    def forward(self, separation: Separation | Tensor, target: Tensor | None = None) -> Tensor:
         """Loss of a batch, a scalar; lower is better.
 
+        Args:
+            separation: a `Separation`, or for losses on waveforms the estimates
+                `(batch, targets, channels, time)`, `(batch, channels, time)` or `(batch, time)`.
+            target: targets of the same shape as the estimates; a `Separation` has its own.
+
         Raises:
-            InputError: `best_perm` with more than four targets.
+            InputError: `best_perm` with more than four targets, estimate and target of different
+                shapes, or without a `Separation` for a loss that needs one.
         """
-        targets = separation.mask.shape[1]
+        if isinstance(separation, Tensor):
+            separation = cast("Separation", SignalPair(separation, target))
+        targets = separation.target.shape[1]
         if self.best_perm and targets > 4:
             raise InputError(f"loss.best_perm=true: {targets} targets, expected at most 4")
         if self.best_perm:

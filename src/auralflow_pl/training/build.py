@@ -26,9 +26,9 @@ from auralflow_pl.separator.build import new_separator
 from auralflow_pl.system.device import computes_in_bfloat16
 from auralflow_pl.system.processes import rank, world_size
 from auralflow_pl.system.progress import is_redrawn
+from auralflow_pl.training.callbacks.progress import LogProgress
 from auralflow_pl.training.checkpoint_io import AtomicCheckpointIO
 from auralflow_pl.training.data_module import StemDataModule
-from auralflow_pl.training.progress import LogProgress
 from auralflow_pl.training.resume_changes import ResumeChanges
 from auralflow_pl.training.task import SeparationTask
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from statistics import fmean
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,20 +18,17 @@ from torchmetrics import MeanMetric
 from auralflow_pl.checkpoints.trained import CHECKPOINT_FORMAT, CHECKPOINT_KEY
 from auralflow_pl.data.targets import sum_stems
 from auralflow_pl.errors import InputError, did_you_mean
-from auralflow_pl.evaluation.results import ESTIMATE_NAME
-from auralflow_pl.evaluation.scoring import pair_targets, score_track
 from auralflow_pl.metrics.base import TargetMetric
 from auralflow_pl.metrics.scale_invariant import is_silent, si_sdr
-from auralflow_pl.metrics.scores import SISDR
-from auralflow_pl.separator.input import AudioArray
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.signal.resampling import resample
 from auralflow_pl.training.schedules import Schedule
+from auralflow_pl.training.track_steps import TrackSteps
 
 TrainingBatch = dict[str, Any]
 
 
-class SeparationTask(pl.LightningModule):
+class SeparationTask(TrackSteps):
     """Trains the network of a Separator on chunks and validates the Separator on whole tracks.
 
     Training logs `train/loss_step` and `train/loss_epoch`, the weighted sum of all losses and
@@ -42,8 +36,10 @@ class SeparationTask(pl.LightningModule):
     logs `val/si_sdr` and `val/si_sdr_gain` in dB, means over tracks and targets that are not
     silent, and with several targets also `val/si_sdr/<target>`. It also logs `val/loss`, the mean
     loss of some chunks of every track, and with several losses or penalties each as
-    `val/loss/<name>`. `Trainer.test` logs `test/si_sdr` and all `metrics`, scored as `evaluate`
-    does.
+    `val/loss/<name>`.
+
+    `Trainer.test` logs `test/si_sdr` and all `metrics`, scored as `evaluate` does: means over
+    tracks and targets, and with several targets also `test/si_sdr/<target>`.
 
     Schedules counted in epochs are stepped here, at the end of an epoch and before checkpoints
     are written. Lightning would step them afterwards, and a resumed run would lose the step.
@@ -107,11 +103,6 @@ class SeparationTask(pl.LightningModule):
         self.epoch_schedule: Schedule | None = None
         self.schedule_state: dict[str, Any] | None = None
         self.validated = False  # in this epoch
-        self.tested: dict[str, list[float]] = defaultdict(list)  # scores of test tracks by name
-
-    def forward(self, audio: AudioArray, sample_rate: int | None = None) -> AudioArray:
-        """Separate audio `(..., channels, time)`; see `Separator.forward`."""
-        return self.separator(audio, sample_rate)
 
     @property
     def lr(self) -> float | None:
@@ -323,32 +314,6 @@ class SeparationTask(pl.LightningModule):
             if torch.isfinite(mean):  # else it was undefined in all tracks
                 self.log(f"val/{name}", mean.float())
             metric.reset()
-
-    def predict_step(self, batch: TrainingBatch) -> Tensor:
-        """Estimates `(targets, channels, time)` of a whole track."""
-        return self(batch["mixture"], int(batch["sample_rate"]))
-
-    def test_step(self, batch: TrainingBatch) -> None:
-        """Separate a whole track and score its targets as `evaluate` does."""
-        rate, sums = int(batch["sample_rate"]), self.separator.target_stems
-        heard = pair_targets(
-            self.predict_step(batch), batch["mixture"], batch["stems"], self.stems, sums, rate
-        )
-        several = len(sums) > 1
-        metrics = [SISDR(), *self.metrics.values()]
-        for target in score_track(heard, self.separator.stft, metrics, references=()):
-            for heading, values in target.values.items():
-                value = values[ESTIMATE_NAME]
-                if value is None:
-                    continue
-                self.tested[f"test/{heading}"].append(value)
-                if several:
-                    self.tested[f"test/{heading}/{target.target}"].append(value)
-
-    def on_test_epoch_end(self) -> None:
-        """Log the means over the tracks, and targets, in which a score is defined."""
-        self.log_dict({name: fmean(values) for name, values in self.tested.items()})
-        self.tested.clear()
 
     def configure_optimizers(self) -> Optimizer | dict[str, Any]:
         """Build optimizer and schedule; Lightning steps only schedules counted in steps."""
