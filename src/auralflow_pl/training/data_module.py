@@ -233,6 +233,6 @@ class StemDataModule(pl.LightningDataModule):
         Raises:
             InputError: there are none.
         """
-        return DataLoader(WholeTracks(self.listed("test")), batch_size=None)
+        return DataLoader(WholeTracks(self.listed("test"), published=True), batch_size=None)
 
     predict_dataloader = test_dataloader

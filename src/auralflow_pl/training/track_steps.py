@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl
 from torch import Tensor, nn
 
+from auralflow_pl.data.tracks import TrackSound
 from auralflow_pl.evaluation.results import ESTIMATE_NAME
 from auralflow_pl.evaluation.scoring import pair_targets, score_track
 from auralflow_pl.metrics.scores import SISDR
@@ -39,12 +40,11 @@ class TrackSteps(pl.LightningModule):
     def test_step(self, batch: dict[str, Any]) -> None:
         """Separate a whole track and score its targets as `evaluate` does."""
         rate, sums = int(batch["sample_rate"]), self.separator.target_stems
-        heard = pair_targets(
-            self.predict_step(batch), batch["mixture"], batch["stems"], self.stems, sums, rate
-        )
+        sound = TrackSound(batch["mixture"], batch["stems"], batch["total"])
+        track = pair_targets(self.predict_step(batch), sound, self.stems, sums, rate)
         several = len(sums) > 1
         metrics = [SISDR(), *self.metrics.values()]
-        for target in score_track(heard, self.separator.stft, metrics, references=()):
+        for target in score_track(track, self.separator.stft, metrics, references=()):
             for heading, values in target.values.items():
                 value = values[ESTIMATE_NAME]
                 if value is None:
