@@ -138,15 +138,9 @@ def score_track(
         scores in the order of the targets.
     """
     scores = []
-<<<<<<< HEAD
     for numbers in track.groups:
         target, estimate = track.target[list(numbers)], track.estimate[list(numbers)]
-        remainder = residual_of(track.mixture, target)
-=======
-    for numbers in heard.groups:
-        target, estimate = heard.target[list(numbers)], heard.estimate[list(numbers)]
-        remainder = residual_of(heard.total, target)
->>>>>>> numbers
+        remainder = residual_of(track.total, target)
         complete = bool(is_silent(remainder.flatten()))
         candidates = {ESTIMATE_NAME: estimate}
         candidates |= {
