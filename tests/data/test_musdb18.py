@@ -1,5 +1,6 @@
 """MUSDB18 as it is laid out, with the real excerpt of the stempeg wheel as its only song."""
 
+import csv
 import importlib.util
 import re
 import shutil
@@ -7,14 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
+import soundfile
 import torch
 import yaml
 
 from auralflow_pl.audio.reading import read_streams
-from auralflow_pl.data.musdb18 import STREAM_NAMES, Musdb18, Musdb18HQ, musdb_settings
+from auralflow_pl.data.musdb18 import STREAM_NAMES, Musdb18, Musdb18HQ, musdb_settings, to_integers
 from auralflow_pl.data.pool import Pool
 from auralflow_pl.errors import InputError
+from auralflow_pl.metrics.oracle import ideal_ratio_mask
+from auralflow_pl.signal.stft import STFT
 from support import TINY, TINY_SET
+from support.museval_code import museval_bss_eval
 
 NAMES = ["A - Song", "ANiMAL - Rockshow", "B - Song"]  # the second one is of the validation set
 
@@ -128,6 +133,45 @@ def test_rest_is_the_mixture_without_the_named_stems(root):
     mixture, (rest, vocals) = track.read()
     assert torch.equal(rest, mixture - vocals)
     assert torch.equal(track.read_stem("rest", 100, 50), rest[:, 100:150])
+
+
+def test_scores_are_those_of_museval_with_the_samples_of_musdb(root, tmp_path, command):
+    """16 bits, and an accompaniment that is the sum of its stems; floats give another SIR."""
+    streams = [to_integers(stream.samples) for stream in read_streams(next(root.glob("test/*")))]
+    assert {sound.mul(2**15).frac().abs().max().item() for sound in streams} == {0.0}
+    mixture, stems = streams[0], dict(zip(STREAM_NAMES[1:], streams[1:], strict=True))
+    stft = STFT(2048, 2048, 512)
+    mask = ideal_ratio_mask(stft(stems["vocals"]), stft(mixture - stems["vocals"]))
+    vocals = stft.inverse(mask * stft(mixture), mixture.shape[-1])
+    target = torch.stack([stems["vocals"], sum(stems[s] for s in ("drums", "bass", "other"))])
+    theirs = museval_bss_eval(torch.stack([vocals, mixture - vocals]), target, 44100, 44100, 64)
+    folder = tmp_path / "estimates" / "C - Song"
+    folder.mkdir(parents=True)
+    soundfile.write(folder / "vocals.wav", vocals.T.numpy(), 44100, "FLOAT")
+
+    def scores(*more):
+        done = command(
+            "evaluate", "data=musdb18", f"data.root={root}", f"estimates={folder.parent}",
+            "metrics=bss_eval", "metrics.bss_eval.taps=64", "references=[]", "report=false",
+            f"output={tmp_path / 'scores'}", *more,
+        )  # fmt: skip
+        assert done.code == 0, done.err
+        (row,) = csv.DictReader((tmp_path / "scores" / "eval.csv").open())
+        return [float(row[f"bss_{name}"]) for name in ("sdr", "isr", "sir", "sar")]
+
+    medians = torch.nanquantile(theirs[:, 0], 0.5, dim=-1)
+    assert scores() == pytest.approx(medians.tolist(), abs=1e-3)
+    floats = scores("published_references=false")
+    assert floats[0] == pytest.approx(float(medians[0]), abs=1e-3)
+    assert abs(floats[2] - float(medians[2])) > 0.5
+
+
+def test_the_rest_of_published_scores_is_the_sum_of_the_other_stems(root):
+    whole = Musdb18(root).tracks("test")[0].read_published()
+    part = Musdb18(root, ["rest", "vocals"]).tracks("test")[0].read_published()
+    torch.testing.assert_close(part.stems[0], whole.stems[1:].sum(0))
+    assert torch.equal(part.total, whole.total)
+    assert torch.equal(part.mixture, whole.mixture)
 
 
 def test_train_and_evaluate(command, root, tmp_path, monkeypatch):

@@ -55,6 +55,7 @@ def report(tmp_path_factory):
         0.1 * torch.randn(2, 2, 12 * RATE),
         0.1 * torch.randn(2, 12 * RATE),
         RATE,
+        torch.zeros(2, 12 * RATE),
     )
     cut = [
         m.shown()
@@ -246,7 +247,7 @@ def test_excerpts_are_what_they_were():
 def test_excerpts_above_full_scale_are_quieter_by_one_gain(level, gain):
     estimate, target = level * torch.rand(2, 1, 2, 12 * 44100).mul(2).sub(1)
     mixture = 0.5 * (estimate + target)[0]
-    heard = TrackEstimates(("vocals",), ((0,),), estimate, target, mixture, 44100)
+    heard = TrackEstimates(("vocals",), ((0,),), estimate, target, mixture, 44100, mixture)
     (track,) = scored(np.random.default_rng(0), ["one"])
     first, *_ = find_moments("one", heard, track.targets[:1], HEADINGS[0], 1.0)
     sounds = {name: decode_sound(sound) for name, sound in first.sounds.items()}

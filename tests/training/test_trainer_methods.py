@@ -27,6 +27,7 @@ def parts(songs, tmp_path):
     return build_trainer(config), task
 
 
+@pytest.mark.filterwarnings("ignore:Be aware that when using:UserWarning")  # a plain Trainer
 def test_a_test_scores_as_evaluate_does(command, ckpt, parts, tmp_path):
     trainer, task = parts
     task["ckpt_path"] = ckpt

@@ -143,6 +143,7 @@ class EvaluateKeys:
     output: str | None = None
     references: list[str] = MISSING
     rest: bool = MISSING
+    published_references: bool = MISSING
     report: bool = MISSING
     jobs: int | None = None
     device: str = MISSING

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset, SequentialSampler
 from auralflow_pl.checks.values import one_of
 from auralflow_pl.data.augment import Augmentation, ReadPosition
 from auralflow_pl.data.targets import to_channels
-from auralflow_pl.data.tracks import Track
+from auralflow_pl.data.tracks import Track, TrackSound
 from auralflow_pl.errors import InputError
 
 BALANCE_NAMES = ("length", "track")
@@ -224,30 +224,35 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
 
 
 class WholeTracks(Dataset[dict[str, Tensor | str]]):
-    """Whole tracks for validation, as a mapping of name, mixture, stems and sample rate.
+    """Whole tracks, as a mapping of name, mixture, stems, total and sample rate.
 
-    Shapes are `(channels, time)` for the mixture and `(stems, channels, time)` for the stems; the
-    sample rate is in Hz.
+    Shapes are `(channels, time)` for the mixture and the total, which is what all stems and the
+    rest add up to, and `(stems, channels, time)` for the stems; the sample rate is in Hz.
 
     Args:
         tracks: the tracks.
         channels: number of audio channels, 1 or 2; None: those of the files.
+        published: read the samples of published scores, see `Track.read_published`.
     """
 
-    def __init__(self, tracks: Sequence[Track], channels: int | None = None) -> None:
+    def __init__(
+        self, tracks: Sequence[Track], channels: int | None = None, published: bool = False
+    ) -> None:
         self.tracks = tuple(tracks)
         self.channels = channels
+        self.published = published
 
     def __len__(self) -> int:
         return len(self.tracks)
 
     def __getitem__(self, index: int) -> dict[str, Tensor | str]:
         track = self.tracks[index]
-        mixture, stems = track.read()
-        channels = self.channels or mixture.shape[-2]
+        sound = track.read_published() if self.published else TrackSound.of(*track.read())
+        channels = self.channels or sound.mixture.shape[-2]
         return {
             "name": track.name,
-            "mixture": to_channels(mixture, channels),
-            "stems": to_channels(stems, channels),
+            "mixture": to_channels(sound.mixture, channels),
+            "stems": to_channels(sound.stems, channels),
+            "total": to_channels(sound.total, channels),
             "sample_rate": torch.tensor(track.sample_rate),
         }

@@ -20,7 +20,14 @@ from auralflow_pl.audio.ffmpeg import reason_of
 from auralflow_pl.audio.reading import read_streams
 from auralflow_pl.checks.values import one_of
 from auralflow_pl.data.stem_folder import StemFolder, subfolders
-from auralflow_pl.data.tracks import REST, SPLIT_NAMES, RestTrack, Track, TrackSource
+from auralflow_pl.data.tracks import (
+    REST,
+    SPLIT_NAMES,
+    RestTrack,
+    Track,
+    TrackSound,
+    TrackSource,
+)
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.signal.resampling import match_length
 from auralflow_pl.system.files import check_file
@@ -86,6 +93,26 @@ class StemFileTrack(Track):
         """Read a part of all stems; the whole file is decoded."""
         *stems, _ = self.planes()
         return torch.stack([stem[:, start : start + frames] for stem in stems])
+
+    @property
+    def is_published_otherwise(self) -> bool:
+        """True: published scores are those of the samples that the musdb package gives."""
+        return True
+
+    def read_published(self) -> TrackSound:
+        """Read the track as the musdb package does, in 16 bits; the total is the sum of stems."""
+        sounds = {
+            name: to_integers(match_length(stream.samples, self.frames))
+            for name, stream in zip(STREAM_NAMES, read_streams(self.files[0]), strict=True)
+        }
+        stems = torch.stack([sounds[name] for name in self.stems])
+        total = torch.stack([sounds[name] for name in STREAM_NAMES[1:]]).sum(0)
+        return TrackSound(sounds["mixture"], stems, total)
+
+
+def to_integers(samples: Tensor) -> Tensor:
+    """Round and clip float samples to multiples of 2^-15, as ffmpeg does for 16 bits."""
+    return (samples * 2**15).round().clamp(-(2**15), 2**15 - 1) / 2**15
 
 
 class Musdb18(TrackSource):

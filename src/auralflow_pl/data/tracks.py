@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +17,19 @@ from auralflow_pl.audio.reading import read_audio, read_span
 SPLIT_NAMES = ("train", "valid", "test")
 
 REST = "rest"  # stem that is what the other stems leave of the mixture
+
+
+class TrackSound(NamedTuple):
+    """The sound of a whole track."""
+
+    mixture: Tensor  # (channels, time)
+    stems: Tensor  # (stems, channels, time)
+    total: Tensor  # (channels, time), what the stems and the rest of the music add up to
+
+    @classmethod
+    def of(cls, mixture: Tensor, stems: Tensor) -> TrackSound:
+        """Stems that, with the rest, add up to the mixture itself."""
+        return cls(mixture, stems, mixture)
 
 
 @dataclass(frozen=True)
@@ -60,6 +74,15 @@ class Track(ABC):
         planes = torch.stack(list(self.planes()))
         stems = planes[: len(self.stems)]
         return planes[-1] if self.has_mixture else stems.sum(0), stems
+
+    @property
+    def is_published_otherwise(self) -> bool:
+        """Whether published scores were computed with other samples than those of `read`."""
+        return False
+
+    def read_published(self) -> TrackSound:
+        """Read the whole track with the samples that published scores were computed with."""
+        return TrackSound.of(*self.read())
 
 
 @dataclass(frozen=True)
@@ -109,6 +132,18 @@ class RestTrack(Track):
         *sounds, mixture = self.part.planes()
         sounds.insert(self.stems.index(REST), mixture - sum(sounds))
         return iter([*sounds, mixture])
+
+    @property
+    def is_published_otherwise(self) -> bool:
+        """As for the track without `rest`."""
+        return self.part.is_published_otherwise
+
+    def read_published(self) -> TrackSound:
+        """Read the whole track; `rest` is then what the stems that are not named add up to."""
+        mixture, stems, total = self.part.read_published()
+        sounds = list(stems)
+        sounds.insert(self.stems.index(REST), total - stems.sum(0))
+        return TrackSound(mixture, torch.stack(sounds), total)
 
 
 class TrackSource(ABC):

@@ -49,6 +49,7 @@ def measured_with(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield f"targets.{name}", sorted(members)
     if settings.get("rest") and list(targets) != ["vocals"]:
         yield "targets.rest", ["mixture", *(f"-{name}" for name in sorted(targets))]
+    yield "published_references", settings.get("published_references")
     for name, options in settings.get("metrics", {}).items():
         for key, value in options.items():
             yield f"metrics.{name}.{key}", value

@@ -86,6 +86,11 @@ class Evaluation:
             "targets": {name: list(stems) for name, stems in self.estimates.target_stems.items()},
             "rest": self.config.rest,
             "references": list(self.config.references),
+            "published_references": (
+                self.config.published_references
+                if any(track.is_published_otherwise for track in self.tracks)
+                else None
+            ),
             "metrics": to_plain(self.config.metrics),
         }
 
@@ -105,6 +110,8 @@ class Evaluation:
         options |= {"targets": {k: list(v) for k, v in self.estimates.target_stems.items()}}
         options |= {"format": RESULT_FORMAT, "track": track.name, "stems": list(self.stems)}
         options |= {"sound": sound or self.sound(track)}
+        if track.is_published_otherwise:
+            options |= {"published_references": self.config.published_references}
         name = sound_digest(self.estimates.files(track), json.dumps(options, sort_keys=True))
         return self.output / "tracks" / f"{name}.json"
 
@@ -112,7 +119,13 @@ class Evaluation:
         """Separate and measure a track, and write the result to the cache atomically."""
         sound = self.sound(track)
         path = self.cached(track, sound)
-        separated = separate_track(self.estimates, self.stems, track, self.config.rest)
+        separated = separate_track(
+            self.estimates,
+            self.stems,
+            track,
+            self.config.rest,
+            self.config.published_references,
+        )
         metrics = list(self.metrics.values())
         found = score_track(separated, self.estimates.stft, metrics, list(self.config.references))
         seconds = track.frames / track.sample_rate

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from auralflow_pl.checks.values import one_of
 from auralflow_pl.data.targets import sum_stems
-from auralflow_pl.data.tracks import Track
+from auralflow_pl.data.tracks import Track, TrackSound
 from auralflow_pl.errors import InputError
 from auralflow_pl.evaluation.results import ESTIMATE_NAME, REFERENCE_NAMES, ScoreValue, TargetScores
 from auralflow_pl.metrics.base import MetricInput, TargetMetric
@@ -40,11 +40,16 @@ class TrackEstimates(NamedTuple):
     target: Tensor  # the same shape
     mixture: Tensor  # (channels, time)
     sample_rate: int  # Hz
+    total: Tensor  # (channels, time), the true targets and the true rest
 
 
 @torch.inference_mode()
 def separate_track(
-    estimates: EstimateSource, stems: Sequence[str], track: Track, rest: bool = False
+    estimates: EstimateSource,
+    stems: Sequence[str],
+    track: Track,
+    rest: bool = False,
+    published: bool = True,
 ) -> TrackEstimates:
     """Read a track and its estimates.
 
@@ -55,19 +60,21 @@ def separate_track(
         rest: also measure the mixture minus all targets as a target, called `accompaniment` if
             the only target is `vocals`, else `rest`. It is left out if all stems are targets and
             it is silent.
+        published: use the samples that published scores were computed with, see
+            `Track.read_published`.
 
     Raises:
         InputError: `rest` with targets that share stems, or the track cannot be read.
     """
-    mixture, sources = (part.to(estimates.stft.window.device) for part in track.read())
-    estimate, sums = estimates(track, mixture), estimates.target_stems
-    return pair_targets(estimate, mixture, sources, stems, sums, track.sample_rate, rest)
+    sound = track.read_published() if published else TrackSound.of(*track.read())
+    sound = TrackSound(*(part.to(estimates.stft.window.device) for part in sound))
+    estimate, sums = estimates(track, sound.mixture), estimates.target_stems
+    return pair_targets(estimate, sound, stems, sums, track.sample_rate, rest)
 
 
 def pair_targets(
     estimate: Tensor,
-    mixture: Tensor,
-    sources: Tensor,
+    sound: TrackSound,
     stems: Sequence[str],
     sums: Mapping[str, Sequence[str]],
     sample_rate: int,
@@ -77,9 +84,8 @@ def pair_targets(
 
     Args:
         estimate: `(targets, channels, time)`.
-        mixture: `(channels, time)`.
-        sources: the stems, `(stems, channels, time)`.
-        stems: their names.
+        sound: mixture and stems.
+        stems: names of the stems.
         sums: names of the targets, and the stems that each is the sum of.
         sample_rate: in Hz.
         rest: see `separate_track`.
@@ -87,19 +93,21 @@ def pair_targets(
     Raises:
         InputError: `rest` with targets that share stems.
     """
+    mixture, sources, total = sound
     target = sum_stems(sources, stems, sums)
     names, numbers = tuple(sums), tuple(range(len(sums)))
     members = list(chain.from_iterable(sums.values()))
     apart = len(set(members)) == len(members)
     if rest and not apart:
         raise InputError(f"rest=true: targets {', '.join(names)} share stems; pass rest=false")
-    nothing = set(members) == set(stems) and is_silent(residual_of(mixture, target).flatten())
+    nothing = set(members) == set(stems) and is_silent(residual_of(total, target).flatten())
     if rest and not nothing:
         names = (*names, "accompaniment" if names == ("vocals",) else "rest")
         numbers = (*numbers, len(numbers))
-        estimate, target = (torch.cat([x, residual_of(mixture, x)]) for x in (estimate, target))
+        estimate = torch.cat([estimate, residual_of(mixture, estimate)])
+        target = torch.cat([target, residual_of(total, target)])
     groups = (numbers,) if apart else tuple((number,) for number in numbers)
-    return TrackEstimates(names, groups, estimate, target, mixture, sample_rate)
+    return TrackEstimates(names, groups, estimate, target, mixture, sample_rate, total)
 
 
 def residual_of(mixture: Tensor, parts: Tensor) -> Tensor:
@@ -132,7 +140,7 @@ def score_track(
     scores = []
     for numbers in track.groups:
         target, estimate = track.target[list(numbers)], track.estimate[list(numbers)]
-        remainder = residual_of(track.mixture, target)
+        remainder = residual_of(track.total, target)
         complete = bool(is_silent(remainder.flatten()))
         candidates = {ESTIMATE_NAME: estimate}
         candidates |= {

@@ -14,11 +14,33 @@ SignalHandler = Callable[[int, FrameType | None], object]
 
 
 @contextlib.contextmanager
-def handling(handler: SignalHandler, *names: str) -> Iterator[dict[int, Any]]:
-    """Call `handler` for these signals in the block; restore the former handlers afterwards.
+def restoring(*names: str) -> Iterator[dict[int, Any]]:
+    """After the block, give these signals the handlers again that they had before it.
 
-    Python delivers signals only to the main thread, so nothing is set in other threads. Signals
+    Python delivers signals only to the main thread, so nothing is done in other threads. Signals
     that the system does not have are ignored.
+
+    Args:
+        *names: names of signals, such as `SIGTERM`.
+
+    Yields:
+        the former handlers by the number of the signal; the block may change these.
+    """
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+        before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield before
+    finally:
+        for number, former in before.items():
+            if former is not None:  # else it was not set from Python, which cannot restore it
+                signal.signal(number, former)
+
+
+@contextlib.contextmanager
+def handling(handler: SignalHandler, *names: str) -> Iterator[dict[int, Any]]:
+    """Call `handler` for these signals in the block; see `restoring`.
 
     Args:
         handler: as for `signal.signal`.
@@ -27,15 +49,10 @@ def handling(handler: SignalHandler, *names: str) -> Iterator[dict[int, Any]]:
     Yields:
         the former handlers by the number of the signal.
     """
-    before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-        before = {number: signal.signal(number, handler) for number in numbers}
-    try:
+    with restoring(*names) as before:
+        for number in before:
+            signal.signal(number, handler)
         yield before
-    finally:
-        for number, former in before.items():
-            signal.signal(number, former)
 
 
 @contextlib.contextmanager

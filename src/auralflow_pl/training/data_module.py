@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import pytorch_lightning as pl
 from torch import Tensor
 from torch.utils.data import DataLoader
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from auralflow_pl.data.augment import Augmentation
 from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, SamplingOptions, WholeTracks
@@ -18,13 +19,13 @@ from auralflow_pl.data.tracks import Track, TrackSource
 from auralflow_pl.errors import InputError
 from auralflow_pl.metrics.scale_invariant import SILENCE_DB
 
-IGNORED_SIGNALS = ("SIGTERM", "SIGUSR1", "SIGUSR2")  # signals that the main process handles
+IGNORED_SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")  # the main process handles them
 
 
 def leave_signals_to_training(worker: int) -> None:  # noqa: ARG001 - torch's signature
     """Ignore signals in a loader worker.
 
-    Clusters signal all processes of a job, and only the main process shall react.
+    Clusters and Ctrl-C signal all processes of a job, and only the main process shall react.
     """
     for name in IGNORED_SIGNALS:
         if number := getattr(signal, name, None):
@@ -44,13 +45,28 @@ class ChunkLoader(DataLoader[dict[str, Tensor]]):
 
     taken = 0
     first = 0
+    batches: Iterator[dict[str, Tensor]] | None = None
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         self.taken, self.first = self.first, 0
         self.sampler.skip = self.taken * self.batch_size
-        for batch in super().__iter__():
+        self.batches = super().__iter__()
+        for batch in self.batches:
             self.taken += 1
             yield batch
+
+    def close(self) -> None:
+        """End the loader processes, which ignore the signal that Python ends its children with.
+
+        Without this, a program waits for them at its end. Lightning forgets them if a training
+        fails during validation.
+        """
+        batches, self.batches, self._iterator = self.batches, None, None
+        if isinstance(batches, _MultiProcessingDataLoaderIter):
+            batches._shutdown_workers()
+            for process in batches._workers:
+                process.kill()  # if it has not ended by itself
+                process.join()
 
     def state_dict(self) -> dict[str, int]:
         """Number of batches taken from the epoch, as `taken`."""
@@ -112,6 +128,7 @@ class StemDataModule(pl.LightningDataModule):
         self.drawing = drawing or SamplingOptions()
         self.pool = pool if source.pooled else None
         self.headers: dict[str, list[Track]] = {}
+        self.loader: ChunkLoader | None = None
         self.position = {"taken": 0}
         workers = min(8, (os.cpu_count() or 1) - 1) if num_workers is None else num_workers
         self.loading = {
@@ -182,6 +199,15 @@ class StemDataModule(pl.LightningDataModule):
         self.loader.load_state_dict(self.position)
         return self.loader
 
+    def on_exception(self, exception: BaseException) -> None:  # noqa: ARG002 - Lightning's signature
+        """End the loader processes when a training fails or is interrupted."""
+        self.close()
+
+    def close(self) -> None:
+        """End the loader processes."""
+        if self.loader is not None:
+            self.loader.close()
+
     def state_dict(self) -> dict[str, int]:
         """State of the training loader for checkpoints; an epoch that has ended is not continued.
 
@@ -207,6 +233,6 @@ class StemDataModule(pl.LightningDataModule):
         Raises:
             InputError: there are none.
         """
-        return DataLoader(WholeTracks(self.listed("test")), batch_size=None)
+        return DataLoader(WholeTracks(self.listed("test"), published=True), batch_size=None)
 
     predict_dataloader = test_dataloader

@@ -27,6 +27,7 @@ from auralflow_pl.system.files import write_whole
 from auralflow_pl.system.heap import keep_freed_memory
 from auralflow_pl.system.processes import check_run_dir, process_group, rank
 from auralflow_pl.system.progress import Progress
+from auralflow_pl.system.signals import restoring
 from auralflow_pl.training.build import (
     build_data,
     build_task,
@@ -81,12 +82,15 @@ def train_validated(config: DictConfig) -> float:
             if step == 0:
                 logger.log_hyperparams(to_plain(config))
         try:
-            trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
+            with restoring("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"):  # Lightning does not always
+                trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
         except MisconfigurationException as error:
             raise InputError(f"trainer: {one_line(error)}") from error
         except SIGTERMException:
             log.info("ended by SIGTERM")
             raise SystemExit(128 + signal.SIGTERM) from None
+        finally:
+            data.close()
         return report_best(trainer, run_dir)
 
 

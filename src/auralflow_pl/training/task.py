@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import MeanMetric
 
 from auralflow_pl.checkpoints.trained import CHECKPOINT_FORMAT, CHECKPOINT_KEY
 from auralflow_pl.data.targets import sum_stems
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.metrics.base import TargetMetric
-from auralflow_pl.metrics.scale_invariant import is_silent, si_sdr
 from auralflow_pl.separator.separator import Separator
-from auralflow_pl.signal.resampling import resample
 from auralflow_pl.training.schedules import Schedule
-from auralflow_pl.training.track_steps import TrackSteps
-
-TrainingBatch = dict[str, Any]
+from auralflow_pl.training.track_steps import TrackSteps, TrainingBatch, as_double
 
 
 class SeparationTask(TrackSteps):
@@ -78,31 +72,21 @@ class SeparationTask(TrackSteps):
         loss_chunks: int = 0,
         loss_seconds: float = 4.0,
     ) -> None:
-        super().__init__()
+        super().__init__(separator, stems, metrics or {}, loss_chunks, loss_seconds)
         for name in loss_weights or {}:
             if name not in losses:
                 raise InputError(f"loss_weights.{name}: no such loss, {did_you_mean(name, losses)}")
-        self.separator = separator
         self.losses = nn.ModuleDict(losses)
         self.loss_weights = dict.fromkeys(losses, 1.0) | dict(loss_weights or {})
-        self.stems = tuple(stems)
         self.make_optimizer = optimizer
         self.make_schedule = schedule
         self.config = copy.deepcopy(dict(config or {}))
         self.save_hyperparameters(self.config, logger=False)  # the run logs them
         if channels_last:
             separator.network.to(memory_format=torch.channels_last)
-        names = ("si_sdr", "si_sdr_gain", *(f"si_sdr/{name}" for name in separator.targets))
-        self.scores = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in names})
-        others = {name: m for name, m in (metrics or {}).items() if name != "si_sdr"}
-        self.metrics = nn.ModuleDict(others)
-        self.loss_chunks = loss_chunks
-        self.loss_seconds = loss_seconds
-        self.val_losses: dict[str, list[Tensor]] = {}  # of the chunks of one validation, by name
         self.sums: dict[str, Tensor] = {}  # loss sums of the epoch by name, weighted by chunks
         self.epoch_schedule: Schedule | None = None
         self.schedule_state: dict[str, Any] | None = None
-        self.validated = False  # in this epoch
 
     @property
     def lr(self) -> float | None:
@@ -128,11 +112,6 @@ class SeparationTask(TrackSteps):
                 "`auralflow train resume=...` to go on with the training"
             )
         return super().load_from_checkpoint(checkpoint_path, *args, **arguments)
-
-    def on_fit_start(self) -> None:
-        """Make the states of the metrics anew: those of `Trainer.validate` cannot be changed."""
-        for metric in (*self.scores.values(), *self.metrics.values()):
-            metric.reset()
 
     def on_train_epoch_start(self) -> None:
         """Reset the loss sums of the epoch."""
@@ -226,48 +205,6 @@ class SeparationTask(TrackSteps):
             raise InputError(f"monitor={name}: is not logged; {did_you_mean(name, metrics)}")
         return float(metrics[name])
 
-    def validation_step(self, batch: TrainingBatch) -> TrainingBatch:
-        """Separate a whole track and accumulate the scores of its targets.
-
-        Returns:
-            for callbacks: `target` and `estimate` `(targets, channels, time)`, and `si_sdr`
-            `(targets,)` in dB.
-        """
-        mixture = batch["mixture"]
-        target = sum_stems(batch["stems"], self.stems, self.separator.target_stems)
-        estimate = self.separator(mixture, int(batch["sample_rate"]))
-        flat = target.flatten(-2)
-        scores = si_sdr(estimate.flatten(-2), flat)
-        gains = scores - si_sdr(mixture.flatten().expand_as(flat), flat)
-        silent = is_silent(flat)
-        for name, score, gain, skip in zip(
-            self.separator.targets, scores, gains, silent, strict=True
-        ):
-            if not skip:
-                self.scores["si_sdr"].update(score)
-                self.scores["si_sdr_gain"].update(gain)
-                self.scores[f"si_sdr/{name}"].update(score)
-        for metric in self.metrics.values():
-            metric.update(estimate, target, mixture, int(batch["sample_rate"]))
-        for chunk in self.chunks_for_loss(batch):
-            for name, part in self.loss_parts(chunk).items():
-                self.val_losses.setdefault(name, []).append(as_double(part))
-        return {"target": target, "estimate": estimate, "si_sdr": scores}
-
-    def chunks_for_loss(self, batch: TrainingBatch) -> Iterator[TrainingBatch]:
-        """Yield `loss_chunks` evenly spread chunks of a track, at the rate of the network."""
-        rate, own = int(batch["sample_rate"]), self.separator.sample_rate
-        length = math.ceil(self.loss_seconds * rate)
-        last = max(0, batch["mixture"].shape[-1] - length)
-        count = min(self.loss_chunks, last + 1)
-        for start in np.linspace(0, last, count).round().astype(int) if count else ():
-            span = slice(start, start + length)
-            mixture, stems = (
-                F.pad(batch[key][..., span], (0, max(0, length - batch[key].shape[-1])))[None]
-                for key in ("mixture", "stems")
-            )
-            yield {"mixture": resample(mixture, rate, own), "stems": resample(stems, rate, own)}
-
     def logged_names(self) -> list[str]:
         """Names of all metrics that the task logs, for callbacks and schedules that monitor one."""
         layers = self.separator.network.modules()
@@ -281,39 +218,6 @@ class SeparationTask(TrackSteps):
             *(f"val/loss/{name}" for name in parts if self.loss_chunks and len(parts) > 1),
             *(f"train/{name}_{when}" for name in ("loss", *parts) for when in ("step", "epoch")),
         ]
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the mean scores and losses.
-
-        Raises:
-            InputError: the targets are silent in every validation track, or the score is not
-                finite.
-        """
-        self.validated = not self.trainer.barebones  # which logs no scores
-        if not self.scores["si_sdr"].update_called:
-            raise InputError(
-                f"target={list(self.separator.targets)}: silent in every validation track; "
-                "choose another target or other tracks"
-            )
-        score = self.scores["si_sdr"].compute()
-        if not torch.isfinite(score):
-            raise InputError("val/si_sdr is not finite: training diverged; lower optimizer.lr")
-        several = len(self.separator.targets) > 1
-        for name, metric in self.scores.items():
-            if metric.update_called and (several or "/" not in name):
-                self.log(f"val/{name}", metric.compute(), prog_bar=name == "si_sdr")
-            metric.reset()
-        means = {name: torch.stack(values).mean() for name, values in self.val_losses.items()}
-        self.val_losses = {}
-        if "loss" in means:
-            self.log("val/loss", means.pop("loss").float())
-        if len(means) > 1:
-            self.log_dict({f"val/loss/{name}": mean.float() for name, mean in means.items()})
-        for name, metric in self.metrics.items():
-            mean = metric.compute()
-            if torch.isfinite(mean):  # else it was undefined in all tracks
-                self.log(f"val/{name}", mean.float())
-            metric.reset()
 
     def configure_optimizers(self) -> Optimizer | dict[str, Any]:
         """Build optimizer and schedule; Lightning steps only schedules counted in steps."""
@@ -352,12 +256,3 @@ class SeparationTask(TrackSteps):
 def step_seed(place: Sequence[int]) -> int:
     """Seed of torch for a step, from `SeparationTask.place`."""
     return int(np.random.SeedSequence(tuple(place)).generate_state(1, np.uint64)[0])
-
-
-def as_double(value: Tensor) -> Tensor:
-    """A scalar in float64, where the device has it (MPS does not).
-
-    Sums of an epoch are averaged over processes whenever a checkpoint is written. In float32 the
-    mean of a resumed epoch would depend on the step at which it was interrupted.
-    """
-    return value if value.device.type == "mps" else value.double()

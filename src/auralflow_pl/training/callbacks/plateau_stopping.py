@@ -80,7 +80,7 @@ class PlateauStopping(pl.Callback):
             self.plateaus += 1
             best = self.sign * self.best
             log.info("plateau %d of %d at %.4g", self.plateaus, self.max_plateaus, best)
-        if self.plateaus >= self.max_plateaus:
+        if self.plateaus >= self.max_plateaus and not trainer.should_stop:
             log.info("training stops: callbacks.plateau_stopping.max_plateaus is reached")
             trainer.should_stop = True
 
