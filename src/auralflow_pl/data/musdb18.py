@@ -29,8 +29,9 @@ STREAM_NAMES = ("mixture", "drums", "bass", "other", "vocals")  # order in the s
 STEM_SUFFIX = ".stem.mp4"
 
 NO_VALIDATION_TRACKS = (
-    "train/ has none of the 14 songs that MUSDB18 sets apart for validation: add them, or "
-    "put songs of your own into valid/<track>/<stem>.wav and pass data=stem_folder"
+    "train/ has none of the 14 songs that MUSDB18 sets apart for validation: add them, or pass "
+    "data=stem_folder with all songs as folders, train/<track>/<stem>.wav and "
+    "valid/<track>/<stem>.wav"
 )
 
 
