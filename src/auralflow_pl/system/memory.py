@@ -52,13 +52,13 @@ def reset_peak_memory(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif CLEAR_REFS_FILE.exists():
-        CLEAR_REFS_FILE.write_text("5")
+        CLEAR_REFS_FILE.write_text("5", encoding="utf-8")
 
 
 def process_status(key: str) -> float:
     """An entry of /proc/self/status in bytes; without it, the peak of the whole process."""
     if STATUS_FILE.exists():
-        entry = re.search(rf"{key}:\s+(\d+) kB", STATUS_FILE.read_text())
+        entry = re.search(rf"{key}:\s+(\d+) kB", STATUS_FILE.read_text(encoding="utf-8"))
         if entry:
             return float(entry[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024

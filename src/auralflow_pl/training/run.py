@@ -100,7 +100,7 @@ def save_config(config: DictConfig, run_dir: Path) -> None:
     if rank() > 0:
         return
     text = OmegaConf.to_yaml(config)
-    (run_dir / "config.yaml").write_text(text)
+    (run_dir / "config.yaml").write_text(text, encoding="utf-8")
     if config.print_config and not config.silent:
         print(text)
 
