@@ -156,6 +156,9 @@ def test_samples_that_are_not_finite_are_named(tmp_path, value):
 def test_missing_files_and_folders_are_named(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_audio(tmp_path / "a.wav")
+    (tmp_path / "b.wav").symlink_to("/nowhere/a.wav")
+    with pytest.raises(InputError, match=r"b\.wav: a link to /nowhere/a\.wav, which is missing"):
+        read_audio(tmp_path / "b.wav")
     with pytest.raises(InputError, match="is a folder"):
         read_audio(tmp_path)
 

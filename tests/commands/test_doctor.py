@@ -79,6 +79,7 @@ def duplicate(song):
 
 FAULTS = {
     "silent": lambda s: change(s, "vocals", lambda x: 0 * x),
+    "loud": lambda s: change(s, "bass", lambda x: 8 * x),
     "clipped": lambda s: change(s, "drums", lambda x: x.clip(-0.5 * x.max(), 0.5 * x.max())),
     "dc": lambda s: change(s, "bass", lambda x: x + 0.01),
     "misaligned": lambda s: change(s, "bass", lambda x: np.roll(x, 37, axis=0), remix=False),
@@ -97,9 +98,10 @@ FAULTS = {
     "leak": lambda s: same_song_again(s.parents[1]),
     "split": lambda s: shutil.rmtree(s.parents[1] / "valid"),
 }
-WARNINGS = {"silent", "clipped", "dc", "mono", "bleed", "rate"}
+WARNINGS = {"silent", "loud", "clipped", "dc", "mono", "bleed", "rate"}
 STEMS = {
     "silent": "vocals",
+    "loud": "bass",
     "clipped": "drums",
     "dc": "bass",
     "misaligned": "bass",

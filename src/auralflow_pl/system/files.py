@@ -99,6 +99,8 @@ def check_file(path: Path) -> None:
     """Raise InputError unless `path` is a file that is not empty."""
     if not path.is_file():
         what = "is a folder, expected a file" if path.is_dir() else "no such file"
+        if path.is_symlink() and not path.exists():
+            what = f"a link to {path.readlink()}, which is missing"
         raise InputError(f"{path}: {what}")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: empty file (0 bytes); expected audio")

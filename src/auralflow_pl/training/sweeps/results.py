@@ -43,7 +43,7 @@ def save_result(job: SweepResult) -> None:
     job.folder.mkdir(parents=True, exist_ok=True)
     content = {"overrides": list(job.overrides), "score": job.score, "error": job.error}
     part = job.folder / f"{RESULT_FILE}.part"
-    part.write_text(json.dumps(content, indent=1))
+    part.write_text(json.dumps(content, indent=1), encoding="utf-8")
     part.replace(job.folder / RESULT_FILE)
 
 
@@ -57,7 +57,7 @@ def load_result(folder: Path) -> SweepResult | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         return SweepResult(folder, content["overrides"], content["score"], content["error"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged; delete it to run the job again") from error
@@ -90,7 +90,7 @@ def summarize(folder: Path) -> list[SweepResult]:
         | {"score_db": "" if job.score is None else f"{job.score:.3f}", "error": job.error or ""}
         for job in jobs
     ]
-    with (folder / "summary.csv").open("w", newline="") as file:
+    with (folder / "summary.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
