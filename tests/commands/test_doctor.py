@@ -1,6 +1,7 @@
 """The doctor finds every fault that is planted, and nothing in a clean data set."""
 
 import csv
+import os
 import shutil
 
 import numpy as np
@@ -21,6 +22,8 @@ def clean(tmp_path_factory):
         root, train_tracks=2, valid_tracks=1, test_tracks=1, seconds=10, seed=3
     ).prepare()
     (root / "synthetic.json").unlink()
+    song = root / "test" / "song000"
+    song.rename(song.with_name(os.fsdecode(b"caf\xe9")))  # no valid UTF-8, as from an old archive
     return root
 
 

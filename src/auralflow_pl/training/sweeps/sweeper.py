@@ -20,7 +20,7 @@ from auralflow_pl.checks.arguments import check_arguments
 from auralflow_pl.checks.values import one_of, positive, within
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.errors import InputError, one_line
-from auralflow_pl.system.extras import require_extra
+from auralflow_pl.system.extras import install_line, require_extra
 
 if TYPE_CHECKING:
     from auralflow_pl.training.sweeps.study import SharedStudy
@@ -151,7 +151,7 @@ def require_optuna() -> None:
     if int(version.partition(".")[0]) < 4:
         raise InputError(
             f"sweep=optuna: Optuna {version} is installed, expected 4 or newer; "
-            "pip install -U 'auralflow-pl[sweep]'"
+            f"{install_line('sweep')}"
         )
 
 
