@@ -14,15 +14,17 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from auralflow_pl.config.instantiate import to_plain
+from auralflow_pl.config.names import literal
 from auralflow_pl.config.relaunch import command_line
 from auralflow_pl.config.schema import TrainKeys
 from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError, one_line, os_reason
 from auralflow_pl.system.device import device_count
 from auralflow_pl.system.heap import keep_freed_memory
-from auralflow_pl.system.processes import check_run_dir, process_group, rank
+from auralflow_pl.system.processes import TIME_REFERENCE, check_run_dir, process_group, rank
 from auralflow_pl.system.signals import restoring
 from auralflow_pl.training.build import build_data, build_task, build_trainer, choose_precision
+from auralflow_pl.training.claim import claimed_folder
 from auralflow_pl.training.resuming import find_resume
 
 log = logging.getLogger(__name__)
@@ -31,14 +33,28 @@ log = logging.getLogger(__name__)
 def train_run(config: DictConfig) -> float:
     """Train a network and return the best validation score in dB.
 
+    A run folder with a time in its name gets a number if another training has this name.
+
     Raises:
+        FolderTaken: another process trains in the run folder.
         InputError: the configuration or the data is invalid, or training fails.
         SystemExit: a signal ended the training.
     """
-    check_run_dir(OmegaConf.to_container(config)["paths"]["run_dir"])
-    config = validate(config, TrainKeys)
+    written = OmegaConf.to_container(config)["paths"]["run_dir"]
+    check_run_dir(written)
+    checked = validate(config, TrainKeys)
+    wanted = Path(checked.paths.run_dir)
+    with claimed_folder(wanted, numbered=TIME_REFERENCE in written) as run_dir:
+        if run_dir != wanted:
+            config = config.copy()
+            config.paths.run_dir = literal(str(run_dir))
+            checked = validate(config, TrainKeys)
+        return train_in_folder(checked, run_dir)
+
+
+def train_in_folder(config: DictConfig, run_dir: Path) -> float:
+    """Train with a checked configuration in a run folder that is claimed; see `train_run`."""
     choose_precision(config)
-    run_dir = Path(config.paths.run_dir)
     quiet_libraries(config.silent or rank() > 0)
     resume, step = find_resume(config, run_dir)
     keep_freed_memory()
