@@ -511,3 +511,11 @@ def test_a_truncated_flv_is_noticed(tmp_path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
     with pytest.raises(InputError, match=r"truncated: the header promises 3\.0 s"):
         read_audio(path)
+
+
+def test_a_codec_that_ffmpeg_does_not_know_is_an_error(tmp_path):
+    path = encode(tmp_path / "a.m4a", noise(), "alac")
+    spoil(path, lambda content: content.replace(b"alac", b"zzzz"))
+    with pytest.raises(InputError, match="not readable as audio") as caught:
+        read_audio(path)
+    assert "\n" not in str(caught.value)
