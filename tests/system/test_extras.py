@@ -40,14 +40,15 @@ def installed(monkeypatch, tmp_path):
 )
 def test_from_where_it_was_installed(installed, record, place):
     installed(record)
-    assert extras.install_line("demo") == f"pip install {place}"
+    assert extras.install_line("demo").removeprefix("uv ") == f"pip install {place}"
 
 
 def test_from_the_checkout(monkeypatch, tmp_path):
     monkeypatch.chdir(REPOSITORY)
-    assert extras.install_line("ray") == "pip install -e '.[ray]'"
+    assert extras.install_line("ray").removeprefix("uv ") == "pip install -e '.[ray]'"
     monkeypatch.chdir(tmp_path)
-    assert extras.install_line("ray") == f"pip install -e '{REPOSITORY}[ray]'"
+    line = extras.install_line("ray").removeprefix("uv ")
+    assert line == f"pip install -e '{REPOSITORY}[ray]'"
 
 
 def test_where_uv_made_the_environment_there_is_no_pip(monkeypatch):
@@ -58,5 +59,5 @@ def test_where_uv_made_the_environment_there_is_no_pip(monkeypatch):
 
 def test_a_launcher_that_is_missing_names_its_extra(command, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
-    expected = "hydra/launcher=submitit_x: not installed; pip install -e '.[slurm]'"
+    expected = f"hydra/launcher=submitit_x: not installed; {extras.install_line('slurm')}"
     assert command("train", "hydra/launcher=submitit_x").error == f"error: {expected}"

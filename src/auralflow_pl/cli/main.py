@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from auralflow_pl.cli import help as options
 from auralflow_pl.cli.completion import CommandGrammar, print_completion
+from auralflow_pl.cli.hydra_parser import repaired_help
 from auralflow_pl.cli.output import end_output, fail, prepare_streams, until_reader_ends
 from auralflow_pl.cli.quoting import prepare_arguments
 from auralflow_pl.cli.table import (
@@ -81,9 +82,10 @@ def run(command: str) -> None:
     try:
         sys.argv[1:] = prepare_arguments(command, sys.argv[1:])
         register_plugin()
-        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=command)(
-            lambda config: call_command(command, config, verbose)
-        )()
+        with repaired_help():
+            hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=command)(
+                lambda config: call_command(command, config, verbose)
+            )()
     except KeyboardInterrupt:
         fail("interrupted", 130)
     except BrokenPipeError:
