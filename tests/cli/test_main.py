@@ -87,7 +87,8 @@ def test_unknown_command(capsys, monkeypatch, given, meant):
         ("train", ["model.foo=3"], "(to add it: +model.foo=...)"),
         ("train", ["stft.foo=3"], "stft.foo: no such key, expected one of stft.n_fft, stft.win"),
         ("train", ["trainer.foo=3"], "trainer.foo: no such key, expected one of trainer."),
-        ("train", ["trainer.max_time.hours=1"], "holds a value; pass trainer.max_time=..."),
+        ("train", ["trainer.max_time.seconds=1"], "holds a value; pass trainer.max_time=..."),
+        ("train", ["callbacks.early_stopping.patience=1"], "or callbacks=[...,early_stopping]"),
     ],
 )
 def test_hints_are_never_absurd(command, overrides, message):

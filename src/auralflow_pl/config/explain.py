@@ -118,14 +118,18 @@ def unknown_key(command: str, wrong: str, overrides: Sequence[str]) -> str:
     node, dot, name = wrong.rpartition(".")
     alike = [key for key in keys if key.endswith(f".{name}") and key != wrong]
     beside = [key.rpartition(".")[2] for key in keys if key.rpartition(".")[0] == node]
+    group, *part = wrong.split(".")[:2]
+    sources = list(filter(is_search_key, overrides))
     if wrong in keys:
         return f"{wrong}: no such key with these options; see {command} --cfg job"
+    if node not in keys and part and part[0] in group_options(group, sources):
+        return f"{wrong}: no such key without {group}={part[0]}, or {group}=[...,{part[0]}]"
+    if node in keys and not beside:
+        return f"{wrong}: no such key, {node} holds a value; pass {node}=..."
     if alike:
         hint = did_you_mean(wrong, alike)
     elif beside:
         hint = did_you_mean(name, beside, node + dot)
-    elif node in keys:
-        return f"{wrong}: no such key, {node} holds a value; pass {node}=..."
     else:
         hint = did_you_mean(wrong, [key for key in keys if key.count(".") < wrong.count(".")])
     added = f" (to add it: +{wrong}=...)" if is_open(command, wrong) else ""
