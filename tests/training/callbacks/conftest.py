@@ -28,7 +28,7 @@ def watched(songs, tmp_path_factory) -> Watched:
         "callbacks.log_audio.every_n_epochs=2",
         "callbacks.log_spectrogram.every_n_epochs=1",
         "callbacks.log_waveform.every_n_epochs=2",
-        "callbacks.log_weights.norm=false",
+        "callbacks.log_weights.histogram=true",
         "callbacks.preflight.after_steps=2",
         "logger=[tensorboard,wandb,csv]",
         "logger.wandb.offline=true",

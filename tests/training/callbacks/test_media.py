@@ -11,6 +11,7 @@ import pytest
 import soundfile
 import torch
 from PIL import Image
+from pytorch_lightning import Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from wandb.proto import wandb_internal_pb2
 
@@ -21,6 +22,8 @@ from auralflow_pl.report.figures import (
     sweep_plot,
     waveform_comparison,
 )
+from auralflow_pl.training.callbacks.log_weights import LogWeights
+from auralflow_pl.training.callbacks.media import LogAudio, ValidationExcerpt
 from support import TINY
 
 SOUNDS = ("mixture", "target", "estimate", "residual")
@@ -130,6 +133,30 @@ def test_histograms_of_weights_and_gradients(events):
     shown = events.Histograms("weights/encoder.levels.0.conv.weight")
     assert [h.step for h in shown] == [2, 5]
     assert shown[0].histogram_value.num == 2 * 25
+
+
+def test_norms_are_logged_beside_histograms(events):
+    assert set(events.Tags()["histograms"]) <= set(events.Tags()["scalars"])
+
+
+def test_without_histograms_unless_wanted():
+    assert LogWeights(norm=False).histogram
+    assert not LogWeights().histogram
+    assert not LogWeights(norm=False, histogram=False).histogram
+
+
+@pytest.mark.parametrize("estimate", [False, True])
+@pytest.mark.parametrize("residual", [False, True])
+def test_estimates_and_residuals_are_logged_separately(tmp_path, estimate, residual):
+    sounds = torch.rand(3, 1, 80)
+    excerpt = ValidationExcerpt("song", "vocals", 0.0, 8000, *sounds)
+    callback = LogAudio(tmp_path, estimate=estimate, residual=residual)
+    trainer = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+    callback.show(excerpt, trainer, tmp_path)
+    expected = {"mixture.wav", "target.wav"}
+    expected |= {"epoch-0001-estimate.wav"} if estimate else set()
+    expected |= {"epoch-0001-residual.wav"} if residual else set()
+    assert {path.name for path in tmp_path.iterdir()} == expected
 
 
 def test_throughput_and_preflight(watched, events):

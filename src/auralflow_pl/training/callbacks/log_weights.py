@@ -20,7 +20,8 @@ class LogWeights(pl.Callback):
     Args:
         weights: log `weights/<name>`.
         gradients: log `gradients/<name>`, before clipping.
-        norm: log 2-norms; otherwise log histograms, with loggers that support them.
+        norm: log 2-norms.
+        histogram: log histograms, with loggers that support them; None: if `norm` is false.
         every_n_steps: optimizer steps between records; None: once per epoch, at its last step.
 
     Raises:
@@ -33,6 +34,7 @@ class LogWeights(pl.Callback):
         gradients: bool = True,
         norm: bool = True,
         every_n_steps: int | None = None,
+        histogram: bool | None = None,
     ) -> None:
         if every_n_steps is not None and every_n_steps < 1:
             raise InputError(
@@ -41,6 +43,7 @@ class LogWeights(pl.Callback):
         self.weights = weights
         self.gradients = gradients
         self.norm = norm
+        self.histogram = not norm if histogram is None else histogram
         self.every_n_steps = every_n_steps
 
     def on_before_optimizer_step(
@@ -78,9 +81,8 @@ class LogWeights(pl.Callback):
                 f"{kind}/{name}": float(norm) for name, norm in zip(values, norms, strict=True)
             }
             pl_module.record(named, step)
-            return
         for logger in trainer.loggers:
-            if hasattr(logger, "log_histogram"):
+            if self.histogram and hasattr(logger, "log_histogram"):
                 for name, value in values.items():
                     array = value.detach().float().cpu().numpy()
                     logger.log_histogram(f"{kind}/{name}", array, step)

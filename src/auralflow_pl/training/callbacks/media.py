@@ -143,12 +143,34 @@ def epoch_name(trainer: pl.Trainer) -> str:
 
 
 class LogAudio(MediaLogger):
-    """Logs mixture, target, estimate and residual of validation excerpts as audio."""
+    """Logs mixture, target, estimate and residual of validation excerpts as audio.
+
+    Args:
+        folder: see `MediaLogger`.
+        every_n_epochs: see `MediaLogger`.
+        tracks: see `MediaLogger`.
+        seconds: see `MediaLogger`.
+        estimate: log the estimates.
+        residual: log the residuals, mixture minus estimate.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        every_n_epochs: int = 5,
+        tracks: int = 2,
+        seconds: float = 8.0,
+        estimate: bool = True,
+        residual: bool = True,
+    ) -> None:
+        super().__init__(folder, every_n_epochs, tracks, seconds)
+        wanted = {"mixture": True, "target": True, "estimate": estimate, "residual": residual}
+        self.kinds = [kind for kind, is_wanted in wanted.items() if is_wanted]
 
     def show(self, excerpt: ValidationExcerpt, trainer: pl.Trainer, folder: Path) -> None:
         """Write 16-bit WAV files (mixture and target once), and log the same audio."""
         folder.mkdir(parents=True, exist_ok=True)
-        for kind in ("mixture", "target", "estimate", "residual"):
+        for kind in self.kinds:
             sound: Tensor = getattr(excerpt, kind)
             changes = kind in ("estimate", "residual")
             epoch = f"{epoch_name(trainer)}-" if changes else ""
