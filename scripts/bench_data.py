@@ -145,11 +145,12 @@ def loader_rate(
 def resident() -> float:
     """Resident memory of this process and its children in kB."""
     me = Path("/proc/self/task")
-    children = [c for task in me.iterdir() for c in (task / "children").read_text().split()]
+    files = [task / "children" for task in me.iterdir()]
+    children = [c for file in files for c in file.read_text(encoding="utf-8").split()]
     lines = [
         line
         for pid in ("self", *children)
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     ]
     return sum(float(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 

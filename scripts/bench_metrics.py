@@ -51,7 +51,7 @@ def sound(seconds: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def memory(key: str) -> float:
     """VmRSS or VmHWM of this process, in MB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return int(next(line for line in lines if line.startswith(key)).split()[1]) / 1e3
 
 
@@ -62,7 +62,7 @@ def measured(program: str, seconds: int) -> Cost:
     if program == "museval":
         metrics = museval_metrics()
         target, estimate = (x.double().movedim(1, 2).numpy() for x in (target, estimate))
-    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # resets the peak
     before, start = memory("VmRSS"), time.process_time()
     if program == "museval":
         scores = np.stack(metrics.bss_eval(target, estimate, RATE, RATE)[:4])

@@ -35,7 +35,7 @@ def draw(separator: Separator, root: Path, output: Path) -> Path:
 
 def score(path: Path) -> str:
     """Summary of the mean scores of an eval.csv."""
-    rows = [row for row in csv.DictReader(path.open()) if row["si_sdr"]]
+    rows = [row for row in csv.DictReader(path.open(encoding="utf-8")) if row["si_sdr"]]
     means = [
         sum(float(row[key]) for row in rows) / len(rows)
         for key in ("si_sdr", "si_sdr_mixture", "si_sdr_oracle")

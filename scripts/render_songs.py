@@ -5,7 +5,7 @@ python scripts/render_songs.py out=data/rendered voices=FOLDER font=FILE.sf2 [mu
 
 `voices` holds a folder for each speaker, with recordings of speech in any format. `font` is a
 General MIDI soundfont. `music` is a folder of instrumental pieces, which replace the accompaniment
-of almost every second song. Needs `pip install auralflow-pl[render]`; one of its libraries is
+of almost every second song. Needs `pip install -e '.[render]'`; one of its libraries is
 compiled on installation and needs `apt install gcc python3-dev portaudio19-dev`. The sources of the
 bundled network are Debian packages: see `scripts/train_bundled.sh`.
 

@@ -156,6 +156,9 @@ def test_samples_that_are_not_finite_are_named(tmp_path, value):
 def test_missing_files_and_folders_are_named(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_audio(tmp_path / "a.wav")
+    (tmp_path / "b.wav").symlink_to("/nowhere/a.wav")
+    with pytest.raises(InputError, match=r"b\.wav: a link to /nowhere/a\.wav, which is missing"):
+        read_audio(tmp_path / "b.wav")
     with pytest.raises(InputError, match="is a folder"):
         read_audio(tmp_path)
 
@@ -508,3 +511,11 @@ def test_a_truncated_flv_is_noticed(tmp_path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
     with pytest.raises(InputError, match=r"truncated: the header promises 3\.0 s"):
         read_audio(path)
+
+
+def test_a_codec_that_ffmpeg_does_not_know_is_an_error(tmp_path):
+    path = encode(tmp_path / "a.m4a", noise(), "alac")
+    spoil(path, lambda content: content.replace(b"alac", b"zzzz"))
+    with pytest.raises(InputError, match="not readable as audio") as caught:
+        read_audio(path)
+    assert "\n" not in str(caught.value)

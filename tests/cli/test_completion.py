@@ -22,7 +22,7 @@ def environment(tmp_path_factory):
     return os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
 
 
-def bash(environment, cwd, *lines):
+def bash(environment, cwd, *lines, before=""):
     """What bash's completion function offers at the end of each line."""
     asked = "".join(
         f"COMP_LINE={line!r} COMP_POINT={len(line)}\n"
@@ -30,7 +30,7 @@ def bash(environment, cwd, *lines):
         for line in lines
     )
     done = subprocess.run(
-        ["bash", "--norc", "-c", f'eval "$(auralflow completion bash)"\n{asked}'],
+        ["bash", "--norc", "-c", f'{before}\neval "$(auralflow completion bash)"\n{asked}'],
         cwd=cwd,
         env=environment,
         capture_output=True,
@@ -86,8 +86,13 @@ def test_candidates(capsys, monkeypatch, line, offered):
 
 
 def test_bash_completes_the_scripts_of_the_repository(environment, tmp_path):
-    ours, others = bash(environment, tmp_path, "python train.py optimizer=ad", "python x.py mo")
-    assert (ours, others) == (["adam ", "adamw "], [])
+    lines = "python train.py optimizer=ad", "python x.py mo", "python3 x.py mo"
+    before = """
+    mine() { COMPREPLY=("mine:$1"); }
+    complete -o nosort -F mine python
+    """
+    ours, theirs, others = bash(environment, tmp_path, *lines, before=before)
+    assert (ours, theirs, others) == (["adam ", "adamw "], ["mine:python"], [])
 
 
 @pytest.mark.skipif(not shutil.which("fish"), reason="fish is not installed")
@@ -110,12 +115,22 @@ def test_zsh_asks_with_the_words_before_the_cursor(environment, tmp_path):
     """The function itself, with stand-ins for what only zsh's line editor offers."""
     script = """
     compdef() { : }
+    typeset -A _comps=(python mine)
+    mine() { print mine }
     compadd() { [[ $1 == -S ]] && shift 2; print -l -- "${(@P)2}" }
     source <(auralflow completion zsh)
     words=(auralflow train model=) CURRENT=3
+    _auralflow
+    words=(python x.py mo) CURRENT=3
     _auralflow
     """
     done = subprocess.run(
         ["zsh", "-f", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
-    assert done.stdout.split() == ["model=lstm", "model=mixing", "model=simple", "model=vae"]
+    assert done.stdout.split() == [
+        "model=lstm",
+        "model=mixing",
+        "model=simple",
+        "model=vae",
+        "mine",
+    ]

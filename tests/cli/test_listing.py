@@ -6,6 +6,7 @@ import pytest
 
 from auralflow_pl.cli import docstrings
 from auralflow_pl.cli import main as cli
+from auralflow_pl.cli.comments import first_sentence
 from auralflow_pl.cli.listing import describe_options, help_sections
 from auralflow_pl.config.locations import config_dir
 from support import option_names
@@ -87,3 +88,16 @@ def test_meanings_of_inherited_arguments_come_from_the_base():
     texts = docstrings.argument_texts("auralflow_pl.losses.waveform.SISDRLoss")
     assert texts["best_perm"].startswith("with several targets, let each item choose")
     assert docstrings.argument_texts("auralflow_pl.no_such_module.Nothing") == {}
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("Small nets, e.g. of one layer. More", "Small nets, e.g. of one layer."),
+        ("After Takahashi et al. (2018). More", "After Takahashi et al. (2018)."),
+        ("One", "One."),
+        ("", ""),
+    ],
+)
+def test_an_abbreviation_ends_no_sentence(text, expected):
+    assert first_sentence(text) == expected

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -36,6 +38,21 @@ def test_tools_have_a_usage_and_the_program_a_version(capsys, monkeypatch, argum
     usage = arguments[0] in cli.TOOL_TEXTS
     assert out.startswith(f"usage: auralflow {arguments[0]}" if usage else "auralflow_pl 0.")
     assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "config loss >&-",
+        "separate --help >&- 2>&-",
+        "--help | true",
+        "models | true",
+    ],
+)
+def test_an_output_that_nobody_reads_is_no_error(arguments):
+    program = f"'{sys.executable}' -m auralflow_pl {arguments}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("name", ["train", "evaluate", "separate"])

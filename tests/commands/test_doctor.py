@@ -1,6 +1,7 @@
 """The doctor finds every fault that is planted, and nothing in a clean data set."""
 
 import csv
+import os
 import shutil
 
 import numpy as np
@@ -21,6 +22,8 @@ def clean(tmp_path_factory):
         root, train_tracks=2, valid_tracks=1, test_tracks=1, seconds=10, seed=3
     ).prepare()
     (root / "synthetic.json").unlink()
+    song = root / "test" / "song000"
+    song.rename(song.with_name(os.fsdecode(b"caf\xe9")))  # no valid UTF-8, as from an old archive
     return root
 
 
@@ -79,6 +82,7 @@ def duplicate(song):
 
 FAULTS = {
     "silent": lambda s: change(s, "vocals", lambda x: 0 * x),
+    "loud": lambda s: change(s, "bass", lambda x: 8 * x),
     "clipped": lambda s: change(s, "drums", lambda x: x.clip(-0.5 * x.max(), 0.5 * x.max())),
     "dc": lambda s: change(s, "bass", lambda x: x + 0.01),
     "misaligned": lambda s: change(s, "bass", lambda x: np.roll(x, 37, axis=0), remix=False),
@@ -97,9 +101,10 @@ FAULTS = {
     "leak": lambda s: same_song_again(s.parents[1]),
     "split": lambda s: shutil.rmtree(s.parents[1] / "valid"),
 }
-WARNINGS = {"silent", "clipped", "dc", "mono", "bleed", "rate"}
+WARNINGS = {"silent", "loud", "clipped", "dc", "mono", "bleed", "rate"}
 STEMS = {
     "silent": "vocals",
+    "loud": "bass",
     "clipped": "drums",
     "dc": "bass",
     "misaligned": "bass",

@@ -7,7 +7,8 @@ import shutil
 import pytest
 import torch
 
-from auralflow_pl.commands.selfcheck import different_entries
+from auralflow_pl.commands.selfcheck import different_entries, train_killed
+from auralflow_pl.errors import InputError
 from support import TINY
 
 
@@ -32,6 +33,12 @@ def test_mistakes(check):
     assert "steps=1, kills=3: expected steps >= 2" in check("resume", "steps=1").error
     assert "without autosave there is nothing" in check("resume", "callbacks=none").error
     assert "data.root" in check("resume", "data.source.seconds=7").error
+
+
+def test_a_training_that_says_much_does_not_wait_for_a_reader(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONVERBOSE", "1")  # megabytes of messages
+    with pytest.raises(InputError, match="selfcheck: error: nonsense: no such key"):
+        train_killed(["nonsense=1"], tmp_path, kill_after=1)
 
 
 @pytest.fixture

@@ -86,3 +86,9 @@ def test_a_typing_error_in_a_file_is_named(key, nearest):
 def test_a_wrong_type_is_named(override):
     with pytest.raises(InputError, match=override.partition("=")[0]):
         validate(composed("train", override, "paths.run_dir=x"), TrainKeys)
+
+
+def test_a_word_is_no_number_where_a_command_knows_no_types():
+    config = composed("evaluate", "data=synthetic", "data.batch_size=abc")
+    with pytest.raises(InputError, match=r"data\.batch_size=abc: expected a number, more than 0"):
+        validate(config, EvaluateKeys)

@@ -186,5 +186,5 @@ def test_stems_far_above_full_scale_are_told(songs, tmp_path, caplog):
     Pool(tmp_path / "float", 44100, "float32").build(tracks)
     assert not caplog.records
     Pool(tmp_path / "int", 44100).build(tracks)
-    assert "loud: peak 12.0 dB above full scale" in caplog.text
+    assert "train/loud: peak 12.0 dB above full scale" in caplog.text
     assert "pool=float32" in caplog.text

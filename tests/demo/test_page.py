@@ -82,7 +82,7 @@ def serving(kept, *keys, number=signal.SIGINT, **environment):
         environment: that it has.
     """
     if importlib.util.find_spec("gradio") is None:
-        pytest.skip("no Gradio here; pip install 'auralflow-pl[demo]'")
+        pytest.skip("no Gradio here; pip install -e '.[demo]'")
 
     def work():
         warnings.simplefilter("default")

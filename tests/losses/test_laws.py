@@ -15,6 +15,7 @@ from torchmetrics.functional.audio import (
 from auralflow_pl.config.instantiate import build
 from auralflow_pl.errors import InputError
 from auralflow_pl.losses.base import Separation
+from auralflow_pl.losses.spectral import ComponentLoss
 from auralflow_pl.signal.stft import STFT
 from support import composed, option_names
 
@@ -165,7 +166,7 @@ def known(mixture, target, mask, **penalties):
         # Two terms, weights 1 / 1.5 and 0.5 / 1.5. Target lost: (0.5 * 1 - 1)^2 = 0.25 and 0.
         # Rest let through: (0.5 * 3)^2 = 2.25 and 1^2 = 1. Mean of (0.25 + 0.5 * 2.25, 0.5) / 1.5.
         (
-            ["component", "loss.component.alpha=0.5", "loss.component.beta=0"],
+            ["component", "loss.component.rest_weight=0.5", "loss.component.shape_weight=0"],
             (1.375 + 0.5) / 1.5 / 2,
         ),
     ],
@@ -198,7 +199,7 @@ def test_levels_worked_out_on_paper(name, expected):
 
 def test_shape_term_of_the_component_loss():
     """Passed rest (1, 0) has the level sqrt(1/2) of rest (1, 1): it should be (.707, .707)."""
-    loss = make("component", "loss.component.alpha=0", "loss.component.beta=1")
+    loss = make("component", "loss.component.rest_weight=0", "loss.component.shape_weight=1")
     separation = known(2.0, [1.0], [1.0])
     separation.target_magnitude = torch.zeros(1, 1, 1, 2, 1)
     separation.rest_magnitude = torch.ones(1, 1, 1, 2, 1)
@@ -253,6 +254,12 @@ def test_unknown_options_are_named(option):
 def test_impossible_floors_are_named(name, floor):
     with pytest.raises(InputError, match=rf"loss\.{name}\.floor=.*: expected more than 0"):
         make(name, f"loss.{name}.floor={floor}")
+
+
+def test_former_names_of_the_weights_of_the_component_loss():
+    now = ComponentLoss(rest_weight=3, shape_weight=0)
+    assert now.weights == (0.25, 0.75, 0)
+    assert ComponentLoss(alpha=3, beta=0).weights == now.weights
 
 
 def test_silence_is_not_the_best_mask_of_the_component_loss():

@@ -92,7 +92,8 @@ def test_gradient_agrees_with_finite_differences(name):
 
 
 @pytest.mark.parametrize(
-    "activation", ["sigmoid", "relu", "hardtanh", "tanh", "softmax", "prelu", "selu", "elu"]
+    "activation",
+    ["sigmoid", "relu", "leaky_relu", "hardtanh", "tanh", "softmax", "prelu", "selu", "elu"],
 )
 def test_every_mask_activation_learns_and_stays_in_range(name, activation):
     network = make(name, 2, f"model.mask_activation={activation}").train()

@@ -4,13 +4,16 @@ import pytest
 import soundfile
 import torch
 
-from auralflow_pl.audio.writing import FLOAT_WAV, Encoding
+from auralflow_pl.audio.writing import FLOAT_WAV, Encoding, choose_encoding
 from auralflow_pl.errors import InputError
 from auralflow_pl.signal.streams import align_blocks
 from auralflow_pl.stems.writer import StemLayout, StemWriter
 from support import pieces
 
 STEP = {"PCM_16": 2.0**-15, "PCM_24": 2.0**-23, "FLOAT": 2.0**-22}
+
+EXACT = [(form, bits) for form in ("wav", "flac") for bits in ("PCM_16", "PCM_24")]
+EXACT += [("wav", "FLOAT")]
 
 
 def write(folder, mixture, estimates, encoding, **layout):
@@ -38,12 +41,9 @@ def signals(encoding, channels=2, level=0.3, frames=70000):
     return mixture, torch.stack([mixture * torch.rand(channels, frames), mixture * 0.3])
 
 
-@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
-@pytest.mark.parametrize("form", ["wav", "flac"])
+@pytest.mark.parametrize("form, subtype", EXACT)
 @pytest.mark.parametrize("channels", [1, 6])
 def test_files_null_within_one_step(tmp_path, subtype, form, channels):
-    if (form, subtype) == ("flac", "FLOAT"):
-        return
     encoding = Encoding(form, subtype)
     mixture, estimates = signals(encoding, channels)
     writer, read = write(tmp_path / "a", mixture, estimates, encoding)
@@ -54,6 +54,17 @@ def test_files_null_within_one_step(tmp_path, subtype, form, channels):
     assert (read["stem0"] - estimates[0]).abs().max() <= STEP[subtype]
     for name, samples in read.items():
         assert writer.files.peaks[name] == pytest.approx(float(samples.abs().max()), abs=1e-6)
+
+
+@pytest.mark.parametrize("subtype", [None, "16"])
+@pytest.mark.parametrize("channels", [1, 6])
+def test_a_float_mixture_nulls_in_flac_too(tmp_path, subtype, channels):
+    encoding = choose_encoding("flac", subtype, "FLOAT")
+    mixture, estimates = signals(Encoding("wav", "FLOAT"), channels)
+    mixture = mixture + 0.4 * STEP[encoding.subtype]  # off the grid of the file
+    writer, read = write(tmp_path / "a", mixture, estimates, encoding)
+    assert writer.files.encoding == encoding
+    assert (sum(read.values()) - mixture).abs().max() <= STEP[encoding.subtype]
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])

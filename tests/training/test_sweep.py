@@ -8,6 +8,7 @@ import sys
 
 import optuna
 import pytest
+from hydra.core.plugins import Plugins
 from PIL import Image
 
 from auralflow_pl.report.figures import axis_places
@@ -93,6 +94,38 @@ def test_a_folder_of_another_sweep_is_refused(sweep, tmp_path):
     (tmp_path / "mended").touch()
     assert sweep("seed=0").code == 0
     assert "is of another sweep" in sweep("seed=1").err
+
+
+def test_a_killed_process_does_not_lose_the_other_trials(command, songs, tmp_path, monkeypatch):
+    """The launchers of clusters raise an error if one of their processes is killed."""
+    folder = tmp_path / "study"
+
+    def make_launcher(*arguments, **keys):
+        launcher = make(*arguments, **keys)
+        launch = launcher.launch
+
+        def launch_one(jobs, initial_job_idx):
+            launch(jobs[:1], initial_job_idx)
+            assert [row["error"] for row in table(folder)] == [""]  # while the sweep goes on
+            raise ConnectionError("a worker died\nunexpectedly")
+
+        launcher.launch = launch_one
+        return launcher
+
+    def search():
+        trials = ["sweep=optuna", "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=2"]
+        keys = ["model.dropout=choice(0.1,0.2)", *TINY, f"data.root={songs}"]
+        return command("train", "-m", *trials, *keys, f"paths.run_dir={folder}")
+
+    make = Plugins.instantiate_launcher
+    with monkeypatch.context() as patch:
+        patch.setattr(Plugins, "instantiate_launcher", make_launcher)
+        assert "1 of the jobs failed" in search().error
+    causes = [row["error"] for row in table(folder)]
+    assert causes == ["", "no result: ConnectionError: a worker died unexpectedly"]
+    done = search()
+    assert done.code == 0, done.err
+    assert [row["error"] for row in table(folder)] == ["", ""]
 
 
 def test_a_study_is_kept_continued_and_pruned(command, songs, tmp_path):

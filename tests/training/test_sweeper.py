@@ -11,6 +11,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from auralflow_pl.errors import InputError
+from auralflow_pl.system.extras import install_line
 from auralflow_pl.training.sweeps.search_space import parse_search_space
 from support import ended, option_names, python
 from support.tiny_sweep import begin_sweep, tiny_sweep, what_ran
@@ -201,9 +202,7 @@ def test_a_database_of_an_older_optuna_is_refused(tmp_path):
 def test_without_optuna_there_is_one_line(command, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "optuna", None)
     done = command("train", "-m", "sweep=optuna", "seed=1,2", f"paths.run_dir={tmp_path}")
-    assert done.error == (
-        "error: sweep=optuna: optuna not installed; pip install 'auralflow-pl[sweep]'"
-    )
+    assert done.error == (f"error: sweep=optuna: optuna not installed; {install_line('sweep')}")
 
 
 def test_a_sampler_that_does_not_exist(command, tmp_path):

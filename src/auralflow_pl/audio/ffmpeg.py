@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auralflow_pl.audio.packets import MPEG_CODECS, report_gaps, without_tags
+from auralflow_pl.audio.packets import MPEG_CODECS, codec_name, report_gaps, without_tags
 from auralflow_pl.errors import InputError, one_line
 
 INTEGER_FORMATS = {"s16": "PCM_16", "s32": "PCM_24"}  # sample formats of lossless codecs
@@ -147,7 +147,7 @@ def sound_packets(
         InputError: another kind of sound follows in an Ogg file.
     """
     packets: Iterator[av.Packet] = container.demux(stream)
-    if stream.codec_context.name in MPEG_CODECS:
+    if codec_name(stream) in MPEG_CODECS:
         packets = without_tags(packets)
     try:
         yield from report_gaps(packets, name)

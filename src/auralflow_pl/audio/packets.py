@@ -18,6 +18,11 @@ FRAMED_CODECS = MPEG_CODECS | {"ac3", "eac3"}
 LARGEST_TAG_HEADER = 32  # bytes
 
 
+def codec_name(stream: av.stream.Stream) -> str:
+    """FFmpeg's name of the codec of a stream; empty if FFmpeg does not know it."""
+    return "" if stream.codec_context is None else stream.codec_context.name
+
+
 def tag_length(start: bytes) -> int:
     """Length in bytes of the ID3 or APE tag that begins with `start`; 0 if none does."""
     if start.startswith(b"TAG"):
@@ -79,7 +84,7 @@ def report_gaps(packets: Iterator[av.Packet], name: str) -> Iterator[av.Packet]:
 
 def is_part_of_frame(packet: av.Packet, before: av.Packet) -> bool:
     """Whether a packet is shorter than its frame; `before` is a complete packet of its stream."""
-    if packet.stream.codec_context.name not in FRAMED_CODECS:
+    if codec_name(packet.stream) not in FRAMED_CODECS:
         return False
     follow = 3 * bytes(before)  # a parser ends a frame where the next one begins
     found = new_parser(packet).parse(bytes(packet) + follow)

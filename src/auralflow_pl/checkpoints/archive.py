@@ -42,7 +42,7 @@ def write_weights(
     (folder / WEIGHTS_FILE).write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     text = json.dumps({**description, "sha256": digest}, indent=2)
-    (folder / CONFIG_FILE).write_text(text + "\n")
+    (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
     return digest
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -10,10 +11,13 @@ import yaml
 
 from auralflow_pl.cli import docstrings
 
+# A full stop before a space, except after an abbreviation.
+SENTENCE_END = re.compile(r"(?<!e\.g)(?<!i\.e)(?<!\betc)(?<!\bcf)(?<!\bvs)(?<!et al)\. ")
+
 
 def first_sentence(text: str) -> str:
     """First sentence of a text, up to the first full stop; empty for an empty text."""
-    return text.partition(". ")[0].rstrip(".") + "." if text else ""
+    return SENTENCE_END.split(text, maxsplit=1)[0].rstrip(".") + "." if text else ""
 
 
 @cache

@@ -193,7 +193,8 @@ def file_candidates(word: str, prefix: str) -> Iterator[str]:
     name = word.rpartition("/")[2]
     folder = word.removesuffix(name)
     try:
-        found = sorted(os.scandir(Path(folder or ".").expanduser()), key=lambda entry: entry.name)
+        place = os.path.expanduser(folder or ".")  # noqa: PTH111 - never raises
+        found = sorted(os.scandir(place), key=lambda entry: entry.name)
     except OSError:
         return
     for entry in found:

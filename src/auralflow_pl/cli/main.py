@@ -17,7 +17,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from auralflow_pl.cli import help as options
 from auralflow_pl.cli.completion import CommandGrammar, print_completion
-from auralflow_pl.cli.output import end_output, fail
+from auralflow_pl.cli.hydra_parser import repaired_help
+from auralflow_pl.cli.output import end_output, fail, prepare_streams, until_reader_ends
 from auralflow_pl.cli.quoting import prepare_arguments
 from auralflow_pl.cli.table import (
     COMMANDS,
@@ -36,7 +37,13 @@ from auralflow_pl.version import __version__
 
 def main() -> None:
     """Run `auralflow <command> ...`; the entry point of the package."""
-    arguments = sys.argv[1:]
+    prepare_streams()
+    with until_reader_ends():
+        run_command(sys.argv[1:])
+
+
+def run_command(arguments: list[str]) -> None:
+    """Run the command that the first argument names, or print help."""
     if not arguments or arguments[0] in ("-h", "--help"):
         texts = {name: command.text for name, command in COMMANDS.items()} | TOOL_TEXTS
         lines = (f"  {name:<10} {text}" for name, text in texts.items())
@@ -65,20 +72,20 @@ def run(command: str) -> None:
     Mistakes of the user are printed as one line on standard error, with exit code 1. With
     HYDRA_FULL_ERROR=1 in the environment, they are raised with their traceback instead.
     """
+    prepare_streams()
     if {"-h", "--help"} & set(sys.argv[1:]):
         show_help(command, sys.argv[1:])
         return
-    for stream in filter(None, (sys.stdout, sys.stderr)):  # file names need not be valid text
-        stream.reconfigure(errors="backslashreplace")
     before = os.environ.get("HYDRA_FULL_ERROR", "0")
     verbose = before == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so Hydra raises its errors
     try:
         sys.argv[1:] = prepare_arguments(command, sys.argv[1:])
         register_plugin()
-        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=command)(
-            lambda config: call_command(command, config, verbose)
-        )()
+        with repaired_help():
+            hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=command)(
+                lambda config: call_command(command, config, verbose)
+            )()
     except KeyboardInterrupt:
         fail("interrupted", 130)
     except BrokenPipeError:

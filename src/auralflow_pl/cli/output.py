@@ -1,12 +1,37 @@
-"""Error messages and exit codes of the command line."""
+"""Standard streams, error messages and exit codes of the command line."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
+from collections.abc import Iterator
 
 from auralflow_pl.errors import printable, printable_lines
+
+
+def prepare_streams() -> None:
+    """Let names of files that are no valid text be printed, and discard what a closed stream gets.
+
+    Python has no stream for an output that is closed when it starts, as with `>&-` or pythonw.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        getattr(sys, name).reconfigure(errors="backslashreplace")
+
+
+@contextlib.contextmanager
+def until_reader_ends() -> Iterator[None]:
+    """End the block, without an error, when the reader of standard output has closed it."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        end_output()
 
 
 def end_output() -> None:

@@ -7,7 +7,12 @@ _auralflow() {
     local line=${COMP_LINE:0:COMP_POINT} ask=("$1") word start candidate
     COMPREPLY=()
     if [[ ${1##*/} == python* ]]; then
-        [[ $line =~ ^[^\ ]+\ +([^\ ]*/)?(DOORS)\.py\  ]] || return
+        if ! [[ $line =~ ^[^\ ]+\ +([^\ ]*/)?(DOORS)\.py\  ]]; then
+            start=_auralflow_before_${1##*/}
+            [[ -z ${!start} ]] || "${!start}" "$@"
+            return
+        fi
+        compopt -o nospace 2>/dev/null
         ask=("$1" -m auralflow_pl)
     fi
     word=${line##*[[:space:]]}
@@ -32,7 +37,20 @@ _auralflow() {
     done < <("${ask[@]}" completion line "$line" 2>/dev/null)
 }
 complete -o nospace -F _auralflow auralflow
-complete -o nospace -o bashdefault -o default -F _auralflow python python3
+_auralflow_python() {  # python NAME.py, and for the rest the function that was there
+    local before theirs
+    _completion_loader "$1" 2>/dev/null || _comp_load "$1" 2>/dev/null
+    before=$(complete -p "$1" 2>/dev/null)
+    if [[ -z $before ]]; then
+        complete -o nospace -o bashdefault -o default -F _auralflow "$1"
+    elif [[ $before =~ \ -F\ ([^\ ]+)\  && ${BASH_REMATCH[1]} != _auralflow ]]; then
+        theirs=${BASH_REMATCH[1]}
+        printf -v "_auralflow_before_$1" %s "$theirs"
+        eval "${before/ -F $theirs / -F _auralflow }"
+    fi
+}
+_auralflow_python python
+_auralflow_python python3
 """
 
 ZSH_SCRIPT = r"""# zsh: source <(auralflow completion zsh), after compinit
@@ -41,7 +59,7 @@ _auralflow() {
     ask=(${words[1]}) asked=(${words[2,CURRENT]})
     if [[ ${words[1]:t} == python* ]]; then
         if [[ ${words[2]:t} != (DOORS).py || CURRENT -lt 3 ]]; then
-            (( $+functions[_python] )) && _python || _default
+            ${=_auralflow_before[${words[1]:t}]:-_default}
             return
         fi
         ask+=(-m auralflow_pl) asked=(${words[2]:t:r} "${(@)words[3,CURRENT]}")
@@ -54,6 +72,13 @@ _auralflow() {
     open=("${(@M)found:#*[=./]}") found=("${(@)found:#*[=./]}")
     (( $#open )) && compadd -S '' -a open
     (( $#found )) && compadd -a found
+}
+typeset -gA _auralflow_before
+() {
+    local name
+    for name in python python3; do
+        [[ ${_comps[$name]} == _auralflow ]] || _auralflow_before[$name]=${_comps[$name]}
+    done
 }
 compdef _auralflow auralflow python python3
 """

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from auralflow_pl.cli.output import fail
 from auralflow_pl.config.names import home_expanded
-from auralflow_pl.training.sweeps.results import summarize
+from auralflow_pl.training.sweeps.results import summarize, write_table
 
 
 class Summary(Callback):
-    """Hydra calls it before the first job of a sweep, and when all have ended."""
+    """Hydra calls it before the first job of a sweep, after each, and when all have ended."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
         """Exit if Hydra would make a folder of the name `~`, or write beside everything else."""
@@ -26,6 +27,11 @@ class Summary(Callback):
                 f"paths.run_dir={folder}: a sweep needs the whole path; write {home} in the YAML "
                 "file, or pass it on the command line"
             )
+
+    def on_job_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """Write the table after every job, so it is there if the sweep is killed."""
+        if config.hydra.mode is RunMode.MULTIRUN:
+            write_table(Path(config.hydra.sweep.dir))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
         """Summarize the results in the folder of the sweep; name those that failed, and exit."""

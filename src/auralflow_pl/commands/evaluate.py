@@ -55,7 +55,8 @@ def evaluate(config: DictConfig) -> list[TrackScores]:
             compute_distributed(work, missing, paths)
             if rank() > 0:
                 return []
-    results = [TrackScores.from_plain(json.loads(p.read_text())) for p in paths.values()]
+    texts = [path.read_text(encoding="utf-8") for path in paths.values()]
+    results = [TrackScores.from_plain(json.loads(text)) for text in texts]
     found = write_tables(work, results)
     if config.report:
         write_evaluation_page(work, results, found, [excerpts_of(path) for path in paths.values()])

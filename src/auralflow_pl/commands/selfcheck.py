@@ -91,9 +91,10 @@ def train_killed(keys: Sequence[str], folder: Path, kill_after: int | None = Non
     command = command_line("train", *keys, f"paths.run_dir={folder}", without=OWN_KEYS)
     last = folder / "checkpoints" / "last.ckpt"
     environment = child_environment()
-    with subprocess.Popen(  # noqa: S603
-        command, env=environment, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with (  # a pipe would be full at some time, and the training would wait
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as messages,
+        subprocess.Popen(command, env=environment, stderr=messages) as process,  # noqa: S603
+    ):
         changes, before = 0, modified_ns(last)
         while kill_after is not None and changes < kill_after and process.poll() is None:
             now = modified_ns(last)
@@ -102,7 +103,9 @@ def train_killed(keys: Sequence[str], folder: Path, kill_after: int | None = Non
         killed = kill_after is not None and process.poll() is None
         if killed:
             process.kill()
-        error = process.communicate()[1]
+        process.wait()
+        messages.seek(0)
+        error = messages.read()
     if process.returncode and not killed:
         lines = [line for line in error.splitlines() if line.startswith("error: ")]
         raise InputError(f"selfcheck: {(lines or error.splitlines() or ['no message'])[-1]}")
@@ -121,7 +124,7 @@ def load_last(folder: Path) -> dict[str, Any]:
 
 def logged_rows(folder: Path) -> list[dict[str, str]]:
     """Rows of the log without values that depend on time."""
-    with (folder / "csv" / "metrics.csv").open() as file:
+    with (folder / "csv" / "metrics.csv").open(encoding="utf-8") as file:
         table = [
             {k: v for k, v in row.items() if v and not k.startswith(ABOUT_TIME)}
             for row in csv.DictReader(file)

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from auralflow_pl.config.names import literal
 from auralflow_pl.errors import InputError, one_line
+from auralflow_pl.training.claim import FolderTaken
 from auralflow_pl.training.run import train_run
 from auralflow_pl.training.sweeps.results import (
     SweepResult,
@@ -31,6 +32,7 @@ def train(config: DictConfig) -> float:
     returns NaN.
 
     Raises:
+        FolderTaken: another process trains in the run folder.
         InputError: the configuration or the data is invalid; outside of sweeps only.
     """
     if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
@@ -48,6 +50,8 @@ def train(config: DictConfig) -> float:
         score = train_run(config)
         if not math.isfinite(score):
             score, error = None, "no validation score"
+    except FolderTaken:
+        raise  # the result is that of the other process
     except InputError as fault:
         error = str(fault).splitlines()[-1]
     except Exception as fault:

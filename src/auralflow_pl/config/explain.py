@@ -21,12 +21,9 @@ from auralflow_pl.config.search_path import (
     split_config_dirs,
 )
 from auralflow_pl.errors import InputError, did_you_mean, os_reason
+from auralflow_pl.system.extras import install_line
 
-PLUGIN_REMEDIES = {  # by the name of what Hydra cannot load
-    "optuna": "of another package too, which is in the way; pip uninstall hydra-optuna-sweeper",
-    "ray": "not installed; pip install 'auralflow-pl[ray]'",
-    "submitit": "not installed; pip install 'auralflow-pl[slurm]'",
-}
+OPTUNA_REMEDY = "of another package too, which is in the way; pip uninstall hydra-optuna-sweeper"
 
 SET_BY = {  # flags of Lightning's Trainer that other keys set
     "callbacks": "callbacks=...",
@@ -92,7 +89,9 @@ def explain_option(text: str, overrides: Sequence[str]) -> str:
         return f"{group}={name}: no such option, {did_you_mean(name, options)}"
     plugin = re.search(r"'hydra/(launcher|sweeper)/(\w+)", text)
     if plugin:
-        remedy = PLUGIN_REMEDIES.get(plugin[2], PLUGIN_REMEDIES["submitit"])
+        extra = "ray" if plugin[2] == "ray" else "slurm"
+        missing = f"not installed; {install_line(extra)}"
+        remedy = OPTUNA_REMEDY if plugin[2] == "optuna" else missing
         return f"hydra/{plugin[1]}={plugin[2]}: {remedy}"
     if "validated against ConfigStore schema" in text:
         return (

@@ -16,7 +16,7 @@ from auralflow_pl.checks.imports import current_name
 from auralflow_pl.config.explain import SET_BY, explain_value, set_elsewhere
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.names import check_paths, home_expanded, literal, mapped_texts
-from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.errors import InputError, did_you_mean, shown
 
 POSITIVE_KEYS = (
     "chunk_seconds",
@@ -95,6 +95,8 @@ def check_ranges(config: DictConfig) -> None:
         if value is None:
             continue
         least = "at least 0" if key in NOT_NEGATIVE_KEYS else "more than 0"
+        if not isinstance(value, int | float):
+            raise InputError(f"{key}={shown(value)}: expected a number, {least}")
         if not math.isfinite(value) or value < 0 or (value == 0 and key in POSITIVE_KEYS):
             raise InputError(f"{key}={value}: expected {least}")
 

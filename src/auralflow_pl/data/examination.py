@@ -20,6 +20,7 @@ from auralflow_pl.data.mixtures import (
     mean_power,
     power_to_db,
 )
+from auralflow_pl.data.pool import LOUD_DB
 from auralflow_pl.data.tracks import REST, Track
 
 SILENT_DB = -80.0  # peak below which a stem counts as silent
@@ -124,6 +125,9 @@ def stem_faults(sound: np.ndarray) -> Iterator[tuple[str, str, str]]:
     if power_to_db(peak**2) < SILENT_DB:
         yield "warning", "silent", f"peak {power_to_db(peak**2):.0f} dB"
         return
+    if power_to_db(peak**2) > LOUD_DB:
+        text = f"peak {power_to_db(peak**2):.1f} dB above full scale, which pool=int16 clips"
+        yield "warning", "loud", text
     size = np.abs(sound)
     top = int((size >= 0.9999 * peak).sum())
     below = int((size >= 0.99 * peak).sum()) - top

@@ -37,8 +37,9 @@ STREAM_NAMES = ("mixture", "drums", "bass", "other", "vocals")  # order in the s
 STEM_SUFFIX = ".stem.mp4"
 
 NO_VALIDATION_TRACKS = (
-    "train/ has none of the 14 songs that MUSDB18 sets apart for validation: add them, or "
-    "put songs of your own into valid/<track>/<stem>.wav and pass data=stem_folder"
+    "train/ has none of the 14 songs that MUSDB18 sets apart for validation: add them, or pass "
+    "data=stem_folder with all songs as folders, train/<track>/<stem>.wav and "
+    "valid/<track>/<stem>.wav"
 )
 
 
@@ -245,6 +246,9 @@ def check_root(root: Path, layout: str) -> None:
 
 def download_excerpts(root: Path) -> None:
     """Download and unpack the excerpts; `root` appears when it is complete.
+
+    The publisher states no digest. TLS vouches for the sender, and unpacking compares the checksum
+    of each file.
 
     Raises:
         InputError: no network, or another failure.

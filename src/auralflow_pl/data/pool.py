@@ -197,8 +197,9 @@ class Pool:
             file.write(audio.contiguous().numpy().data)
         if self.dtype == np.int16 and peak > 10 ** (LOUD_DB / 20):
             log.warning(
-                "%s: peak %.1f dB above full scale, clipped by pool=int16; "
+                "%s/%s: peak %.1f dB above full scale, clipped by pool=int16; "
                 "pass pool=float32 to keep it",
+                track.split,
                 track.name,
                 20 * math.log10(peak),
             )

@@ -98,7 +98,7 @@ class StemFolder(TrackSource):
         if not songs:
             return self.layout(split)
         return (
-            f"{songs} songs without folders train, valid and test are too few to divide: add some "
+            f"too few songs to divide without folders train, valid and test ({songs}): add some "
             f"(3 at least in one folder), make {split}/<track>, or add to data.roots=[..]"
         )
 

@@ -65,7 +65,7 @@ def write_evaluation_page(
 ) -> None:
     """Write `report.html` with the worst and the best excerpts of all tracks."""
     sign = 1 if work.headings[0].higher_is_better else -1
-    cut = [moment for path in excerpts for moment in json.loads(path.read_text())]
+    cut = [moment for path in excerpts for moment in json.loads(path.read_text(encoding="utf-8"))]
     cut.sort(key=lambda moment: sign * moment["value"])
     worst = [moment for moment in cut if moment["kind"] == "worst"][:MOST_MOMENTS]
     best = [moment for moment in reversed(cut) if moment["kind"] == "best"][:MOST_MOMENTS]

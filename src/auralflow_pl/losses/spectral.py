@@ -103,21 +103,24 @@ class ComponentLoss(SpectralLoss):
     - target: `(M T - T)^2`, distortion of the target;
     - rest: `(M R)^2`, leakage of the rest of the mixture;
     - shape: `(M R - g R)^2` with `g = |M R| / |R|`, norms over an item: difference between the
-      leakage and the rest at the same level, a measure of artifacts. With `beta=0` this term is
-      left out.
+      leakage and the rest at the same level, a measure of artifacts. With `shape_weight=0` this
+      term is left out.
 
     There are two differences from the paper. First, the paper weighs the terms by
     `1 - alpha - beta`, `alpha` and `beta`. With `alpha=0.2, beta=0.8`, the defaults of an earlier
     toolkit, the target then has weight 0, and a mask of zeros is optimal. Here the weights are
-    `1, alpha, beta` divided by their sum. Second, the paper compares shapes of unit norm. Their
-    distance stays large for little leakage, which works against separation where the rest is
-    loud. Here the shapes have the level of the leakage, which gives all terms the same unit.
+    `1, rest_weight, shape_weight` divided by their sum. Second, the paper compares shapes of unit
+    norm. Their distance stays large for little leakage, which works against separation where the
+    rest is loud. Here the shapes have the level of the leakage, which gives all terms the same
+    unit.
 
     Args:
-        alpha: weight of the rest relative to the target.
-        beta: weight of the shape relative to the target; 0: leave out the term.
+        rest_weight: weight of the rest relative to the target.
+        shape_weight: weight of the shape relative to the target; 0: leave out the term.
         reduction: `mean` or `sum` over all bins of the batch.
         best_perm: see `TargetLoss`.
+        alpha: former name of `rest_weight`.
+        beta: former name of `shape_weight`.
 
     Raises:
         InputError: a negative weight.
@@ -125,16 +128,20 @@ class ComponentLoss(SpectralLoss):
 
     def __init__(
         self,
-        alpha: float = 0.2,
-        beta: float = 0.8,
+        rest_weight: float = 0.2,
+        shape_weight: float = 0.8,
         reduction: str = "mean",
         best_perm: bool = False,
+        alpha: float | None = None,
+        beta: float | None = None,
     ) -> None:
         super().__init__(reduction, best_perm)
-        if alpha < 0 or beta < 0:
-            raise InputError(f"loss.alpha={alpha}, loss.beta={beta}: expected at least 0")
-        total = 1 + alpha + beta
-        self.weights = (1 / total, alpha / total, beta / total)
+        rest = rest_weight if alpha is None else alpha
+        shape = shape_weight if beta is None else beta
+        if rest < 0 or shape < 0:
+            raise InputError(f"rest_weight={rest}, shape_weight={shape}: expected at least 0")
+        total = 1 + rest + shape
+        self.weights = (1 / total, rest / total, shape / total)
 
     def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
         """Weighted mean of the terms, `(batch, targets)`."""

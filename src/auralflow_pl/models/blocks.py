@@ -88,19 +88,23 @@ class MaskActivation(nn.Module):
     """Map logits `(batch, targets, channels, freq, frames)` to masks in [0, 1].
 
     sigmoid, softmax (over targets), tanh (scaled to [0, 1]), hardtanh (clipped to [0, 1]), and
-    relu, prelu, selu, elu, whose values are clipped to [0, 1].
+    relu, leaky_relu, prelu, selu, elu, whose values are clipped to [0, 1]. The gradient of
+    leaky_relu is not: below 0 it is `leak`, so bins with a mask of 0 go on learning.
 
     Args:
         name: one of `MaskActivation.NAMES`.
         targets: number of targets, for softmax at least 2.
+        leak: slope of leaky_relu below 0.
 
     Raises:
         InputError: unknown name, or softmax over a single target, which is always 1.
     """
 
-    NAMES = ("sigmoid", "relu", "hardtanh", "tanh", "softmax", "prelu", "selu", "elu")
+    NAMES = (
+        "sigmoid", "relu", "leaky_relu", "hardtanh", "tanh", "softmax", "prelu", "selu", "elu"
+    )  # fmt: skip
 
-    def __init__(self, name: str, targets: int) -> None:
+    def __init__(self, name: str, targets: int, leak: float = 0.01) -> None:
         super().__init__()
         if name not in self.NAMES:
             raise InputError(f"mask_activation={name}: expected one of {', '.join(self.NAMES)}")
@@ -109,7 +113,9 @@ class MaskActivation(nn.Module):
                 "mask_activation=softmax: needs at least two targets, as over one it is always 1; "
                 "use mask_activation=sigmoid"
             )
-        self.name = name
+        if not 0 < leak < 1:
+            raise InputError(f"mask_leak={leak}: expected more than 0 and less than 1")
+        self.name, self.leak = name, leak
         self.slope = nn.Parameter(torch.tensor([0.25])) if name == "prelu" else None
 
     def forward(self, logits: Tensor) -> Tensor:
@@ -121,6 +127,10 @@ class MaskActivation(nn.Module):
                 return torch.softmax(logits, dim=1)
             case "tanh":
                 return 0.5 + 0.5 * torch.tanh(logits)
+            case "leaky_relu":
+                line = F.leaky_relu(logits, self.leak)
+                mask = line.detach().clamp(0, 1)
+                return mask + (line - line.detach()) if self.training else mask
             case "prelu":
                 return F.prelu(logits, self.slope).clamp(0, 1)
             case "relu" | "hardtanh":  # identical after clipping to [0, 1]

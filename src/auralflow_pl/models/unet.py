@@ -170,10 +170,12 @@ class UNet(MaskEstimator):
         width: channels of the first level; every level has twice the channels of the one before.
         levels: number of levels; each halves the resolution.
         dropout: dropout probability in the innermost three levels of the decoder.
-        leak: slope of LeakyReLU; 0 for SELU.
+        leak: slope of the LeakyReLU of the hidden layers; 0 for SELU.
         normalize_input: standardise every frequency of the compressed input, with learned scale.
         normalize_output: learned shift and scale per frequency before the mask activation.
-        mask_activation: sigmoid, relu, hardtanh, tanh, softmax (over targets), prelu, selu or elu.
+        mask_activation: sigmoid, relu, leaky_relu, hardtanh, tanh, softmax (over targets), prelu,
+            selu or elu.
+        mask_leak: slope of `mask_activation=leaky_relu`, between 0 and 1.
         mixing: bottleneck factor of the frequency layers: `freq // mixing` hidden units at every
             level; 0: no such layers.
         bottleneck: function that makes the layers between encoder and decoder from the channels and
@@ -196,6 +198,7 @@ class UNet(MaskEstimator):
         normalize_input: bool = True,
         normalize_output: bool = True,
         mask_activation: str = "sigmoid",
+        mask_leak: float = 0.01,
         mixing: int = 0,
         bottleneck: Callable[[int, int], Bottleneck] | None = None,
     ) -> None:
@@ -220,7 +223,7 @@ class UNet(MaskEstimator):
             sizes, channels * targets, leak, dropout, mixing_layers(sizes, cells, mixing, leak)[:-1]
         )
         self.normalize_output = FrequencyAffine(self.bins) if normalize_output else nn.Identity()
-        self.mask_activation = MaskActivation(mask_activation, targets)
+        self.mask_activation = MaskActivation(mask_activation, targets, mask_leak)
         initialise_weights(self, leak)
 
     def simplify(self) -> None:

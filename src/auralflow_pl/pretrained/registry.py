@@ -88,8 +88,9 @@ def read_registries(given: str | Sequence[str] = ()) -> dict[str, RegistryEntry]
     environment = os.environ.get(REGISTRY_VARIABLE, "").split(os.pathsep)
     named += [(REGISTRY_VARIABLE, path) for path in environment if path]
     files = [file for key, path in named for file in registry_files(Path(path), key)]
-    own = config_folder() / "registry"
-    files += [*sorted(own.glob("*.yaml")), PACKAGED_REGISTRY]
+    if own := config_folder():
+        files += sorted((own / "registry").glob("*.yaml"))
+    files.append(PACKAGED_REGISTRY)
     entries: dict[str, RegistryEntry] = {}
     for file in dict.fromkeys(files):
         for entry in read_registry(file):

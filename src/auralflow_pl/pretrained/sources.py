@@ -13,7 +13,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import url2pathname
 
 from auralflow_pl.errors import one_line, os_reason
-from auralflow_pl.system.extras import is_installed
+from auralflow_pl.system.extras import install_line, is_installed
 
 if TYPE_CHECKING:
     import requests
@@ -99,7 +99,7 @@ def read_from(path: Path, start: int) -> Iterator[bytes]:
 def hub_address(rest: str) -> tuple[str, dict[str, str]]:
     """URL and request headers of `owner/repo/file@revision` on the Hugging Face Hub."""
     if not is_installed("hub"):
-        raise SourceError("the Hugging Face Hub needs pip install 'auralflow-pl[hub]'")
+        raise SourceError(f"the Hugging Face Hub needs {install_line('hub')}")
     from huggingface_hub import get_token, hf_hub_url
 
     place, _, revision = rest.partition("@")

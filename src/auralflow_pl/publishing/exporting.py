@@ -117,7 +117,7 @@ def export_weights(model: ExportedModel, output: Path, half: bool) -> str:
         folder.mkdir(exist_ok=True)
         digest = write_weights(folder, model.description, weights)
         (folder / CARD_FILE).write_text(
-            f"{model.card}\n- SHA-256 of `{WEIGHTS_FILE}`: `{digest}`\n"
+            f"{model.card}\n- SHA-256 of `{WEIGHTS_FILE}`: `{digest}`\n", encoding="utf-8"
         )
         written = read_tensors(folder / WEIGHTS_FILE)
         if any(not torch.equal(written[name], value) for name, value in weights.items()):

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from torch import Tensor
 
+from auralflow_pl.errors import printable
 from auralflow_pl.signal.stft import STFT
 
 TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
@@ -196,7 +197,7 @@ def level_map(rows: Sequence[tuple[str, str, float, float]]) -> Figure:
         image = panel.imshow(table, vmin=low, vmax=high, cmap="viridis", aspect="auto")
         panel.set_title(title)
         panel.set_xticks(range(len(stems)), stems, rotation=30, ha="right")
-        panel.set_yticks(range(len(tracks)), tracks, fontsize=7)
+        panel.set_yticks(range(len(tracks)), map(printable, tracks), fontsize=7)
         for (row, column), value in np.ndenumerate(table):
             dark = value < (low + high) / 2
             panel.text(

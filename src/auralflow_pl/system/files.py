@@ -63,8 +63,8 @@ def remove_stale_parts(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text in UTF-8; see `write_whole`."""
-    write_whole(path, lambda file: file.write(text.encode("utf-8")))
+    """Write a text in UTF-8, with escapes for names that are no valid text; see `write_whole`."""
+    write_whole(path, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
 
 
 def write_json(path: Path, content: Any, nan: bool = False) -> None:
@@ -87,8 +87,11 @@ def read_json(path: Path) -> Any:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a table with four decimals for floats and empty cells for None."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    """Write a table with four decimals for floats and empty cells for None.
+
+    Names that are no valid text have escapes.
+    """
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         for row in rows:
@@ -99,6 +102,8 @@ def check_file(path: Path) -> None:
     """Raise InputError unless `path` is a file that is not empty."""
     if not path.is_file():
         what = "is a folder, expected a file" if path.is_dir() else "no such file"
+        if path.is_symlink() and not path.exists():
+            what = f"a link to {path.readlink()}, which is missing"
         raise InputError(f"{path}: {what}")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: empty file (0 bytes); expected audio")

@@ -51,7 +51,7 @@ def reset_peak_memory(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif CLEAR_REFS_FILE.exists():
-        CLEAR_REFS_FILE.write_text("5")
+        CLEAR_REFS_FILE.write_text("5", encoding="utf-8")
 
 
 def peak_of_process() -> float:

@@ -23,6 +23,8 @@ RANK_VARIABLES = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
 
 LOCAL_RANK_VARIABLES = ("LOCAL_RANK", "SLURM_LOCALID")
 
+TIME_REFERENCE = "${now"  # in a run folder that has the time in its name
+
 
 def world_size(environment: Mapping[str, str] = os.environ) -> int:
     """Number of processes that torchrun or SLURM started for this training; else 1."""
@@ -49,7 +51,7 @@ def check_run_dir(written: str) -> None:
     Args:
         written: `paths.run_dir` before its references are resolved.
     """
-    if world_size() > 1 and "${now" in written:
+    if world_size() > 1 and TIME_REFERENCE in written:
         raise InputError(
             f"paths.run_dir: contains the time, so {world_size()} processes would use different "
             "folders; pass paths.run_dir=<folder>"

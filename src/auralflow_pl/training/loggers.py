@@ -73,12 +73,12 @@ class WandbLogger(pl.WandbLogger):
         path = Path(save_dir) / "wandb_id"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(secrets.token_hex(4))
+            path.write_text(secrets.token_hex(4), encoding="utf-8")
         self.media = {"image": wandb.Image, "sound": wandb.Audio, "histogram": wandb.Histogram}
         super().__init__(
             name,
             save_dir,
-            id=path.read_text(),
+            id=path.read_text(encoding="utf-8"),
             offline=offline,
             project=project,
             resume="allow",
@@ -157,7 +157,7 @@ class CSVLogger(pl.logger.Logger):
             before = self.read()
             self.columns = sorted({*self.columns, *new})
             self.write_anew(before)
-        with self.path.open("a", newline="") as file:
+        with self.path.open("a", newline="", encoding="utf-8") as file:
             file.write(self.text(self.waiting))
         self.waiting = []
 
@@ -170,7 +170,7 @@ class CSVLogger(pl.logger.Logger):
         """Read the complete rows of the file."""
         if not self.path.is_file():
             return []
-        complete = self.path.read_text().rpartition("\n")[0]
+        complete = self.path.read_text(encoding="utf-8").rpartition("\n")[0]
         return list(csv.DictReader(io.StringIO(complete)))
 
     def write_anew(self, rows: list[dict[str, str]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from auralflow_pl.checkpoints.reading import load_checkpoint
-from auralflow_pl.checks.imports import current_name
+from auralflow_pl.checks.imports import current_name, import_class
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.names import mapped_texts
 from auralflow_pl.errors import InputError, shown
@@ -94,7 +95,7 @@ def check_same_run(config: dict[str, Any], path: Path) -> int:
         if key in ("optimizer", "scheduler"):  # arguments may change, the class may not
             here, there = (kind_of(node) for node in (here, there))
         if key == "model":
-            here, there = (without_partial(node) for node in (here, there))
+            here, there = (with_defaults(without_partial(node)) for node in (here, there))
         if here != there:
             raise InputError(
                 f"resume={path}: its {key} differs from this configuration ({there} there, {here} "
@@ -143,6 +144,12 @@ def without_partial(node: Any) -> Any:
     if not isinstance(node, Mapping):
         return node
     return {k: without_partial(value) for k, value in node.items() if k != "_partial_"}
+
+
+def with_defaults(node: Mapping[str, Any]) -> dict[str, Any]:
+    """A node with all arguments of its class, some of which former versions did not have."""
+    parameters = inspect.signature(import_class(node, object, "model", None)).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty} | dict(node)
 
 
 def kind_of(node: Mapping[str, Any] | None) -> str | None:

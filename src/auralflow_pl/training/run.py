@@ -25,7 +25,7 @@ from auralflow_pl.errors import InputError, one_line, os_reason
 from auralflow_pl.system.device import device_count
 from auralflow_pl.system.files import write_whole
 from auralflow_pl.system.heap import keep_freed_memory
-from auralflow_pl.system.processes import check_run_dir, process_group, rank
+from auralflow_pl.system.processes import TIME_REFERENCE, check_run_dir, process_group, rank
 from auralflow_pl.system.progress import Progress
 from auralflow_pl.system.signals import restoring
 from auralflow_pl.training.build import (
@@ -35,6 +35,7 @@ from auralflow_pl.training.build import (
     check_monitors,
     choose_precision,
 )
+from auralflow_pl.training.claim import claimed_folder
 from auralflow_pl.training.resuming import find_resume
 
 log = logging.getLogger(__name__)
@@ -43,27 +44,33 @@ log = logging.getLogger(__name__)
 def train_run(config: DictConfig) -> float:
     """Train a network and return the best validation score in dB.
 
+    A run folder with a time in its name gets a number if another training has this name.
+
     Raises:
+        FolderTaken: another process trains in the run folder.
         InputError: the configuration or the data is invalid, or training fails.
         SystemExit: a signal ended the training.
     """
-    check_run_dir(OmegaConf.to_container(config)["paths"]["run_dir"])
+    written = OmegaConf.to_container(config)["paths"]["run_dir"]
+    check_run_dir(written)
     config = validate(config, TrainKeys)
-    if not config.trainer.get("fast_dev_run"):
-        return train_validated(config)
-    if config.resume not in (None, "auto"):
-        raise InputError(
-            f"resume={config.resume}: trainer.fast_dev_run starts from the beginning; pass one of "
-            "the two"
-        )
-    with tempfile.TemporaryDirectory(prefix="auralflow-") as folder:
-        return train_validated(with_run_dir(config, folder))
+    if config.trainer.get("fast_dev_run"):
+        if config.resume not in (None, "auto"):
+            raise InputError(
+                f"resume={config.resume}: trainer.fast_dev_run starts from the beginning; pass "
+                "one of the two"
+            )
+        with tempfile.TemporaryDirectory(prefix="auralflow-") as folder:
+            return train_in_folder(with_run_dir(config, folder))
+    wanted = Path(config.paths.run_dir)
+    with claimed_folder(wanted, numbered=TIME_REFERENCE in written) as run_dir:
+        return train_in_folder(config if run_dir == wanted else with_run_dir(config, str(run_dir)))
 
 
-def train_validated(config: DictConfig) -> float:
-    """Train in the run folder of a validated configuration; see `train_run`."""
-    choose_precision(config)
+def train_in_folder(config: DictConfig) -> float:
+    """Train with a validated configuration in its run folder; see `train_run`."""
     run_dir = Path(config.paths.run_dir)
+    choose_precision(config)
     quiet_libraries(config.silent or rank() > 0)
     resume, step = find_resume(config, run_dir)
     keep_freed_memory()

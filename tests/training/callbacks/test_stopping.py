@@ -260,8 +260,22 @@ def test_a_compiled_network_trains_to_the_same_weights(train):
         torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4)
 
 
-def test_the_cost_of_a_step_is_counted(songs):
-    """A 1x1 network worked out by hand: see Preflight for what is counted."""
+def test_the_cost_of_a_step_is_that_worked_out_by_hand(songs):
+    config = composed("train", *TINY, f"data.root={songs}", "data.batch_size=3")
+    data, task = build_data(config), build_task(config)
+    task.separator.network = torch.nn.Conv2d(data.channels, 5, 1, bias=False)
+    frames = round(data.chunk_seconds * data.sample_rate)
+    bins = task.separator.stft(torch.zeros(frames)).numel()
+    weights = 5 * data.channels
+    cost = step_cost(task, data)
+    assert cost.flop == 3 * 2 * weights * 3 * bins  # three passes, of a batch of three
+    numbers = (
+        4 * weights + weights + 3 * data.channels * bins
+    )  # as stored, and as kept for backward
+    assert cost.memory == 4 * numbers
+
+
+def test_the_cost_of_a_step_grows_with_the_batch(songs):
     config = composed("train", *TINY, f"data.root={songs}", "data.batch_size=3")
     data, task = build_data(config), build_task(config)
     one = step_cost(task, data)

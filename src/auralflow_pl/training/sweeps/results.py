@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import logging
 import math
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 from auralflow_pl.errors import InputError
 from auralflow_pl.report.spare import spare_result
+from auralflow_pl.system.files import write_text
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ def save_result(job: SweepResult) -> None:
     job.folder.mkdir(parents=True, exist_ok=True)
     content = {"overrides": list(job.overrides), "score": job.score, "error": job.error}
     part = job.folder / f"{RESULT_FILE}.part"
-    part.write_text(json.dumps(content, indent=1))
+    part.write_text(json.dumps(content, indent=1), encoding="utf-8")
     part.replace(job.folder / RESULT_FILE)
 
 
@@ -57,7 +59,7 @@ def load_result(folder: Path) -> SweepResult | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         return SweepResult(folder, content["overrides"], content["score"], content["error"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged; delete it to run the job again") from error
@@ -78,22 +80,38 @@ def finished_before(folder: Path, overrides: Sequence[str]) -> SweepResult | Non
     return job if job is not None and job.score is not None else None
 
 
-def summarize(folder: Path) -> list[SweepResult]:
-    """Write summary.csv and summary.png of all jobs in a sweep's folder, and log the table."""
+def write_table(folder: Path) -> tuple[list[SweepResult], list[dict[str, str]]]:
+    """Write summary.csv of the jobs that have ended in a sweep's folder.
+
+    Returns:
+        the jobs in their order, and the rows of the table.
+
+    Raises:
+        InputError: a result is damaged.
+    """
     found = (load_result(path.parent) for path in folder.glob(f"*/{RESULT_FILE}"))
     jobs = sorted((job for job in found if job), key=job_order)
-    if not jobs:
-        return []
     varied = varied_keys(jobs)
     rows = [
         {"job": job.folder.name, **{key: job.keys.get(key, "") for key in varied}}
         | {"score_db": "" if job.score is None else f"{job.score:.3f}", "error": job.error or ""}
         for job in jobs
     ]
-    with (folder / "summary.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
+    if rows:
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, rows[0])
         writer.writeheader()
         writer.writerows(rows)
+        write_text(folder / "summary.csv", text.getvalue())
+    return jobs, rows
+
+
+def summarize(folder: Path) -> list[SweepResult]:
+    """Write summary.csv and summary.png of all jobs in a sweep's folder, and log the table."""
+    jobs, rows = write_table(folder)
+    if not jobs:
+        return []
+    varied = varied_keys(jobs)
     scored = [(job.keys, job.score) for job in jobs if job.score is not None]
     if scored:
         with spare_result(folder / "summary.png"):

@@ -7,6 +7,7 @@ import importlib.metadata
 import itertools
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,16 @@ from auralflow_pl.checks.arguments import check_arguments
 from auralflow_pl.checks.values import one_of, positive, within
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.errors import InputError, one_line
-from auralflow_pl.system.extras import require_extra
+from auralflow_pl.system.extras import install_line, require_extra
+from auralflow_pl.training.sweeps.results import (
+    SweepResult,
+    job_overrides,
+    load_result,
+    save_result,
+)
 
 if TYPE_CHECKING:
-    from auralflow_pl.training.sweeps.study import SharedStudy
+    from auralflow_pl.training.sweeps.study import SharedStudy, StudyTrial
 
 log = logging.getLogger(__name__)
 
@@ -128,10 +135,9 @@ class StudySweeper(Sweeper):
                 ]
                 for trial in batch
             ]
-            returned = self.launcher.launch(jobs, initial_job_idx=batch[0].number)
+            scores = self.launch(batch, jobs, raised)
             failed = 0
-            for trial, job in zip(batch, returned, strict=True):
-                score = job_score(job, raised)
+            for trial, score in zip(batch, scores, strict=True):
                 study.tell(trial.number, score)
                 failed += score is None
             if failed / len(batch) > self.max_failure_rate:
@@ -143,6 +149,38 @@ class StudySweeper(Sweeper):
         if raised:
             raise raised[0]
 
+    def launch(
+        self,
+        batch: Sequence[StudyTrial],
+        jobs: Sequence[Sequence[str]],
+        raised: list[Exception],
+    ) -> list[float | None]:
+        """Run the jobs of a batch; returns their scores, None for those that failed.
+
+        Launchers of several processes raise an error if one of them is killed, and return nothing
+        of the other jobs. Their results are in their folders.
+        """
+        try:
+            returned = self.launcher.launch(jobs, initial_job_idx=batch[0].number)
+            return [job_score(job, raised) for job in returned]
+        except Exception as error:
+            folders = [Path(self.config.hydra.sweep.dir) / trial.folder for trial in batch]
+            if not any(folder.is_dir() for folder in folders):
+                raise  # no job has begun
+            cause = f"no result: {type(error).__name__}: {one_line(error)}"
+            log.error("%s", cause)
+            return [score_in(folder, job, cause) for folder, job in zip(folders, jobs, strict=True)]
+
+
+def score_in(folder: Path, job: Sequence[str], cause: str) -> float | None:
+    """Score in the folder of a job; if there is no result, its cause is written as one."""
+    result = load_result(folder)
+    if result is None:
+        own = [override for override in job if not override.lstrip("+~").startswith("hydra")]
+        result = SweepResult(folder, job_overrides(own), None, cause)
+        save_result(result)
+    return result.score
+
 
 def require_optuna() -> None:
     """Raise InputError unless Optuna 4 or newer is installed."""
@@ -151,7 +189,7 @@ def require_optuna() -> None:
     if int(version.partition(".")[0]) < 4:
         raise InputError(
             f"sweep=optuna: Optuna {version} is installed, expected 4 or newer; "
-            "pip install -U 'auralflow-pl[sweep]'"
+            f"{install_line('sweep')}"
         )
 
 
