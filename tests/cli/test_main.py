@@ -331,8 +331,8 @@ def test_a_sweep_by_its_mode_is_read_like_one_by_its_flag():
 
 def test_make_synthetic_script(tmp_path):
     path = REPOSITORY / "scripts" / "make_synthetic.py"
-    done = python(path, f"out={tmp_path / 's'}", "tracks=3", "seconds=1", "workers=1")
-    assert done.code == 0, done.err
+    code, text = script(path, f"out={tmp_path / 's'}", "tracks=3", "seconds=1", "workers=1")
+    assert code == 0, text
     assert len(list((tmp_path / "s").glob("*/*/mixture.wav"))) == 3
     code, text = script(path)
     assert code == 1

@@ -32,7 +32,6 @@ def test_mistakes(check):
     assert "check=resumee: expected resume" in check("resumee").error
     assert "steps=1, kills=3: expected steps >= 2" in check("resume", "steps=1").error
     assert "without autosave there is nothing" in check("resume", "callbacks=none").error
-    assert "data.root" in check("resume", "data.source.seconds=7").error
 
 
 def test_a_training_that_says_much_does_not_wait_for_a_reader(tmp_path, monkeypatch):

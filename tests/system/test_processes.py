@@ -66,8 +66,9 @@ def pair(songs, tmp_path_factory):
     return folder, train(songs, folder, *TWO, "data.batch_size=2", **job)
 
 
-def test_two_processes_equal_one_with_the_doubled_batch(pair, songs, tmp_path):
-    train(songs, tmp_path / "one", "data.batch_size=4")
+def test_two_processes_equal_one_with_the_doubled_batch(pair, songs, tmp_path, command):
+    keys = [*PLAIN, "data.batch_size=4", f"data.root={songs}", f"paths.run_dir={tmp_path / 'one'}"]
+    assert command("train", *keys).code == 0
     one, two = losses(tmp_path / "one"), losses(pair[0])
     assert len(one) == 2 * (4 + 1 + 1)
     torch.testing.assert_close(torch.tensor(two), torch.tensor(one), rtol=2e-4, atol=1e-6)

@@ -15,7 +15,6 @@ import pytest
 import torch
 
 import auralflow_pl
-from support import REPOSITORY, python
 
 NETWORKS = ("simple", "lstm", "vae")
 SMALL = [  # the keys with which the runs were made
@@ -155,7 +154,7 @@ def test_jobs_of_a_sweep_that_have_a_result_are_not_run_again(made, command):
     # the keys in the order of then: a result belongs to its overrides
     written = json.loads(next(iter(results.values())))["overrides"]
     keys = [key for key in written if not key.startswith("loss=")] + ["paths.run_dir=runs/sweep"]
-    done = python("-m", "auralflow_pl", "train", "-m", *keys, "loss=l1,l2", cwd=made)
+    done = command("train", "-m", *keys, "loss=l1,l2")
     assert done.code == 0, done.err
     assert {path: path.read_bytes() for path in made.glob("runs/sweep/*/result.json")} == results
     assert not list(made.glob("runs/sweep/*/checkpoints"))
@@ -172,28 +171,21 @@ OLD_YAML = {
 }
 
 
-def test_yaml_files_of_users_with_the_former_names_are_read(made):
+def test_yaml_files_of_users_with_the_former_names_are_read(made, command):
     for name, text in OLD_YAML.items():
         path = made / "user" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     chosen = [f"{name.partition('/')[0]}=mine" for name in OLD_YAML]
     keys = [*SMALL, "trainer.max_epochs=1", "paths.run_dir=runs/user", "silent=true"]
-    done = python("-m", "auralflow_pl", "train", "--config-dir", "user", *keys, *chosen, cwd=made)
+    done = command("train", "--config-dir", "user", *keys, *chosen)
     assert done.code == 0, done.err
     assert (made / "runs/user/csv/metrics.csv").is_file()
     assert (made / "runs/user/checkpoints/last.ckpt").is_file()
 
 
-def test_a_saved_configuration_is_a_configuration(made):
-    done = python(
-        REPOSITORY / "train.py",
-        "--config-path",
-        made / "runs/sgd",
-        "--config-name",
-        "config",
-        "paths.run_dir=runs/again",
-        cwd=made,
-    )
+def test_a_saved_configuration_is_a_configuration(made, command):
+    saved = ["--config-path", made / "runs/sgd", "--config-name", "config"]
+    done = command("train", *saved, "paths.run_dir=runs/again")
     assert done.code == 0, done.err
     assert (made / "runs/again/config.yaml").is_file()

@@ -130,23 +130,33 @@ def test_mistakes_in_python():
         auralflow_pl.compose("train", ["hydra.searchpath=[pkg://nowhere]"])
 
 
-@pytest.mark.parametrize("way", WAYS, ids=["config_dir", "searchpath"])
-def test_own_parts_are_trained_in_two_processes_and_loaded_if_trusted(way, songs, tmp_path):
+@pytest.fixture(scope="module")
+def trained(songs, tmp_path_factory):
+    """A run folder of the package's parts, trained by two processes."""
+    folder = tmp_path_factory.mktemp("own") / "run"
     keys = [*OWN, "trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
-    places = [f"data.root={songs}", f"paths.run_dir={tmp_path / 'run'}"]
-    done = python("-c", PROGRAM, "train", *way, *keys, *places)
+    places = [f"data.root={songs}", f"paths.run_dir={folder}"]
+    done = python("-c", PROGRAM, "train", *WAYS[0], *keys, *places)
     assert done.code == 0, done.err
-    ckpt = f"ckpt={tmp_path / 'run' / 'checkpoints' / 'best.ckpt'}"
-    untrusted = python("-c", PROGRAM, "evaluate", ckpt)
-    assert "pass trust=[own_parts]" in untrusted.error
-    evaluate = ["evaluate", ckpt, "trust=[own_parts]", "report=false", "device=cpu"]
-    if way is WAYS[0]:
-        spread = ["jobs=2"]
-    else:
-        spread = ["trainer=ddp", "trainer.devices=2", *way, "data=own_songs", f"data.root={songs}"]
-    done = python("-c", PROGRAM, *evaluate, *spread, f"output={tmp_path / 'eval'}")
+    return folder
+
+
+def test_own_parts_need_trust(trained, command):
+    assert "pass trust=[own_parts]" in command("evaluate", f"ckpt={trained}").error
+
+
+@pytest.mark.parametrize(
+    "spread",
+    [["jobs=2"], ["trainer=ddp", "trainer.devices=2", *WAYS[1], "data=own_songs"]],
+    ids=["jobs", "ddp"],
+)
+def test_own_parts_are_evaluated_by_two_processes(spread, trained, songs, tmp_path):
+    keys = [f"ckpt={trained}", "trust=[own_parts]", "report=false", "device=cpu"]
+    if "jobs=2" not in spread:
+        keys += [f"data.root={songs}"]
+    done = python("-c", PROGRAM, "evaluate", *keys, *spread, f"output={tmp_path}")
     assert done.code == 0, done.err
-    scores = json.loads((tmp_path / "eval" / "eval.json").read_text())
+    scores = json.loads((tmp_path / "eval.json").read_text())
     assert scores["aggregates"][0]["tracks"] == 1  # the other one is left out
 
 
