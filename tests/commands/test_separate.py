@@ -230,7 +230,7 @@ def test_templates(separate, tmp_path, output, expected):
         (["output={trak}/{target}.wav"], "no field 'trak', did you mean 'track'?"),
         (["output={track}.wav"], "expected {target} in it"),
         (["output={target}.wav", "format=flac"], "names another format than format=flac"),
-        (["format=acc"], "format=acc: did you mean 'flac'?"),
+        (["format=acc"], "format=acc: expected one of wav, flac, ogg, mp3"),
         (["subtype=8"], "subtype=8: expected one of 16, 24, float"),
         (["format=mp3", "subtype=16"], "format=mp3 has none"),
         (["clip=maybe"], "clip=maybe: expected one of none, rescale, clamp"),

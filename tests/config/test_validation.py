@@ -10,6 +10,7 @@ from auralflow_pl.config.locations import config_dir
 from auralflow_pl.config.schema import CompareKeys, EvaluateKeys, SeparateKeys, TrainKeys
 from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError
+from auralflow_pl.training.build import choose_directions
 from support import composed, option_names
 
 ELSEWHERE = {"hydra", "sweep"}  # sweeps only make sense with -m: see test_sweep.py
@@ -30,6 +31,7 @@ def test_every_option_builds(group, tmp_path):
         config = validate(
             composed("train", f"{group}={option}", f"paths.run_dir={tmp_path}"), TrainKeys
         )
+        choose_directions(config)
         node = config[group]
         if group in ("callbacks", "logger"):
             kind = Callback if group == "callbacks" else Logger

@@ -140,6 +140,7 @@ def known(mixture, target, mask, **penalties):
     """A bundle with magnitudes given as numbers: items of one channel, one bin, one frame."""
     shape = (1, len(target), 1, 1, 1)
     separation = bundle(*random_bundle(batch=1))
+    separation.target = separation.target[:, : len(target)]
     separation.mask = torch.tensor(mask).reshape(shape)
     separation.mixture_magnitude = torch.tensor(mixture).reshape(1, 1, 1, 1)
     separation.target_magnitude = torch.tensor(target).reshape(shape)

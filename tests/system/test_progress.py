@@ -2,6 +2,8 @@
 
 import io
 
+import pytest
+
 from auralflow_pl.system import progress
 from auralflow_pl.system.progress import Progress
 
@@ -21,6 +23,12 @@ def work(file):
             bar.update(1)
         Progress.write("one\n", file=file, end="")
     return file.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def shown(monkeypatch):
+    """A command with silent=true may have run in this process."""
+    monkeypatch.setattr(Progress, "hidden", False)
 
 
 def test_a_log_gets_lines(monkeypatch):

@@ -130,8 +130,8 @@ def test_killed_at_any_moment_and_resumed_it_is_the_same_run(
         child = start([*arguments, f"paths.run_dir={folder}"])
         if count == kills:
             break
-        wait_for(folder / "config.yaml", after)
-        time.sleep(moments.uniform(0.1, 2.0))
+        wait_for(folder / "claim.json", after)
+        time.sleep(moments.uniform(0.3, 2.2))
         after = time.time_ns()
         os.kill(child, signal.SIGKILL)
         if finished(child):  # it was faster: begin again elsewhere

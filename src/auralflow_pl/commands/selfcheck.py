@@ -137,6 +137,7 @@ def different_entries(one: Path, two: Path) -> list[str]:
     first, second = load_last(one), load_last(two)
     for content in (first, second):
         content["auralflow_pl"].pop("config")
+        content.pop("hyper_parameters")  # the configuration again
         content.pop("loops")  # counts how often Lightning's loops were entered
         content["callbacks"] = {
             name.partition("{")[0]: {k: v for k, v in state.items() if "path" not in k}

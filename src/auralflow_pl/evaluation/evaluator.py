@@ -86,13 +86,12 @@ class Evaluation:
             "targets": {name: list(stems) for name, stems in self.estimates.target_stems.items()},
             "rest": self.config.rest,
             "references": list(self.config.references),
-            "published_references": (
-                self.config.published_references
-                if any(track.is_published_otherwise for track in self.tracks)
-                else None
-            ),
             "metrics": to_plain(self.config.metrics),
-        }
+        } | (
+            {"published_references": self.config.published_references}
+            if any(track.is_published_otherwise for track in self.tracks)
+            else {}
+        )
 
     def sound(self, track: Track) -> str:
         """Digest of the audio files of a track."""

@@ -25,7 +25,7 @@ JOURNAL_FILE = "moves.json"
 
 LOCK_FILE = "lock"
 
-NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system that cannot lock files
+NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)  # of a file system that cannot lock files
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ import psutil
 
 from auralflow_pl.errors import InputError, os_reason
 from auralflow_pl.system.processes import rank
+from auralflow_pl.system.staging import NO_LOCKS
 
 try:
     import fcntl
@@ -28,9 +29,7 @@ CLAIM_FILE = "claim.json"  # in the run folder, while a training runs
 
 BEAT_SECONDS = 30.0  # time between signs of life
 
-STALE_SECONDS = 300.0  # time without a sign of life after which a process elsewhere has ended
-
-NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)  # of a file system without locks
+SILENT_SECONDS = 300.0  # time without a sign of life after which a process elsewhere has ended
 
 OWN: set[Path] = set()  # folders of this process, whose locks do not apply to itself
 
@@ -170,7 +169,7 @@ def is_left(owner: Mapping[str, Any], age: float, locked: bool) -> bool:
         return locked or not psutil.pid_exists(owner["pid"])
     if owner.get("job") == here["job"] is not None and owner["restarts"] != here["restarts"]:
         return True  # SLURM ends a job before it starts it again
-    return age > STALE_SECONDS or (not owner and locked)
+    return age > SILENT_SECONDS or (not owner and locked)
 
 
 def identity() -> dict[str, Any]:

@@ -33,6 +33,7 @@ from auralflow_pl.training.build import (
     build_task,
     build_trainer,
     check_monitors,
+    choose_directions,
     choose_precision,
 )
 from auralflow_pl.training.claim import claimed_folder
@@ -71,6 +72,7 @@ def train_in_folder(config: DictConfig) -> float:
     """Train with a validated configuration in its run folder; see `train_run`."""
     run_dir = Path(config.paths.run_dir)
     choose_precision(config)
+    choose_directions(config)
     quiet_libraries(config.silent or rank() > 0)
     resume, step = find_resume(config, run_dir)
     keep_freed_memory()
