@@ -119,6 +119,24 @@ def test_flags_do_what_they_say(train, tmp_path, flags, said):
     assert (tmp_path / "run" / "checkpoints").exists() != ("barebones" in flags[0])
 
 
+@pytest.mark.parametrize(
+    "key, steps, epochs", [("log_step_loss", [], [2]), ("log_epoch_loss", [0, 1, 2], [])]
+)
+def test_the_losses_of_steps_and_of_epochs_are_switched_separately(
+    train, tmp_path, key, steps, epochs
+):
+    logged = ["logger=csv", "trainer.log_every_n_steps=1", f"{key}=false"]
+    done = train(
+        *logged, "callbacks=best_checkpoint", "callbacks.best_checkpoint.monitor=train/loss_epoch"
+    )
+    assert done.code == 0, done.err
+    folder = tmp_path / "run"
+    assert rows(folder, "train/loss_step") == rows(folder, "train/l1_step") == steps
+    assert rows(folder, "train/loss_epoch") == rows(folder, "train/l1_epoch") == epochs
+    assert rows(folder, "train/learning_rate") == [0, 1, 2]
+    assert (folder / "checkpoints" / "best.ckpt").is_file()
+
+
 def test_no_steps_are_logged_and_the_profile_is_a_file(train, tmp_path):
     done = train("trainer.log_every_n_steps=0", "logger=csv", "trainer.profiler=simple")
     assert done.code == 0, done.err

@@ -5,8 +5,17 @@ from __future__ import annotations
 import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from auralflow_pl.cli.listing import HelpRow, HelpSection, describe_options, help_sections
+from auralflow_pl.cli.listing import (
+    HelpRow,
+    HelpSection,
+    describe_options,
+    help_sections,
+    saved_rows,
+)
+from auralflow_pl.config import saved
+from auralflow_pl.config.saved import is_config_path, read_config
 from auralflow_pl.errors import InputError, did_you_mean
 
 
@@ -16,11 +25,15 @@ def print_config(command: str, overrides: Sequence[str], wanted: Sequence[str]) 
     Args:
         command: name in `cli.table.COMMANDS`.
         overrides: `key=value` and `group=option`.
-        wanted: groups or keys to show; empty: all.
+        wanted: groups or keys to show; empty: all. A path shows a saved configuration instead.
 
     Raises:
-        InputError: there is no such key or group in `wanted`.
+        InputError: there is no such key or group in `wanted`, or the file is no configuration.
     """
+    paths = list(filter(is_config_path, wanted))
+    if paths:
+        print_saved(command, Path(paths[0]), [*overrides, *(w for w in wanted if w != paths[0])])
+        return
     found = help_sections(command, overrides)
     names = [name for part in found for name in (part.group, *(row.key for row in part.rows))]
     for name in wanted:
@@ -33,6 +46,48 @@ def print_config(command: str, overrides: Sequence[str], wanted: Sequence[str]) 
         if rows or not wanted or section.group in wanted:
             options = describe_options(section.group, overrides) if section.group else {}
             print_section(HelpSection(section.group, section.choice, rows), options)
+
+
+def print_saved(command: str, path: Path, wanted: Sequence[str]) -> None:
+    """Print a saved configuration of a command.
+
+    Args:
+        command: name in `cli.table.COMMANDS`.
+        path: the file, or a run folder.
+        wanted: keys to show, and all keys below them; empty: all.
+
+    Raises:
+        InputError: the file is no configuration, or has no such key.
+    """
+    rows = saved_rows(command, read_config(path))
+    for name in wanted:
+        if "=" in name or is_config_path(name):
+            raise InputError(f"{name}: {path} is shown as it is saved; pass no keys beside it")
+        if not any(f"{row.key}.".startswith(f"{name}.") for row in rows):
+            raise InputError(f"{name}: no such key, {did_you_mean(name, (r.key for r in rows))}")
+    for row in rows:
+        if not wanted or any(f"{row.key}.".startswith(f"{name}.") for name in wanted):
+            print_row(row)
+
+
+def store_config(
+    command: str, overrides: Sequence[str], words: Sequence[str], files: Sequence[str]
+) -> None:
+    """Save the composed configuration of a command, and print how it is used.
+
+    Args:
+        command: name in `cli.table.COMMANDS`.
+        overrides: `key=value` and `group=option`.
+        words: further words of the command line; none is expected.
+        files: values of `--save`; one is expected.
+
+    Raises:
+        InputError: a word too many, or the configuration cannot be saved.
+    """
+    for word in (*words, *files[1:]):
+        raise InputError(f"{word}: --save takes one file, and writes all keys; leave this out")
+    usage = saved.save_composed(command, overrides, Path(files[0]).expanduser())
+    print(f"saved {files[0]}; use it with:\n  {usage}")
 
 
 def is_wanted(key: str, section: HelpSection, wanted: Sequence[str]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,14 +61,7 @@ def help_sections(command: str, overrides: Sequence[str]) -> list[HelpSection]:
         overrides: `key=value` and `group=option`.
     """
     content, groups, files = compose_command(command, overrides)
-    meanings: dict[str, str] = {}
-    owners: dict[str, str] = {}
-    for path, package in files:
-        for key, text in key_comments(path).items():
-            name = ".".join(filter(None, (package, key)))
-            owners.setdefault(name.partition(".")[0], path.parent.name)
-            if text:
-                meanings[name] = text
+    meanings, owners = comments_of(files)
     found = {"": HelpSection("", [])} | {g: HelpSection(g, choice) for g, choice in groups.items()}
     for group, choice in groups.items():
         owners.setdefault(group, group)
@@ -79,6 +72,32 @@ def help_sections(command: str, overrides: Sequence[str]) -> list[HelpSection]:
         owner = owners.get(row.key.partition(".")[0], "")
         found[owner if owner in found else ""].rows.append(row)
     return list(found.values())
+
+
+def saved_rows(command: str, content: Mapping[str, Any]) -> list[HelpRow]:
+    """Rows of a saved configuration of a command; a key that it does not know has no meaning."""
+    meanings, _ = comments_of(compose_command(command, [])[2])
+    return list(help_rows(content, meanings))
+
+
+def comments_of(files: Iterable[tuple[Path, str]]) -> tuple[dict[str, str], dict[str, str]]:
+    """What the comments of YAML files say of keys, and whose the first parts of keys are.
+
+    Args:
+        files: YAML files with their packages.
+
+    Returns:
+        texts by dotted key, and names of folders or groups by the first part of the key.
+    """
+    meanings: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    for path, package in files:
+        for key, text in key_comments(path).items():
+            name = ".".join(filter(None, (package, key)))
+            owners.setdefault(name.partition(".")[0], path.parent.name)
+            if text:
+                meanings[name] = text
+    return meanings, owners
 
 
 def compose_command(

@@ -30,7 +30,12 @@ from auralflow_pl.cli.table import (
 )
 from auralflow_pl.config.explain import explain
 from auralflow_pl.config.locations import config_dir
-from auralflow_pl.config.search_path import add_config_dirs, register_plugin, split_config_dirs
+from auralflow_pl.config.search_path import (
+    add_config_dirs,
+    register_plugin,
+    split_config_dirs,
+    split_flag,
+)
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.version import __version__
 
@@ -107,12 +112,15 @@ def show_help(name: str, arguments: list[str]) -> None:
             print_completion(arguments, CommandGrammar(words, [*TOOL_TEXTS], LIST_GROUPS))
         else:
             arguments, folders = split_config_dirs(arguments)
+            arguments, saved = split_flag(arguments, ["--save"], "a file")
             words = [word for word in arguments if "=" not in word and word[:1] not in ("-", "~")]
             if name == "config" and words and words[0] in COMMANDS:
                 command = words.pop(0)
             overrides = prepare_arguments(command, [word for word in arguments if "=" in word])
             overrides = add_config_dirs(overrides, folders)
-            if name == "config":
+            if name == "config" and saved:
+                options.store_config(command, overrides, words, saved)
+            elif name == "config":
                 options.print_config(command, overrides, words)
             else:
                 own = COMMANDS[command]

@@ -13,12 +13,14 @@ from omegaconf.errors import OmegaConfBaseException
 from auralflow_pl.config.instantiate import flat_keys
 from auralflow_pl.config.schema import COMMAND_SCHEMAS
 from auralflow_pl.config.search_path import (
+    NAME_FLAGS,
     add_config_dirs,
     group_options,
     initialized_hydra,
     is_group,
     is_search_key,
     split_config_dirs,
+    split_flag,
 )
 from auralflow_pl.errors import InputError, did_you_mean, os_reason
 from auralflow_pl.system.extras import install_line
@@ -62,6 +64,12 @@ def explain(error: Exception, command: str, arguments: Sequence[str] = ()) -> st
     group, _, flag = key[1].partition(".") if key else ("", "", "")
     if group == "trainer" and flag in SET_BY:
         return set_elsewhere(flag)
+    names = split_flag(arguments, NAME_FLAGS, "a name")[1]
+    if key and names and is_group(key[1], filter(is_search_key, overrides)):
+        return (
+            f"{key[1]}: is no group of --config-name {names[0]}, which holds its keys; change "
+            "these, or save another with `auralflow config ... --save`"
+        )
     if key:
         return unknown_key(command, key[1], overrides)
     return explain_option(text, overrides)

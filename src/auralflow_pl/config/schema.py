@@ -82,6 +82,8 @@ class TrainKeys:
 
     target: Any = MISSING
     loss_weights: dict[str, float] | None = None
+    log_step_loss: bool = True
+    log_epoch_loss: bool = True
     val_chunks: int = 8
     seed: int = MISSING
     chunk_seconds: float = MISSING

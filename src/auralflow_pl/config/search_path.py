@@ -39,6 +39,8 @@ SEARCH_KEY = "hydra.searchpath"
 
 DIR_FLAGS = ("--config-dir", "-cd")
 
+NAME_FLAGS = ("--config-name", "-cn")
+
 
 class InstalledConfigs(SearchPathPlugin):
     """Adds the folders of installed packages to Hydra's search path."""
@@ -90,19 +92,35 @@ def split_config_dirs(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     Raises:
         InputError: the flag stands last, without a folder.
     """
+    return split_flag(arguments, DIR_FLAGS, "a folder of configurations")
+
+
+def split_flag(
+    arguments: Sequence[str], flags: Sequence[str], expected: str
+) -> tuple[list[str], list[str]]:
+    """Split the values of a flag (`--flag value` or `--flag=value`) off a command line.
+
+    Args:
+        arguments: the command line.
+        flags: the flag and its other spellings.
+        expected: what the value is, for the message.
+
+    Raises:
+        InputError: the flag has no value.
+    """
     rest: list[str] = []
-    folders: list[str] = []
+    values: list[str] = []
     words = iter(arguments)
     for word in words:
         flag, equals, value = word.partition("=")
-        if flag not in DIR_FLAGS:
+        if flag not in flags:
             rest.append(word)
             continue
-        folder = value if equals else next(words, None)
-        if folder is None:
-            raise InputError(f"{flag}: expected a folder of configurations")
-        folders.append(folder)
-    return rest, folders
+        value = value if equals else next(words, "")
+        if not value:
+            raise InputError(f"{flag}: expected {expected}")
+        values.append(value)
+    return rest, values
 
 
 def add_config_dirs(overrides: Iterable[str], config_dirs: Sequence[str | Path]) -> list[str]:

@@ -214,6 +214,8 @@ def build_task(config: DictConfig) -> SeparationTask:
         dict(build(config.metrics or {})),
         settings.get("val_chunks", 0),
         config.chunk_seconds,
+        settings.get("log_step_loss", True),
+        settings.get("log_epoch_loss", True),
     )
 
 

@@ -53,6 +53,9 @@ class SeparationTask(TrackSteps):
         loss_chunks: number of chunks of every validation track for `val/loss`, spread evenly;
             0: no `val/loss`.
         loss_seconds: length of these chunks in seconds; shorter tracks are padded with zeros.
+        log_step_loss: pass the losses of single steps to the loggers. Callbacks and the progress
+            bar have them in any case.
+        log_epoch_loss: pass the mean losses of epochs to the loggers, likewise.
 
     Raises:
         InputError: `loss_weights` names an unknown loss.
@@ -71,6 +74,8 @@ class SeparationTask(TrackSteps):
         metrics: Mapping[str, TargetMetric] | None = None,
         loss_chunks: int = 0,
         loss_seconds: float = 4.0,
+        log_step_loss: bool = True,
+        log_epoch_loss: bool = True,
     ) -> None:
         super().__init__(separator, stems, metrics or {}, loss_chunks, loss_seconds)
         for name in loss_weights or {}:
@@ -78,6 +83,7 @@ class SeparationTask(TrackSteps):
                 raise InputError(f"loss_weights.{name}: no such loss, {did_you_mean(name, losses)}")
         self.losses = nn.ModuleDict(losses)
         self.loss_weights = dict.fromkeys(losses, 1.0) | dict(loss_weights or {})
+        self.log_step_loss, self.log_epoch_loss = log_step_loss, log_epoch_loss
         self.make_optimizer = optimizer
         self.make_schedule = schedule
         self.config = copy.deepcopy(dict(config or {}))
@@ -137,7 +143,8 @@ class SeparationTask(TrackSteps):
         self.log("loss", parts["loss"].detach(), prog_bar=True, logger=False)
         if self.is_recorded(batch_idx):
             rates = {f"train/{group['name']}": group["lr"] for group in self.optimizer_groups()}
-            means = {name: self.trainer.strategy.reduce(part) for name, part in values.items()}
+            logged = values if self.log_step_loss else {}
+            means = {name: self.trainer.strategy.reduce(part) for name, part in logged.items()}
             self.record(means | rates, self.global_step)
         return parts["loss"]
 
@@ -185,7 +192,8 @@ class SeparationTask(TrackSteps):
         if chunks := sums.pop("chunks", None):  # None: resumed at trainer.max_steps
             means = {f"train/{name}_epoch": (part / chunks).float() for name, part in sums.items()}
             self.log_dict(means, logger=False)
-            self.record(means, self.global_step - 1)
+            if self.log_epoch_loss:
+                self.record(means, self.global_step - 1)
         if self.epoch_schedule is not None:
             monitor = self.epoch_schedule.get("monitor")
             if monitor is None:
