@@ -35,7 +35,8 @@ def draw(separator: Separator, root: Path, output: Path) -> Path:
 
 def score(path: Path) -> str:
     """Summary of the mean scores of an eval.csv."""
-    rows = [row for row in csv.DictReader(path.open(encoding="utf-8")) if row["si_sdr"]]
+    table = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+    rows = [row for row in table if row["si_sdr"]]
     means = [
         sum(float(row[key]) for row in rows) / len(rows)
         for key in ("si_sdr", "si_sdr_mixture", "si_sdr_oracle")

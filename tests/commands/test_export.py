@@ -111,7 +111,7 @@ def test_engines_agree(saved, monkeypatch, tmp_path):
     "overrides",
     [
         ["model.normalize_input=false"],
-        ["model.normalize_output=false", "model.leak=0.2"],
+        ["model.normalize_output=false", "model.hidden_leak=0.2"],
         ["model.bandwidth=0.4"],
         ["model=lstm", "model.bottleneck.input_axis=0", "model.bottleneck.hidden_size=24"],
         *([f"model.mask_activation={name}"] for name in ("relu", "tanh", "softmax", "prelu")),

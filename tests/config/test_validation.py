@@ -1,7 +1,7 @@
 """Every YAML of every group composes, its keys exist, and mistakes are named."""
 
 import pytest
-from omegaconf import open_dict
+from omegaconf import OmegaConf, open_dict
 from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 
@@ -94,3 +94,27 @@ def test_a_word_is_no_number_where_a_command_knows_no_types():
     config = composed("evaluate", "data=synthetic", "data.batch_size=abc")
     with pytest.raises(InputError, match=r"data\.batch_size=abc: expected a number, more than 0"):
         validate(config, EvaluateKeys)
+
+
+RENAMED = [("model", "leak", "hidden_leak"), ("loss.component", "alpha", "rest_weight")]
+
+
+@pytest.mark.parametrize("node, former, now", RENAMED)
+def test_former_names_of_arguments(node, former, now):
+    """As in a saved configuration, and as in a YAML file that changes a part of today's."""
+    config = composed("train", "loss=component", "paths.run_dir=x")
+    with open_dict(config):
+        OmegaConf.update(config, f"{node}.{former}", 0.3)
+        with pytest.raises(InputError) as error:
+            validate(config, TrainKeys)
+        assert str(error.value) == f"{node}.{former}: is called {node}.{now} now; use that name"
+        del OmegaConf.select(config, node)[now]
+    checked = OmegaConf.select(validate(config, TrainKeys), node)
+    assert checked[now] == 0.3
+    assert former not in checked
+
+
+@pytest.mark.parametrize("node, former, now", RENAMED)
+def test_former_names_of_arguments_on_the_command_line(command, node, former, now):
+    done = command("train", "loss=component", f"{node}.{former}=0.3")
+    assert done.error == f"error: {node}.{former}: is called {node}.{now} now; use that name"

@@ -156,7 +156,7 @@ def test_scores_are_those_of_museval_with_the_samples_of_musdb(root, tmp_path, c
             f"output={tmp_path / 'scores'}", *more,
         )  # fmt: skip
         assert done.code == 0, done.err
-        (row,) = csv.DictReader((tmp_path / "scores" / "eval.csv").open())
+        (row,) = csv.DictReader((tmp_path / "scores" / "eval.csv").read_text().splitlines())
         return [float(row[f"bss_{name}"]) for name in ("sdr", "isr", "sir", "sar")]
 
     medians = torch.nanquantile(theirs[:, 0], 0.5, dim=-1)

@@ -257,10 +257,8 @@ def test_impossible_floors_are_named(name, floor):
         make(name, f"loss.{name}.floor={floor}")
 
 
-def test_former_names_of_the_weights_of_the_component_loss():
-    now = ComponentLoss(rest_weight=3, shape_weight=0)
-    assert now.weights == (0.25, 0.75, 0)
-    assert ComponentLoss(alpha=3, beta=0).weights == now.weights
+def test_the_weights_of_the_component_loss_are_relative_to_the_target():
+    assert ComponentLoss(rest_weight=3, shape_weight=0).weights == (0.25, 0.75, 0)
 
 
 def test_silence_is_not_the_best_mask_of_the_component_loss():

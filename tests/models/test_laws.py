@@ -107,7 +107,8 @@ def test_every_mask_activation_learns_and_stays_in_range(name, activation):
 
 
 @pytest.mark.parametrize(
-    "option", ["model.leak=0.2", "model.normalize_input=false", "model.normalize_output=false"]
+    "option",
+    ["model.hidden_leak=0.2", "model.normalize_input=false", "model.normalize_output=false"],
 )
 @torch.no_grad()
 def test_option_changes_the_network(name, option):

@@ -8,7 +8,7 @@ from auralflow_pl.models.unet import UNet
 
 @pytest.mark.parametrize("leak", [0.0, 0.2])
 def test_initial_activations_keep_their_variance(leak):
-    network = UNet(n_fft=1024, width=16, leak=leak, dropout=0.0).train()
+    network = UNet(n_fft=1024, width=16, hidden_leak=leak, dropout=0.0).train()
     x = torch.randn(4, 1, 512, 256)
     for level in network.encoder.levels:
         assert 0.3 < level.conv(x).std() < 3
@@ -37,7 +37,7 @@ def test_a_leaky_mask_is_clipped_and_its_gradient_is_not(leak):
 
 
 def test_the_slope_of_the_mask_is_not_that_of_the_hidden_layers():
-    network = UNet(width=2, levels=1, leak=0.2, mask_activation="leaky_relu", mask_leak=0.1)
+    network = UNet(width=2, levels=1, hidden_leak=0.2, mask_activation="leaky_relu", mask_leak=0.1)
     assert network.mask_activation.leak == 0.1
     assert network.encoder.levels[0].activation.negative_slope == 0.2
     with pytest.raises(InputError, match="mask_leak=0: expected more than 0"):

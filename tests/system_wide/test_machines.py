@@ -29,7 +29,7 @@ def arguments(songs, folder, *more):
 
 def test_a_sweep_on_a_local_ray(songs, tmp_path):
     ray = ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"]
-    done = python(*arguments(songs, tmp_path / "ray", *ray, "seed=0,1", "model.leak=0.1"))
+    done = python(*arguments(songs, tmp_path / "ray", *ray, "seed=0,1", "model.hidden_leak=0.1"))
     assert done.code == 0, done.err
     rows = table(tmp_path / "ray")
     assert [row["seed"] for row in rows] == ["0", "1"]

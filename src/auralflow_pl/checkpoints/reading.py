@@ -9,6 +9,7 @@ from auralflow_pl.checkpoints.config_check import check_config, check_step
 from auralflow_pl.checkpoints.contents import CONFIG_FILE, Checkpoint
 from auralflow_pl.checkpoints.onnx_file import read_onnx
 from auralflow_pl.checkpoints.trained import read_training
+from auralflow_pl.checks.imports import with_current_arguments
 from auralflow_pl.errors import InputError, printable
 
 
@@ -45,6 +46,7 @@ def load_checkpoint(path: str | Path, key: str = "ckpt") -> Checkpoint:
         model = read_exported(path) or read_training(path)
         check_config(model.config)
         check_step(model.step)
+        config = with_current_arguments(model.config)
     except InputError as error:
         raise InputError(f"{key}={path}: {printable(str(error))}") from error
-    return model._replace(path=path)
+    return model._replace(path=path, config=config)

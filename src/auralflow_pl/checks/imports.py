@@ -1,4 +1,4 @@
-"""Import of classes of trusted packages by their dotted names."""
+"""Import of classes of trusted packages by their dotted names, of today or of former versions."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ MOVED_MODULES = {
     "auralflow_pl.sweep.": "auralflow_pl.training.sweeps.results.",
 }
 
+# Former names of arguments, by the present name of their class.
+RENAMED_ARGUMENTS = {
+    "auralflow_pl.losses.spectral.ComponentLoss": {"alpha": "rest_weight", "beta": "shape_weight"},
+    "auralflow_pl.models.unet.UNet": {"leak": "hidden_leak"},
+}
+
 
 def current_name(name: str) -> str:
     """Present dotted name of a class or function, given its present or former name."""
@@ -24,6 +30,35 @@ def current_name(name: str) -> str:
         if name.startswith(before):
             return now + name.removeprefix(before)
     return name
+
+
+def with_current_arguments(node: Any, where: str = "") -> Any:
+    """Nested plain containers in which the arguments of each `_target_` have their present names.
+
+    Args:
+        node: the containers.
+        where: key of the node, for messages.
+
+    Raises:
+        InputError: an argument has a value under its former name and under the present one.
+    """
+    if isinstance(node, list):
+        return [with_current_arguments(part, where) for part in node]
+    if not isinstance(node, dict):
+        return node
+    names = RENAMED_ARGUMENTS.get(current_name(str(node.get("_target_"))), {})
+    for former, now in names.items():
+        if former in node and now in node:
+            raise InputError(renamed(where, former, now))
+    return {
+        names.get(key, key): with_current_arguments(part, f"{where}.{key}" if where else str(key))
+        for key, part in node.items()
+    }
+
+
+def renamed(where: str, former: str, now: str) -> str:
+    """One line for an argument of the node `where` that is given by its former name."""
+    return f"{where}.{former}: is called {where}.{now} now; use that name"
 
 
 def import_class(

@@ -10,6 +10,7 @@ import hydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from auralflow_pl.checks.imports import RENAMED_ARGUMENTS, renamed
 from auralflow_pl.config.instantiate import flat_keys
 from auralflow_pl.config.schema import COMMAND_SCHEMAS
 from auralflow_pl.config.search_path import (
@@ -128,6 +129,9 @@ def unknown_key(command: str, wrong: str, overrides: Sequence[str]) -> str:
     beside = [key.rpartition(".")[2] for key in keys if key.rpartition(".")[0] == node]
     group, *part = wrong.split(".")[:2]
     sources = list(filter(is_search_key, overrides))
+    for names in RENAMED_ARGUMENTS.values():
+        if f"{node}.{names.get(name)}" in keys:
+            return renamed(node, name, names[name])
     if wrong in keys:
         return f"{wrong}: no such key with these options; see {command} --cfg job"
     if node not in keys and part and part[0] in group_options(group, sources):

@@ -12,7 +12,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from auralflow_pl.checks.arguments import check_arguments
-from auralflow_pl.checks.imports import current_name
+from auralflow_pl.checks.imports import current_name, with_current_arguments
 from auralflow_pl.config.explain import SET_BY, explain_value, set_elsewhere
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.names import check_paths, home_expanded, literal, mapped_texts
@@ -66,19 +66,20 @@ def validate(config: DictConfig, schema: type) -> DictConfig:
     Raises:
         InputError: an unknown key (the message names a similar one), a missing key, a value of
             the wrong type or out of range, an empty path, an argument that a `_target_` does
-            not have, or a flag of the Trainer that another key sets.
+            not have or that is given by its former and its present name, or a flag of the
+            Trainer that another key sets.
     """
     for key in missing_keys(OmegaConf.to_container(config)):
         raise InputError(f"missing required key: {key}; pass {key}=...")
     try:
         check_keys(config, schema, "")
         checked = OmegaConf.merge(OmegaConf.structured(schema), config)
-        texts = mapped_texts(lambda text: literal(home_expanded(text)), to_plain(checked))
+        values = mapped_texts(lambda text: literal(home_expanded(text)), to_plain(checked))
     except OmegaConfBaseException as error:
         raise InputError(explain_value(error)) from error
     for flag in filter(SET_BY.__contains__, config.get("trainer") or ()):
         raise InputError(set_elsewhere(flag))
-    checked = OmegaConf.merge(checked, texts)
+    checked = OmegaConf.merge(OmegaConf.structured(schema), with_current_arguments(values))
     assert isinstance(checked, DictConfig)  # as the schema is
     check_paths(checked)
     check_ranges(checked)

@@ -119,8 +119,6 @@ class ComponentLoss(SpectralLoss):
         shape_weight: weight of the shape relative to the target; 0: leave out the term.
         reduction: `mean` or `sum` over all bins of the batch.
         best_perm: see `TargetLoss`.
-        alpha: former name of `rest_weight`.
-        beta: former name of `shape_weight`.
 
     Raises:
         InputError: a negative weight.
@@ -132,16 +130,14 @@ class ComponentLoss(SpectralLoss):
         shape_weight: float = 0.8,
         reduction: str = "mean",
         best_perm: bool = False,
-        alpha: float | None = None,
-        beta: float | None = None,
     ) -> None:
         super().__init__(reduction, best_perm)
-        rest = rest_weight if alpha is None else alpha
-        shape = shape_weight if beta is None else beta
-        if rest < 0 or shape < 0:
-            raise InputError(f"rest_weight={rest}, shape_weight={shape}: expected at least 0")
-        total = 1 + rest + shape
-        self.weights = (1 / total, rest / total, shape / total)
+        if rest_weight < 0 or shape_weight < 0:
+            raise InputError(
+                f"rest_weight={rest_weight}, shape_weight={shape_weight}: expected at least 0"
+            )
+        total = 1 + rest_weight + shape_weight
+        self.weights = (1 / total, rest_weight / total, shape_weight / total)
 
     def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
         """Weighted mean of the terms, `(batch, targets)`."""

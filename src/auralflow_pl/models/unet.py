@@ -170,7 +170,7 @@ class UNet(MaskEstimator):
         width: channels of the first level; every level has twice the channels of the one before.
         levels: number of levels; each halves the resolution.
         dropout: dropout probability in the innermost three levels of the decoder.
-        leak: slope of the LeakyReLU of the hidden layers; 0 for SELU.
+        hidden_leak: slope of the LeakyReLU of the hidden layers; 0 for SELU.
         normalize_input: standardise every frequency of the compressed input, with learned scale.
         normalize_output: learned shift and scale per frequency before the mask activation.
         mask_activation: sigmoid, relu, leaky_relu, hardtanh, tanh, softmax (over targets), prelu,
@@ -194,7 +194,7 @@ class UNet(MaskEstimator):
         width: int = 16,
         levels: int = 6,
         dropout: float = 0.4,
-        leak: float = 0.0,
+        hidden_leak: float = 0.0,
         normalize_input: bool = True,
         normalize_output: bool = True,
         mask_activation: str = "sigmoid",
@@ -216,15 +216,15 @@ class UNet(MaskEstimator):
         self.normalize_input = InputNormalisation(self.bins) if normalize_input else nn.Identity()
         sizes = [width * 2**level for level in range(levels)]
         cells = -(-self.bins // self.frame_multiple)
-        self.encoder = Encoder(channels, sizes, leak, mixing_layers(sizes, cells, mixing, leak))
+        mixers = mixing_layers(sizes, cells, mixing, hidden_leak)
+        self.encoder = Encoder(channels, sizes, hidden_leak, mixers)
         self.bottleneck = bottleneck(sizes[-1], cells) if bottleneck else Bottleneck()
         self.frame_reach = frame_reach_of(levels, self.bottleneck.frame_reach)
-        self.decoder = Decoder(
-            sizes, channels * targets, leak, dropout, mixing_layers(sizes, cells, mixing, leak)[:-1]
-        )
+        mixers = mixing_layers(sizes, cells, mixing, hidden_leak)[:-1]
+        self.decoder = Decoder(sizes, channels * targets, hidden_leak, dropout, mixers)
         self.normalize_output = FrequencyAffine(self.bins) if normalize_output else nn.Identity()
         self.mask_activation = MaskActivation(mask_activation, targets, mask_leak)
-        initialise_weights(self, leak)
+        initialise_weights(self, hidden_leak)
 
     def simplify(self) -> None:
         """Fold normalisations into convolutions, use the channels-last format, drop penalties."""

@@ -15,7 +15,7 @@ from torch import nn
 from auralflow_pl.checkpoints.contents import Checkpoint
 from auralflow_pl.checkpoints.trained import check_tensor_values
 from auralflow_pl.checks.arguments import check_arguments
-from auralflow_pl.checks.imports import import_class
+from auralflow_pl.checks.imports import import_class, with_current_arguments
 from auralflow_pl.data.targets import resolve_targets
 from auralflow_pl.errors import InputError, did_you_mean, one_line, printable, shown
 from auralflow_pl.models.base import MaskEstimator
@@ -183,7 +183,9 @@ def build_network(config: Mapping[str, Any], trust: Sequence[str] | None = ()) -
     for key in ("model", "target", "data"):
         if key not in config:
             raise InputError(f"{key}: not in the configuration; compose() makes a whole one")
-    plain = plain_values({key: config[key] for key in ("model", "target", "data")})
+    plain = with_current_arguments(
+        plain_values({key: config[key] for key in ("model", "target", "data")})
+    )
     return make_network(plain["model"], len(named_targets(plain, plain["data"]["stems"])), trust)
 
 
