@@ -1,6 +1,10 @@
-"""Hydra takes sweepers from this namespace only, so that of auralflow_pl has its name here."""
+"""Hydra takes sweepers from this namespace only, so those of auralflow_pl have their names here."""
 
-from auralflow_pl.training.sweeps.sweeper import StudySweeper
+from auralflow_pl.training.sweeps.sweeper import GridSweeper, StudySweeper
+
+
+class CombinationSweeper(GridSweeper):
+    """The sweeper of `sweep=grid`."""
 
 
 class OptunaSweeper(StudySweeper):

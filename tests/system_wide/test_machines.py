@@ -37,6 +37,36 @@ def test_a_sweep_on_a_local_ray(songs, tmp_path):
     assert all((tmp_path / "ray" / job / "checkpoints" / "best.ckpt").is_file() for job in "01")
 
 
+def test_a_job_of_submitit_that_is_killed_is_named_and_the_others_are_waited_for(songs, tmp_path):
+    (tmp_path / "killing.py").write_text(KILLING)
+    folder = tmp_path / "sweep"
+    keys = ["hydra/launcher=submitit_local", "+callbacks.own._target_=killing.Killing"]
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    kinds = "+callbacks.own.kind=killed,slow"
+    done = python(*arguments(songs, folder, *keys, kinds), PYTHONPATH=path)
+    assert done.code == 1
+    assert done.error.startswith(f"error: 1 of the jobs failed: {folder / '0'}; repeat"), done.err
+    assert "Traceback" not in done.err
+    rows = table(folder)
+    assert [row["error"] for row in rows] == ["no result: its process ended or was killed", ""]
+    assert rows[1]["score_db"]
+    assert (folder / "summary.png").is_file()
+
+
+KILLING = """
+import os, signal, time
+from pytorch_lightning import Callback
+
+class Killing(Callback):
+    def __init__(self, kind):
+        self.kind = kind
+    def on_train_start(self, trainer, module):
+        if self.kind == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(10)
+"""
+
+
 def test_shards_on_a_local_ray_survive_the_death_of_a_worker(ckpt, command, tmp_path):
     out, log = tmp_path / "out", tmp_path / "log"
     (tmp_path / "in").mkdir()

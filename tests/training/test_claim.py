@@ -71,6 +71,7 @@ def test_a_second_training_is_refused_and_writes_nothing(command, holder, songs,
     done = command("train", "-m", *keys, "seed=0,1", f"paths.run_dir={tmp_path / 'sweep'}")
     assert "trains there since" in done.error
     assert (tmp_path / "sweep" / "1" / "result.json").is_file()  # the other job of the sweep
+    assert (tmp_path / "sweep" / "summary.png").is_file()
     for there in (folder, tmp_path / "sweep" / "0"):
         assert [path.name for path in there.iterdir()] == [CLAIM_FILE]
 

@@ -12,6 +12,7 @@ from hydra.core.plugins import Plugins
 from PIL import Image
 
 from auralflow_pl.report.figures import axis_places
+from auralflow_pl.training.sweeps.launching import short_cause
 from support import TINY
 
 CRASH = """
@@ -32,6 +33,8 @@ class Crash(Callback):
             raise InputError("data.root=x: bad")
         if self.kind == "d_memory":
             raise RuntimeError("out of memory\\nin two lines")
+        if self.kind == "gpu":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0")
         if self.kind == "f_nan":
             next(module.separator.network.parameters()).data.fill_(float("nan"))
 """
@@ -96,7 +99,10 @@ def test_a_folder_of_another_sweep_is_refused(sweep, tmp_path):
     assert "is of another sweep" in sweep("seed=1").err
 
 
-def test_a_killed_process_does_not_lose_the_other_trials(command, songs, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "kind", [[], ["sweep=optuna", "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=2"]]
+)
+def test_a_killed_process_does_not_lose_the_other_jobs(kind, command, songs, tmp_path, monkeypatch):
     """The launchers of clusters raise an error if one of their processes is killed."""
     folder = tmp_path / "study"
 
@@ -107,20 +113,20 @@ def test_a_killed_process_does_not_lose_the_other_trials(command, songs, tmp_pat
         def launch_one(jobs, initial_job_idx):
             launch(jobs[:1], initial_job_idx)
             assert [row["error"] for row in table(folder)] == [""]  # while the sweep goes on
-            raise ConnectionError("a worker died\nunexpectedly")
+            raise ConnectionError("a worker died\nunexpectedly. See /tmp/x.log for help.")
 
         launcher.launch = launch_one
         return launcher
 
     def search():
-        trials = ["sweep=optuna", "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=2"]
         keys = ["model.dropout=choice(0.1,0.2)", *TINY, f"data.root={songs}"]
-        return command("train", "-m", *trials, *keys, f"paths.run_dir={folder}")
+        return command("train", "-m", *kind, *keys, f"paths.run_dir={folder}")
 
     make = Plugins.instantiate_launcher
     with monkeypatch.context() as patch:
         patch.setattr(Plugins, "instantiate_launcher", make_launcher)
         assert "1 of the jobs failed" in search().error
+    assert (folder / "summary.png").is_file()
     causes = [row["error"] for row in table(folder)]
     assert causes == ["", "no result: ConnectionError: a worker died unexpectedly"]
     done = search()
@@ -164,6 +170,102 @@ def test_a_study_is_kept_continued_and_pruned(command, songs, tmp_path):
     scores = [trial.value for trial in study.trials]
     assert [float(row["score_db"]) for row in rows] == pytest.approx(scores, abs=1e-3)
     assert set(rows[0]) == {"job", "optimizer.lr", "model.dropout", "score_db", "error"}
+
+
+DEAD = """Job 12 (task: 0) with path /runs/sweep/.submitit/12/12_0_result.pkl
+has not produced any output (state: {})
+Error stream produced:
+----------------------------------------
+an epoch takes about 3 s"""
+
+FAILED = """Job (task=0) failed during processing with trace:
+----------------------
+Traceback (most recent call last):
+  File "/lib/submitit/core/submission.py", line 55, in process_job
+    result = delayed.result()
+ModuleNotFoundError: No module named 'mypkg'
+
+----------------------
+You can check full logs with 'job.stderr(0)' and 'job.stdout(0)'or at paths:
+  - /runs/sweep/.submitit/12/12_0_log.err"""
+
+
+@pytest.mark.parametrize(
+    "text, cause",
+    [
+        (DEAD.format("FINISHED"), "its process ended or was killed"),
+        (DEAD.format("OUT_OF_MEMORY"), "its process ended or was killed (OUT_OF_MEMORY)"),
+        (FAILED, "ModuleNotFoundError: No module named 'mypkg'"),
+        ("A worker died. See python-core-worker-*.log\nfor more.", "RuntimeError: A worker died"),
+    ],
+)
+def test_the_cause_of_a_death_is_short(text, cause):
+    assert short_cause(RuntimeError(text)) == f"no result: {cause}"
+
+
+@pytest.fixture
+def two_jobs(command, songs, tmp_path):
+    def call(*arguments: str):
+        keys = [*TINY, f"data.root={songs}", f"paths.run_dir={tmp_path / 'sweep'}"]
+        return command("train", "-m", *keys, *arguments)
+
+    return call
+
+
+def test_a_check_of_all_jobs_leaves_nothing(two_jobs, tmp_path):
+    done = two_jobs("trainer.fast_dev_run=true", "seed=0,1")
+    assert done.code == 0, done.err
+    assert done.out == ""  # silent=true: also without the lines of Hydra
+    assert not (tmp_path / "sweep").exists()
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "multirun.yaml").touch()
+    done = two_jobs("trainer.fast_dev_run=true", "model.width=-1,2")
+    assert done.code == 1
+    assert "width=-1" in done.error
+    assert [path.name for path in (tmp_path / "sweep").iterdir()] == ["multirun.yaml"]
+    assert not (tmp_path / "sweep" / "multirun.yaml").read_text()
+
+
+def test_the_best_of_a_loss_is_the_lowest(two_jobs, tmp_path):
+    monitor = "callbacks.best_checkpoint.monitor=val/loss"
+    done = two_jobs(monitor, "optimizer.lr=1e-9,1e-2", "silent=false", "print_config=false")
+    assert done.code == 0, done.err
+    rows = table(tmp_path / "sweep")
+    assert list(rows[0]) == ["job", "optimizer.lr", "val/loss", "error"]
+    losses = [float(row["val/loss"]) for row in rows]
+    assert losses[0] > losses[1] > 0
+    (best,) = [line for line in done.out.splitlines() if "(best)" in line]
+    assert f"optimizer.lr=0.01  val/loss {rows[1]['val/loss']}  (best)" in best
+    result = json.loads((tmp_path / "sweep" / "1" / "result.json").read_text())
+    assert (result["monitor"], result["mode"]) == ("val/loss", "min")
+
+
+@pytest.mark.parametrize(
+    "keys, said",
+    [
+        (
+            ["callbacks.best_checkpoint.monitor=val/loss"],
+            "hydra.sweeper.direction=maximize: of callbacks.best_checkpoint.monitor=val/loss, "
+            "lower is better; pass hydra.sweeper.direction=minimize",
+        ),
+        (["hydra.sweeper.direction=minimize"], "val/si_sdr, higher is better"),
+        (["trainer.fast_dev_run=true"], "trainer.fast_dev_run: leaves no scores"),
+    ],
+)
+def test_what_a_study_cannot_do_is_refused_before_its_first_trial(keys, said, two_jobs, tmp_path):
+    done = two_jobs("sweep=optuna", "seed=0,1", *keys)
+    assert done.code == 1
+    assert said in done.error
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_a_job_that_is_out_of_memory_has_a_short_cause(sweep, tmp_path):
+    done = sweep("+callbacks.crash.kind=gpu")
+    assert done.code == 1
+    assert "Traceback" not in done.err + done.out
+    (row,) = table(tmp_path / "sweep")
+    assert row["error"].startswith("the memory does not suffice; lower data.batch_size")
+    assert row["error"].endswith("(20.00 MiB more were asked for)")
 
 
 def test_values_have_their_places_on_an_axis():

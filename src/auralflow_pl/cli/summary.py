@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,12 @@ class Summary(Callback):
     """Hydra calls it before the first job of a sweep, after each, and when all have ended."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
-        """Exit if Hydra would make a folder of the name `~`, or write beside everything else."""
+        """Exit if Hydra would make a folder of the name `~`, or write beside everything else.
+
+        With `silent`, Hydra and its launchers do not list the jobs.
+        """
+        for name in ("hydra", "hydra_plugins"):
+            logging.getLogger(name).setLevel(logging.WARNING if config.silent else logging.NOTSET)
         folder = config.hydra.sweep.dir
         if not folder:
             fail("paths.run_dir=: an empty path; expected one (is a variable not set?)")
@@ -35,6 +41,8 @@ class Summary(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
         """Summarize the results in the folder of the sweep; name those that failed, and exit."""
+        if config.trainer.get("fast_dev_run"):
+            return  # it leaves nothing; what failed was raised
         failed = [job for job in summarize(Path(config.hydra.sweep.dir)) if job.error]
         if failed:
             folders = ", ".join(str(job.folder) for job in failed)

@@ -95,14 +95,18 @@ def with_plain_texts(figure: Figure) -> Figure:
 
 
 def sweep_plot(
-    keys: Sequence[str], jobs: Sequence[tuple[Mapping[str, str], float]], unit: str = "dB"
+    keys: Sequence[str],
+    jobs: Sequence[tuple[Mapping[str, str], float]],
+    label: str = "score in dB",
+    lower_is_better: bool = False,
 ) -> Figure:
     """Draw parallel coordinates of a sweep, and the best score so far.
 
     Args:
         keys: keys that are varied.
-        jobs: values by key and score of each job, in the order of execution; higher is better.
-        unit: unit of the score.
+        jobs: values by key and score of each job, in the order of execution.
+        label: name or unit of the score.
+        lower_is_better: whether the best score is the lowest.
     """
     scores = np.array([score for _, score in jobs])
     figure = Figure(figsize=(5 + 1.6 * len(keys), 4.5), layout="constrained")
@@ -115,21 +119,21 @@ def sweep_plot(
         places, marks = axis_places(column)
         columns.append(places)
         left.axvline(position, color="0.7")
-        for label, place in marks.items():
-            left.text(position - 0.04, place, label, ha="right", va="center", fontsize=8)
+        for mark, place in marks.items():
+            left.text(position - 0.04, place, mark, ha="right", va="center", fontsize=8)
     left.axvline(len(keys), color="0.7")
-    for label, place in ((f"{low:.2f}", 0.0), (f"{high:.2f}", 1.0)):
-        left.text(len(keys) + 0.04, place, label, ha="left", va="center", fontsize=8)
-    colours = colormaps["viridis"](heights)
+    for mark, place in ((f"{low:.4g}", 0.0), (f"{high:.4g}", 1.0)):
+        left.text(len(keys) + 0.04, place, mark, ha="left", va="center", fontsize=8)
+    colours = colormaps["viridis"](1 - heights if lower_is_better else heights)
     for line, colour in zip(np.array([*columns, heights]).T, colours, strict=True):
         left.plot(range(len(keys) + 1), line, color=colour, marker="o", markersize=3)
-    left.set_xticks(range(len(keys) + 1), [*keys, f"score in {unit}"])
+    left.set_xticks(range(len(keys) + 1), [*keys, label])
     left.set(yticks=[], xlim=(-0.6, len(keys) + 0.4))
     left.spines[:].set_visible(False)
-    best = np.maximum.accumulate(scores)
+    best = (np.minimum if lower_is_better else np.maximum).accumulate(scores)
     right.step(range(1, len(scores) + 1), best, where="post", label="best so far")
     right.plot(range(1, len(scores) + 1), scores, "o", label="job")
-    right.set(xlabel="finished jobs", ylabel=f"score in {unit}")
+    right.set(xlabel="finished jobs", ylabel=label)
     right.xaxis.get_major_locator().set_params(integer=True)
     right.grid(alpha=0.3)
     right.legend()

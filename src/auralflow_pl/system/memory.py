@@ -73,4 +73,5 @@ def is_memory_shortage(error: BaseException) -> bool:
     """Whether an error is an out-of-memory error."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    words = ("can't allocate memory", "not enough memory")  # on Linux and on Windows
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)

@@ -19,6 +19,7 @@ from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, Simpl
 from torch import nn
 
 from auralflow_pl.config.instantiate import build, to_plain
+from auralflow_pl.config.monitors import choose_directions, monitoring_nodes
 from auralflow_pl.data.chunks import SamplingOptions
 from auralflow_pl.data.targets import resolve_targets
 from auralflow_pl.errors import InputError, did_you_mean, one_line
@@ -134,17 +135,6 @@ def choose_precision(config: DictConfig) -> None:
         config.precision.precision = "bf16-mixed" if fast else "32-true"
 
 
-def choose_directions(config: DictConfig) -> None:
-    """Replace `mode=auto` beside a `monitor` by `min` for losses and metrics to minimise."""
-    metrics = build(config.metrics or {}).items()
-    lower = {f"val/{name}" for name, metric in metrics if not metric.headings[0].higher_is_better}
-    for _, node in monitoring_nodes(config):
-        name = node.monitor
-        if node.get("mode") == "auto":
-            loss = name.startswith(("train/", "val/loss/")) or name == "val/loss"
-            node.mode = "min" if loss or name in lower else "max"
-
-
 def check_monitors(config: DictConfig, task: SeparationTask, trainer: pl.Trainer) -> None:
     """Check before training that every metric which something monitors is logged.
 
@@ -160,13 +150,6 @@ def check_monitors(config: DictConfig, task: SeparationTask, trainer: pl.Trainer
             raise InputError(
                 f"{key}.monitor={node.monitor}: is not logged; {did_you_mean(node.monitor, names)}"
             )
-
-
-def monitoring_nodes(config: DictConfig) -> list[tuple[str, DictConfig]]:
-    """Callbacks and schedule with a `monitor`, by their keys."""
-    nodes = {f"callbacks.{name}": node for name, node in (config.callbacks or {}).items()}
-    nodes["scheduler"] = config.scheduler
-    return [(key, node) for key, node in nodes.items() if node and node.get("monitor")]
 
 
 def trainer_precision(config: DictConfig) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import re
 import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
@@ -17,6 +19,7 @@ from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from auralflow_pl.config.instantiate import to_plain
+from auralflow_pl.config.monitors import SCORE
 from auralflow_pl.config.names import with_run_dir
 from auralflow_pl.config.relaunch import command_line
 from auralflow_pl.config.schema import TrainKeys
@@ -25,6 +28,7 @@ from auralflow_pl.errors import InputError, one_line, os_reason
 from auralflow_pl.system.device import device_count
 from auralflow_pl.system.files import write_whole
 from auralflow_pl.system.heap import keep_freed_memory
+from auralflow_pl.system.memory import is_memory_shortage
 from auralflow_pl.system.processes import TIME_REFERENCE, check_run_dir, process_group, rank
 from auralflow_pl.system.progress import Progress
 from auralflow_pl.system.signals import restoring
@@ -42,8 +46,25 @@ from auralflow_pl.training.resuming import find_resume
 log = logging.getLogger(__name__)
 
 
+class BestScore(NamedTuple):
+    """The best value of a training."""
+
+    value: float  # in the unit of the metric; NaN without a validation
+    monitor: str  # name of the metric
+    mode: str  # `max` if higher is better, `min` if lower is better
+
+
 def train_run(config: DictConfig) -> float:
-    """Train a network and return the best validation score in dB.
+    """Train a network and return the best value of the metric of its best checkpoint.
+
+    It is the validation score in dB, unless `callbacks.best_checkpoint.monitor` is another metric.
+    Raises what `train_best` raises.
+    """
+    return train_best(config).value
+
+
+def train_best(config: DictConfig) -> BestScore:
+    """Train a network and return the best value of the metric of its best checkpoint.
 
     A run folder with a time in its name gets a number if another training has this name.
 
@@ -68,8 +89,8 @@ def train_run(config: DictConfig) -> float:
         return train_in_folder(config if run_dir == wanted else with_run_dir(config, str(run_dir)))
 
 
-def train_in_folder(config: DictConfig) -> float:
-    """Train with a validated configuration in its run folder; see `train_run`."""
+def train_in_folder(config: DictConfig) -> BestScore:
+    """Train with a validated configuration in its run folder; see `train_best`."""
     run_dir = Path(config.paths.run_dir)
     choose_precision(config)
     choose_directions(config)
@@ -95,12 +116,25 @@ def train_in_folder(config: DictConfig) -> float:
                 trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
         except MisconfigurationException as error:
             raise InputError(f"trainer: {one_line(error)}") from error
+        except (RuntimeError, MemoryError) as error:
+            if not is_memory_shortage(error):
+                raise
+            raise InputError(
+                "the memory does not suffice; lower data.batch_size, chunk_seconds or the size of "
+                f"the model{memory_detail(error)}"
+            ) from error
         except SIGTERMException:
             log.info("ended by SIGTERM")
             raise SystemExit(128 + signal.SIGTERM) from None
         finally:
             data.close()
         return report_best(trainer, run_dir)
+
+
+def memory_detail(error: BaseException) -> str:
+    """How much memory was missing, if an out-of-memory error tells, to be put behind a message."""
+    wanted = re.search(r"allocate ([\d.]+ \w+)", str(error))
+    return f" ({wanted[1]} more were asked for)" if wanted else ""
 
 
 def training_processes(config: DictConfig) -> contextlib.AbstractContextManager[None]:
@@ -168,14 +202,14 @@ def quiet_libraries(silent: bool) -> None:
     warnings.filterwarnings("ignore", ".*exists and is not empty")
 
 
-def report_best(trainer: pl.Trainer, run_dir: Path) -> float:
+def report_best(trainer: pl.Trainer, run_dir: Path) -> BestScore:
     """Log and return the value of the best checkpoint, or else the last score in dB."""
     for stopping in trainer.early_stopping_callbacks:
         if stopping.stopping_reason_message and trainer.should_stop:
             log.info("early stopping: %s", stopping.stopping_reason_message)
     best = trainer.checkpoint_callback
     value = getattr(best, "best_model_score", None)
-    monitor = "val/si_sdr" if value is None else best.monitor
+    monitor, mode = (SCORE, "max") if value is None else (best.monitor, best.mode)
     value = float(trainer.callback_metrics.get(monitor, "nan") if value is None else value)
     path = getattr(best, "best_model_path", "") or run_dir
     if trainer.fast_dev_run:
@@ -186,8 +220,8 @@ def report_best(trainer: pl.Trainer, run_dir: Path) -> float:
             "trainer.check_val_every_n_epoch, trainer.barebones): %s",
             path,
         )
-    elif monitor == "val/si_sdr":
+    elif monitor == SCORE:
         log.info("best validation score %.2f dB: %s", value, path)
     else:
         log.info("best %s %.4g: %s", monitor, value, path)
-    return value
+    return BestScore(value, monitor, mode)

@@ -1,6 +1,7 @@
 """Sweeps: jobs, their results, and `sweep=optuna`.
 
 May import what `training` may; optuna is imported when a study runs.
-Start with `results`, the files that the jobs of a sweep leave; `sweeper` asks Optuna for values,
-runs the jobs and tells it their scores; `search_space` reads Hydra's overrides as distributions.
+Start with `results`, the files that the jobs of a sweep leave; `launching` runs jobs of which some
+may die; `sweeper` runs every combination, or asks Optuna for values and tells it their scores;
+`search_space` reads Hydra's overrides as distributions.
 """

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from auralflow_pl.config.monitors import SCORE
 from auralflow_pl.errors import InputError
 from auralflow_pl.report.spare import spare_result
 from auralflow_pl.system.files import write_text
@@ -19,19 +20,49 @@ log = logging.getLogger(__name__)
 
 RESULT_FILE = "result.json"  # in the run folder of a job
 
+KEPT = ("score", "error", "monitor", "mode")  # of a result; older files lack the last two
+
 
 class SweepResult(NamedTuple):
     """A job of a sweep that has ended."""
 
     folder: Path
     overrides: Sequence[str]  # as on the command line: key=value
-    score: float | None  # in dB; None: it failed
+    score: float | None  # in dB, or in the unit of the metric; None: it failed
     error: str | None  # one line
+    monitor: str = SCORE  # the metric
+    mode: str = "max"  # or `min`, if lower is better
 
     @property
     def keys(self) -> dict[str, str]:
         """Values by key."""
         return dict(override.lstrip("+~").split("=", 1) for override in self.overrides)
+
+    @property
+    def column(self) -> str:
+        """Heading of the score in the table."""
+        return "score_db" if self.monitor == SCORE else self.monitor
+
+    @property
+    def cell(self) -> str:
+        """The score in the table; empty if the job failed."""
+        if self.score is None:
+            return ""
+        return f"{self.score:.3f}" if self.monitor == SCORE else f"{self.score:.6g}"
+
+    @property
+    def outcome(self) -> str:
+        """The score with its unit or metric, or why the job failed."""
+        if self.score is None:
+            return f"failed: {self.error}"
+        return f"{self.cell} dB" if self.monitor == SCORE else f"{self.monitor} {self.cell}"
+
+    @property
+    def merit(self) -> float:
+        """The score for a comparison, in which higher is better; -inf if the job failed."""
+        if self.score is None:
+            return -math.inf
+        return self.score if self.mode == "max" else -self.score
 
 
 def job_overrides(overrides: Sequence[str]) -> list[str]:
@@ -43,7 +74,7 @@ def job_overrides(overrides: Sequence[str]) -> list[str]:
 def save_result(job: SweepResult) -> None:
     """Write what came out into the folder of the job."""
     job.folder.mkdir(parents=True, exist_ok=True)
-    content = {"overrides": list(job.overrides), "score": job.score, "error": job.error}
+    content = {"overrides": list(job.overrides)} | {name: getattr(job, name) for name in KEPT}
     part = job.folder / f"{RESULT_FILE}.part"
     part.write_text(json.dumps(content, indent=1), encoding="utf-8")
     part.replace(job.folder / RESULT_FILE)
@@ -60,7 +91,8 @@ def load_result(folder: Path) -> SweepResult | None:
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return SweepResult(folder, content["overrides"], content["score"], content["error"])
+        values = {name: content[name] for name in KEPT if name in content}
+        return SweepResult(folder, content["overrides"], **values)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged; delete it to run the job again") from error
 
@@ -80,11 +112,11 @@ def finished_before(folder: Path, overrides: Sequence[str]) -> SweepResult | Non
     return job if job is not None and job.score is not None else None
 
 
-def write_table(folder: Path) -> tuple[list[SweepResult], list[dict[str, str]]]:
+def write_table(folder: Path) -> list[SweepResult]:
     """Write summary.csv of the jobs that have ended in a sweep's folder.
 
     Returns:
-        the jobs in their order, and the rows of the table.
+        the jobs in their order.
 
     Raises:
         InputError: a result is damaged.
@@ -92,9 +124,11 @@ def write_table(folder: Path) -> tuple[list[SweepResult], list[dict[str, str]]]:
     found = (load_result(path.parent) for path in folder.glob(f"*/{RESULT_FILE}"))
     jobs = sorted((job for job in found if job), key=job_order)
     varied = varied_keys(jobs)
+    columns = score_columns(jobs)
     rows = [
         {"job": job.folder.name, **{key: job.keys.get(key, "") for key in varied}}
-        | {"score_db": "" if job.score is None else f"{job.score:.3f}", "error": job.error or ""}
+        | {column: job.cell if job.column == column else "" for column in columns}
+        | {"error": job.error or ""}
         for job in jobs
     ]
     if rows:
@@ -103,29 +137,37 @@ def write_table(folder: Path) -> tuple[list[SweepResult], list[dict[str, str]]]:
         writer.writeheader()
         writer.writerows(rows)
         write_text(folder / "summary.csv", text.getvalue())
-    return jobs, rows
+    return jobs
 
 
 def summarize(folder: Path) -> list[SweepResult]:
     """Write summary.csv and summary.png of all jobs in a sweep's folder, and log the table."""
-    jobs, rows = write_table(folder)
+    jobs = write_table(folder)
     if not jobs:
         return []
     varied = varied_keys(jobs)
-    scored = [(job.keys, job.score) for job in jobs if job.score is not None]
+    column = score_columns(jobs)[0]
+    scored = [job for job in jobs if job.score is not None and job.column == column]
     if scored:
         with spare_result(folder / "summary.png"):
             from auralflow_pl.report.figures import sweep_plot  # torch: --help does without
 
-            sweep_plot(varied, scored).savefig(folder / "summary.png", dpi=100)
-    best = max(float(row["score_db"] or -math.inf) for row in rows)
-    for row in rows:
-        chosen = "  ".join(f"{key}={row[key]}" for key in varied)
-        outcome = f"failed: {row['error']}" if row["error"] else f"{row['score_db']} dB"
-        mark = "  (best)" if row["score_db"] and float(row["score_db"]) == best else ""
-        log.info("%4s  %s  %s%s", row["job"], chosen, outcome, mark)
+            label = "score in dB" if column == "score_db" else column
+            values = [(job.keys, job.score) for job in scored]
+            figure = sweep_plot(varied, values, label, lower_is_better=scored[0].mode == "min")
+            figure.savefig(folder / "summary.png", dpi=100)
+    for job in jobs:
+        chosen = "  ".join(f"{key}={job.keys.get(key, '')}" for key in varied)
+        rivals = (other.merit for other in jobs if other.column == job.column)
+        mark = "  (best)" if job.score is not None and job.merit == max(rivals) else ""
+        log.info("%4s  %s  %s%s", job.folder.name, chosen, job.outcome, mark)
     log.info("%s", folder / "summary.csv")
     return jobs
+
+
+def score_columns(jobs: Sequence[SweepResult]) -> list[str]:
+    """Headings of the scores: one, unless the jobs have different metrics."""
+    return list(dict.fromkeys(job.column for job in jobs if job.score is not None)) or ["score_db"]
 
 
 def varied_keys(jobs: Sequence[SweepResult]) -> list[str]:

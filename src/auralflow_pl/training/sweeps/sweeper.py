@@ -1,4 +1,4 @@
-"""Runs the trials of an Optuna study as jobs of Hydra."""
+"""The sweepers: every combination of values, or the trials of an Optuna study, as jobs of Hydra."""
 
 from __future__ import annotations
 
@@ -7,32 +7,87 @@ import importlib.metadata
 import itertools
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from auralflow_pl.checks.arguments import check_arguments
 from auralflow_pl.checks.values import one_of, positive, within
 from auralflow_pl.config.instantiate import to_plain
-from auralflow_pl.errors import InputError, one_line
+from auralflow_pl.config.monitors import best_monitor
+from auralflow_pl.errors import InputError
 from auralflow_pl.system.extras import install_line, require_extra
-from auralflow_pl.training.sweeps.results import (
-    SweepResult,
-    job_overrides,
-    load_result,
-    save_result,
-)
+from auralflow_pl.training.sweeps.launching import PatientLauncher
 
 if TYPE_CHECKING:
-    from auralflow_pl.training.sweeps.study import SharedStudy, StudyTrial
+    from auralflow_pl.training.sweeps.study import SharedStudy
 
 log = logging.getLogger(__name__)
+
+
+class GridSweeper(BasicSweeper):
+    """Runs every combination of the values given; a job that dies leaves the others alone.
+
+    Args:
+        max_batch_size: jobs that the launcher is given at a time; None: all.
+        params: values of keys, beside those of the command line.
+    """
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Make the launcher."""
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        self.launcher = PatientLauncher(self.launcher, hydra_context, config)
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run all jobs; what one raised is raised when the others have ended."""
+        with multirun_file(self.config):
+            returned = super().sweep(arguments)
+        self.launcher.finish()
+        return returned
+
+
+@contextlib.contextmanager
+def multirun_file(config: DictConfig) -> Iterator[None]:
+    """Leave multirun.yaml as it was before the block, if the jobs are to leave nothing."""
+    path = Path(config.hydra.sweep.dir) / "multirun.yaml"
+    before = path.read_bytes() if path.is_file() else None
+    try:
+        yield
+    finally:
+        if is_trial_run(config):
+            if before is not None:
+                path.write_bytes(before)
+            else:
+                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # there are files in it
+                    path.parent.rmdir()
+
+
+def is_trial_run(config: DictConfig) -> bool:
+    """Whether the jobs of a sweep are to leave nothing."""
+    return bool(OmegaConf.select(config, "trainer.fast_dev_run"))
+
+
+def check_direction(direction: str, config: DictConfig) -> None:
+    """Raise InputError if a study would look for the worst value of what the jobs return."""
+    if "callbacks" not in config:
+        return
+    key, monitor, mode = best_monitor(config)
+    right = {"max": "maximize", "min": "minimize"}[mode]
+    if direction != right:
+        better = "higher" if mode == "max" else "lower"
+        raise InputError(
+            f"hydra.sweeper.direction={direction}: of {key}={monitor}, {better} is better; pass "
+            f"hydra.sweeper.direction={right}"
+        )
 
 
 class StudySweeper(Sweeper):
@@ -87,14 +142,20 @@ class StudySweeper(Sweeper):
         given = {key: value for key, value in keys.items() if not key.startswith("_")}
         check_arguments(StudySweeper, given, "hydra.sweeper")
         one_of("hydra.sweeper.direction", self.direction, ("maximize", "minimize"))
+        check_direction(self.direction, config)
+        if is_trial_run(config):
+            raise InputError(
+                "trainer.fast_dev_run: leaves no scores for sweep=optuna; pass one of the two"
+            )
         positive("hydra.sweeper.n_trials", self.n_trials)
         positive("hydra.sweeper.n_jobs", self.n_jobs)
         within("hydra.sweeper.max_failure_rate", self.max_failure_rate, 0, 1)
         self.config = config
         self.hydra_context = hydra_context
-        self.launcher = Plugins.instance().instantiate_launcher(
+        launcher = Plugins.instance().instantiate_launcher(
             config=config, hydra_context=hydra_context, task_function=task_function
         )
+        self.launcher = PatientLauncher(launcher, hydra_context, config)
 
     def sweep(self, arguments: list[str]) -> None:
         """Run trials until the study has enough of them.
@@ -121,7 +182,6 @@ class StudySweeper(Sweeper):
 
     def run_trials(self, study: SharedStudy) -> None:
         """Run batch after batch; what a job raised is raised when the others have ended."""
-        raised: list[Exception] = []
         n_trials = self.n_trials
         if study.partial:
             n_trials = min(n_trials, math.prod(map(len, study.space.grid().values())))
@@ -135,9 +195,10 @@ class StudySweeper(Sweeper):
                 ]
                 for trial in batch
             ]
-            scores = self.launch(batch, jobs, raised)
+            returned = self.launcher.launch(jobs, initial_job_idx=batch[0].number)
             failed = 0
-            for trial, score in zip(batch, scores, strict=True):
+            for trial, job in zip(batch, returned, strict=True):
+                score = job.return_value if math.isfinite(job.return_value) else None
                 study.tell(trial.number, score)
                 failed += score is None
             if failed / len(batch) > self.max_failure_rate:
@@ -146,40 +207,7 @@ class StudySweeper(Sweeper):
                     *(failed, len(batch), self.max_failure_rate),
                 )
                 break
-        if raised:
-            raise raised[0]
-
-    def launch(
-        self,
-        batch: Sequence[StudyTrial],
-        jobs: Sequence[Sequence[str]],
-        raised: list[Exception],
-    ) -> list[float | None]:
-        """Run the jobs of a batch; returns their scores, None for those that failed.
-
-        Launchers of several processes raise an error if one of them is killed, and return nothing
-        of the other jobs. Their results are in their folders.
-        """
-        try:
-            returned = self.launcher.launch(jobs, initial_job_idx=batch[0].number)
-            return [job_score(job, raised) for job in returned]
-        except Exception as error:
-            folders = [Path(self.config.hydra.sweep.dir) / trial.folder for trial in batch]
-            if not any(folder.is_dir() for folder in folders):
-                raise  # no job has begun
-            cause = f"no result: {type(error).__name__}: {one_line(error)}"
-            log.error("%s", cause)
-            return [score_in(folder, job, cause) for folder, job in zip(folders, jobs, strict=True)]
-
-
-def score_in(folder: Path, job: Sequence[str], cause: str) -> float | None:
-    """Score in the folder of a job; if there is no result, its cause is written as one."""
-    result = load_result(folder)
-    if result is None:
-        own = [override for override in job if not override.lstrip("+~").startswith("hydra")]
-        result = SweepResult(folder, job_overrides(own), None, cause)
-        save_result(result)
-    return result.score
+        self.launcher.finish()
 
 
 def require_optuna() -> None:
@@ -191,14 +219,3 @@ def require_optuna() -> None:
             f"sweep=optuna: Optuna {version} is installed, expected 4 or newer; "
             f"{install_line('sweep')}"
         )
-
-
-def job_score(job: JobReturn, raised: list[Exception]) -> float | None:
-    """What a job returned, if it is a score; what it raised is logged and added."""
-    try:
-        score = float(job.return_value)
-    except Exception as error:
-        log.error("%s: %s", type(error).__name__, one_line(error))
-        raised.append(error)
-        return None
-    return score if math.isfinite(score) else None
