@@ -4,6 +4,7 @@ import re
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from auralflow_pl.errors import Cancelled, InputError
 from auralflow_pl.metrics.scale_invariant import si_sdr
@@ -150,6 +151,20 @@ def test_shifts_average_windows_at_different_places():
     assert torch.allclose(separator(shifts=4)(audio)[0], audio, atol=1e-6)
     parts = list(separator(network, shifts=3).stream(pieces(audio)))
     assert torch.equal(torch.cat(parts, -1), three)
+
+
+@torch.no_grad()
+def test_padding_is_silence_that_the_network_hears():
+    torch.manual_seed(1)
+    network = UNet(n_fft=256, width=4, levels=2).eval()
+    audio, pad = torch.randn(1, 5 * CHUNK + 3) * 0.1, 1024
+    silent = F.pad(audio, (pad, pad))
+    plain, padded = separator(network), separator(network, padding_seconds=pad / RATE)
+    assert torch.allclose(padded(audio), plain(silent)[..., pad:-pad], atol=1e-6)
+    assert torch.equal(torch.cat(list(padded.stream(pieces(audio))), -1), padded(audio))
+    changed = (padded(audio) - plain(audio)).abs()[0, 0]
+    assert min(changed[:256].max(), changed[-256:].max()) > 1e-4
+    assert padded(audio, 2 * RATE).shape == plain(audio, 2 * RATE).shape
 
 
 def test_memory_of_a_stream_does_not_grow():

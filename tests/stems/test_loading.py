@@ -80,3 +80,18 @@ def test_the_wiener_filter_needs_something_to_share_the_mixture_among(separate, 
     assert "pass residual=true" in done.error
     assert not (tmp_path / "out" / "a").exists()
     assert separate("wiener=true", "residual=true").code == 0
+
+
+def test_padding_is_in_the_report_and_makes_a_track_anew(separate, tmp_path):
+    place = tmp_path / "out" / "a"
+    said = {}
+    for seconds in (0, 0.5):
+        key = f"separation.padding_seconds={seconds}"
+        assert separate(key).code == 0
+        assert "is there already" in separate(key, "overwrite=false").out
+        said[seconds] = json.loads((place / "report.json").read_text())
+    assert said[0]["key"] != said[0.5]["key"]
+    assert "padding_seconds" not in said[0]["models"][0]["settings"]
+    assert said[0.5]["models"][0]["settings"]["padding_seconds"] == 0.5
+    assert said[0]["output"] == said[0.5]["output"]
+    assert said[0]["stems"]["vocals"]["sha256"] != said[0.5]["stems"]["vocals"]["sha256"]

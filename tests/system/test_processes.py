@@ -12,6 +12,7 @@ import time
 import pytest
 import torch
 
+from auralflow_pl.config.saved import save_composed
 from auralflow_pl.errors import InputError
 from auralflow_pl.system.processes import check_run_dir, free_port, process_group, rank, world_size
 from support import REPOSITORY, TINY, python
@@ -30,12 +31,14 @@ TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
 
 
 def train(songs, folder, *arguments, **environment):
+    return launch(folder, *PLAIN, f"data.root={songs}", *arguments, **environment)
+
+
+def launch(folder, *arguments, **environment):
     done = python(
         "train.py",
-        *PLAIN,
-        f"data.root={songs}",
-        f"paths.run_dir={folder}",
         *arguments,
+        f"paths.run_dir={folder}",
         PYTHONPATH=str(REPOSITORY / "tests"),
         **environment,
     )
@@ -60,10 +63,16 @@ def state(folder, name="last"):
 
 @pytest.fixture(scope="module")
 def pair(songs, tmp_path_factory):
-    """A training on two processes in a job of one process, with what it printed."""
+    """A training on two processes in a job of one process, with what it printed.
+
+    Its configuration is a saved one, which the second process has to read as well.
+    """
     folder = tmp_path_factory.mktemp("pair") / "run"
+    keys = [*PLAIN, *TWO, f"data.root={songs}", "data.batch_size=2"]
+    save_composed("train", keys, folder.parent / "two.yaml")
+    saved = ["--config-dir", folder.parent, "--config-name", "two"]
     job = {"SLURM_NTASKS": "1", "SLURM_PROCID": "0", "WORLD_SIZE": "1", "RANK": "0"}
-    return folder, train(songs, folder, *TWO, "data.batch_size=2", **job)
+    return folder, launch(folder, *saved, **job)
 
 
 def test_two_processes_equal_one_with_the_doubled_batch(pair, songs, tmp_path, command):

@@ -34,6 +34,7 @@ class SeparationKeys:
     shifts: int = MISSING
     seed: int = MISSING
     batch_size: int = MISSING
+    padding_seconds: float = 0.0
 
 
 @dataclass

@@ -51,6 +51,7 @@ NOT_NEGATIVE_KEYS = (
     "data.num_workers",
     "trainer.log_every_n_steps",
     "separation.overlap",
+    "separation.padding_seconds",
 )
 
 

@@ -19,7 +19,7 @@ from auralflow_pl.separator.input import AudioArray, CheckedBlocks, as_float_ten
 from auralflow_pl.separator.precision import autocast_dtype
 from auralflow_pl.signal.resampling import resample_blocks
 from auralflow_pl.signal.stft import STFT, magnitude
-from auralflow_pl.signal.streams import align_blocks, delay_blocks, skip_samples
+from auralflow_pl.signal.streams import align_blocks, delay_blocks, extend_blocks, skip_samples
 from auralflow_pl.signal.windows import choose_windows, overlap_add
 
 AudioType = TypeVar("AudioType", Tensor, np.ndarray)
@@ -57,6 +57,8 @@ class Separator(nn.Module):
         batch_size: windows per forward pass of the network.
         precision: number format of the network in autocast, `fp32`, `bf16`, `fp16`, or a dtype
             of torch; None: no autocast.
+        padding_seconds: silence before and after the signal, which the network hears and which is
+            cut off again, from 0 to 600.
 
     Raises:
         InputError: a setting is out of its range, or windows are too short for the network.
@@ -75,6 +77,7 @@ class Separator(nn.Module):
         seed: int = 0,
         batch_size: int = 1,
         precision: str | torch.dtype | None = None,
+        padding_seconds: float = 0.0,
     ) -> None:
         super().__init__()
         if (
@@ -82,12 +85,14 @@ class Separator(nn.Module):
             or not (overlap is None or 0 <= overlap <= 0.5)
             or not 1 <= shifts <= MOST_SHIFTS
             or batch_size < 1
+            or not 0 <= padding_seconds <= LONGEST_WINDOW_SECONDS
         ):
             raise InputError(
                 f"window_seconds={window_seconds}, overlap={overlap}, shifts={shifts}, "
-                f"batch_size={batch_size}: expected window_seconds > 0 and at most "
-                f"{LONGEST_WINDOW_SECONDS:.0f}, overlap from 0 to 0.5, shifts from 1 to "
-                f"{MOST_SHIFTS}, batch_size >= 1"
+                f"batch_size={batch_size}, padding_seconds={padding_seconds}: expected "
+                f"window_seconds > 0 and at most {LONGEST_WINDOW_SECONDS:.0f}, overlap from 0 to "
+                f"0.5, shifts from 1 to {MOST_SHIFTS}, batch_size >= 1, padding_seconds from 0 to "
+                f"{LONGEST_WINDOW_SECONDS:.0f}"
             )
         self.network = network
         self.stft = stft
@@ -110,7 +115,8 @@ class Separator(nn.Module):
         places = torch.Generator().manual_seed(seed)
         longest = round(LONGEST_SHIFT_SECONDS * sample_rate)
         moved = torch.randint(1, longest + 1, (shifts - 1,), generator=places)
-        self.delays = (0, *moved.tolist())
+        self.padding = round(padding_seconds * sample_rate)  # samples
+        self.delays = tuple(self.padding + delay for delay in (0, *moved.tolist()))
 
     def shrink(self) -> bool:
         """Halve the batch size, or at batch size 1 the part of a window that is new.
@@ -239,7 +245,7 @@ class Separator(nn.Module):
         Yields:
             `(targets, channels, time)`.
         """
-        branches = tee(blocks, len(self.delays))
+        branches = tee(extend_blocks(blocks, self.padding), len(self.delays))
         shifted = [
             skip_samples(
                 overlap_add(

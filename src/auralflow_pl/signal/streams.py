@@ -64,6 +64,15 @@ def delay_blocks(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
         length = 0
 
 
+def extend_blocks(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
+    """Append `length` zeros to a stream that is not empty."""
+    block = None
+    for block in blocks:
+        yield block
+    if length and block is not None:
+        yield block.new_zeros(*block.shape[:-1], length)
+
+
 def skip_samples(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
     """Leave out the first `length` samples of a stream."""
     for block in blocks:
