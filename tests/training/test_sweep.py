@@ -248,6 +248,7 @@ def test_the_best_of_a_loss_is_the_lowest(two_jobs, tmp_path):
             "hydra.sweeper.direction=maximize: of callbacks.best_checkpoint.monitor=val/loss, "
             "lower is better; pass hydra.sweeper.direction=minimize",
         ),
+        (["callbacks.best_checkpoint.monitor=val/si_sdr,val/loss"], "val/loss, lower is better"),
         (["hydra.sweeper.direction=minimize"], "val/si_sdr, higher is better"),
         (["trainer.fast_dev_run=true"], "trainer.fast_dev_run: leaves no scores"),
     ],

@@ -142,7 +142,6 @@ class StudySweeper(Sweeper):
         given = {key: value for key, value in keys.items() if not key.startswith("_")}
         check_arguments(StudySweeper, given, "hydra.sweeper")
         one_of("hydra.sweeper.direction", self.direction, ("maximize", "minimize"))
-        check_direction(self.direction, config)
         if is_trial_run(config):
             raise InputError(
                 "trainer.fast_dev_run: leaves no scores for sweep=optuna; pass one of the two"
@@ -167,8 +166,10 @@ class StudySweeper(Sweeper):
         from auralflow_pl.training.sweeps.study import SharedStudy
 
         searched = [f"{key}={value}" for key, value in self.params.items()]
-        space = parse_search_space([*searched, *arguments], self.hydra_context.config_loader)
-        self.validate_batch_is_legal(list(space.examples()))  # before any is in the study
+        loader = self.hydra_context.config_loader
+        space = parse_search_space([*searched, *arguments], loader)
+        for job in space.examples():  # before any is in the study
+            check_direction(self.direction, loader.load_sweep_config(self.config, job))
         study = SharedStudy(
             Path(self.config.hydra.sweep.dir),
             self.storage,
