@@ -101,7 +101,8 @@ def test_bf16_changes_the_value_little(loss):
     exact = loss(bundle(mixture, target, mask))
     with torch.autocast("cpu", torch.bfloat16):
         rounded = loss(bundle(mixture, target, mask.bfloat16().float()))
-    torch.testing.assert_close(rounded, exact, rtol=0.02, atol=0.02)
+    rounding = 2**-8  # of one value in bf16; the mean of many is far closer
+    torch.testing.assert_close(rounded, exact, rtol=rounding, atol=0)
 
 
 def test_si_sdr_agrees_with_torchmetrics_and_fast_bss_eval():
@@ -139,8 +140,13 @@ def test_multi_resolution_stft_agrees_with_auraloss():
 def known(mixture, target, mask, **penalties):
     """A bundle with magnitudes given as numbers: items of one channel, one bin, one frame."""
     shape = (1, len(target), 1, 1, 1)
+<<<<<<< HEAD
     separation = bundle(*random_bundle(batch=1))
     separation.target = separation.target[:, : len(target)]
+=======
+    audio, stems, whole = random_bundle(batch=1)
+    separation = bundle(audio, stems[:, : len(target)], whole)
+>>>>>>> refs/heads/tests
     separation.mask = torch.tensor(mask).reshape(shape)
     separation.mixture_magnitude = torch.tensor(mixture).reshape(1, 1, 1, 1)
     separation.target_magnitude = torch.tensor(target).reshape(shape)
@@ -195,7 +201,8 @@ def test_levels_worked_out_on_paper(name, expected):
     mask = torch.full((1, 1, 1, *stft(mixture).shape[-2:]), 0.25)
     separation = Separation(mixture, stft(mixture), mask, {}, stft, mixture.unsqueeze(1) / 2)
     value = make(name, *options)(separation)
-    torch.testing.assert_close(float(value), expected, atol=0.05, rtol=0.01)
+    near_the_ends = 0.05  # windows of the STFT are cut there; 0.007 of l1_snr
+    torch.testing.assert_close(float(value), expected, atol=near_the_ends, rtol=0)
 
 
 def test_shape_term_of_the_component_loss():
@@ -234,7 +241,7 @@ def test_a_sum_has_as_many_terms_as_values_or_signals(loss):
     total = loss(bundle(mixture, target, mask))
     count = float((total / mean).detach())
     spectral = type(loss).__module__.endswith(".spectral")
-    assert count == pytest.approx(mask.numel() if spectral else 4, rel=1e-3)
+    assert count == pytest.approx(mask.numel() if spectral else 4, rel=1e-5)
 
 
 def test_kl_div_needs_a_latent():

@@ -7,7 +7,7 @@ from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.separator.build import make_network
 from support import composed, option_names
 
-PARAMETERS_MILLION = {"simple": 7.9, "mixing": 7.9, "lstm": 32.3, "vae": 40.0}
+PARAMETERS_MILLION = {"simple": 7.9, "mixing": 7.9, "lstm": 31.7, "vae": 38.8}  # one decimal
 
 
 def make(name, targets=1, *overrides):
@@ -132,7 +132,7 @@ def test_the_simplified_network_gives_the_same_masks(name):
     norms = sum(isinstance(part, torch.nn.BatchNorm2d) for part in network.modules())
     network.simplify()
     assert norms > sum(isinstance(part, torch.nn.BatchNorm2d) for part in network.modules())
-    torch.testing.assert_close(network(magnitude).mask, mask, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(network(magnitude).mask, mask, rtol=1e-5, atol=4e-6)
 
 
 def test_dropout_acts_in_training_only(name):
@@ -145,7 +145,7 @@ def test_dropout_acts_in_training_only(name):
 def test_parameter_count_at_the_defaults(name):
     network = make_network(to_plain(composed("train", f"model={name}").model), 1)
     millions = sum(p.numel() for p in network.parameters()) / 1e6
-    assert millions == pytest.approx(PARAMETERS_MILLION[name], rel=0.05)
+    assert millions == pytest.approx(PARAMETERS_MILLION[name], abs=0.05)
 
 
 @pytest.mark.parametrize("levels", [1, 3])
