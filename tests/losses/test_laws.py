@@ -140,13 +140,8 @@ def test_multi_resolution_stft_agrees_with_auraloss():
 def known(mixture, target, mask, **penalties):
     """A bundle with magnitudes given as numbers: items of one channel, one bin, one frame."""
     shape = (1, len(target), 1, 1, 1)
-<<<<<<< HEAD
-    separation = bundle(*random_bundle(batch=1))
-    separation.target = separation.target[:, : len(target)]
-=======
     audio, stems, whole = random_bundle(batch=1)
     separation = bundle(audio, stems[:, : len(target)], whole)
->>>>>>> refs/heads/tests
     separation.mask = torch.tensor(mask).reshape(shape)
     separation.mixture_magnitude = torch.tensor(mixture).reshape(1, 1, 1, 1)
     separation.target_magnitude = torch.tensor(target).reshape(shape)
