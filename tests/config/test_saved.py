@@ -60,7 +60,7 @@ def test_the_configuration_of_a_run_folder_is_shown(config, tmp_path):
     code, out = config(tmp_path, "loss", "paths.run_dir")
     assert code == 0
     assert "  loss.l2.reduction=mean\n" in out
-    assert f"  paths.run_dir={tmp_path}\n      run folder" in out
+    assert f"paths.run_dir={tmp_path}runfolder" in "".join(out.split())  # long paths are wrapped
     assert "optimizer" not in out
 
 

@@ -39,7 +39,7 @@ MEANT = {  # commands of other tools, and what they are called here
 }
 
 TOOL_TEXTS = {
-    "config": "show or save the configuration of a command, with what every option means",
+    "config": "show or save a configuration, and what every option means",
     "completion": "print what bash, zsh or fish needs to complete commands and keys",
 }
 
@@ -72,8 +72,8 @@ TOOL_USAGE = {
   auralflow config separate     the same of another command
   auralflow config loss         only the options of a part
   auralflow config model=vae --save my/small.yaml
-                                write it to a new file, to be used by
-                                auralflow train --config-dir my --config-name small
+                                write it to a new file, for
+                                train --config-dir my --config-name small
   auralflow config my/small.yaml
   auralflow config runs/x       what a saved file, or a run folder, holds
 """,

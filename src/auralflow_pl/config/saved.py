@@ -47,7 +47,7 @@ def save_composed(command: str, overrides: Sequence[str], path: Path) -> str:
     content: Any = OmegaConf.to_container(composed)
     choices = content.pop("hydra")["runtime"]["choices"]
     sweep = [{"sweep": choices["sweep"]}] if "sweep" in choices else []
-    if not any(missing_keys(content)) and not choices.get("sweep"):
+    if not any(missing_keys(content)) and choices.get("sweep") in (None, "grid"):
         validate(DictConfig(content), COMMAND_SCHEMAS[command])
     defaults = [
         {"hydra": choices["hydra"]},
