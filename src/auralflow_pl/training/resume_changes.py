@@ -130,13 +130,13 @@ def change_arguments(
     if all(arguments(before[key]) == arguments(now[key]) for key in ("optimizer", "scheduler")):
         return
     old, new = (
-        build(renamed(node, now["optimizer"]))(task)
+        build(named_like(node, now["optimizer"]))(task)
         for node in (before["optimizer"], now["optimizer"])
     )
     ratios = change_optimizer(saved, old, new)
     for state in schedules:
         plans = [
-            build(renamed(config["scheduler"], now["scheduler"]))(optimizer, 1)
+            build(named_like(config["scheduler"], now["scheduler"]))(optimizer, 1)
             for config, optimizer in ((before, old), (now, new))
         ]
         rates = [rate * ratio for rate, ratio in zip(state["_last_lr"], ratios, strict=True)]
@@ -192,6 +192,6 @@ def arguments(node: Mapping[str, Any] | None) -> State:
     return {key: value for key, value in (node or {}).items() if not key.startswith("_")}
 
 
-def renamed(node: Mapping[str, Any], like: Mapping[str, Any]) -> State:
+def named_like(node: Mapping[str, Any], like: Mapping[str, Any]) -> State:
     """A node of an older configuration under today's name of its class."""
     return arguments(node) | {key: value for key, value in like.items() if key.startswith("_")}
