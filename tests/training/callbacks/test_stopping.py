@@ -250,9 +250,7 @@ def test_optimizers_schedules_and_accumulation(train, choices, rates):
     assert all(torch.isfinite(value).all() for value in weights.values())
 
 
-@pytest.mark.filterwarnings(
-    "ignore:The distutils package is deprecated"
-)  # by torch, on Python 3.11
+@pytest.mark.filterwarnings("ignore:The distutils package is deprecated")  # by torch
 def test_a_compiled_network_trains_to_the_same_weights(train):
     small = ["model.dropout=0", "model.levels=1", "model.width=1", "val_chunks=0"]
     plain, _ = train(*small)
