@@ -9,6 +9,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from auralflow_pl.config.names import moved_paths
 from support import TINY
 
 
@@ -107,6 +108,23 @@ def test_changed_keys_are_told_and_in_force(run, go_on, tmp_path) -> None:
         assert told in done.out
     assert str(folder) not in done.out.split("changed since")[1].splitlines()[0]
     assert OmegaConf.load(folder / "config.yaml").optimizer.lr == 1e-5
+
+
+def test_only_paths_move_with_a_run_folder() -> None:
+    saved = {
+        "run": "a",
+        "best": "a/best.ckpt",
+        "other": "ab/c",
+        "devices": "auto",
+        "sizes": ["a/x"],
+    }
+    assert moved_paths(saved, "a", "/b") == {
+        "run": "/b",
+        "best": "/b/best.ckpt",
+        "other": "ab/c",
+        "devices": "auto",
+        "all": ["/b/x"],
+    }
 
 
 def test_the_rate_of_a_schedule_is_scaled(run, go_on, tmp_path) -> None:

@@ -13,13 +13,13 @@ SCORE = "val/si_sdr"  # the score of a training whose best checkpoint monitors n
 
 def choose_directions(config: DictConfig) -> None:
     """Replace `mode=auto` beside a `monitor` by `min` for losses and metrics to minimise."""
-    metrics = build(config.metrics or {}).items()
+    open_nodes = [node for _, node in monitoring_nodes(config) if node.get("mode") == "auto"]
+    metrics = build(config.metrics or {}).items() if open_nodes else ()
     lower = {f"val/{name}" for name, metric in metrics if not metric.headings[0].higher_is_better}
-    for _, node in monitoring_nodes(config):
+    for node in open_nodes:
         name = node.monitor
-        if node.get("mode") == "auto":
-            loss = name.startswith(("train/", "val/loss/")) or name == "val/loss"
-            node.mode = "min" if loss or name in lower else "max"
+        loss = name.startswith(("train/", "val/loss/")) or name == "val/loss"
+        node.mode = "min" if loss or name in lower else "max"
 
 
 def monitoring_nodes(config: DictConfig) -> list[tuple[str, DictConfig]]:

@@ -54,14 +54,17 @@ def literal(text: str) -> str:
 
 def with_run_dir(config: DictConfig, folder: str) -> DictConfig:
     """A validated configuration with another run folder, also where its texts begin with it."""
-    before = str(config.paths.run_dir)
-    inside = re.compile(rf"{re.escape(before)}(?=/|$)")
-
-    def moved(text: str) -> str:
-        return literal(inside.sub(lambda _: folder, text) if inside.match(text) else text)
-
-    texts = mapped_texts(moved, OmegaConf.to_container(config, resolve=True))
+    plain = OmegaConf.to_container(config, resolve=True)
+    texts = mapped_texts(literal, moved_paths(plain, config.paths.run_dir, folder))
     return OmegaConf.merge(config, texts)  # type: ignore[return-value]
+
+
+def moved_paths(node: Any, before: str, now: str) -> Any:
+    """Plain containers in which paths in the folder `before` lie in the folder `now`."""
+    inside = re.compile(rf"{re.escape(before)}(?=/|$)")
+    return mapped_texts(
+        lambda text: f"{now}{text[len(before) :]}" if inside.match(text) else text, node
+    )
 
 
 def mapped_texts(change: Callable[[str], str], node: Any) -> Any:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from auralflow_pl.checkpoints.reading import load_checkpoint
 from auralflow_pl.checks.imports import current_name, import_class
 from auralflow_pl.config.instantiate import to_plain
-from auralflow_pl.config.names import mapped_texts
+from auralflow_pl.config.names import moved_paths
 from auralflow_pl.errors import InputError, shown
 
 log = logging.getLogger(__name__)
@@ -101,10 +101,8 @@ def check_same_run(config: dict[str, Any], path: Path) -> int:
                 f"resume={path}: its {key} differs from this configuration ({there} there, {here} "
                 "here); use the same keys, or another paths.run_dir"
             )
-    moved = mapped_texts(
-        lambda text: text.replace(saved["paths"]["run_dir"], config["paths"]["run_dir"]), saved
-    )
-    changes = dict(changed_keys(moved, config))
+    folders = (saved["paths"]["run_dir"], config["paths"]["run_dir"])
+    changes = dict(changed_keys(moved_paths(saved, *folders), config))
     if checkpoint.batches:
         for key in EPOCH_KEYS:
             if key in changes:

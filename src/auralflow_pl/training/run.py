@@ -26,7 +26,7 @@ from auralflow_pl.config.schema import TrainKeys
 from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError, one_line, os_reason
 from auralflow_pl.system.device import device_count
-from auralflow_pl.system.files import write_whole
+from auralflow_pl.system.files import write_text
 from auralflow_pl.system.heap import keep_freed_memory
 from auralflow_pl.system.memory import is_memory_shortage
 from auralflow_pl.system.processes import TIME_REFERENCE, check_run_dir, process_group, rank
@@ -174,8 +174,7 @@ def log_file(path: Path) -> Iterator[None]:
 def save_config(config: DictConfig) -> None:
     """Save the resolved configuration in the run folder; first process only."""
     if rank() == 0:
-        text = OmegaConf.to_yaml(config).encode()
-        write_whole(Path(config.paths.run_dir) / "config.yaml", lambda file: file.write(text))
+        write_text(Path(config.paths.run_dir) / "config.yaml", OmegaConf.to_yaml(config))
 
 
 def quiet_libraries(silent: bool) -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from auralflow_pl.config.monitors import SCORE
 from auralflow_pl.errors import InputError
 from auralflow_pl.report.spare import spare_result
-from auralflow_pl.system.files import write_text
+from auralflow_pl.system.files import write_json, write_text
 
 log = logging.getLogger(__name__)
 
@@ -73,11 +73,8 @@ def job_overrides(overrides: Sequence[str]) -> list[str]:
 
 def save_result(job: SweepResult) -> None:
     """Write what came out into the folder of the job."""
-    job.folder.mkdir(parents=True, exist_ok=True)
     content = {"overrides": list(job.overrides)} | {name: getattr(job, name) for name in KEPT}
-    part = job.folder / f"{RESULT_FILE}.part"
-    part.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    part.replace(job.folder / RESULT_FILE)
+    write_json(job.folder / RESULT_FILE, content)
 
 
 def load_result(folder: Path) -> SweepResult | None:
