@@ -116,7 +116,7 @@ def test_only_paths_move_with_a_run_folder() -> None:
         "best": "a/best.ckpt",
         "other": "ab/c",
         "devices": "auto",
-        "sizes": ["a/x"],
+        "all": ["a/x"],
     }
     assert moved_paths(saved, "a", "/b") == {
         "run": "/b",
