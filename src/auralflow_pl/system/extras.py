@@ -6,7 +6,7 @@ import importlib.util
 import json
 import shlex
 import sys
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, distributions
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -44,7 +44,7 @@ def require_extra(extra: str, purpose: str) -> None:
 
 def install_line(extra: str) -> str:
     """Command that adds an extra to this installation: from its checkout, wheel or address."""
-    installer = "pip" if importlib.util.find_spec("pip") else "uv pip"
+    installer = "pip" if any(distributions(name="pip")) else "uv pip"
     if (CHECKOUT / "pyproject.toml").is_file():
         place = "." if Path.cwd() == CHECKOUT else str(CHECKOUT)
         return f"{installer} install -e {quoted_word(f'{place}[{extra}]')}"
