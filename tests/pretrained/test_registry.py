@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ import yaml
 import auralflow_pl
 from auralflow_pl.errors import InputError
 from auralflow_pl.pretrained import registry
-from auralflow_pl.pretrained.cache import cached_path, fetch_model, resolve_ckpt
+from auralflow_pl.pretrained.cache import cached_path, fetch_model, location, resolve_ckpt
 from auralflow_pl.pretrained.locations import (
     BUNDLED_MODEL,
     PACKAGED_REGISTRY,
@@ -78,7 +79,8 @@ def named(path, *sources, name="vae-vocals", **changes):
 
 
 def test_the_registry_of_the_package_is_true():
-    (found,) = read_registry(PACKAGED_REGISTRY)
+    entries = {entry.name: entry for entry in read_registry(PACKAGED_REGISTRY)}
+    found = entries["mixing-vocals"]
     assert fetch_model(found) == BUNDLED_MODEL
     assert load_separator("pretrained:mixing-vocals").targets == found.targets
     assert found.architecture in option_names("model")
@@ -87,6 +89,11 @@ def test_the_registry_of_the_package_is_true():
     for value in found.metrics[0].values:
         assert f"| {value.value:.2f} | {value.mixture:.2f} |" in card
     assert not models_folder().exists()
+    assert set(entries) == {"umxl", "spleeter-2stems", "umx", "umxhq", "mixing-vocals", "umxse"}
+    for name in ("umxl", "umx", "umxhq", "umxse"):  # published names hold digits of the digest
+        for file in entries[name].files:
+            assert re.search("[-_]([0-9a-f]{8})[.]pth$", file.name)[1] == file.sha256[:8]
+            assert file.sources[0].endswith(f"/{file.name}")
 
 
 METRIC = {"name": "sdr", "definition": "of all", "values": []}
@@ -121,7 +128,7 @@ METRIC = {"name": "sdr", "definition": "of all", "values": []}
         (
             "a",
             {"sources": ["ftp://a/b"]},
-            "paths, or addresses with https, http, hf, file",
+            "paths, or addresses with https, http, hf, file, package",
         ),
         ("a", {"sources": ["https://me:pw@a/b"]}, "expected addresses without a password"),
         ("a", {"metrics": [{**METRIC, "names": 1}]}, "a.metrics.names: no such key"),
@@ -182,9 +189,10 @@ def test_registries_are_found_and_the_first_one_counts(tmp_path, monkeypatch):
     )
     monkeypatch.setenv(registry.REGISTRY_VARIABLE, os.pathsep.join([str(tmp_path / "team")]))
     found = read_registries(str(given))
-    assert list(found) == ["one", "two", "three", "mixing-vocals"]
+    packaged = [entry.name for entry in read_registry(PACKAGED_REGISTRY)]
+    assert list(found) == ["one", "two", "three", *packaged]
     assert [found[name].data for name in ("one", "two")] == ["given", "team"]
-    assert found["two"].sources == (str(tmp_path / "team" / "model.zip"),)
+    assert found["two"].files[0].sources == (str(tmp_path / "team" / "model.zip"),)
     with pytest.raises(InputError, match=r"registries=nowhere: no registry; expected a \.yaml"):
         read_registries(["nowhere"])
     monkeypatch.setenv(registry.REGISTRY_VARIABLE, "nowhere")
@@ -341,8 +349,9 @@ def test_the_cache_is_shown_and_emptied(web, command, tmp_path):
     assert path.read_bytes() == CONTENT
     shown = command("models", "registries=[r.yaml]").out.splitlines()
     assert max(map(len, shown[:-1])) <= 80
-    last = [line.split()[-1] for line in shown[1:6]]
-    assert last == [long, "remote", "remote", "cached", "bundled"]
+    last = [line.split()[-1] for line in shown[1:5]]
+    assert last == [long, "remote", "remote", "cached"]
+    assert {line.split()[0]: line.split()[-1] for line in shown if line}["mixing-vocals"] == "bundled"
     assert "vocals+drums+ba\N{HORIZONTAL ELLIPSIS}" in shown[2]
     full = command("models", "vae-vocals", "registries=r.yaml").out
     assert f"cached        {path}" in full
@@ -355,6 +364,139 @@ def test_the_cache_is_shown_and_emptied(web, command, tmp_path):
     assert "not a name" in command("models", "remove=../x").error
     assert "either a name" in command("models", "vae", "remove=vae").error
     assert BUNDLED_MODEL.is_dir()
+
+
+def parts(web, **changes):
+    """Files of an entry in parts, whose sizes only the server states."""
+    contents = {f"{stem}.pth": os.urandom(90_000) for stem in ("vocals", "drums")}
+    files = {
+        name: {
+            "sha256": hashlib.sha256(content).hexdigest()[:8],
+            "sources": [web.add(f"/{name}", ranged(content))],
+        }
+        for name, content in contents.items()
+    }
+    files["vocals.pth"] |= changes
+    gone = dict.fromkeys(("size", "sha256", "sources"))
+    return contents, entry(files=files, **gone)
+
+
+def test_files_of_unknown_size_are_fetched_into_a_folder(web, command, tmp_path):
+    contents, model = parts(web)
+    written(tmp_path / "r.yaml", umx=model)
+    shown = command("models", "registries=r.yaml").out
+    assert re.search(r"umx +vocals +vae +\? +MIT +remote", shown)
+    done = command("download", "umx", "registries=r.yaml")
+    folder = tmp_path / done.out.partition(": umx, 0.2 MB, verified")[0]
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == contents
+    asked = len(web.asked)
+    assert command("download", "umx", "registries=r.yaml").code == 0
+    assert len(web.asked) == asked
+    full = command("models", "umx", "registries=r.yaml").out
+    assert f"{hashlib.sha256(contents['vocals.pth']).hexdigest()[:8]}..." in full
+    assert f"cached        {folder}" in full
+    (folder / "vocals.pth").write_bytes(b"spoilt")
+    assert command("download", "umx", "registries=r.yaml").code == 0
+    assert (folder / "vocals.pth").read_bytes() == contents["vocals.pth"]
+    error = command("download", "umx", "registries=r.yaml", "save=copies").error
+    assert "umx is published as several files" in error
+    assert "auralflow import-model umx output=copies" in error
+    assert folder.name in command("models").out  # no registry knows it, but it is there
+    assert command("models", "remove=umx").out == f"{folder}: removed\n"
+    assert not folder.exists()
+
+
+def test_what_parts_cannot_be_fetched_says_which(web, tmp_path):
+    _, model = parts(web, sha256="0" * 8)
+    written(tmp_path / "r.yaml", umx=model)
+    (found,) = read_registry(tmp_path / "r.yaml")
+    with pytest.raises(InputError, match=r"umx/vocals\.pth: not fetched: .*other bytes: SHA-256"):
+        fetch_model(found)
+    assert [path.name for path in cached_path(found).iterdir()] == ["drums.pth"]
+    _, model = parts(web, sources=["package://nowhere/vocals.pth", f"{web.base}/none"])
+    written(tmp_path / "r.yaml", umx=model)
+    (found,) = read_registry(tmp_path / "r.yaml")
+    with pytest.raises(InputError, match=r"no package nowhere; .*/none: HTTP 404 Not Found"):
+        fetch_model(found)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"sha256": "abc"}, "or at least the first 8"),
+        ({"sources": []}, "umx.files.vocals.pth.sources=a list: expected a list"),
+        ({"name": "x"}, "umx.files.vocals.pth.name: no such key"),
+    ],
+)
+def test_wrong_parts_are_named(web, tmp_path, changes, message):
+    written(tmp_path / "r.yaml", umx=parts(web, **changes)[1])
+    with pytest.raises(InputError, match=re.escape(message)):
+        read_registry(tmp_path / "r.yaml")
+    model = entry(files={"../x": {}}, size=None, sha256=None, sources=None)
+    with pytest.raises(InputError, match=r"umx\.files\.\.\./x: not a file name"):
+        read_registry(written(tmp_path / "r.yaml", umx=model))
+
+
+def test_a_package_carries_a_file_without_being_imported(tmp_path, monkeypatch):
+    package = tmp_path / "site" / "weights_of_others"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise SystemExit('imported')")
+    (package / "model.bin").write_bytes(CONTENT)
+    model = named(tmp_path / "r.yaml", "package://weights_of_others/model.bin")
+    assert location(model) == "remote"
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    assert location(model) == "local"
+    assert fetch_model(model).read_bytes() == CONTENT
+    assert location(model) == "cached"
+
+
+def test_the_best_model_on_this_machine_separates(command, tmp_path, monkeypatch):
+    soundfile.write("song.wav", np.random.default_rng(1).uniform(-0.1, 0.1, 22050), 22050)
+    done = command("separate", "input=song.wav")
+    assert "no ckpt is given: pretrained:mixing-vocals is the best model on this" in done.err
+    better = shutil.copytree(BUNDLED_MODEL, tmp_path / "better")
+    found = next(e for e in read_registry(PACKAGED_REGISTRY) if e.name == "mixing-vocals")
+    digest = {"size": found.size, "sha256": found.sha256, "sources": [str(better)]}
+    written(
+        tmp_path / "config" / "auralflow_pl" / "registry" / "mine.yaml",
+        umxl=entry(**digest, description="Mine.", licence="CC-BY-NC-4.0"),
+    )
+    done = command("separate", "input=song.wav", "output=second")
+    line = "pretrained:umxl is the best model on this machine: Mine. Licence: CC-BY-NC-4.0"
+    assert f"no ckpt is given: {line}" in done.err
+    assert (tmp_path / "second" / "song" / "vocals.wav").is_file()
+
+
+def test_an_imported_model_is_a_model_of_the_user(command, tmp_path):
+    done = command("import-model", str(BUNDLED_MODEL), "name=mine", "licence=MIT", "half=true")
+    registries = tmp_path / "config" / "auralflow_pl" / "registry"
+    assert f"{registries / 'mine'}: 6.3 MB of weights, rounded to float16" in done.out
+    assert "auralflow separate ckpt=pretrained:mine input=song.mp3" in done.out
+    assert load_separator("pretrained:mine").targets == ("vocals",)
+    card = (registries / "mine" / "README.md").read_text()
+    assert "## Imported from" in card
+    assert found_digest(BUNDLED_MODEL) in card
+    again = command("import-model", str(BUNDLED_MODEL), "name=mine")
+    assert again.error.startswith(f"error: {registries / 'mine'}: is there already; pass another")
+    assert command("import-model", str(BUNDLED_MODEL), "name=mine", "overwrite=true").code == 0
+    done = command("import-model", "mixing-vocals", "output=here")
+    assert "mixing-vocals input=song.mp3 registries=here/mixing-vocals.yaml" in done.out
+    (copy,) = read_registry(tmp_path / "here" / "mixing-vocals.yaml")
+    packaged = next(e for e in read_registry(PACKAGED_REGISTRY) if e.name == "mixing-vocals")
+    assert (copy.metrics, copy.data, copy.licence) == (packaged.metrics, packaged.data, "MIT")
+    (tmp_path / "notes.txt").write_text("no weights")
+    for source, message in [
+        ("nowhere.pth", "source=nowhere.pth: no such file, nor a model: nowhere.pth: no such"),
+        ("notes.txt", "ckpt=notes.txt: "),
+    ]:
+        done = command("import-model", source)
+        assert done.code == 1
+        assert message in done.error
+        assert not list(registries.glob("no*"))
+
+
+def found_digest(folder):
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
 def test_a_copy_is_saved_where_the_user_says(command, tmp_path):

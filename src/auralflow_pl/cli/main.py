@@ -134,9 +134,9 @@ def show_help(name: str, arguments: list[str]) -> None:
 
 def call_command(command: str, config: DictConfig, verbose: bool) -> Any:
     """Import the module of a command, which may import torch, and call the command."""
-    module = COMMANDS[command].module or command
+    name = command.replace("-", "_")
     function: Callable[[DictConfig], Any] = getattr(
-        importlib.import_module(f"auralflow_pl.commands.{module}"), command
+        importlib.import_module(f"auralflow_pl.commands.{name}"), name
     )
     try:
         return function(config)

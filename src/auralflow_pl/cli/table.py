@@ -9,7 +9,6 @@ class Command(NamedTuple):
     """A command of the command line."""
 
     text: str  # purpose, for the help
-    module: str = ""  # module in `commands`; empty: of the same name
     word: str = ""  # key that a word without `=` sets; empty: none
 
 
@@ -22,6 +21,9 @@ COMMANDS = {
     "download": Command("fetch a pretrained model", word="name"),
     "models": Command("show pretrained models, or remove one", word="name"),
     "publish": Command("make the archive and the registry entry of a model", word="ckpt"),
+    "import-model": Command(
+        "keep the weights of another project as a model of this one", word="source"
+    ),
     "doctor": Command("find errors in a data set"),
     "demo": Command("serve a web page on this machine to try models"),
     "selfcheck": Command(
@@ -54,6 +56,7 @@ LIST_GROUPS = (
 TEXT_KEYS = {  # keys whose values are texts, by command
     "export": ("licence",),
     "publish": ("licence", "description", "trained_on"),
+    "import-model": ("licence", "description"),
 }
 
 MAIN_USAGE = """usage: auralflow <command> [key=value ...] [--help] [--cfg job] | --version

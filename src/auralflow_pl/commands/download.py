@@ -11,8 +11,9 @@ from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.schema import DownloadKeys
 from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError, printable
-from auralflow_pl.pretrained.cache import fetch_model
-from auralflow_pl.pretrained.registry import RegistryEntry, find_entry, read_registries
+from auralflow_pl.pretrained.cache import fetch_model, stored_bytes
+from auralflow_pl.pretrained.entries import RegistryEntry
+from auralflow_pl.pretrained.registry import find_entry, read_registries
 from auralflow_pl.system.files import file_sha256, in_megabytes
 from auralflow_pl.system.staging import check_writable, staged_folder
 
@@ -31,7 +32,7 @@ def download(config: DictConfig) -> Path:
     if copy is not None:
         save_model(path, copy)
         path = copy
-    print(printable(f"{path}: {entry.name}, {in_megabytes(entry.size)}, verified"))
+    print(printable(f"{path}: {entry.name}, {in_megabytes(stored_bytes(path))}, verified"))
     return path
 
 
@@ -45,6 +46,11 @@ def save_path(given: str, entry: RegistryEntry) -> Path:
     path = path if path.suffix == ".zip" else path / f"{entry.name}.zip"
     if path.is_dir():
         raise InputError(f"save={given}: {path} is a folder; choose another name")
+    if entry.in_parts:
+        raise InputError(
+            f"save={given}: {entry.name} is published as several files, and not in our format; "
+            f"auralflow import-model {entry.name} output={path.parent} makes an archive of it"
+        )
     check_writable(path.parent)
     return path
 

@@ -18,14 +18,11 @@ from auralflow_pl.pretrained.cache import (
     local_folder,
     location,
     remove_cached,
+    stored_bytes,
 )
+from auralflow_pl.pretrained.entries import RegistryEntry, ReportedMetric
 from auralflow_pl.pretrained.locations import models_folder
-from auralflow_pl.pretrained.registry import (
-    RegistryEntry,
-    ReportedMetric,
-    find_entry,
-    read_registries,
-)
+from auralflow_pl.pretrained.registry import find_entry, read_registries
 from auralflow_pl.system.files import in_megabytes
 
 TABLE_WIDTH = 80
@@ -69,7 +66,7 @@ def models_table(entries: Sequence[RegistryEntry]) -> list[str]:
     """Lines of the table: one for each model, two if its name is long; long cells are cut."""
     lines = [align_columns(tuple(TABLE_COLUMNS))]
     for entry in entries:
-        targets, size = "+".join(entry.targets), in_megabytes(entry.size)
+        targets, size = "+".join(entry.targets), in_megabytes(entry.size) if entry.size else "?"
         cells = (targets, entry.architecture, size, entry.licence, location(entry))
         if len(entry.name) < TABLE_COLUMNS["name"]:
             lines.append(align_columns((entry.name, *cells)))
@@ -78,7 +75,7 @@ def models_table(entries: Sequence[RegistryEntry]) -> list[str]:
     for path in unlisted_files(entries):
         lines += [
             path.name,
-            align_columns(("", "?", "?", in_megabytes(path.stat().st_size), "?", "cached")),
+            align_columns(("", "?", "?", in_megabytes(stored_bytes(path)), "?", "cached")),
         ]
     return lines
 
@@ -109,10 +106,15 @@ def describe_entry(entry: RegistryEntry) -> Iterator[str]:
     yield from format_field("architecture", entry.architecture)
     yield from format_field("data", entry.data)
     yield from format_field("licence", entry.licence)
-    yield from format_field("size", f"{entry.size} bytes ({in_megabytes(entry.size)})")
-    yield from format_field("sha256", entry.sha256)
-    for source in entry.sources:
-        yield from format_field("source", source)
+    for file in entry.files:
+        if entry.in_parts:
+            yield from format_field("file", file.name)
+        if file.size:
+            yield from format_field("size", f"{file.size} bytes ({in_megabytes(file.size)})")
+        partial = "..." if len(file.sha256) < 64 else ""
+        yield from format_field("sha256", file.sha256 + partial)
+        for source in file.sources:
+            yield from format_field("source", source)
     yield from format_field("registry", str(entry.registry))
     place = local_folder(entry) or cached_path(entry)
     yield from format_field(location(entry), str(place))

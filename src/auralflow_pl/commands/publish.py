@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
 from omegaconf import DictConfig
 
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.schema import PublishKeys
 from auralflow_pl.config.validation import validate
-from auralflow_pl.errors import InputError, printable_lines, shown
+from auralflow_pl.errors import InputError, printable_lines
 from auralflow_pl.pretrained.cache import resolve_ckpt
+from auralflow_pl.pretrained.entries import RegistryEntry
 from auralflow_pl.pretrained.locations import REGISTRY_VARIABLE
-from auralflow_pl.pretrained.registry import NAME_PATTERN, REGISTRY_FORMAT, RegistryEntry
-from auralflow_pl.publishing.entry import REGISTRY_HEADER, entry_content, read_back
+from auralflow_pl.publishing.entry import check_name, entry_content, read_back, write_registry
 from auralflow_pl.publishing.exporting import export_weights, load_model
 from auralflow_pl.system.staging import check_writable, staged_folder
 
@@ -36,11 +35,7 @@ def publish(config: DictConfig) -> Path:
     """
     config = to_plain(validate(config, PublishKeys))
     name, output = config["name"], Path(config["output"])
-    if not NAME_PATTERN.fullmatch(name):
-        raise InputError(
-            f"name={shown(name)}: not a name; use up to 64 letters, digits, - and _, as in "
-            "vae-vocals"
-        )
+    check_name(name)
     archive, registry = output / f"{name}.zip", output / f"{name}.yaml"
     for path in (archive, registry):
         if path.exists() and not config["overwrite"]:
@@ -50,10 +45,8 @@ def publish(config: DictConfig) -> Path:
     model = load_model(ckpt, config["trust"], config["licence"])
     with staged_folder(output) as temporary:
         export_weights(model, temporary / archive.name, config["half"])
-        entry = entry_content(config, model, ckpt, temporary / archive.name)
-        content = {"format": REGISTRY_FORMAT, "models": {name: entry}}
-        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
-        (temporary / registry.name).write_text(REGISTRY_HEADER + text, encoding="utf-8")
+        entry = entry_content(config, model, ckpt, temporary / archive.name, archive.name)
+        write_registry(temporary / registry.name, name, entry)
         checked = read_back(temporary / registry.name, output)
     print(printable_lines(next_steps(checked, archive, registry, bool(config["sources"]))))
     return registry

@@ -205,6 +205,20 @@ class ModelsKeys:
 
 
 @dataclass
+class ImportKeys:
+    """Top level of configs/import-model.yaml."""
+
+    source: str = MISSING
+    name: str | None = None
+    output: str | None = None
+    licence: str | None = None
+    description: str | None = None
+    half: bool = MISSING
+    overwrite: bool = MISSING
+    registries: Any = MISSING
+
+
+@dataclass
 class PublishKeys:
     """Top level of configs/publish.yaml."""
 
@@ -290,6 +304,7 @@ COMMAND_SCHEMAS: dict[str, type] = {
     "download": DownloadKeys,
     "models": ModelsKeys,
     "publish": PublishKeys,
+    "import-model": ImportKeys,
     "doctor": DoctorKeys,
     "demo": DemoKeys,
     "selfcheck": SelfcheckKeys,

@@ -11,8 +11,9 @@ from auralflow_pl.system.lazy import attach
 
 if TYPE_CHECKING:
     from auralflow_pl.pretrained.cache import locate
+    from auralflow_pl.pretrained.entries import RegistryEntry
     from auralflow_pl.pretrained.locations import BUNDLED_MODEL
-    from auralflow_pl.pretrained.registry import RegistryEntry, read_registries, read_registry
+    from auralflow_pl.pretrained.registry import read_registries, read_registry
 else:
     __getattr__, __dir__ = attach(__name__)
 

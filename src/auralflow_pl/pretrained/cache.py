@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,14 +13,15 @@ from filelock import FileLock, Timeout
 
 from auralflow_pl.errors import InputError, os_reason, shown
 from auralflow_pl.pretrained.download import NotFetchedError, WantedFile, fetch_file
+from auralflow_pl.pretrained.entries import NAME_PATTERN, ModelFile, RegistryEntry
 from auralflow_pl.pretrained.locations import PACKAGED_REGISTRY, WEIGHTS_FILE, models_folder
 from auralflow_pl.pretrained.registry import (
-    NAME_PATTERN,
     NAME_PREFIX,
-    RegistryEntry,
     find_entry,
     read_registries,
+    read_registry,
 )
+from auralflow_pl.pretrained.sources import is_on_this_machine
 from auralflow_pl.system.files import file_sha256, free_bytes
 
 log = logging.getLogger(__name__)
@@ -85,21 +87,44 @@ def locate(
 
 
 def cached_path(entry: RegistryEntry) -> Path:
-    """Path of an entry's file in the cache; its name includes the start of the SHA-256."""
-    return models_folder() / f"{entry.name}-{entry.sha256[:12]}.zip"
+    """Path of an entry in the cache, a file or a folder of several; it has digits of the digest."""
+    if not entry.in_parts:
+        return models_folder() / entry.files[0].name
+    return models_folder() / f"{entry.name}-{entry.sha256[:12]}"
+
+
+def cached_file(entry: RegistryEntry, file: ModelFile) -> Path:
+    """Path of a file of an entry in the cache."""
+    return cached_path(entry) / file.name if entry.in_parts else cached_path(entry)
 
 
 def local_folder(entry: RegistryEntry) -> Path | None:
     """First source of an entry that is an existing folder, used in place; None: no such source."""
-    folders = (Path(source) for source in entry.sources if "://" not in source)
+    if entry.in_parts:
+        return None
+    folders = (Path(source) for source in entry.files[0].sources if "://" not in source)
     return next((folder for folder in folders if folder.is_dir()), None)
 
 
 def location(entry: RegistryEntry) -> str:
-    """Location of a model: `bundled`, `folder`, `cached` or `remote`."""
+    """Location of a model: `bundled`, `folder`, `cached`, `local` (in its sources) or `remote`."""
     if local_folder(entry):
         return "bundled" if entry.registry == PACKAGED_REGISTRY else "folder"
-    return "cached" if cached_path(entry).is_file() else "remote"
+    if all(cached_file(entry, file).is_file() for file in entry.files):
+        return "cached"
+    local = all(any(map(is_on_this_machine, file.sources)) for file in entry.files)
+    return "local" if local else "remote"
+
+
+def best_present(registries: str | Sequence[str] = ()) -> RegistryEntry:
+    """The first model of the package's registry that needs no network.
+
+    That registry lists the best models first, and ends with the one in the package. An entry of
+    the same name in another registry is taken in its place.
+    """
+    entries = read_registries(registries)
+    ranked = (entries[entry.name] for entry in read_registry(PACKAGED_REGISTRY))
+    return next(entry for entry in ranked if location(entry) != "remote")
 
 
 def registry_entry(ckpt: str, registries: str | Sequence[str] = ()) -> RegistryEntry | None:
@@ -119,53 +144,64 @@ def fetch_model(entry: RegistryEntry) -> Path:
             where to copy the file by hand.
     """
     if folder := local_folder(entry):
-        if not matches_entry(folder / WEIGHTS_FILE, entry):
+        if not matches_file(folder / WEIGHTS_FILE, entry.files[0]):
             raise InputError(
                 f"{entry.name}: {folder} does not hold the {WEIGHTS_FILE} with SHA-256 "
                 f"{entry.sha256}; export or copy it again"
             )
         return folder
     path = cached_path(entry)
-    if matches_entry(path, entry):
-        return path
     try:
-        with locked_path(path):
-            if not matches_entry(path, entry):  # another process may have fetched it
-                download_into_cache(entry, path)
+        if missing_files(entry):
+            with locked_path(path):
+                for file in missing_files(entry):  # fewer if another process fetched some
+                    download_into_cache(entry, file)
     except OSError as error:
         raise InputError(f"{path}: {entry.name} is not kept: {os_reason(error)}") from error
     return path
 
 
-def matches_entry(path: Path, entry: RegistryEntry) -> bool:
-    """Return True if a file has the size and SHA-256 of an entry."""
+def missing_files(entry: RegistryEntry) -> list[ModelFile]:
+    """Files of an entry that are not in the cache, or there with other bytes."""
+    return [file for file in entry.files if not matches_file(cached_file(entry, file), file)]
+
+
+def matches_file(path: Path, file: ModelFile) -> bool:
+    """Return True if a file has the size and SHA-256 that an entry states."""
     try:
-        return path.stat().st_size == entry.size and file_sha256(path) == entry.sha256
+        if file.size not in (None, path.stat().st_size):
+            return False
+        return file_sha256(path).startswith(file.sha256)
     except OSError:
         return False
 
 
-def download_into_cache(entry: RegistryEntry, path: Path) -> None:
-    """Download the file of an entry to a `.part` file and rename it once it is verified."""
+def download_into_cache(entry: RegistryEntry, file: ModelFile) -> None:
+    """Download a file of an entry to a `.part` file and rename it once it is verified."""
+    path = cached_file(entry, file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    label = f"{entry.name}/{file.name}" if entry.in_parts else entry.name
     part = part_path(path)
     there = part.stat().st_size if part.is_file() else 0
-    free = free_bytes(path)
-    if free < entry.size - there:
+    size, free = file.size or 0, free_bytes(path)
+    if free < size - there:
         raise InputError(
-            f"{path.parent}: {entry.name} needs {entry.size / 1e6:.1f} MB, {free / 1e6:.1f} MB "
+            f"{path.parent}: {label} needs {size / 1e6:.1f} MB, {free / 1e6:.1f} MB "
             "are free; make room, or set AURALFLOW_CACHE to another folder"
         )
     spoilt = path.is_file()
-    log.info("fetching %s, %.1f MB, into %s", entry.name, entry.size / 1e6, path.parent)
+    log.info("fetching %s%s, into %s", label, f", {size / 1e6:.1f} MB" if size else "", path.parent)
     try:
-        fetch_file(entry.sources, WantedFile(entry.name, entry.size, entry.sha256), part)
+        fetch_file(file.sources, WantedFile(label, file.size, file.sha256), part)
     except NotFetchedError as error:
         kept = part.stat().st_size if part.is_file() else 0
         found = "a file with other bytes" if spoilt else "nothing"
-        kept_note = f" ({kept} of {entry.size} bytes are kept for the next attempt)" if kept else ""
+        whole = f" of {size}" if size else ""
+        kept_note = f" ({kept}{whole} bytes are kept for the next attempt)" if kept else ""
+        wanted = f"with {size} bytes and SHA-256" if size else "whose SHA-256 begins with"
         raise InputError(
-            f"{entry.name}: not fetched: {error}{kept_note}; {found} at {path}; to bring it by "
-            f"hand, copy the file with {entry.size} bytes and SHA-256 {entry.sha256} to that path"
+            f"{label}: not fetched: {error}{kept_note}; {found} at {path}; to bring it by "
+            f"hand, copy the file {wanted} {file.sha256} to that path"
         ) from error
     part.replace(path)
 
@@ -192,8 +228,15 @@ def locked_path(path: Path) -> Iterator[None]:
 
 
 def cached_files() -> list[Path]:
-    """Sorted paths of all models in the cache."""
-    return sorted(models_folder().glob("*.zip"))
+    """Sorted paths of all models in the cache: archives, and folders of several files."""
+    folder = models_folder()
+    return sorted([*folder.glob("*.zip"), *(path for path in folder.glob("*/") if path.is_dir())])
+
+
+def stored_bytes(path: Path) -> int:
+    """Bytes of a file, or of the files in a folder."""
+    files = path.iterdir() if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)
 
 
 def remove_cached(name: str) -> list[Path]:
@@ -207,12 +250,15 @@ def remove_cached(name: str) -> list[Path]:
     """
     if not NAME_PATTERN.fullmatch(name):
         raise InputError(f"remove={shown(name)}: not a name; `auralflow models` lists them")
-    pattern = re.compile(rf"{name}-[0-9a-f]{{12}}\.zip(\.part)?")
+    pattern = re.compile(rf"{name}-[0-9a-f]{{12}}(\.zip(\.part)?)?")
     folder = models_folder()
-    files = [p for p in sorted(folder.glob("*.zip*")) if pattern.fullmatch(p.name)]
+    files = [p for p in sorted(folder.glob("*")) if pattern.fullmatch(p.name)]
     if not files:
         raise InputError(f"remove={name}: not in the cache, {folder}; nothing to remove")
     for file in files:
         with locked_path(file.with_name(file.name.removesuffix(".part"))):
-            file.unlink(missing_ok=True)
+            if file.is_dir():
+                shutil.rmtree(file)
+            else:
+                file.unlink(missing_ok=True)
     return files

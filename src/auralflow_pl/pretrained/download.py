@@ -13,6 +13,7 @@ from auralflow_pl.pretrained.sources import (
     SourceError,
     WrongBytesError,
     open_source_at,
+    stated_size,
 )
 from auralflow_pl.system.files import file_sha256, file_size
 from auralflow_pl.system.progress import Progress
@@ -28,8 +29,8 @@ class WantedFile(NamedTuple):
     """The expected file: its label, size and digest."""
 
     label: str  # for the progress bar
-    size: int  # bytes
-    sha256: str
+    size: int | None  # bytes; None: as many as a source says
+    sha256: str  # or its first digits
 
 
 class NotFetchedError(Exception):
@@ -59,7 +60,9 @@ def fetch_file(sources: Sequence[str], wanted: WantedFile, part: Path) -> None:
     with Progress(total=wanted.size, desc=wanted.label, unit="B", unit_scale=True) as bar:
         for source in sources:
             try:
-                complete_part(source, wanted, part, bar)
+                size = wanted.size or stated_size(source)
+                bar.total = size
+                complete_part(source, wanted._replace(size=size), part, bar)
                 return
             except SourceError as error:
                 failures.append(f"{source}: {error}")
@@ -133,7 +136,7 @@ def append_blocks(
 def verify_part(part: Path, wanted: WantedFile) -> None:
     """Raise WrongBytesError unless the file has the expected digest."""
     found = file_sha256(part)
-    if found != wanted.sha256:
+    if not found.startswith(wanted.sha256):
         raise WrongBytesError(
             f"other bytes: SHA-256 {found[:12]}..., expected {wanted.sha256[:12]}..."
         )

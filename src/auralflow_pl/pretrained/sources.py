@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import importlib.util
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -13,10 +14,13 @@ from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import url2pathname
 
 from auralflow_pl.errors import one_line, os_reason
-from auralflow_pl.system.extras import install_line, is_installed
+from auralflow_pl.pretrained.entries import MAX_FILE_BYTES
+from auralflow_pl.system.extras import EXTRA_PACKAGES, install_line, is_installed
 
 if TYPE_CHECKING:
     import requests
+
+LOCAL_SCHEMES = ("file", "package")
 
 SOURCE_BLOCK_BYTES = 2**16
 
@@ -55,7 +59,7 @@ def open_source_at(source: str, size: int, start: int) -> Iterator[tuple[int, It
         SourceError: the source does not provide the file.
     """
     scheme, mark, rest = source.partition("://")
-    if not mark or scheme == "file":
+    if not mark or scheme in LOCAL_SCHEMES:
         yield start, file_blocks(local_path(source), size, start)
         return
     address, headers = hub_address(rest) if scheme == "hf" else (source, {})
@@ -63,8 +67,50 @@ def open_source_at(source: str, size: int, start: int) -> Iterator[tuple[int, It
         yield first_byte_of(response, size, start), response_blocks(response)
 
 
+def stated_size(source: str) -> int:
+    """Size of a file in bytes, as its source says before anything is read.
+
+    Raises:
+        SourceError: there is no such file, or the source does not say a size.
+    """
+    scheme, mark, rest = source.partition("://")
+    if not mark or scheme in LOCAL_SCHEMES:
+        path = local_path(source)
+        if not path.is_file():
+            raise SourceError("no such file")
+        return path.stat().st_size
+    address, headers = hub_address(rest) if scheme == "hf" else (source, {})
+    with request_answer(address, headers, 0) as response:
+        if response.status_code != 200:
+            raise SourceError(status_line(response))
+        length = response.headers.get("Content-Length") or ""
+    if not length.isdigit() or not 0 < int(length) <= MAX_FILE_BYTES:
+        raise SourceError(f"says no size from 1 to {MAX_FILE_BYTES} bytes")
+    return int(length)
+
+
+def is_on_this_machine(source: str) -> bool:
+    """Whether a source is a file of this machine."""
+    scheme, mark, _ = source.partition("://")
+    try:
+        return (not mark or scheme in LOCAL_SCHEMES) and local_path(source).is_file()
+    except SourceError:
+        return False
+
+
 def local_path(source: str) -> Path:
-    """Local path of a source: a path or a `file://` address."""
+    """Local path of a source: a path, or a `file://` or `package://name/path` address.
+
+    Raises:
+        SourceError: the file is on another machine, or the package is not installed.
+    """
+    if source.startswith("package://"):
+        name, _, rest = source.removeprefix("package://").partition("/")
+        spec = importlib.util.find_spec(name) if name.isidentifier() else None
+        if spec is None or not spec.submodule_search_locations:
+            extra = next((e for e, names in EXTRA_PACKAGES.items() if name in names), None)
+            raise SourceError(install_line(extra) if extra else f"no package {name}")
+        return Path(spec.submodule_search_locations[0]) / rest
     if not source.startswith("file://"):
         return Path(source)
     parts = urlsplit(source)
@@ -193,10 +239,16 @@ def first_byte_of(response: requests.Response, size: int, start: int) -> int:
     elif status == 200:
         start, total = 0, length if length and length.isdigit() else "*"
     else:
-        raise SourceError(f"HTTP {status} {http.client.responses.get(status, '')}".rstrip())
+        raise SourceError(status_line(response))
     if total not in ("*", str(size)):
         raise SourceError(f"has {total[:20]} bytes, expected {size}")
     return start
+
+
+def status_line(response: requests.Response) -> str:
+    """Status of a response, for messages."""
+    status = response.status_code
+    return f"HTTP {status} {http.client.responses.get(status, '')}".rstrip()
 
 
 def response_blocks(response: requests.Response) -> Iterator[bytes]:

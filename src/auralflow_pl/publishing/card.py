@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from auralflow_pl.errors import printable
+from auralflow_pl.pretrained.entries import RegistryEntry
+from auralflow_pl.system.files import file_sha256
+from auralflow_pl.system.folders import visible
 from auralflow_pl.version import __version__
 
 LONGEST_TEXT = 300  # characters
@@ -57,6 +61,28 @@ def model_card(
         f"- made with auralflow_pl {__version__} and torch {torch.__version__}",
     ]
     return "\n\n".join(parts)
+
+
+def source_section(ckpt: Path, entry: RegistryEntry | None) -> str:
+    """Section of the card of an imported model: its files, and what was verified of them.
+
+    Args:
+        ckpt: the imported file or folder.
+        entry: entry of the registry with the addresses of the files; None: not from a registry.
+    """
+    files = [path for path in (visible(ckpt) if ckpt.is_dir() else [ckpt]) if path.is_file()]
+    published = {file.name: file.sources[0] for file in entry.files} if entry else {}
+    lines = [
+        f"- {inline_code(path.name)}, SHA-256 `{file_sha256(path)}`"
+        + (f", published at {inline_code(published[path.name])}" if path.name in published else "")
+        for path in files
+    ]
+    verified = (
+        "Verified: every weight of the network was found in these files under its name and with "
+        "its shape, and no weight of theirs was left over. No code in them was run. The tests of "
+        "this project compare the network with the implementation of its authors."
+    )
+    return "\n\n".join(["## Imported from", "\n".join(lines), verified])
 
 
 def training_facts(description: Mapping[str, Any]) -> str:

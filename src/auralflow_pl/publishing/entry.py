@@ -7,20 +7,43 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from auralflow_pl.config.instantiate import flat_keys
 from auralflow_pl.config.search_path import command_sources, group_options, initialized_hydra
-from auralflow_pl.errors import InputError
-from auralflow_pl.pretrained.registry import RegistryEntry, read_registry
+from auralflow_pl.errors import InputError, shown
+from auralflow_pl.pretrained.entries import NAME_PATTERN, RegistryEntry, ReportedMetric
+from auralflow_pl.pretrained.registry import REGISTRY_FORMAT, read_registry
 from auralflow_pl.publishing.card import training_hours
 from auralflow_pl.publishing.exporting import ExportedModel
 from auralflow_pl.publishing.scores import find_scores
-from auralflow_pl.system.files import file_sha256
+from auralflow_pl.system.files import file_sha256, write_text
 
 REGISTRY_HEADER = (
     "# A registry of auralflow_pl: pass it as registries=<this file>, or see docs/models.md.\n"
 )
+
+
+def check_name(name: str) -> str:
+    """Return a name of a model.
+
+    Raises:
+        InputError: it is not safe as a file name.
+    """
+    if not NAME_PATTERN.fullmatch(name):
+        raise InputError(
+            f"name={shown(name)}: not a name; use up to 64 letters, digits, - and _, as in "
+            "vae-vocals"
+        )
+    return name
+
+
+def write_registry(path: Path, name: str, entry: Mapping[str, Any]) -> None:
+    """Write a registry with one entry."""
+    content = {"format": REGISTRY_FORMAT, "models": {name: entry}}
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+    write_text(path, REGISTRY_HEADER + text)
 
 
 def read_back(written: Path, output: Path) -> RegistryEntry:
@@ -41,15 +64,16 @@ def read_back(written: Path, output: Path) -> RegistryEntry:
 
 
 def entry_content(
-    config: Mapping[str, Any], model: ExportedModel, ckpt: Path, archive: Path
+    config: Mapping[str, Any], model: ExportedModel, ckpt: Path, file: Path, source: str
 ) -> dict[str, Any]:
     """Registry entry as plain values.
 
     Args:
-        config: plain configuration of `publish`.
+        config: `sources`, `description`, `architecture`, `trained_on` and `licence`.
         model: the exported model.
         ckpt: checkpoint of the model, whose evaluations give the metrics.
-        archive: archive of the model.
+        file: archive of the model, or the weights file of its folder.
+        source: path of the archive or folder beside the registry.
     """
     sources = config["sources"]
     optional = {
@@ -62,9 +86,9 @@ def entry_content(
         or architecture_of(model.description["config"]["model"]),
         "data": config["trained_on"] or data_name(model.description),
         "licence": config["licence"],
-        "size": archive.stat().st_size,
-        "sha256": file_sha256(archive),
-        "sources": [*([sources] if isinstance(sources, str) else sources), archive.name],
+        "size": file.stat().st_size,
+        "sha256": file_sha256(file),
+        "sources": [*([sources] if isinstance(sources, str) else sources), source],
         **{key: value for key, value in optional.items() if value},
     }
 
@@ -118,4 +142,19 @@ def reported_metrics(ckpt: Path, targets: Sequence[str]) -> list[dict[str, Any]]
         metric
         | {"values": [{k: v for k, v in one.items() if k != "oracle"} for one in metric["values"]]}
         for metric in find_scores(ckpt, targets)
+    ]
+
+
+def metric_nodes(metrics: Sequence[ReportedMetric]) -> list[dict[str, Any]]:
+    """Metrics of an entry in the form of a registry."""
+    return [
+        {
+            "name": metric.name,
+            "definition": metric.definition,
+            "values": [
+                {key: value for key, value in row._asdict().items() if value is not None}
+                for row in metric.values
+            ],
+        }
+        for metric in metrics
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,17 @@ from omegaconf import DictConfig
 
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.errors import InputError
-from auralflow_pl.pretrained.cache import resolve_ckpt
-from auralflow_pl.pretrained.locations import BUNDLED_MODEL
+from auralflow_pl.pretrained.cache import best_present, fetch_model, resolve_ckpt
+from auralflow_pl.pretrained.entries import RegistryEntry
+from auralflow_pl.pretrained.registry import NAME_PREFIX
 from auralflow_pl.separator.engine import choose_engine, engine_name
 from auralflow_pl.separator.load import load_separator
 from auralflow_pl.separator.precision import autocast_dtype
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.system.files import check_file, file_sha256, text_sha256
 from auralflow_pl.system.folders import visible
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,14 +77,16 @@ def load_models(config: DictConfig, device: torch.device) -> list[LoadedModel]:
 
 
 def checkpoint_paths(config: DictConfig) -> list[Path]:
-    """Files and exported folders for the key `ckpt`; the bundled model if it is None.
+    """Files and exported folders for the key `ckpt`; the best model present if it is None.
 
     Raises:
         InputError: a folder has no checkpoints, or a pretrained model cannot be fetched.
     """
     ckpt, registries = (to_plain(config)[key] for key in ("ckpt", "registries"))
     if ckpt is None:
-        return [BUNDLED_MODEL]
+        entry = best_present(registries)
+        log.info("no ckpt is given: %s", described_choice(entry))
+        return [fetch_model(entry)]
     found = []
     for one in [ckpt] if isinstance(ckpt, str) else ckpt:
         path = resolve_ckpt(one, registries)
@@ -94,6 +100,12 @@ def checkpoint_paths(config: DictConfig) -> list[Path]:
     if not found:
         raise InputError("ckpt: an empty list; expected checkpoints")
     return found
+
+
+def described_choice(entry: RegistryEntry) -> str:
+    """Name of a model, its licence, and why it is the best one at hand."""
+    name = f"{NAME_PREFIX}{entry.name}"
+    return f"{name} is the best model on this machine: {entry.description} Licence: {entry.licence}"
 
 
 def is_model_path(path: Path) -> bool:
