@@ -1,5 +1,6 @@
 # Every target makes the virtual environment first if it is missing or out of date. uv installs in a
-# quarter of the time; where it finds no index, pip does, which reads pip.conf.
+# quarter of the time; where it finds no index, pip does, which reads pip.conf. Bytecode is compiled once, not
+# by every process, of which the tests start hundreds; PYTHONDONTWRITEBYTECODE would leave our own without.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -15,7 +16,7 @@ help: ## show this list
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]' \
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[dev]' \
 	    || $(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
@@ -34,7 +35,7 @@ $(VENV)/.programs: $(VENV)/.installed
 	@(command -v chromedriver && command -v ffmpeg && command -v strace) > $@ || ($(APT) update && $(APT) install $(PROGRAMS)) > $@ 2>&1 \
 	    || echo "apt-get install $(PROGRAMS) failed, see $@: tests of what is missing are skipped"
 
-PYTEST = $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.programs ## run the suite, but for clusters
 	$(PYTEST) --ignore=tests/system_wide/test_machines.py
@@ -50,7 +51,7 @@ test-oldest: $(VENV)/.installed ## run a part of the suite with the oldest versi
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(OLDEST)
 	$(BIN)/uv pip compile --quiet --python $(BIN)/python --resolution lowest-direct --extra onnx --extra hub \
 	    --output-file $(OLDEST)/versions.txt pyproject.toml
-	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --constraints $(OLDEST)/versions.txt --editable '.[onnx,hub]' \
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(OLDEST)/bin/python --constraints $(OLDEST)/versions.txt --editable '.[onnx,hub]' \
 	    auraloss fast-bss-eval hatchling museval openunmix pytest pytest-xdist
 	$(OLDEST)/bin/python -m pytest --numprocesses 2 --dist loadfile -W ignore::DeprecationWarning \
 	    -W ignore::FutureWarning -W "ignore:Skipping serialization:UserWarning" \
