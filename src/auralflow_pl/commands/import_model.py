@@ -16,9 +16,14 @@ from auralflow_pl.errors import InputError, printable_lines
 from auralflow_pl.pretrained.cache import fetch_model
 from auralflow_pl.pretrained.entries import RegistryEntry
 from auralflow_pl.pretrained.locations import WEIGHTS_FILE, model_label
-from auralflow_pl.pretrained.registry import find_source, read_registries, user_registry
+from auralflow_pl.pretrained.registry import find_published, read_registries, user_registry
 from auralflow_pl.publishing.card import source_section
-from auralflow_pl.publishing.entry import check_name, entry_content, metric_nodes, write_registry
+from auralflow_pl.publishing.entry import (
+    check_model_name,
+    entry_content,
+    metric_nodes,
+    write_registry,
+)
 from auralflow_pl.publishing.exporting import export_weights, load_model
 from auralflow_pl.system.staging import check_writable
 
@@ -38,8 +43,8 @@ def import_model(config: DictConfig) -> Path:
     entry = None
     ckpt = Path(config["source"])
     if not ckpt.exists():
-        entry = find_source(read_registries(config["registries"]), config["source"])
-    name = check_name(config["name"] or (entry.name if entry else label_of(ckpt)))
+        entry = find_published(read_registries(config["registries"]), config["source"])
+    name = check_model_name(config["name"] or (entry.name if entry else label_of(ckpt)))
     output = Path(config["output"] or user_registry())
     folder, registry = output / name, output / f"{name}.yaml"
     for path in (folder, registry):

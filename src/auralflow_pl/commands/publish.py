@@ -13,7 +13,7 @@ from auralflow_pl.errors import InputError, printable_lines
 from auralflow_pl.pretrained.cache import resolve_ckpt
 from auralflow_pl.pretrained.entries import RegistryEntry
 from auralflow_pl.pretrained.locations import REGISTRY_VARIABLE
-from auralflow_pl.publishing.entry import check_name, entry_content, read_back, write_registry
+from auralflow_pl.publishing.entry import check_model_name, entry_content, read_back, write_registry
 from auralflow_pl.publishing.exporting import export_weights, load_model
 from auralflow_pl.system.staging import check_writable, staged_folder
 
@@ -35,7 +35,7 @@ def publish(config: DictConfig) -> Path:
     """
     config = to_plain(validate(config, PublishKeys))
     name, output = config["name"], Path(config["output"])
-    check_name(name)
+    check_model_name(name)
     archive, registry = output / f"{name}.zip", output / f"{name}.yaml"
     for path in (archive, registry):
         if path.exists() and not config["overwrite"]:

@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from auralflow_pl.config.names import literal
 from auralflow_pl.errors import InputError, one_line
-from auralflow_pl.training.claim import FolderTaken
 from auralflow_pl.training.run import train_best, train_run
+from auralflow_pl.training.start.claim import FolderTaken
 from auralflow_pl.training.sweeps.results import (
     RESULT_FILE,
     SweepResult,

@@ -89,6 +89,9 @@ class TrainKeys:
     seed: int = MISSING
     chunk_seconds: float = MISSING
     resume: str | None = None
+    init: str | None = None
+    init_strict: bool = True
+    freeze: Any = None
     compile: bool = MISSING
     print_config: bool = MISSING
     silent: bool = MISSING

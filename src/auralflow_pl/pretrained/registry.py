@@ -83,7 +83,7 @@ def user_registry() -> Path:
     raise InputError("no folder for registries: this user has no home folder; pass output=")
 
 
-def find_source(entries: Mapping[str, RegistryEntry], source: str) -> RegistryEntry:
+def find_published(entries: Mapping[str, RegistryEntry], source: str) -> RegistryEntry:
     """The entry of a given name, or the one whose files an installed package carries.
 
     Raises:

@@ -25,7 +25,7 @@ REGISTRY_HEADER = (
 )
 
 
-def check_name(name: str) -> str:
+def check_model_name(name: str) -> str:
     """Return a name of a model.
 
     Raises:

@@ -1,4 +1,4 @@
-"""One training: task, data module, optimizers, schedules, loggers, callbacks, resuming, sweeps.
+"""One training: task, data module, optimizers, schedules, loggers, callbacks, start, sweeps.
 
 The only folder that imports Lightning. May import `evaluation`, for `Trainer.test`, `config`,
 `separator`, `data` and all that is below them; no command.

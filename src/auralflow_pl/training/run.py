@@ -40,8 +40,9 @@ from auralflow_pl.training.build import (
     choose_directions,
     choose_precision,
 )
-from auralflow_pl.training.claim import claimed_folder
-from auralflow_pl.training.resuming import find_resume
+from auralflow_pl.training.start.claim import claimed_folder
+from auralflow_pl.training.start.resuming import find_resume
+from auralflow_pl.training.start.warm_start import warm_start
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,8 @@ def train_in_folder(config: DictConfig) -> BestScore:
     data = build_data(config)
     task = build_task(config)
     with log_file(run_dir / "train.log"), training_processes(config):
+        if config.init is not None and resume is None:
+            warm_start(task.separator.network, to_plain(config))
         if rank() == 0 and config.print_config and not config.silent:
             print(OmegaConf.to_yaml(config))
         trainer = build_trainer(config)
@@ -197,6 +200,8 @@ def quiet_libraries(silent: bool) -> None:
     warnings.filterwarnings("ignore", ".*could not find the monitored key")
     # `trainer.barebones` logs nothing, which is told.
     warnings.filterwarnings("ignore", "You are trying to `self.log")
+    # Frozen parts are meant to be in evaluation mode.
+    warnings.filterwarnings("ignore", ".*in eval mode at the start of training")
     # `find_resume` has already rejected a run folder with another run.
     warnings.filterwarnings("ignore", ".*exists and is not empty")
 

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from auralflow_pl.training import claim
-from auralflow_pl.training.claim import CLAIM_FILE, FolderTaken, claimed_folder
+from auralflow_pl.training.start import claim
+from auralflow_pl.training.start.claim import CLAIM_FILE, FolderTaken, claimed_folder
 from support import TINY, forked
 
 

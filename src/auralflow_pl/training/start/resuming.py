@@ -25,7 +25,7 @@ EPOCH_KEYS = (  # which chunks are left of an epoch depends on them
     "trainer.num_nodes",
 )
 
-UNTRAINED_KEYS = ("resume", "print_config", "silent", "paths.run_dir")
+UNTRAINED_KEYS = ("resume", "init", "init_strict", "print_config", "silent", "paths.run_dir")
 
 
 def find_resume(config: DictConfig, run_dir: Path) -> tuple[str | None, int]:
@@ -53,6 +53,10 @@ def find_resume(config: DictConfig, run_dir: Path) -> tuple[str | None, int]:
         )
     if config.resume is None:
         return None, 0
+    if config.init is not None and config.resume != "auto":
+        raise InputError(
+            f"init={config.init}, resume={config.resume}: both bring weights; pass one of the two"
+        )
     return str(path), check_same_run(to_plain(config), path)
 
 
@@ -90,7 +94,7 @@ def check_same_run(config: dict[str, Any], path: Path) -> int:
             f"resume={path}: was trained {'with' if checkpoint.averaged else 'without'} "
             "callbacks=weight_average; use the same callbacks, or another paths.run_dir"
         )
-    for key in ("model", "target", "stft", "audio", "optimizer", "scheduler"):
+    for key in ("model", "target", "stft", "audio", "freeze", "optimizer", "scheduler"):
         here, there = config.get(key), saved.get(key)
         if key in ("optimizer", "scheduler"):  # arguments may change, the class may not
             here, there = (kind_of(node) for node in (here, there))

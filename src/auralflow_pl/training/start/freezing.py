@@ -1,0 +1,53 @@
+"""Keep parts of a network as they are while the rest is trained."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from auralflow_pl.errors import InputError, did_you_mean
+
+log = logging.getLogger(__name__)
+
+
+def freeze_parts(network: nn.Module, patterns: Sequence[str]) -> None:
+    """Exclude parts of a network from training.
+
+    Frozen weights get no gradient. A module all of whose weights are frozen stays in evaluation
+    mode: its dropout is off, and its normalisations keep their statistics.
+
+    Args:
+        network: network to be trained.
+        patterns: names of parts (`encoder`, `decoder.levels.0`), or patterns for the names of
+            weights (`*.norm.*`).
+
+    Raises:
+        InputError: a pattern fits no weight, or no weight is left to be trained.
+    """
+    weights = dict(network.named_parameters())
+    for pattern in patterns:
+        found = [name for name in weights if fits(name, pattern)]
+        if not found:
+            parts = [name for name, _ in network.named_modules() if name]
+            raise InputError(
+                f"freeze={pattern}: no such part of the network; {did_you_mean(pattern, parts)}"
+            )
+        for name in found:
+            weights[name].requires_grad_(False)
+    frozen = [weight for weight in weights.values() if not weight.requires_grad]
+    if len(frozen) == len(weights):
+        raise InputError(f"freeze={list(patterns)}: nothing is left to be trained")
+    for module in network.modules():
+        own = list(module.parameters())
+        if own and not any(weight.requires_grad for weight in own):
+            module.eval()
+    frozen_values, values = (sum(w.numel() for w in part) for part in (frozen, weights.values()))
+    log.info("frozen: %d of %d values of the network", frozen_values, values)
+
+
+def fits(name: str, pattern: str) -> bool:
+    """Whether a weight is in a part of the network, or fits a pattern."""
+    return name.startswith(f"{pattern}.") or fnmatchcase(name, pattern)
