@@ -8,7 +8,7 @@ RUN := runs/demo
 OLDEST := .venv-oldest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-oldest lint format bench clean
+.PHONY: help demo test coverage test-all test-oldest lint format bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -35,10 +35,23 @@ $(VENV)/.programs: $(VENV)/.installed
 	@(command -v chromedriver && command -v ffmpeg && command -v strace) > $@ || ($(APT) update && $(APT) install $(PROGRAMS)) > $@ 2>&1 \
 	    || echo "apt-get install $(PROGRAMS) failed, see $@: tests of what is missing are skipped"
 
+<<<<<<< HEAD
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+=======
+SUITE := pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+NO_CLUSTERS := --ignore=tests/system_wide/test_machines.py
+PYTEST = $(BIN)/python -m $(SUITE)
+COVERED := tests
+>>>>>>> left
 
 test: $(VENV)/.programs ## run the suite, but for clusters
-	$(PYTEST) --ignore=tests/system_wide/test_machines.py
+	$(PYTEST) $(NO_CLUSTERS)
+
+coverage: $(VENV)/.programs ## run the same and print the share of lines that ran, in all processes
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m $(SUITE) $(NO_CLUSTERS) $(COVERED)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 test-all: $(VENV)/.programs ## run the whole suite, with a local Ray and submitit
 	$(PYTEST)
@@ -78,5 +91,5 @@ bench: $(VENV)/.installed ## measure speed, as ratios (quality: see scripts/benc
 	$(BIN)/python scripts/bench_startup.py
 
 clean: ## remove environment, caches and the demo's run; data and other runs stay
-	rm -rf $(VENV) $(OLDEST) $(RUN) dist .pytest_cache .ruff_cache .import_linter_cache .mypy_cache
+	rm -rf $(VENV) $(OLDEST) $(RUN) dist .pytest_cache .ruff_cache .import_linter_cache .mypy_cache .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -125,7 +125,11 @@ def spoil(path, change):
         ("wav", lambda b: b"Dear diary, " * 99, "not readable as audio"),
         ("wav", lambda b: bytes(len(b)), "not readable as audio"),
         ("wav", lambda b: b[:40] + struct.pack("<I", 0) + b"", "holds no samples"),
-        ("flac", lambda b: b[: len(b) // 2], "truncated|damaged after sample"),
+        (
+            "flac",
+            lambda b: b[: len(b) // 2],
+            "truncated: |truncated at sample",
+        ),
         ("flac", lambda b: b"fLaC" + b[90:], "not readable as audio"),
         ("m4a", lambda b: b[: len(b) // 2], "not readable as audio"),
         ("m4a", lambda b: b[:8], "not readable as audio"),
@@ -495,6 +499,41 @@ def test_an_incomplete_frame_is_told(tmp_path, caplog, suffix, codec):
     assert [r.message.partition(", so")[0] for r in caplog.records] == [
         f"{path}: an incomplete frame"
     ]
+
+
+@pytest.mark.parametrize("between", [b"", ID3 + bytes(256)])
+@pytest.mark.parametrize("span", [Span(), Span(0.5, 0.1)])
+def test_joined_flac_files_are_named(tmp_path, between, span):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, noise(), RATE)
+    spoil(path, lambda content: content + between + content)
+    with (
+        open_source(path, span) as source,
+        pytest.raises(InputError, match=f"joined to one, of which only the first {RATE}") as caught,
+    ):
+        list(source.blocks)
+    assert str(caught.value).startswith(f"{path}: ")
+    spoil(path, without_flac_length)
+    assert read_audio(path).samples.shape[-1] == read_header(path).frames == 2 * RATE
+
+
+def test_tags_around_flac_are_no_sound(tmp_path):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, noise(), RATE)
+    expected = read_audio(path).samples
+    spoil(path, lambda content: ID3 + bytes(256) + content + b"TAG" + bytes(125))
+    assert torch.equal(read_audio(path).samples, expected)
+
+
+def test_a_part_of_truncated_flac_is_named(tmp_path):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, noise(), RATE)
+    spoil(path, lambda content: content[: len(content) // 2])
+    with (
+        open_source(path, Span(0.9)) as source,
+        pytest.raises(InputError, match=f"{path}: .*truncated.*; replace the file"),
+    ):
+        list(source.blocks)
 
 
 def test_pages_of_an_ogg_file_are_read_again_once_it_changes(tmp_path):

@@ -9,6 +9,8 @@ from support import composed, option_names
 
 PARAMETERS_MILLION = {"simple": 7.9, "mixing": 7.9, "lstm": 31.7, "vae": 38.8}  # one decimal
 
+ROUNDING = {"rtol": 0, "atol": 2e-6}  # of masks in float32; 4e-7 was seen
+
 
 def make(name, targets=1, *overrides):
     config = composed("train", f"model={name}", "model.width=4", "stft.n_fft=512", *overrides)
@@ -37,7 +39,7 @@ def test_batch_items_do_not_interact(name, frames):
     network = make(name)
     magnitude = torch.rand(3, 1, 257, frames)
     together, alone = network(magnitude).mask, network(magnitude[:1]).mask
-    torch.testing.assert_close(together[:1], alone)
+    torch.testing.assert_close(together[:1], alone, **ROUNDING)
 
 
 @torch.no_grad()
@@ -101,7 +103,7 @@ def test_every_mask_activation_learns_and_stays_in_range(name, activation):
     assert mask.min() >= 0
     assert mask.max() <= 1
     if activation == "softmax":
-        torch.testing.assert_close(mask.sum(1), torch.ones_like(mask[:, 0]))
+        torch.testing.assert_close(mask.sum(1), torch.ones_like(mask[:, 0]), **ROUNDING)
     mask.square().mean().backward()
     assert max(p.grad.abs().max() for p in network.parameters() if p.grad is not None) > 0
 
@@ -132,12 +134,12 @@ def test_the_simplified_network_gives_the_same_masks(name):
     norms = sum(isinstance(part, torch.nn.BatchNorm2d) for part in network.modules())
     network.simplify()
     assert norms > sum(isinstance(part, torch.nn.BatchNorm2d) for part in network.modules())
-    torch.testing.assert_close(network(magnitude).mask, mask, rtol=1e-5, atol=4e-6)
+    torch.testing.assert_close(network(magnitude).mask, mask, **ROUNDING)
 
 
 def test_dropout_acts_in_training_only(name):
     network, magnitude = make(name, 1, "model.dropout=0.5"), torch.rand(2, 1, 257, 40)
-    torch.testing.assert_close(network(magnitude).mask, network(magnitude).mask)
+    assert torch.equal(network(magnitude).mask, network(magnitude).mask)
     network.train()
     assert not torch.allclose(network(magnitude).mask, network(magnitude).mask)
 
@@ -174,4 +176,4 @@ def test_starting_at_a_multiple_of_frame_multiple_changes_nothing_far_away(name)
     magnitude = torch.rand(1, 1, 257, 512)
     shift = 8 * network.frame_multiple
     whole, part = network(magnitude).mask, network(magnitude[..., shift:]).mask
-    torch.testing.assert_close(part[..., 200:], whole[..., shift + 200 :])
+    torch.testing.assert_close(part[..., 200:], whole[..., shift + 200 :], **ROUNDING)

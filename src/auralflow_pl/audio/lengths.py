@@ -1,19 +1,25 @@
-"""Whether libsndfile knows where the sound of a file ends; FFmpeg reads the other files."""
+"""Whether libsndfile knows where the sound of a file ends; FFmpeg reads most other files."""
 
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 from typing import BinaryIO
 
 import soundfile
 
 from auralflow_pl.audio.packets import LARGEST_TAG_HEADER, tag_length
+from auralflow_pl.errors import InputError
 from auralflow_pl.system.files import file_version
 
 LARGEST_SIDE_INFO = 256  # bytes at the beginning of an MP3 frame that may hold a length
 
 FIRST_PAGE, PAGE_HEADER = 2, 27  # flag of an Ogg page that begins a stream; size of its header
+
+FLAC_START = re.compile(rb"fLaC[\0\x80]\0\0\x22")  # marker and header of the first block
+
+FLAC_START_BYTES = 8
 
 
 def length_is_known(file: soundfile.SoundFile, path: Path) -> bool:
@@ -73,3 +79,20 @@ def is_chained(path: Path, version: tuple[int, ...]) -> bool:  # noqa: ARG001 - 
             begun = begun or not first
             file.seek(sum(file.read(page[26])), 1)
     return False
+
+
+def check_not_joined(path: Path, frames: int) -> None:
+    """Read a FLAC file; raise InputError if another follows after its `frames` samples.
+
+    The frames of FLAC do not state their size, so there is no faster way to where the next begins.
+    """
+    starts, rest = 0, b""
+    with path.open("rb") as file:
+        while starts < 2 and (content := file.read(2**20)):
+            starts += len(FLAC_START.findall(rest + content))
+            rest = content[1 - FLAC_START_BYTES :]
+    if starts > 1:
+        raise InputError(
+            f"{path}: several FLAC files joined to one, of which only the first {frames} samples "
+            "can be read; convert it first (ffmpeg -i <joined>.flac <whole>.flac)"
+        )

@@ -15,7 +15,7 @@ from torch import Tensor
 from auralflow_pl.audio import ffmpeg
 from auralflow_pl.audio.checks import CountingReader, check_finite, check_length, check_rate
 from auralflow_pl.audio.ffmpeg import open_container, open_stream, reason_of
-from auralflow_pl.audio.lengths import length_is_known
+from auralflow_pl.audio.lengths import check_not_joined, length_is_known
 from auralflow_pl.errors import InputError
 from auralflow_pl.signal.streams import limit_samples, skip_samples
 from auralflow_pl.system.files import check_file
@@ -150,16 +150,14 @@ def open_pipe(
 
 
 def sound_source(file: soundfile.SoundFile, name: str, span: Span) -> Source:
-    """Make a `Source` of a file that libsndfile has opened; seeks to the span."""
+    """Make a `Source` of a file that libsndfile has opened."""
     check_rate(file.samplerate, name)
     start = min(round(span.offset * file.samplerate), file.frames)
     left = file.frames - start
     if span.duration is not None:
         left = min(left, round(span.duration * file.samplerate))
-    if start:
-        file.seek(start)
     tags = {key: text for key, text in file.copy_metadata().items() if key in TAG_NAMES and text}
-    found = sound_blocks(file, left, name)
+    found = sound_blocks(file, start, left, name)
     return Source(
         name,
         file.samplerate,
@@ -172,29 +170,32 @@ def sound_source(file: soundfile.SoundFile, name: str, span: Span) -> Source:
     )
 
 
-def sound_blocks(file: soundfile.SoundFile, frames: int, name: str) -> Iterator[Tensor]:
-    """Yield the next `frames` samples of a file in blocks `(channels, time)`.
+def sound_blocks(file: soundfile.SoundFile, start: int, frames: int, name: str) -> Iterator[Tensor]:
+    """Yield `frames` samples of a file from sample `start` on in blocks `(channels, time)`.
 
     Raises:
-        InputError: the file is damaged, or ends before.
+        InputError: the file is damaged, ends before, or is several FLAC files joined to one.
     """
-    left, size = frames, max(1, DECODE_FRAMES // file.channels)
+    if file.format == "FLAC":
+        check_not_joined(Path(name), file.frames)
+    place, stop, size = start, start + frames, max(1, DECODE_FRAMES // file.channels)
     dtype, unit = ("int16", 2.0**-15) if file.subtype == "PCM_16" else ("float32", 1.0)
-    while left:
-        try:
-            block = file.read(min(size, left), dtype=dtype, always_2d=True)
-        except soundfile.LibsndfileError as error:
-            raise InputError(
-                f"{name}: damaged after sample {frames - left} ({reason_of(error)}); "
-                "replace the file"
-            ) from error
-        if not len(block):
-            raise InputError(
-                f"{name}: truncated: the header promises {frames} samples, {frames - left} could "
-                "be decoded; replace the file"
-            )
-        left -= len(block)
-        yield torch.from_numpy(block.T.copy()).float().mul_(unit)
+    try:
+        if start:
+            file.seek(start)
+        while place < stop:
+            block = file.read(min(size, stop - place), dtype=dtype, always_2d=True)
+            if not len(block):
+                raise InputError(
+                    f"{name}: truncated: the header promises {file.frames} samples, {place} could "
+                    "be decoded; replace the file"
+                )
+            place += len(block)
+            yield torch.from_numpy(block.T.copy()).float().mul_(unit)
+    except soundfile.LibsndfileError as error:
+        raise InputError(
+            f"{name}: damaged or truncated at sample {place} ({reason_of(error)}); replace the file"
+        ) from error
 
 
 def ffmpeg_source(stream: ffmpeg.DecodedStream, name: str, span: Span) -> Source:
