@@ -35,14 +35,10 @@ $(VENV)/.programs: $(VENV)/.installed
 	@(command -v chromedriver && command -v ffmpeg && command -v strace) > $@ || ($(APT) update && $(APT) install $(PROGRAMS)) > $@ 2>&1 \
 	    || echo "apt-get install $(PROGRAMS) failed, see $@: tests of what is missing are skipped"
 
-<<<<<<< HEAD
-PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
-=======
 SUITE := pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 NO_CLUSTERS := --ignore=tests/system_wide/test_machines.py
-PYTEST = $(BIN)/python -m $(SUITE)
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m $(SUITE)
 COVERED := tests
->>>>>>> left
 
 test: $(VENV)/.programs ## run the suite, but for clusters
 	$(PYTEST) $(NO_CLUSTERS)
