@@ -23,6 +23,7 @@ class STFTKeys:
     n_fft: int = MISSING
     win_length: int = MISSING
     hop_length: int = MISSING
+    pad_mode: str = "zeros"
 
 
 @dataclass

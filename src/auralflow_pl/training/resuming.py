@@ -15,6 +15,7 @@ from auralflow_pl.checks.imports import current_name, import_class
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.names import moved_paths
 from auralflow_pl.errors import InputError, shown
+from auralflow_pl.signal.stft import STFT
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,8 @@ def check_same_run(config: dict[str, Any], path: Path) -> int:
             here, there = (kind_of(node) for node in (here, there))
         if key == "model":
             here, there = (with_defaults(without_partial(node)) for node in (here, there))
+        if key == "stft":
+            here, there = (with_defaults(node, STFT) for node in (here, there))
         if here != there:
             raise InputError(
                 f"resume={path}: its {key} differs from this configuration ({there} there, {here} "
@@ -144,9 +147,15 @@ def without_partial(node: Any) -> Any:
     return {k: without_partial(value) for k, value in node.items() if k != "_partial_"}
 
 
-def with_defaults(node: Mapping[str, Any]) -> dict[str, Any]:
-    """A node with all arguments of its class, some of which former versions did not have."""
-    parameters = inspect.signature(import_class(node, object, "model", None)).parameters.values()
+def with_defaults(node: Mapping[str, Any], kind: type | None = None) -> dict[str, Any]:
+    """A node with all arguments of its class, some of which former versions did not have.
+
+    Args:
+        node: the arguments.
+        kind: the class; None: that of `_target_`.
+    """
+    kind = kind or import_class(node, object, "model", None)
+    parameters = inspect.signature(kind).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty} | dict(node)
 
 
