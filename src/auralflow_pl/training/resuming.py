@@ -92,13 +92,7 @@ def check_same_run(config: dict[str, Any], path: Path) -> int:
             "callbacks=weight_average; use the same callbacks, or another paths.run_dir"
         )
     for key in ("model", "target", "stft", "audio", "optimizer", "scheduler"):
-        here, there = config.get(key), saved.get(key)
-        if key in ("optimizer", "scheduler"):  # arguments may change, the class may not
-            here, there = (kind_of(node) for node in (here, there))
-        if key == "model":
-            here, there = (with_defaults(without_partial(node)) for node in (here, there))
-        if key == "stft":
-            here, there = (with_defaults(node, STFT) for node in (here, there))
+        here, there = (comparable(key, one.get(key)) for one in (config, saved))
         if here != there:
             raise InputError(
                 f"resume={path}: its {key} differs from this configuration ({there} there, {here} "
@@ -138,6 +132,15 @@ def changed_keys(
             yield from changed_keys(there, here, f"{name}.")
         elif there != here and name not in UNTRAINED_KEYS and not key.startswith("_"):
             yield name, (there, here)
+
+
+def comparable(key: str, node: Any) -> Any:
+    """The part of a node that must be the same when a training resumes, by its key."""
+    if key in ("optimizer", "scheduler"):  # arguments may change, the class may not
+        return kind_of(node)
+    if key == "model":
+        return with_defaults(without_partial(node))
+    return with_defaults(node, STFT) if key == "stft" else node
 
 
 def without_partial(node: Any) -> Any:
