@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
+from auralflow_pl.checkpoints.foreign.open_unmix import open_unmix_files
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.errors import InputError
 from auralflow_pl.pretrained.cache import resolve_ckpt
@@ -41,7 +42,7 @@ def model_digest(path: Path) -> str:
     return text_sha256("\n".join(parts))
 
 
-MODEL_SUFFIXES = (".ckpt", ".onnx", ".zip")
+MODEL_SUFFIXES = (".ckpt", ".onnx", ".zip", ".pth")
 
 
 def load_models(config: DictConfig, device: torch.device) -> list[LoadedModel]:
@@ -97,5 +98,5 @@ def checkpoint_paths(config: DictConfig) -> list[Path]:
 
 
 def is_model_path(path: Path) -> bool:
-    """Return True if a folder is an exported model."""
-    return (path / "config.json").is_file()
+    """Return True if a folder is one model, exported or of open-unmix."""
+    return (path / "config.json").is_file() or bool(open_unmix_files(path))
