@@ -36,6 +36,8 @@ class SeparationKeys:
     seed: int = MISSING
     batch_size: int = MISSING
     padding_seconds: float = 0.0
+    wiener_steps: int = 0
+    wiener_residual: bool = False
 
 
 @dataclass

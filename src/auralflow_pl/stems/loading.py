@@ -55,8 +55,9 @@ def load_models(config: DictConfig, device: torch.device) -> list[LoadedModel]:
     precision = config.precision.precision
     dtype = autocast_dtype(precision)
     known = {key: value for key, value in settings.items() if key != "batch_size"}
-    if not known["padding_seconds"]:  # so stems made before there was this key are known again
-        del known["padding_seconds"]
+    for key in ("padding_seconds", "wiener_steps", "wiener_residual"):
+        if not known[key]:  # so stems made before there was this key are known again
+            del known[key]
     models = []
     for path in checkpoint_paths(config):
         engine = choose_engine(config.engine, device, path)

@@ -23,7 +23,7 @@ from auralflow_pl.errors import InputError, shown
 from auralflow_pl.system.files import file_sha256
 from auralflow_pl.system.folders import visible
 
-SUFFIX = ".pth"
+SUFFIX, OUR_SUFFIXES = ".pth", (".ckpt", ".onnx", ".zip")
 
 FILE_NAME = re.compile(r"(.+?)(?:-([0-9a-f]{8})|_[0-9a-f]{8})?")  # target, start of the SHA-256
 
@@ -45,7 +45,7 @@ def open_unmix_files(path: Path) -> list[Path]:
         return [path] if path.suffix == SUFFIX else []
     files = visible(path) if path.is_dir() else []
     ours = any(
-        p.name == CONFIG_FILE or (p / CONFIG_FILE).is_file() or p.suffix in (".ckpt", ".onnx", ".zip")
+        p.name == CONFIG_FILE or (p / CONFIG_FILE).is_file() or p.suffix in OUR_SUFFIXES
         for p in files
     )
     return [] if ours else [p for p in files if p.suffix == SUFFIX and p.is_file()]
