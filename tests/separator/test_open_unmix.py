@@ -66,7 +66,7 @@ def test_windows_hold_whole_blocks(networks, music):
     """So the seams are those of a single pass, as far as the network does not see across them."""
     settings = {"wiener_steps": 1, "wiener_residual": True}
     whole = separate(networks[0], music, window_seconds=60, **settings)
-    windows = separate(networks[0], music, window_seconds=8, **settings)
+    windows = separate(networks[0], music, window_seconds=12, **settings)
     torch.testing.assert_close(windows, whole, rtol=0, atol=1e-4)
 
 
