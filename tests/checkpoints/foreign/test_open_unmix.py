@@ -108,12 +108,13 @@ def test_commands_take_files_and_folders(command, folder, songs, tmp_path, monke
     for output, *keys in (
         ("one", "ckpt=model/drums.pth", "engine=onnx"),
         ("two", "ckpt=model", "separation.wiener_steps=1"),
-        ("two", "ckpt=exported", "overwrite=true"),
     ):
         done = command("separate", "input=song.wav", f"output={output}", *keys)
         assert done.code == 0, done.err
     assert {path.name for path in (tmp_path / "one" / "song").glob("*.wav")} == {"drums.wav"}
     assert len(list((tmp_path / "two" / "song").glob("*.wav"))) == 2
+    audio = torch.randn(2, 5000)
+    assert torch.equal(load_separator("exported")(audio), load_separator("model")(audio))
     keys = ["metrics=si_sdr", "data=stem_folder", f"data.root={songs}", "report=false"]
     done = command("evaluate", "ckpt=model", *keys)
     assert done.code == 0, done.err
