@@ -27,7 +27,7 @@ from auralflow_pl.separator.onnx import OnnxNetwork, QuietExport, export_onnx
 from auralflow_pl.separator.torchscript import export_torchscript
 from auralflow_pl.system.extras import install_line
 from auralflow_pl.training.task import SeparationTask
-from support import TINY, composed, option_names
+from support import TINY, composed, fitting, option_names
 
 SMALL = ("model.width=4", "stft.n_fft=512", "stft.hop_length=128")
 
@@ -36,9 +36,8 @@ SMALL = ("model.width=4", "stft.n_fft=512", "stft.hop_length=128")
 def saved(request, tmp_path_factory):
     """A checkpoint of every network, with statistics that are not those of the beginning."""
     overrides = [f"model={request.param}", "target=[vocals,drums]", "audio.channels=2", *SMALL]
-    if "bottleneck" in composed("train", overrides[0]).model:
-        overrides.append("model.bottleneck.hidden_size=24")
-    config = to_plain(composed("train", *overrides, "hydra.run.dir=."))
+    overrides += ["model.bottleneck.hidden_size=24", "model.hidden_size=24", "hydra.run.dir=."]
+    config = to_plain(composed("train", *fitting(*overrides)))
     separator = new_separator(config, config["data"]["stems"])
     with torch.no_grad():
         for _ in range(3):

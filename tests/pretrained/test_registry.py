@@ -29,7 +29,7 @@ from auralflow_pl.pretrained.locations import (
 )
 from auralflow_pl.pretrained.registry import find_entry, read_registries, read_registry
 from auralflow_pl.separator.load import load_separator
-from support import REPOSITORY, composed, option_names, python, untrained
+from support import REPOSITORY, composed, fitting, option_names, python, untrained
 from support.web import Web, ranged, whole
 
 CONTENT = os.urandom(200_000)
@@ -627,7 +627,7 @@ def test_architectures_are_recognised(option):
     from auralflow_pl.publishing.entry import architecture_of
 
     model = to_plain(
-        composed("train", f"model={option}", "model.width=10", "model.hidden_leak=0.2").model
+        composed("train", *fitting(f"model={option}", "model.width=10", "model.dropout=0.1")).model
     )
     assert architecture_of(model) == option
     assert architecture_of({"_target_": "plain_network.PlainNetwork"}) == "PlainNetwork"

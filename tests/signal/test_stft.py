@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from openunmix.transforms import make_filterbanks
 
 from auralflow_pl.errors import InputError
 from auralflow_pl.signal.stft import STFT, magnitude
@@ -9,8 +10,9 @@ from auralflow_pl.signal.stft import STFT, magnitude
 
 @pytest.mark.parametrize("length", [1, 2, 511, 512, 513, 1024, 44117])
 @pytest.mark.parametrize("sizes", [(1024, 1024, 512), (2048, 1500, 700), (512, 512, 64), (2, 2, 1)])
-def test_inverse_restores_every_length(length, sizes):
-    stft = STFT(*sizes)
+@pytest.mark.parametrize("pad_mode", ["zeros", "reflect"])
+def test_inverse_restores_every_length(length, sizes, pad_mode):
+    stft = STFT(*sizes, pad_mode)
     audio = torch.rand(2, length) * 2 - 1
     error = (stft.inverse(stft(audio), length) - audio).abs().max()
     assert error < 1e-6
@@ -42,6 +44,32 @@ def test_frame_k_is_centred_at_k_hops():
 def test_stays_in_float32_under_autocast():
     with torch.autocast("cpu", torch.bfloat16):
         assert STFT()(torch.randn(1000)).dtype == torch.complex64
+
+
+def test_extension_by_zeros_is_that_of_a_longer_signal():
+    """Frames of a signal without an extension are those of the signal between zeros."""
+    stft, audio = STFT(256, 256, 64), torch.randn(1000)
+    whole = torch.nn.functional.pad(audio, (256, 256))
+    torch.testing.assert_close(stft(audio), stft(whole)[:, 4:21])
+
+
+@pytest.mark.parametrize("length", [64 * 40, 64 * 40 + 17, 129])
+def test_reflection_is_that_of_open_unmix(length):
+    """Also for a part of a hop, where ours has a frame more."""
+    theirs, _ = make_filterbanks(256, 64, center=True)
+    audio = torch.randn(1, 2, length)
+    expected = torch.view_as_complex(theirs(audio).contiguous())
+    found = STFT(256, 256, 64, "reflect")(audio)
+    assert found.shape[-1] == math.ceil(length / 64) + 1
+    if length == 129:  # shorter than its extension
+        torch.testing.assert_close(found, STFT(256, 256, 64)(audio))
+    else:
+        torch.testing.assert_close(found[..., : expected.shape[-1]], expected)
+
+
+def test_an_unknown_extension_is_refused():
+    with pytest.raises(InputError, match=r"stft.pad_mode=reflekt: did you mean 'reflect'"):
+        STFT(pad_mode="reflekt")
 
 
 @pytest.mark.parametrize(

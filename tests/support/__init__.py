@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from tqdm import tqdm
 
@@ -66,9 +66,21 @@ def composed_once(command: str, overrides: tuple[str, ...]) -> DictConfig:
         return compose(command, list(overrides))
 
 
+def fitting(*overrides: str) -> list[str]:
+    """The overrides without those of `model.<key>` that the chosen network does not have."""
+    config = composed("train", *(key for key in overrides if key.startswith("model=")))
+    return [
+        override
+        for override in overrides
+        if not override.startswith("model.")
+        or OmegaConf.select(config, override.partition("=")[0], default=config) is not config
+    ]
+
+
 def untrained(path: Path, *overrides: str) -> Path:
     """Write a checkpoint of a network with random weights, tiny unless the overrides change it."""
-    config = to_plain(composed("train", *TINY, *overrides))
+    small = "model.hidden_size=8"  # of a network that has neither width nor levels
+    config = to_plain(composed("train", *fitting(*TINY, small, *overrides)))
     network = new_separator(config, config["data"]["stems"]).network
     weights = {f"{NETWORK_PREFIX}{name}": value for name, value in network.state_dict().items()}
     torch.save(

@@ -17,7 +17,7 @@ from auralflow_pl.config.locations import config_dir
 from auralflow_pl.errors import InputError
 from auralflow_pl.system.lazy import deferred_imports
 from auralflow_pl.training import SeparationTask
-from support import REPOSITORY, TINY, option_names, python
+from support import REPOSITORY, TINY, fitting, option_names, python
 
 PACKAGES = [
     module.name
@@ -117,7 +117,7 @@ def test_a_composed_configuration_can_be_trained(songs, tmp_path):
 @pytest.mark.parametrize("name", option_names("model"))
 def test_networks_are_built_by_us_and_by_hydra(name):
     keys = [f"model={name}", "model.width=2", "model.levels=3", "target=[vocals,drums]"]
-    config = auralflow_pl.compose("train", keys)
+    config = auralflow_pl.compose("train", fitting(*keys))
     network = auralflow_pl.build_network(config)
     plain = auralflow_pl.build_network(OmegaConf.to_container(config))
     by_hydra = hydra.utils.instantiate(config.model, targets=2)

@@ -9,7 +9,7 @@ from typing import IO, Any, NamedTuple
 
 from torch import Tensor
 
-from auralflow_pl.errors import InputError, printable
+from auralflow_pl.errors import InputError, printable, shown
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.pretrained.locations import WEIGHTS_FILE
 from auralflow_pl.version import __version__
@@ -42,6 +42,7 @@ class Checkpoint(NamedTuple):
     graph: bytes = b""  # content of an ONNX file
     frame_multiple: int = 1  # see MaskEstimator; for graphs only
     frame_reach: int | None = None  # see MaskEstimator; for graphs only
+    bounded: bool = True  # see MaskEstimator; for graphs only
     exported: bool = False  # has no training state, so training cannot resume from it
     path: Path | None = None  # file or folder it was read from
     batches: int = 0  # batches taken from an epoch that is not finished
@@ -71,6 +72,7 @@ def describe_model(
         "averaged": averaged,
         "frame_multiple": network.frame_multiple,
         "frame_reach": network.frame_reach,
+        "bounded": network.bounded,
         "config": without_folders(public),
     }
 
@@ -121,6 +123,9 @@ def parse_description(content: bytes) -> Mapping[str, Any]:
     reach = description.get("frame_reach")
     if reach is not None and not (type(reach) is int and 0 <= reach <= 2**20):
         raise InputError(f"{CONFIG_FILE}: frame_reach={reach!s:.50}: expected a number of frames")
+    bounded = description.get("bounded", True)  # former versions knew bounded networks only
+    if not isinstance(bounded, bool):
+        raise InputError(f"{CONFIG_FILE}: bounded={shown(bounded)}: expected true or false")
     return description
 
 
@@ -138,6 +143,7 @@ def checkpoint_of(
         graph,
         description["frame_multiple"],
         description.get("frame_reach"),
+        description.get("bounded", True),
         exported=True,
     )
 

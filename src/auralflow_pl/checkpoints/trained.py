@@ -33,19 +33,7 @@ def read_training(path: Path) -> Checkpoint:
     """
     if not path.is_file():
         raise InputError("no such file; expected a checkpoint of train.py")
-    try:
-        if not zipfile.is_zipfile(path):
-            raise EOFError
-        content = torch.load(
-            path, map_location="cpu", weights_only=True, mmap=not files.KEEPS_OPEN_FILES
-        )
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            "not loaded: it is damaged or holds Python objects that could run code; expected a "
-            "checkpoint of train.py, which holds tensors and plain values only"
-        ) from error
-    except Exception as error:  # damaged pickles raise exceptions of many types
-        raise InputError("damaged or not a checkpoint; copy or train it again") from error
+    content = read_tensors_only(path)
     ours = content.get(CHECKPOINT_KEY) if isinstance(content, dict) else None
     if not isinstance(ours, dict) or not isinstance(content.get("state_dict"), dict):
         raise InputError("a checkpoint of another project; expected one of train.py")
@@ -63,6 +51,35 @@ def read_training(path: Path) -> Checkpoint:
         averaged="current_model_state" in content,
         batches=loading.get("taken", 0) if isinstance(loading, dict) else 0,
     )
+
+
+def read_tensors_only(path: Path, before_zip: bool = False) -> Any:
+    """Content of a file of `torch.save`, memory-mapped where possible.
+
+    Args:
+        path: the file.
+        before_zip: also read the format of torch before 1.6, which is no zip archive.
+
+    Raises:
+        InputError: the file is damaged, or holds other than tensors and plain values.
+    """
+    zipped = zipfile.is_zipfile(path)
+    try:
+        if not (zipped or before_zip):
+            raise EOFError
+        return torch.load(
+            path,
+            map_location="cpu",
+            weights_only=True,
+            mmap=zipped and not files.KEEPS_OPEN_FILES,
+        )
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            "not loaded: it is damaged or holds Python objects that could run code; expected a "
+            "checkpoint, which holds tensors and plain values only"
+        ) from error
+    except Exception as error:  # damaged pickles raise exceptions of many types
+        raise InputError("damaged or not a checkpoint; copy or train it again") from error
 
 
 def network_weights(state: Mapping[Any, Any]) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.errors import InputError, did_you_mean, shown
 
 
 def one_of(key: str, value: str, options: Iterable[str]) -> str:
@@ -16,7 +16,7 @@ def one_of(key: str, value: str, options: Iterable[str]) -> str:
     """
     options = list(options)
     if value not in options:
-        raise InputError(f"{key}={value}: {did_you_mean(str(value), options)}")
+        raise InputError(f"{key}={shown(value)}: {did_you_mean(shown(value), options)}")
     return value
 
 

@@ -23,6 +23,7 @@ class STFTKeys:
     n_fft: int = MISSING
     win_length: int = MISSING
     hop_length: int = MISSING
+    pad_mode: str = "zeros"
 
 
 @dataclass
@@ -35,6 +36,8 @@ class SeparationKeys:
     seed: int = MISSING
     batch_size: int = MISSING
     padding_seconds: float = 0.0
+    wiener_steps: int = 0
+    wiener_residual: bool = False
 
 
 @dataclass

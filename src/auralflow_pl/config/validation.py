@@ -52,6 +52,7 @@ NOT_NEGATIVE_KEYS = (
     "trainer.log_every_n_steps",
     "separation.overlap",
     "separation.padding_seconds",
+    "separation.wiener_steps",
 )
 
 

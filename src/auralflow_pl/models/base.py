@@ -13,7 +13,7 @@ from torch import Tensor, nn
 class MaskEstimate(NamedTuple):
     """Output of a mask estimator: masks, and penalties to be added to the loss."""
 
-    mask: Tensor  # (batch, targets, channels, freq, frames), in [0, 1]
+    mask: Tensor  # (batch, targets, channels, freq, frames), not negative; see `bounded`
     penalties: Mapping[str, Tensor] = MappingProxyType({})  # scalars to be added to the loss
 
 
@@ -23,6 +23,9 @@ class MaskEstimator(nn.Module, ABC):
     Subclasses accept any number of frames from 1 on. Items of a batch do not interact in
     evaluation mode.
     """
+
+    bounded: bool = True
+    """Whether masks are at most 1; if not, an estimate may be louder than the mixture."""
 
     frame_multiple: int = 1
     """Frames per cell of the coarsest grid; windows should start at multiples of it."""

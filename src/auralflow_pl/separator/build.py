@@ -71,6 +71,7 @@ def build_separator(
                 freq,
                 checkpoint.frame_multiple,
                 checkpoint.frame_reach,
+                checkpoint.bounded,
             )
         else:
             plan = plan_network(checkpoint, len(targets), channels, freq, trust)
@@ -164,7 +165,8 @@ def build_network(config: Mapping[str, Any], trust: Sequence[str] | None = ()) -
     """Build the network of a configuration with random weights, a mask for each of its targets.
 
     The network maps magnitudes `(batch, channels, n_fft // 2 + 1, frames)`, float32 >= 0, to a
-    `MaskEstimate`, whose mask `(batch, targets, channels, n_fft // 2 + 1, frames)` is in [0, 1].
+    `MaskEstimate`, whose mask `(batch, targets, channels, n_fft // 2 + 1, frames)` is not negative,
+    and at most 1 if `MaskEstimator.bounded`.
     `channels` is `config.audio.channels` and `n_fft` is `config.stft.n_fft`.
 
     Args:

@@ -49,7 +49,7 @@ def cached_graph(plan: NetworkPlan) -> OnnxNetwork:
     name = graph_name(plan)
     path = graph_folder() / f"{name}.onnx"
     outline, sizes = plan.outline, (plan.channels, plan.freq)
-    facts = (plan.targets, *sizes, outline.frame_multiple, outline.frame_reach)
+    facts = (plan.targets, *sizes, outline.frame_multiple, outline.frame_reach, outline.bounded)
     with contextlib.suppress(InputError, OSError):  # a missing or damaged graph is exported again
         network = OnnxNetwork(path, *facts)
         if network.metadata().get(GRAPH_KEY) == name:

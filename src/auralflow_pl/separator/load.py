@@ -42,8 +42,8 @@ def load_separator(
         registries: registry files or folders besides those of the package and the user.
         precision: number format of the network, `fp32`, `bf16` or `fp16`; with the last two,
             `auto` means `torch`.
-        **settings: `window_seconds`, `overlap`, `shifts`, `seed`, `batch_size` and
-            `padding_seconds` of `Separator`.
+        **settings: `window_seconds`, `overlap`, `shifts`, `seed`, `batch_size`,
+            `padding_seconds`, `wiener_steps` and `wiener_residual` of `Separator`.
 
     Raises:
         InputError: the model cannot be found or used, or a setting is unknown or invalid.

@@ -210,9 +210,10 @@ class OnnxNetwork(MaskEstimator):
         freq: frequency bins of the magnitude.
         frame_multiple: see `MaskEstimator`.
         frame_reach: see `MaskEstimator`.
+        bounded: see `MaskEstimator`.
 
     Raises:
-        InputError: the graph cannot be run, or its values are not masks from 0 to 1.
+        InputError: the graph cannot be run, or its values are not masks.
     """
 
     def __init__(
@@ -223,14 +224,17 @@ class OnnxNetwork(MaskEstimator):
         freq: int,
         frame_multiple: int = 1,
         frame_reach: int | None = None,
+        bounded: bool = True,
     ) -> None:
         super().__init__()
-        self.targets = targets
+        self.targets, self.bounded = targets, bounded
         self.frame_multiple, self.frame_reach = frame_multiple, frame_reach
         self.session = make_session(content)
         mask = self(torch.zeros(1, channels, freq, 1)).mask
-        if not (mask.min() >= -MASK_TOLERANCE and mask.max() <= 1 + MASK_TOLERANCE):
-            raise InputError("the graph gives values that are no masks: expected 0 to 1")
+        largest = 1 + MASK_TOLERANCE if bounded else torch.finfo(mask.dtype).max
+        if not (mask.min() >= -MASK_TOLERANCE and mask.max() <= largest):
+            expected = "0 to 1" if bounded else "at least 0"
+            raise InputError(f"the graph gives values that are no masks: expected {expected}")
 
     def forward(self, magnitude: Tensor) -> MaskEstimate:
         """Masks of a magnitude `(batch, channels, freq, frames)` on any device; no penalties."""

@@ -20,6 +20,7 @@ from auralflow_pl.separator.precision import autocast_dtype
 from auralflow_pl.signal.resampling import resample_blocks
 from auralflow_pl.signal.stft import STFT, magnitude
 from auralflow_pl.signal.streams import align_blocks, delay_blocks, extend_blocks, skip_samples
+from auralflow_pl.signal.wiener import refine_blocks
 from auralflow_pl.signal.windows import choose_windows, overlap_add
 
 AudioType = TypeVar("AudioType", Tensor, np.ndarray)
@@ -31,6 +32,10 @@ LONGEST_SHIFT_SECONDS = 0.5
 LONGEST_WINDOW_SECONDS = 600.0  # longer windows take more memory without benefit
 
 MOST_SHIFTS = 100
+
+MOST_WIENER_STEPS = 20
+
+WIENER_FRAMES = 300  # of a block of the Wiener filter; 7 s at a hop of 1024 and 44.1 kHz
 
 
 class Separator(nn.Module):
@@ -59,9 +64,14 @@ class Separator(nn.Module):
             of torch; None: no autocast.
         padding_seconds: silence before and after the signal, which the network hears and which is
             cut off again, from 0 to 600.
+        wiener_steps: steps of EM of the multichannel Wiener filter, from 0 (no filter) to 20, over
+            blocks of about 300 frames of the STFT; the estimates then about sum to the mixture.
+        wiener_residual: what the estimates leave of the mixture is another source for the filter,
+            which is required for a single target.
 
     Raises:
-        InputError: a setting is out of its range, or windows are too short for the network.
+        InputError: a setting is out of its range, windows are too short for the network, or the
+            filter has a single source.
     """
 
     def __init__(
@@ -78,6 +88,8 @@ class Separator(nn.Module):
         batch_size: int = 1,
         precision: str | torch.dtype | None = None,
         padding_seconds: float = 0.0,
+        wiener_steps: int = 0,
+        wiener_residual: bool = False,
     ) -> None:
         super().__init__()
         if (
@@ -86,13 +98,20 @@ class Separator(nn.Module):
             or not 1 <= shifts <= MOST_SHIFTS
             or batch_size < 1
             or not 0 <= padding_seconds <= LONGEST_WINDOW_SECONDS
+            or not 0 <= wiener_steps <= MOST_WIENER_STEPS
         ):
             raise InputError(
                 f"window_seconds={window_seconds}, overlap={overlap}, shifts={shifts}, "
-                f"batch_size={batch_size}, padding_seconds={padding_seconds}: expected "
+                f"batch_size={batch_size}, padding_seconds={padding_seconds}, "
+                f"wiener_steps={wiener_steps}: expected "
                 f"window_seconds > 0 and at most {LONGEST_WINDOW_SECONDS:.0f}, overlap from 0 to "
                 f"0.5, shifts from 1 to {MOST_SHIFTS}, batch_size >= 1, padding_seconds from 0 to "
-                f"{LONGEST_WINDOW_SECONDS:.0f}"
+                f"{LONGEST_WINDOW_SECONDS:.0f}, wiener_steps from 0 to {MOST_WIENER_STEPS}"
+            )
+        if wiener_steps and len(targets) == 1 and not wiener_residual:
+            raise InputError(
+                f"wiener_steps={wiener_steps}: with one target and no residual, all of the mixture "
+                "is the target; pass wiener_residual=true or a model of several targets"
             )
         self.network = network
         self.stft = stft
@@ -104,9 +123,12 @@ class Separator(nn.Module):
         self.channels = channels
         self.batch_size = batch_size
         self.precision = autocast_dtype(precision)
+        self.wiener_steps, self.wiener_residual = wiener_steps, wiener_residual
+        blocks = max(1, round(WIENER_FRAMES / network.frame_multiple)) if wiener_steps else 1
+        self.frame_multiple = blocks * network.frame_multiple  # windows hold whole blocks
         self.windows = choose_windows(
             stft,
-            network.frame_multiple,
+            self.frame_multiple,
             network.frame_reach,
             sample_rate,
             window_seconds,
@@ -271,6 +293,20 @@ class Separator(nn.Module):
         """
         with torch.set_grad_enabled(self.training and torch.is_grad_enabled()):
             if windows.shape[1] == self.channels:
-                return self.separate_chunk(windows).estimate
+                return self.estimate(windows)
             copies = (channel.expand(-1, self.channels, -1) for channel in windows.split(1, 1))
-            return torch.stack([self.separate_chunk(x).estimate.mean(-2) for x in copies], dim=2)
+            return torch.stack([self.estimate(x).mean(-2) for x in copies], dim=2)
+
+    def estimate(self, windows: Tensor) -> Tensor:
+        """Separate windows with the channels of the network, and filter the estimates."""
+        separation = self.separate_chunk(windows)
+        if not self.wiener_steps:
+            return separation.estimate
+        spectra = refine_blocks(
+            separation.mask,
+            separation.spectrogram,
+            self.frame_multiple,
+            self.wiener_steps,
+            self.wiener_residual,
+        )
+        return self.stft.inverse(spectra, windows.shape[-1])

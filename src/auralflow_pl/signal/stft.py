@@ -8,7 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from auralflow_pl.checks.values import one_of
 from auralflow_pl.errors import InputError
+
+PAD_MODES = ("zeros", "reflect")
 
 BLOCK_FRAMES = 128  # frames per block on a CPU, about the size of its cache
 
@@ -36,21 +39,30 @@ def masked_blocks(spec: Tensor, mask: Tensor | None) -> Iterator[Tensor]:
 class STFT(nn.Module):
     """Short-time Fourier transform with a periodic Hann window, and its inverse.
 
-    The signal is padded with zeros to a whole number of hops. Every sample then lies under at
-    least two windows, and `inverse(forward(x), length)` returns `x` up to rounding.
+    The signal is extended by half a transform before its start, and after its end to a whole number
+    of hops and half a transform more. Every sample then lies under at least two windows, and
+    `inverse(forward(x), length)` returns `x` up to rounding.
 
     Args:
         n_fft: points of the transform, even.
         win_length: length of the window in samples, at most `n_fft`.
         hop_length: samples from one frame to the next, at most half a window.
+        pad_mode: what extends the signal: `zeros`, or `reflect`, the signal mirrored at its ends as
+            in open-unmix. A signal that is shorter than its extension gets zeros.
 
     Raises:
-        InputError: sizes for which the transform has no inverse.
+        InputError: sizes for which the transform has no inverse, or another `pad_mode`.
     """
 
     window: Tensor
 
-    def __init__(self, n_fft: int = 1024, win_length: int = 1024, hop_length: int = 512) -> None:
+    def __init__(
+        self,
+        n_fft: int = 1024,
+        win_length: int = 1024,
+        hop_length: int = 512,
+        pad_mode: str = "zeros",
+    ) -> None:
         super().__init__()
         if not 0 < 2 * hop_length <= win_length <= n_fft or n_fft % 2:
             raise InputError(
@@ -58,6 +70,7 @@ class STFT(nn.Module):
                 "an even n_fft and 2 * hop_length <= win_length <= n_fft"
             )
         self.n_fft, self.win_length, self.hop_length = n_fft, win_length, hop_length
+        self.pad_mode = one_of("stft.pad_mode", pad_mode, PAD_MODES)
         self.register_buffer("window", torch.hann_window(win_length), persistent=False)
 
     def forward(self, audio: Tensor) -> Tensor:
@@ -68,19 +81,25 @@ class STFT(nn.Module):
         """
         *batch, time = audio.shape
         audio = audio if audio.dtype == torch.float64 else audio.float()
-        padded = F.pad(audio.reshape(-1, time), (0, -time % self.hop_length))
         with torch.autocast(audio.device.type, enabled=False):
             spec = torch.stft(
-                padded,
+                self.extended(audio.reshape(-1, time)),
                 self.n_fft,
                 self.hop_length,
                 self.win_length,
                 window=self.window.to(audio.dtype),
-                center=True,
-                pad_mode="constant",
+                center=False,
                 return_complex=True,
             )
         return spec.reshape(*batch, *spec.shape[-2:])
+
+    def extended(self, audio: Tensor) -> Tensor:
+        """Extend waveforms `(batch, time)` at both ends, so that frames can be centred on all."""
+        time = audio.shape[-1]
+        before = self.n_fft // 2
+        after = before + -time % self.hop_length
+        mirrored = self.pad_mode == "reflect" and time > after
+        return F.pad(audio, (before, after), mode="reflect" if mirrored else "constant")
 
     def inverse(self, spec: Tensor, length: int, mask: Tensor | None = None) -> Tensor:
         """Transform a complex spectrogram `(..., freq, frames)` to a waveform `(..., length)`.

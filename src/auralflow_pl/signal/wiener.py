@@ -109,6 +109,37 @@ def refine_once(
     return sources * scale.unsqueeze(-4)
 
 
+def refine_blocks(
+    masks: Tensor, mixture: Tensor, frames: int, iterations: int = 1, residual: bool = False
+) -> Tensor:
+    """Mask a mixture and refine each block of frames by itself, as open-unmix does.
+
+    The filter computes in float64 where the device can: covariances of quiet or nearly mono music
+    are close to singular.
+
+    Args:
+        masks: `(..., targets, channels, freq, frames)`.
+        mixture: complex, `(..., channels, freq, frames)`.
+        frames: frames of a block, over which spatial covariances are averaged; the last one may be
+            shorter.
+        iterations: see `refine_once`.
+        residual: the mixture minus all estimates is another source, which is not returned.
+
+    Returns:
+        complex `(..., targets, channels, freq, frames)`.
+    """
+    targets, parts = masks.shape[-4], []
+    for mask, block in zip(masks.split(frames, -1), mixture.split(frames, -1), strict=True):
+        whole = block if block.device.type == "mps" else block.to(torch.complex128)
+        sources = mask * whole.unsqueeze(-4)
+        if residual:
+            rest = whole.unsqueeze(-4) - sources.sum(-4, keepdim=True)
+            sources = torch.cat([sources, rest], -4)
+        refined = refine_once(sources, whole, iterations).narrow(-4, 0, targets)
+        parts.append(refined.to(block.dtype))
+    return torch.cat(parts, -1)
+
+
 def source_power(sources: Tensor) -> Tensor:
     """Mean power over channels, `(..., channels, freq, frames)` to `(..., freq, frames)`."""
     return (sources.real.square() + sources.imag.square()).mean(-3)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
+from auralflow_pl.checkpoints.foreign.open_unmix import open_unmix_files
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.errors import InputError
 from auralflow_pl.pretrained.cache import best_present, fetch_model, resolve_ckpt
@@ -45,7 +46,7 @@ def model_digest(path: Path) -> str:
     return text_sha256("\n".join(parts))
 
 
-MODEL_SUFFIXES = (".ckpt", ".onnx", ".zip")
+MODEL_SUFFIXES = (".ckpt", ".onnx", ".zip", ".pth")
 
 
 def load_models(config: DictConfig, device: torch.device) -> list[LoadedModel]:
@@ -58,8 +59,9 @@ def load_models(config: DictConfig, device: torch.device) -> list[LoadedModel]:
     precision = config.precision.precision
     dtype = autocast_dtype(precision)
     known = {key: value for key, value in settings.items() if key != "batch_size"}
-    if not known["padding_seconds"]:  # so stems made before there was this key are known again
-        del known["padding_seconds"]
+    for key in ("padding_seconds", "wiener_steps", "wiener_residual"):
+        if not known[key]:  # so stems made before there was this key are known again
+            del known[key]
     models = []
     for path in checkpoint_paths(config):
         engine = choose_engine(config.engine, device, path)
@@ -109,5 +111,5 @@ def described_choice(entry: RegistryEntry) -> str:
 
 
 def is_model_path(path: Path) -> bool:
-    """Return True if a folder is an exported model."""
-    return (path / "config.json").is_file()
+    """Return True if a folder is one model, exported or of open-unmix."""
+    return (path / "config.json").is_file() or bool(open_unmix_files(path))

@@ -15,6 +15,7 @@ from auralflow_pl.checks.imports import current_name, import_class
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.names import moved_paths
 from auralflow_pl.errors import InputError, shown
+from auralflow_pl.signal.stft import STFT
 
 log = logging.getLogger(__name__)
 
@@ -95,11 +96,7 @@ def check_same_run(config: dict[str, Any], path: Path) -> int:
             "callbacks=weight_average; use the same callbacks, or another paths.run_dir"
         )
     for key in ("model", "target", "stft", "audio", "freeze", "optimizer", "scheduler"):
-        here, there = config.get(key), saved.get(key)
-        if key in ("optimizer", "scheduler"):  # arguments may change, the class may not
-            here, there = (kind_of(node) for node in (here, there))
-        if key == "model":
-            here, there = (with_defaults(without_partial(node)) for node in (here, there))
+        here, there = (comparable(key, one.get(key)) for one in (config, saved))
         if here != there:
             raise InputError(
                 f"resume={path}: its {key} differs from this configuration ({there} there, {here} "
@@ -141,6 +138,15 @@ def changed_keys(
             yield name, (there, here)
 
 
+def comparable(key: str, node: Any) -> Any:
+    """The part of a node that must be the same when a training resumes, by its key."""
+    if key in ("optimizer", "scheduler"):  # arguments may change, the class may not
+        return kind_of(node)
+    if key == "model":
+        return with_defaults(without_partial(node))
+    return with_defaults(node, STFT) if key == "stft" else node
+
+
 def without_partial(node: Any) -> Any:
     """A node without `_partial_`, which former versions did not write."""
     if not isinstance(node, Mapping):
@@ -148,9 +154,15 @@ def without_partial(node: Any) -> Any:
     return {k: without_partial(value) for k, value in node.items() if k != "_partial_"}
 
 
-def with_defaults(node: Mapping[str, Any]) -> dict[str, Any]:
-    """A node with all arguments of its class, some of which former versions did not have."""
-    parameters = inspect.signature(import_class(node, object, "model", None)).parameters.values()
+def with_defaults(node: Mapping[str, Any], kind: type | None = None) -> dict[str, Any]:
+    """A node with all arguments of its class, some of which former versions did not have.
+
+    Args:
+        node: the arguments.
+        kind: the class; None: that of `_target_`.
+    """
+    kind = kind or import_class(node, object, "model", None)
+    parameters = inspect.signature(kind).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty} | dict(node)
 
 
