@@ -7,6 +7,7 @@ from pathlib import Path
 from auralflow_pl.checkpoints.archive import archive_names, read_archive, read_folder
 from auralflow_pl.checkpoints.config_check import check_config, check_step
 from auralflow_pl.checkpoints.contents import CONFIG_FILE, Checkpoint
+from auralflow_pl.checkpoints.foreign.spleeter import read_spleeter
 from auralflow_pl.checkpoints.onnx_file import read_onnx
 from auralflow_pl.checkpoints.trained import read_training
 from auralflow_pl.checks.imports import with_current_arguments
@@ -32,7 +33,8 @@ def load_checkpoint(path: str | Path, key: str = "ckpt") -> Checkpoint:
     """Read a training checkpoint or an exported model without running code in it.
 
     Args:
-        path: checkpoint, or exported folder, archive or ONNX file.
+        path: checkpoint, or exported folder, archive or ONNX file, or a folder with weights of
+            Spleeter.
         key: name of the setting with the path, for messages.
 
     Raises:
@@ -43,7 +45,7 @@ def load_checkpoint(path: str | Path, key: str = "ckpt") -> Checkpoint:
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise InputError("no regular file but a pipe or device; expected a checkpoint")
-        model = read_exported(path) or read_training(path)
+        model = read_spleeter(path) or read_exported(path) or read_training(path)
         check_config(model.config)
         check_step(model.step)
         config = with_current_arguments(model.config)

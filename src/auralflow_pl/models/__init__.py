@@ -13,6 +13,7 @@ from auralflow_pl.system.lazy import attach
 if TYPE_CHECKING:
     from auralflow_pl.models.base import MaskEstimate, MaskEstimator
     from auralflow_pl.models.lstm import RecurrentBottleneck
+    from auralflow_pl.models.spleeter import Spleeter
     from auralflow_pl.models.unet import Bottleneck, UNet
     from auralflow_pl.models.vae import VariationalBottleneck
 else:
@@ -23,6 +24,7 @@ __all__ = [
     "MaskEstimate",
     "MaskEstimator",
     "RecurrentBottleneck",
+    "Spleeter",
     "UNet",
     "VariationalBottleneck",
 ]

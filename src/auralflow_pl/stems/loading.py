@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
+from auralflow_pl.checkpoints.foreign.spleeter import is_spleeter
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.errors import InputError
 from auralflow_pl.pretrained.cache import resolve_ckpt
@@ -97,5 +98,5 @@ def checkpoint_paths(config: DictConfig) -> list[Path]:
 
 
 def is_model_path(path: Path) -> bool:
-    """Return True if a folder is an exported model."""
-    return (path / "config.json").is_file()
+    """Return True if a folder is an exported model, or one of another project."""
+    return (path / "config.json").is_file() or is_spleeter(path)
