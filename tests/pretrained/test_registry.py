@@ -485,7 +485,7 @@ def test_architectures_are_recognised(option):
     from auralflow_pl.publishing.entry import architecture_of
 
     model = to_plain(
-        composed("train", f"model={option}", "model.width=10", "model.hidden_leak=0.2").model
+        composed("train", f"model={option}", "model.width=10", "model.dropout=0.2").model
     )
     assert architecture_of(model) == option
     assert architecture_of({"_target_": "plain_network.PlainNetwork"}) == "PlainNetwork"

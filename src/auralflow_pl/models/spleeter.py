@@ -57,7 +57,8 @@ class ChannelAffine(nn.Module):
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         super().__init__()
-        assert norm.running_mean is not None and norm.running_var is not None
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         shift = norm.bias - norm.running_mean * scale
         self.register_buffer("scale", scale.detach()[:, None, None])
@@ -201,7 +202,7 @@ class Spleeter(MaskEstimator):
             )
         self.segmented = segment_frames is not None
         self.frame_multiple = segment_frames or self.cells
-        reach = frame_reach_of(levels)
+        reach = unsegmented_reach(levels)
         self.frame_reach = min(reach, segment_frames - 1) if segment_frames else reach
         self.bins = max(1, round(bandwidth * n_fft / 2))
         self.mask_extension = mask_extension
@@ -264,7 +265,7 @@ def float_range(x: Tensor) -> AbstractContextManager[Any]:
     return torch.autocast(kind, dtype, enabled=enabled and dtype != torch.float16)
 
 
-def frame_reach_of(levels: int) -> int:
+def unsegmented_reach(levels: int) -> int:
     """Receptive field of a mask on either side in frames, without segments.
 
     Encoder and decoder together reach `4 (1 + ... + 2 ** (levels - 1))` frames on either side, the

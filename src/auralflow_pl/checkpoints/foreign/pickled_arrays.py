@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import pickletools
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ MAX_PICKLE_BYTES = 2**28
 
 MAX_OPCODES = 2**16  # published files have 2300
 
-MAX_DIMENSIONS = 8
+MAX_ARRAY_AXES = 8
 
 NUMBER_KINDS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1")
 
@@ -113,6 +114,22 @@ class ArrayPickle:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.encoded = 0  # bytes made of texts; a pickle may refer to one text many times
+        push = self.stack.append
+        self.actions: dict[str, Callable[[Any], None]] = {
+            "BINPUT": self.put,
+            "LONG_BINPUT": self.put,
+            "MEMOIZE": lambda _: self.put(len(self.memo)),
+            "BINGET": lambda place: push(self.memo[place]),
+            "LONG_BINGET": lambda place: push(self.memo[place]),
+            "MARK": lambda _: push(Mark),
+            "EMPTY_DICT": lambda _: push({}),
+            "TUPLE": lambda _: push(self.since_mark()),
+            "SETITEM": lambda _: self.set_items(self.taken(2)),
+            "SETITEMS": lambda _: self.set_items(self.since_mark()),
+            "GLOBAL": lambda name: push(self.imported(name)),
+            "REDUCE": lambda _: push(self.called(*self.taken(2))),
+            "BUILD": lambda _: self.build(*self.taken(2)),
+        }
 
     def read(self) -> dict[str, np.ndarray]:
         """Arrays by name.
@@ -139,39 +156,20 @@ class ArrayPickle:
 
     def step(self, name: str, argument: Any) -> None:
         """Interpret one opcode."""
-        stack = self.stack
         if name in ARGUMENTS:
-            stack.append(argument)
+            self.stack.append(argument)
         elif name in PLAIN_VALUES:
-            stack.append(PLAIN_VALUES[name])
-        elif name in ("BINPUT", "LONG_BINPUT"):
-            self.memo[argument] = stack[-1]
-        elif name in ("BINGET", "LONG_BINGET"):
-            stack.append(self.memo[argument])
-        elif name == "MEMOIZE":
-            self.memo[len(self.memo)] = stack[-1]
-        elif name == "MARK":
-            stack.append(Mark)
-        elif name == "EMPTY_DICT":
-            stack.append({})
+            self.stack.append(PLAIN_VALUES[name])
         elif name in TUPLE_SIZES:
-            stack.append(self.taken(TUPLE_SIZES[name]))
-        elif name == "TUPLE":
-            stack.append(self.since_mark())
-        elif name == "SETITEM":
-            self.set_items(self.taken(2))
-        elif name == "SETITEMS":
-            self.set_items(self.since_mark())
-        elif name == "GLOBAL":
-            stack.append(self.imported(argument))
-        elif name == "REDUCE":
-            function, arguments = self.taken(2)
-            stack.append(self.called(function, arguments))
-        elif name == "BUILD":
-            (state,) = self.taken(1)
-            self.build(stack[-1], state)
+            self.stack.append(self.taken(TUPLE_SIZES[name]))
+        elif name in self.actions:
+            self.actions[name](argument)
         elif name not in ("PROTO", "FRAME"):
             raise InputError(f"uses {name}")
+
+    def put(self, place: int) -> None:
+        """Remember the last value of the stack."""
+        self.memo[place] = self.stack[-1]
 
     def taken(self, count: int) -> tuple[Any, ...]:
         """The last values of the stack, removed from it."""
@@ -215,7 +213,8 @@ class ArrayPickle:
         raise InputError("calls what makes no arrays of numbers")
 
     def build(self, value: Any, state: tuple[Any, ...]) -> None:
-        """Complete an array or a number format."""
+        """Complete an array or a number format, which stays on the stack."""
+        self.stack.append(value)
         if isinstance(value, StoredType):
             if state[1] not in BYTE_ORDERS or any(part is not None for part in state[2:5]):
                 raise InputError("an array of other than numbers")
@@ -231,7 +230,7 @@ def array_of(shape: Any, kind: StoredType, columns: bool, data: bytes) -> np.nda
     """An array of stored bytes, without a copy; `columns` as in Fortran."""
     dtype = np.dtype(kind.order + kind.kind)
     sizes_valid = all(type(size) is int and size >= 0 for size in shape)
-    if not sizes_valid or len(shape) > MAX_DIMENSIONS:
+    if not sizes_valid or len(shape) > MAX_ARRAY_AXES:
         raise InputError(f"an array of shape {shown(shape)}")
     if math.prod(shape) * dtype.itemsize != len(data):
         raise InputError(f"an array claims the shape {shown(shape)} and has {len(data)} bytes")

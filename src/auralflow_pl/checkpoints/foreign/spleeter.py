@@ -125,7 +125,7 @@ def array_weights(folder: Path) -> Iterator[tuple[str, Tensor]]:
         arrays = read_pickled_arrays(folder / file)
         names = tensor_names(f"unets.{number}.", *layers, TORCH_PARTS, TORCH_PARTS)
         found = (name for name in arrays if not name.endswith(".num_batches_tracked"))
-        yield from renamed(names, found, arrays.__getitem__, KERNEL_AXES, file)
+        yield from named_weights(names, found, arrays.__getitem__, KERNEL_AXES, file)
 
 
 def bundle_stems(bundle: TensorBundle) -> int:
@@ -164,7 +164,7 @@ def bundle_weights(bundle: TensorBundle, stems: int) -> Iterator[tuple[str, Tens
         conv_parts = {"weight": "/kernel", "bias": "/bias"}
         names |= tensor_names(f"unets.{number}.", *layers, conv_parts, TENSORFLOW_PARTS)
     found = [name for name in bundle.places if not is_training_state(name)]
-    yield from renamed(names, found, bundle.read, TENSORFLOW_KERNEL_AXES, bundle.data.name)
+    yield from named_weights(names, found, bundle.read, TENSORFLOW_KERNEL_AXES, bundle.data.name)
 
 
 def is_training_state(name: str) -> bool:
@@ -208,7 +208,7 @@ def tensor_names(
     return names
 
 
-def renamed(
+def named_weights(
     names: Mapping[str, str],
     found: Iterable[str],
     read: Callable[[str], np.ndarray],

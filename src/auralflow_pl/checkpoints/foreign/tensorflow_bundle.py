@@ -22,7 +22,7 @@ MAX_INDEX_BYTES = 2**20
 
 MAX_KEY_BYTES = 512
 
-MAX_DIMENSIONS = 8
+MAX_TENSOR_AXES = 8
 
 MAX_CHECKED_BYTES = 2**12  # of tensors whose checksum is compared: more would take seconds
 
@@ -100,7 +100,7 @@ class TensorBundle:
             raise InputError(f"{shown(name)}: no array of numbers in {self.data.name}")
         dtype = np.dtype(NUMBERS[place.kind])
         if (
-            len(place.shape) > MAX_DIMENSIONS
+            len(place.shape) > MAX_TENSOR_AXES
             or place.size != math.prod(place.shape) * dtype.itemsize
         ):
             raise InputError(
