@@ -36,8 +36,11 @@ SMALL = ("model.width=4", "stft.n_fft=512", "stft.hop_length=128")
 def saved(request, tmp_path_factory):
     """A checkpoint of every network, with statistics that are not those of the beginning."""
     overrides = [f"model={request.param}", "target=[vocals,drums]", "audio.channels=2", *SMALL]
-    if "bottleneck" in composed("train", overrides[0]).model:
+    model = composed("train", overrides[0]).model
+    if "bottleneck" in model:
         overrides.append("model.bottleneck.hidden_size=24")
+    if "segment_frames" in model:
+        overrides.append("model.segment_frames=64")
     config = to_plain(composed("train", *overrides, "hydra.run.dir=."))
     separator = new_separator(config, config["data"]["stems"])
     with torch.no_grad():

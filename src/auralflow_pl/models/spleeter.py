@@ -241,12 +241,21 @@ class Spleeter(MaskEstimator):
         """Masks `(batch, targets, channels, bins, frames)` of magnitudes that were padded."""
         with float_range(x):
             logits = torch.stack([full_precision(unet(x)) for unet in self.unets], dim=1)
-        mask = self.mask_activation(logits[..., : self.bins, :])
+        mask = self.own_masks(logits[..., : self.bins, :])
         if self.exponent is None:
             return mask
         power = (mask * x[:, None, :, : self.bins]).pow(self.exponent)
         total = power.sum(1, keepdim=True) + EPSILON
         return (power + EPSILON / len(self.unets)) / total
+
+    def own_masks(self, logits: Tensor) -> Tensor:
+        """Masks of the U-Nets, whose ratios matter also where all of them are small.
+
+        ONNX Runtime's sigmoid has an absolute error of 1e-7 and is wrong there.
+        """
+        if self.mask_activation.name == "sigmoid":
+            return torch.exp(-F.softplus(-logits))
+        return self.mask_activation(logits)
 
     def extend(self, mask: Tensor, freq: int) -> Tensor:
         """Masks with `freq` frequencies, of which the network processed the lower ones."""
