@@ -82,6 +82,13 @@ def test_masks_share_the_mixture_and_a_single_one_does_not():
     torch.testing.assert_close(one(magnitude).mask[:, 0, :, :8], own)
 
 
+@torch.no_grad()
+def test_shapes_are_found_without_memory():
+    with torch.device("meta"):
+        mask = Spleeter().eval()(torch.zeros(1, 2, 2049, 600)).mask
+    assert mask.shape == (1, 2, 2, 2049, 600)
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

@@ -6,7 +6,7 @@ Its published weights are read by `checkpoints.foreign.spleeter`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from itertools import zip_longest
 from typing import Any
 
@@ -269,9 +269,10 @@ class Spleeter(MaskEstimator):
 def float_range(x: Tensor) -> AbstractContextManager[Any]:
     """Keep autocast off where it means float16: magnitudes as they are exceed its range."""
     kind = x.device.type
-    enabled = torch.is_autocast_enabled(kind)
+    if not torch.amp.is_autocast_available(kind) or not torch.is_autocast_enabled(kind):
+        return nullcontext()
     dtype = torch.get_autocast_dtype(kind)
-    return torch.autocast(kind, dtype, enabled=enabled and dtype != torch.float16)
+    return torch.autocast(kind, dtype, enabled=dtype != torch.float16)
 
 
 def unsegmented_reach(levels: int) -> int:
