@@ -52,7 +52,7 @@ def test_help_fits_on_80_columns(monkeypatch, capsys):
     cli.show_help("train", ["--help"])
     out = capsys.readouterr().out
     assert "  target=vocals\n      a stem, or a list of stems" in out
-    assert "  model=simple of lstm, mixing, simple, vae\n" in out
+    assert "  model=simple of lstm, mixing, simple, spleeter, vae\n" in out
     assert max(map(len, out.splitlines())) <= 80
 
 

@@ -126,7 +126,7 @@ def test_hints_are_never_absurd(command, overrides, message):
         ("target=[a (b),c]", "and in a list: 'key=["),
         ("target=null", "expected a value"),
         ("audio=44100", "audio=44100: expected audio.<key>=... with one of sample_rate"),
-        ("model=null", "model=null: expected one of lstm, mixing, simple, vae"),
+        ("model=null", "model=null: expected one of lstm, mixing, simple, spleeter, vae"),
         ("seed=-1", "seed=-1: expected at least 0"),
         ("audio.channels=0", "audio.channels=0: expected more than 0"),
         ("data.batch_size=0", "data.batch_size=0: expected more than 0"),

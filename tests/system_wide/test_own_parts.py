@@ -76,7 +76,7 @@ def test_own_parts_are_composed_with_ours_by_every_way(importable):
 
 def test_an_installed_package_needs_no_flag(installed, capsys):
     assert auralflow_pl.compose("train", ["model=two_layers"]).model.width == 4
-    assert "model=simple of lstm, mixing, simple, small_vae, two_layers, vae" in shown(
+    assert "model=simple of lstm, mixing, simple, small_vae, spleeter, two_layers, vae" in shown(
         capsys, "train", "--help"
     )
 
@@ -114,7 +114,10 @@ def test_own_parts_are_shown(importable, capsys, way):
         ),
         ([*WAYS[0], "loss=[l1,powr]"], "loss=powr: no such option, did you mean 'power'?"),
         ([*WAYS[0], "model=two_layers", "model.widht=3"], "did you mean 'model.width'?"),
-        ([*WAYS[0], "model=null"], "expected one of lstm, mixing, simple, small_vae, two_layers"),
+        (
+            [*WAYS[0], "model=null"],
+            "expected one of lstm, mixing, simple, small_vae, spleeter, two_layers",
+        ),
     ],
 )
 def test_mistakes_with_own_parts(command, importable, arguments, message):
