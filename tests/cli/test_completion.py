@@ -54,7 +54,7 @@ def test_bash_completes_commands_options_and_files(environment, tmp_path):
         "auralflow separate ckpt=pretrained:mix",
     )
     assert {"train ", "separate ", "config ", "completion "} <= {*commands}
-    assert options == ["lstm ", "mixing ", "simple ", "vae "]
+    assert options == ["lstm ", "mixing ", "simple ", "spleeter ", "vae "]
     assert listed == ["loss=[l1,si_sdr", "loss=[l1,snr"]
     assert files == ["run\\ one/", "runs.ckpt "]
     assert pretrained == ["mixing-vocals "]

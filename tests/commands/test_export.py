@@ -37,7 +37,7 @@ def saved(request, tmp_path_factory):
     """A checkpoint of every network, with statistics that are not those of the beginning."""
     overrides = [f"model={request.param}", "target=[vocals,drums]", "audio.channels=2", *SMALL]
     overrides += ["model.bottleneck.hidden_size=24", "model.hidden_size=24", "hydra.run.dir=."]
-    config = to_plain(composed("train", *fitting(*overrides)))
+    config = to_plain(composed("train", *fitting(*overrides, "model.segment_frames=64")))
     separator = new_separator(config, config["data"]["stems"])
     with torch.no_grad():
         for _ in range(3):

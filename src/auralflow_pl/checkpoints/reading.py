@@ -8,6 +8,7 @@ from auralflow_pl.checkpoints.archive import archive_names, read_archive, read_f
 from auralflow_pl.checkpoints.config_check import check_config, check_step
 from auralflow_pl.checkpoints.contents import CONFIG_FILE, Checkpoint
 from auralflow_pl.checkpoints.foreign.open_unmix import read_open_unmix
+from auralflow_pl.checkpoints.foreign.spleeter import read_spleeter
 from auralflow_pl.checkpoints.onnx_file import read_onnx
 from auralflow_pl.checkpoints.trained import read_training
 from auralflow_pl.checks.imports import with_current_arguments
@@ -33,7 +34,8 @@ def load_checkpoint(path: str | Path, key: str = "ckpt") -> Checkpoint:
     """Read a training checkpoint or an exported model without running code in it.
 
     Args:
-        path: checkpoint, exported folder, archive or ONNX file, or a file or folder of open-unmix.
+        path: checkpoint, exported folder, archive or ONNX file, a file or folder of open-unmix, or
+            a folder with weights of Spleeter.
         key: name of the setting with the path, for messages.
 
     Raises:
@@ -44,7 +46,12 @@ def load_checkpoint(path: str | Path, key: str = "ckpt") -> Checkpoint:
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise InputError("no regular file but a pipe or device; expected a checkpoint")
-        model = read_open_unmix(path) or read_exported(path) or read_training(path)
+        model = (
+            read_open_unmix(path)
+            or read_spleeter(path)
+            or read_exported(path)
+            or read_training(path)
+        )
         check_config(model.config)
         check_step(model.step)
         config = with_current_arguments(model.config)

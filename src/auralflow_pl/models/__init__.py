@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from auralflow_pl.models.base import MaskEstimate, MaskEstimator
     from auralflow_pl.models.lstm import RecurrentBottleneck
     from auralflow_pl.models.open_unmix import OpenUnmix
+    from auralflow_pl.models.spleeter import Spleeter
     from auralflow_pl.models.unet import Bottleneck, UNet
     from auralflow_pl.models.vae import VariationalBottleneck
 else:
@@ -25,6 +26,7 @@ __all__ = [
     "MaskEstimator",
     "OpenUnmix",
     "RecurrentBottleneck",
+    "Spleeter",
     "UNet",
     "VariationalBottleneck",
 ]

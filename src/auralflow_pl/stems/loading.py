@@ -12,6 +12,7 @@ import torch
 from omegaconf import DictConfig
 
 from auralflow_pl.checkpoints.foreign.open_unmix import open_unmix_files
+from auralflow_pl.checkpoints.foreign.spleeter import is_spleeter
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.errors import InputError
 from auralflow_pl.pretrained.cache import best_present, fetch_model, resolve_ckpt
@@ -111,5 +112,6 @@ def described_choice(entry: RegistryEntry) -> str:
 
 
 def is_model_path(path: Path) -> bool:
-    """Return True if a folder is one model, exported or of open-unmix."""
-    return (path / "config.json").is_file() or bool(open_unmix_files(path))
+    """Return True if a folder is one model: an exported one, or one of another project."""
+    exported = (path / "config.json").is_file()
+    return exported or is_spleeter(path) or bool(open_unmix_files(path))
