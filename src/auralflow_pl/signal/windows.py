@@ -29,12 +29,15 @@ class WindowLayout:
         fade: samples over which neighbours are cross-faded.
         align: window starts are multiples of this, which keeps the grid of STFT frames and strided
             convolutions the same as in one pass over the whole signal.
+        spare: what a window lacks to a multiple of `align`: a hop of the STFT, whose frames are one
+            more than its hops, so they fill whole cells of the network.
     """
 
     length: int
     context: int
     fade: int
     align: int = 1
+    spare: int = 0
 
     @property
     def hop(self) -> int:
@@ -47,8 +50,8 @@ class WindowLayout:
         if self.hop < 2 * self.align:
             return None
         hop, fade = self.hop // 2 // self.align * self.align, self.fade // 2
-        length = -(-(2 * self.context + fade + hop) // self.align) * self.align
-        return replace(self, length=length, fade=fade)
+        length = -(-(2 * self.context + fade + hop + self.spare) // self.align) * self.align
+        return replace(self, length=length - self.spare, fade=fade)
 
     def taper(self, window: WindowSpan) -> Tensor:
         """Weights `(time,)` of a window: 0 in the context, ramps in the fades, 1 between."""
@@ -147,6 +150,8 @@ UNKNOWN_CONTEXT_SECONDS = 3.0  # for a network whose receptive field is the whol
 
 SHORTEST_FRAMES, LONGEST_FRAMES = 600, 2600  # of a default window: 7 s and 30 s at a hop of 512
 
+FEWEST_CELLS = 8  # of the coarsest grid in a default window, of which it shares up to two
+
 FADE = 40  # windows are this many times as long as their cross-fade
 
 
@@ -162,7 +167,8 @@ def choose_windows(
 
     The context covers the receptive field of the network (`frame_reach`), or 3 s if that is
     unknown. A window is ten times as long, so about a quarter of the work is done twice. The
-    lengths have an upper limit because of memory, but about a third of a window is new at least.
+    lengths have an upper limit because of memory, but about a third of a window is new at least,
+    and a window has at least eight cells of the coarsest grid of the network.
 
     Args:
         stft: transform of the network's input.
@@ -183,15 +189,16 @@ def choose_windows(
         seen = frame_reach * stft.hop_length + stft.n_fft
     if window_seconds is None:
         shortest, longest = (n * stft.hop_length for n in (SHORTEST_FRAMES, LONGEST_FRAMES))
-        time = max(min(max(10 * seen, shortest), longest), 3 * seen)
+        time = max(min(max(10 * seen, shortest), longest), 3 * seen, FEWEST_CELLS * align)
     else:
         time = window_seconds * sample_rate
+    spare = stft.hop_length
     length = max(2, round(time / align)) * align
     if overlap is not None:
         shared = int(overlap * length)
         context = 2 * shared // 5
         return WindowLayout(length, context, shared - 2 * context, align)
-    least = math.ceil((2 * seen + align) / (1 - 1 / FADE) / align) * align
+    least = math.ceil((2 * seen + align + spare) / (1 - 1 / FADE) / align) * align
     if window_seconds is not None and length < least:
         raise InputError(
             f"window_seconds={window_seconds}: too short for the {seen / sample_rate:.1f} s on "
@@ -200,4 +207,4 @@ def choose_windows(
             "exact seams"
         )
     length = max(length, least)
-    return WindowLayout(length, seen, length // FADE, align)
+    return WindowLayout(length - spare, seen, length // FADE, align, spare)

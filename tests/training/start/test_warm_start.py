@@ -10,8 +10,9 @@ from auralflow_pl.checkpoints import load_checkpoint
 from auralflow_pl.pretrained.locations import BUNDLED_MODEL
 from auralflow_pl.training import build_task
 from support import TINY, composed
+from support.spleeter_files import write_array_folder
 
-STILL = ["optimizer.lr=0", "optimizer.weight_decay=0", "silent=false"]
+STILL = ["optimizer.lr=0", "silent=false"]
 
 
 @pytest.fixture
@@ -97,6 +98,20 @@ def test_other_mistakes(trained, run, tmp_path):
         done, _ = trained("bad", f"init={init}")
         assert done.code == 1
         assert message in done.error
+
+
+def test_published_weights_are_trained_on(trained, songs, tmp_path):
+    write_array_folder(tmp_path / "2stems")
+    before = load_checkpoint(tmp_path / "2stems").weights
+    small = ["model.width=1", "model.segment_frames=64"]
+    keys = [key for key in TINY if not key.startswith("model.")]
+    done, after = trained(
+        "tuned", *keys, "experiment=spleeter", *small, f"init={tmp_path / '2stems'}"
+    )
+    assert done.code == 0, done.error
+    assert re.search(rf"loaded +{len(before)} tensors", done.err + done.out)
+    learned = [name for name in before if "running" not in name and "tracked" not in name]
+    assert all(torch.equal(before[name], after[name]) for name in learned)
 
 
 def test_frozen_parts_stay_as_they_are(trained):
