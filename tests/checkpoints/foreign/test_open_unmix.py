@@ -3,17 +3,20 @@
 import hashlib
 import json
 import os
+import shutil
 import zipfile
 
 import pytest
 import soundfile
 import torch
+import yaml
 from openunmix.model import OpenUnmix
 
 from auralflow_pl.checkpoints.reading import load_checkpoint
 from auralflow_pl.errors import InputError
 from auralflow_pl.separator.build import build_separator
 from auralflow_pl.separator.load import load_separator
+from support.web import Web, ranged
 
 SETTINGS = {"nfft": 256, "nhop": 64, "sample_rate": 16000, "nb_channels": 2}
 
@@ -120,6 +123,37 @@ def test_commands_take_files_and_folders(command, folder, songs, tmp_path, monke
     assert done.code == 0, done.err
     assert "2 tracks" in done.out
     assert "names no data set" in command("evaluate", "ckpt=model").error
+
+
+def test_published_files_are_fetched_used_and_kept(command, tmp_path, monkeypatch):
+    """From a registry with one file for each target, whose size only the server states."""
+    monkeypatch.setenv("AURALFLOW_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("song.wav", torch.randn(20000, 1).numpy() * 0.1, 16000)
+    entry = {"targets": ["speech", "noise"], "architecture": "open_unmix", "files": {}}
+    entry |= {"data": "voices", "licence": "MIT"}
+    with Web() as web:
+        for target in entry["targets"]:
+            content = save(tmp_path / "file", state(1, 513, 4, None)).read_bytes()
+            digits = hashlib.sha256(content).hexdigest()[:8]
+            name = f"{target}-{digits}.pth"
+            source = web.add(f"/records/1/files/{name}", ranged(content))
+            entry["files"][name] = {"sha256": digits, "sources": [source]}
+        registry = {"format": 1, "models": {"tiny-umx": entry}}
+        (tmp_path / "r.yaml").write_text(yaml.safe_dump(registry))
+        keys = ["registries=r.yaml", "engine=torch"]
+        done = command("separate", "ckpt=pretrained:tiny-umx", "input=song.wav", *keys)
+        assert done.code == 0, done.err
+        assert len(web.asked) == 4  # for the size of each file, then for its bytes
+    assert command("import-model", "tiny-umx", "registries=r.yaml").code == 0
+    (tmp_path / "r.yaml").unlink()
+    shutil.rmtree(tmp_path / "cache")
+    assert load_separator("pretrained:tiny-umx").targets == ("speech", "noise")
+    card = (tmp_path / "config/auralflow_pl/registry/tiny-umx/README.md").read_text()
+    assert "## Licence\n\nMIT" in card
+    assert f"{web.base}/records/1/files/speech-" in card.replace("\\", "")
 
 
 class Bomb:
