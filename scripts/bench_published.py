@@ -184,8 +184,12 @@ def rows(model: str, folder: Path, options: dict[str, str]) -> Iterator[str]:
             )
 
 
-def main(options: dict[str, str]) -> None:
+def main() -> None:
     """Print the tables of all models."""
+    given = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
+    if not set(given) <= set(DEFAULTS):
+        sys.exit(__doc__)
+    options = DEFAULTS | given
     print(f"{'model':11}{'sound':>7}  {'code':14}{'time':>9}{'ratio':>7}{'memory':>11}")
     for model in options["models"].split(","):
         if model == "spleeter":
@@ -206,4 +210,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["measure"]:
         measure(sys.argv[2], sys.argv[3], Path(sys.argv[4]), float(sys.argv[5]), int(sys.argv[6]))
     else:
-        main(DEFAULTS | dict(argument.split("=", 1) for argument in sys.argv[1:]))
+        main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import re
 import shutil
@@ -55,6 +56,7 @@ def command(monkeypatch, capfd) -> Callable[..., Result]:
 
     def call(name: str, *arguments: str) -> Result:
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        logging.getLogger("auralflow_pl").setLevel(logging.NOTSET)  # after silent=true
         capfd.readouterr()
         code = 0
         try:

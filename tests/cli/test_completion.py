@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from auralflow_pl.cli import main as cli
-from support import REPOSITORY
+from support import REPOSITORY, option_names
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_bash_completes_commands_options_and_files(environment, tmp_path):
         "auralflow separate ckpt=pretrained:mix",
     )
     assert {"train ", "separate ", "config ", "completion "} <= {*commands}
-    assert options == ["lstm ", "mixing ", "simple ", "spleeter ", "vae "]
+    assert options == [f"{name} " for name in option_names("model")]
     assert listed == ["loss=[l1,si_sdr", "loss=[l1,snr"]
     assert files == ["run\\ one/", "runs.ckpt "]
     assert pretrained == ["mixing-vocals "]
