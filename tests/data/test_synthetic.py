@@ -67,7 +67,7 @@ def test_length_is_exact(seconds):
 
 
 def test_an_interrupted_generation_goes_on(songs, tmp_path):
-    source = SyntheticSongs(tmp_path / "s", 2, 1, 0, seconds=2)
+    source = SyntheticSongs(tmp_path / "s", 2, 1, 0, seconds=2, workers=1)
     source.prepare()
     victim = tmp_path / "s" / "train" / "song001"
     before = (victim / "vocals.wav").read_bytes()

@@ -22,7 +22,8 @@ SETTINGS = ("model.segment_frames=null", "model.mask_extension=average")
 
 def make(name, targets=1, *overrides):
     small = (f"model={name}", "model.width=4", "model.hidden_size=16", "stft.n_fft=512")
-    config = composed("train", *fitting(*small, *SETTINGS, *overrides))
+    units = "model.bottleneck.hidden_size=16"
+    config = composed("train", *fitting(*small, units, *SETTINGS, *overrides))
     return make_network(to_plain(config.model), targets).eval()
 
 

@@ -28,7 +28,7 @@ PAIRS = [
     for model in option_names("model")
     for loss in option_names("loss")
     if loss != "kl_div" or model == "vae"
-    if loss in ("l2", "si_sdr") or model not in ("open_unmix", "spleeter")  # of other projects
+    if loss == "si_sdr" or model not in ("open_unmix", "spleeter")  # of other projects
 ]
 
 

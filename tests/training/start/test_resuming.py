@@ -123,7 +123,7 @@ def whole(timed) -> Path:
     return timed[0]
 
 
-@pytest.mark.parametrize("workers, kills", [(0, 7), (2, 4)])
+@pytest.mark.parametrize("workers, kills", [(0, 6), (2, 3)])
 def test_killed_at_any_moment_and_resumed_it_is_the_same_run(
     timed, songs, tmp_path, workers, kills
 ):
