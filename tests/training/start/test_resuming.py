@@ -138,7 +138,9 @@ def test_killed_at_any_moment_and_resumed_it_is_the_same_run(
         if count == kills:
             break
         wait_for(folder / "claim.json", after)
-        time.sleep(moments.uniform(0.1, 0.7) * seconds)
+        if count % 2 == 0:  # soon after a checkpoint
+            wait_for(folder / "checkpoints" / "last.ckpt", after)
+        time.sleep(moments.uniform(0, 0.2 if count % 2 == 0 else 0.7) * seconds)
         after = time.time_ns()
         os.kill(child, signal.SIGKILL)
         if finished(child):  # it was faster: begin again elsewhere
