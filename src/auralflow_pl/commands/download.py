@@ -49,7 +49,7 @@ def save_path(given: str, entry: RegistryEntry) -> Path:
     if entry.in_parts:
         raise InputError(
             f"save={given}: {entry.name} is published as several files, and not in our format; "
-            f"auralflow import-model {entry.name} output={path.parent} makes an archive of it"
+            f"auralflow import-model {entry.name} output={path.parent} makes a folder of ours of it"
         )
     check_writable(path.parent)
     return path

@@ -57,9 +57,12 @@ def import_model(config: DictConfig) -> Path:
     model = replace(model, card=f"{model.card}\n\n{source_section(ckpt, entry)}")
     note = export_weights(model, folder, config["half"])
     content = entry_content(values, model, ckpt, folder / WEIGHTS_FILE, folder.name)
-    write_registry(registry, name, content | known_values(entry))
-    where = "" if output == user_registry() else f" registries={registry}"
-    print(printable_lines(IMPORTED.format(**locals())))
+    if entry and entry.metrics:
+        content["metrics"] = metric_nodes(entry.metrics)
+    write_registry(registry, name, content)
+    where = f" registries={registry}" if config["output"] else ""
+    text = IMPORTED.format(folder=folder, note=note, registry=registry, name=name, where=where)
+    print(printable_lines(text))
     return folder
 
 
@@ -72,11 +75,6 @@ def described(config: dict[str, Any], entry: RegistryEntry | None) -> dict[str, 
         "licence": config["licence"] or (entry.licence if entry else "not stated"),
         "description": config["description"] or (entry.description if entry else None),
     }
-
-
-def known_values(entry: RegistryEntry | None) -> dict[str, Any]:
-    """Metrics that the registry of the source states."""
-    return {"metrics": metric_nodes(entry.metrics)} if entry and entry.metrics else {}
 
 
 def label_of(path: Path) -> str:

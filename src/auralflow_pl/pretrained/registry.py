@@ -90,8 +90,8 @@ def find_published(entries: Mapping[str, RegistryEntry], source: str) -> Registr
         InputError: there is none.
     """
     for entry in entries.values():
-        sources = [source for file in entry.files for source in file.sources]
-        if any(one.startswith(f"package://{source}/") for one in sources):
+        places = [place for file in entry.files for place in file.sources]
+        if any(place.startswith(f"package://{source}/") for place in places):
             return entry
     try:
         return find_entry(entries, source, None)

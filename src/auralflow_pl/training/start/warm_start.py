@@ -16,6 +16,7 @@ from auralflow_pl.checks.imports import current_name
 from auralflow_pl.data.targets import resolve_targets
 from auralflow_pl.errors import InputError, shown
 from auralflow_pl.pretrained.cache import locate
+from auralflow_pl.training.start.resuming import comparable
 
 log = logging.getLogger(__name__)
 
@@ -96,12 +97,12 @@ def check_network_kind(config: Mapping[str, Any], checkpoint: Checkpoint) -> Non
 
 def check_same_sound(config: Mapping[str, Any], checkpoint: Checkpoint) -> None:
     """Raise InputError if the sample rate, the channels or the STFT differ."""
-    differing = [
-        (f"{group}.{key}", value)
-        for group in ("audio", "stft")
-        for key, value in checkpoint.config[group].items()
-        if config[group].get(key, value) != value
-    ]
+    differing = []
+    for group in ("audio", "stft"):
+        there, here = (comparable(group, one[group]) for one in (checkpoint.config, config))
+        differing += [
+            (f"{group}.{key}", there[key]) for key in there if here.get(key) != there[key]
+        ]
     if differing:
         keys = " ".join(f"{key}={shown(value)}" for key, value in differing)
         raise InputError(
