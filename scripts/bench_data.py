@@ -1,6 +1,6 @@
 """Benchmark of the data pipeline: rates of training chunks, as ratios within one run.
 
-python scripts/bench_data.py [chunks=300] [minutes=4]
+python scripts/bench_data.py [chunks=300] [minutes=4] [batches=500]
 
 Chunks of 3 seconds with four stereo stems at 44.1 kHz are read from one song of `minutes`, by one
 process with one thread, with files in the page cache. Rates are the best of three alternating
@@ -42,7 +42,7 @@ from auralflow_pl.system.heap import keep_freed_memory
 from auralflow_pl.training.data_module import StemDataModule
 
 STEMS = ("vocals", "drums", "bass", "other")
-RATE, SECONDS = 44100, 3
+RATE, SECONDS, ROUNDS = 44100, 3, 3
 LIGHT = (Remix(), Gain(), ChannelSwap())
 HEAVY = (Remix(), PitchTempo(), Equalizer(RATE), Reverb(RATE), *LIGHT[1:], Polarity())
 
@@ -53,6 +53,7 @@ class Options:
 
     chunks: int = 300
     minutes: float = 4.0
+    batches: int = 500
 
 
 def write_song(root: Path, minutes: float) -> None:
@@ -69,7 +70,7 @@ def write_song(root: Path, minutes: float) -> None:
 def rates(ways: dict[str, Callable[[int], object]], starts: list[int]) -> dict[str, float]:
     """Chunks per second of each function that reads a chunk from its first sample."""
     best = dict.fromkeys(ways, 0.0)
-    for _ in range(3):
+    for _ in range(ROUNDS):
         for name, way in ways.items():
             start = time.perf_counter()
             for place in starts:
@@ -218,11 +219,11 @@ def main() -> None:
         print(f"pool / slices of float32 in memory: {rate['pool'] / rate['memory']:.2f}")
         print(f"pool / copying and converting the same bytes: {rate['pool'] / rate['limit']:.2f}")
         print(f"seek-reads / whole files: {whole_file_ratio(root):.0f}")
-        one, _ = loader_rate(root, 1, 500)
-        two, growth = loader_rate(root, 2, 2000)
+        one, _ = loader_rate(root, 1, options.batches)
+        two, growth = loader_rate(root, 2, 4 * options.batches)
         print(f"augment=light, 2 workers / 1 worker: {two / one:.2f} ({two:.0f} chunks/s)")
-        print(f"resident memory over the last 1500 of 2000 batches, 2 workers: {growth:+.1%}")
-        heavy, _ = loader_rate(root, 1, 40, HEAVY)
+        print(f"resident memory over the last three quarters, 2 workers: {growth:+.1%}")
+        heavy, _ = loader_rate(root, 1, max(4, options.batches // 12), HEAVY)
         print(f"augment=heavy / augment=light, 1 worker: {heavy / one:.2f} ({heavy:.0f} chunks/s)")
         taken, megabytes = open_large_pool(root)
         print(f"opening 150 tracks of 4 minutes: {taken:.3f} s, {megabytes:.0f} MB")

@@ -1,6 +1,7 @@
 """Benchmark of inference engines on the CPU, for every network, within one run.
 
 python scripts/bench_engines.py [networks=[simple,lstm,vae]] [seconds=5] [rounds=5] [threads=2]
+    [overrides=[]]
 
 Networks have default settings (n_fft 1024, hop 512, mono) and random weights. Inputs are windows of
 `seconds`. For each network, times of a forward pass are given as ratios to torch in eager mode
@@ -49,11 +50,12 @@ class Options:
     seconds: float = 5.0
     rounds: int = 5
     threads: int = os.cpu_count() or 1
+    overrides: list[str] = field(default_factory=list)
 
 
-def built(name: str) -> MaskEstimator:
-    """Make a network with default settings whose normalisations have statistics of noise."""
-    config = compose("train", [f"model={name}"])
+def built(name: str, overrides: list[str]) -> MaskEstimator:
+    """Make a network whose normalisations have statistics of noise."""
+    config = compose("train", [f"model={name}", *overrides])
     network = make_network(to_plain(config.model), 1).train()
     with torch.no_grad():
         network(torch.rand(2, 1, FREQ, 100))
@@ -88,7 +90,7 @@ def measure(name: str, options: Options) -> dict[str, float]:
     """Measure the times of all engines; runs in a process of its own."""
     torch.manual_seed(0)
     torch.set_num_threads(options.threads)
-    network = built(name)
+    network = built(name, options.overrides)
     simplified = copy.deepcopy(network)
     simplified.simplify()
     start = time.perf_counter()

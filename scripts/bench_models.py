@@ -1,6 +1,7 @@
 """Benchmark of a training step and a forward pass, for every network, within one run.
 
 python scripts/bench_models.py [networks=[simple,lstm,vae]] [steps=6] [rounds=3] [threads=2]
+    [overrides=[]]
 
 Networks have the default settings (n_fft 1024, hop 512, mono, width 16); batches are 8 chunks of 3
 seconds; the loss is l1. For each network it prints
@@ -8,7 +9,8 @@ seconds; the loss is l1. For each network it prints
   counter does not count), and peak memory of training,
 - step: time of a step under SeparationTask and Trainer relative to a bare loop with the same
   network, loss, optimizer and clipping,
-- bf16: speed of a bare step with precision=bf16 relative to fp32 with the default memory format,
+- bf16: speed of a bare step with precision=bf16 relative to fp32 with the default memory format;
+  nan, and steps in fp32, on processors without instructions for it,
 - forward: time of the simplified network with channels last in fp32, relative to the network before
   `simplify()` with the default memory format,
 - peak: throughput of this forward pass as a share of that of large matrix products, in fp32 and
@@ -19,6 +21,7 @@ Ratios are medians over alternating rounds. The last line is the effect of keepi
 from __future__ import annotations
 
 import copy
+import math
 import os
 import resource
 import statistics
@@ -40,6 +43,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from auralflow_pl.config.compose import compose
 from auralflow_pl.config.instantiate import build
+from auralflow_pl.system.device import computes_in_bfloat16
 from auralflow_pl.system.heap import keep_freed_memory
 from auralflow_pl.training.build import build_task
 from auralflow_pl.training.task import SeparationTask
@@ -55,6 +59,7 @@ class Options:
     steps: int = 6
     rounds: int = 3
     threads: int = os.cpu_count() or 1
+    overrides: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -87,9 +92,15 @@ class Stopwatch(pl.Callback):
         return statistics.median(b - a for a, b in pairwise(self.starts[1:]))
 
 
-def configure(network: str, precision: str) -> DictConfig:
-    """Compose the default configuration of a network."""
-    return compose("train", [f"model={network}", f"precision={precision}", "scheduler=none"])
+def configure(network: str, precision: str, overrides: list[str]) -> DictConfig:
+    """Compose the configuration of a network."""
+    fixed = [f"model={network}", f"precision={precision}", "scheduler=none"]
+    return compose("train", fixed + overrides)
+
+
+def precisions() -> list[str]:
+    """Values of `precision` to measure: bf16 only where the processor has instructions for it."""
+    return ["fp32", "bf16"] if computes_in_bfloat16("cpu") else ["fp32"]
 
 
 def batches(count: int) -> list[dict[str, Tensor]]:
@@ -124,7 +135,7 @@ def under_trainer(task: SeparationTask, config: DictConfig, data: list[dict[str,
 def bare(task: SeparationTask, precision: str, data: list[dict[str, Tensor]]) -> float:
     """Seconds per step of network, loss, optimizer and clipping alone."""
     separator, (loss,) = task.separator.train(), task.losses.values()
-    optimizer = task.make_optimizer(separator.parameters())
+    optimizer = task.make_optimizer(separator)
     times = []
     for batch in data:
         start = time.perf_counter()
@@ -166,15 +177,15 @@ def measure(network: str, options: Options) -> Row:
     pl.seed_everything(0, verbose=False)
     keep_freed_memory()
     data = batches(options.steps + 2)
-    configs = {precision: configure(network, precision) for precision in ("fp32", "bf16")}
+    configs = {name: configure(network, name, options.overrides) for name in precisions()}
     plain_task = build_task(configs["fp32"])
     plain_task.separator.network.to(memory_format=torch.contiguous_format)
     tasks = {precision: build_task(config) for precision, config in configs.items()}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    steps, gains = [], []
+    best, steps, gains = precisions()[-1], [], []
     for _ in range(options.rounds):
-        loop = bare(tasks["bf16"], "bf16", data)
-        steps.append(under_trainer(tasks["bf16"], configs["bf16"], data) / loop)
+        loop = bare(tasks[best], best, data)
+        steps.append(under_trainer(tasks[best], configs[best], data) / loop)
         gains.append(bare(plain_task, "fp32", data) / loop)
     memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
     built = plain_task.separator.eval().network
@@ -185,24 +196,24 @@ def measure(network: str, options: Options) -> Row:
         with FlopCounterMode(display=False) as counter:
             built(magnitude)
         flop = counter.get_total_flops() / 1e9
-        ratios, times = [], {"fp32": [], "bf16": []}
+        ratios, times = [], {precision: [] for precision in configs}
         for _ in range(options.rounds):
             for precision, values in times.items():
                 with autocast(precision):
                     values.append(seconds(lambda: simple(magnitude)))
             ratios.append(times["fp32"][-1] / seconds(lambda: built(magnitude)))
-    rates = {"fp32": matmul_rate(torch.float32), "bf16": matmul_rate(torch.bfloat16)}
-    shares = {p: flop / min(times[p]) / rates[p] for p in times}
+    types = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    shares = {p: flop / min(times[p]) / matmul_rate(types[p]) for p in times}
     return Row(
         network,
         sum(p.numel() for p in built.parameters()) / 1e6,
         flop / (BATCH * SECONDS),
         memory,
         statistics.median(steps),
-        statistics.median(gains),
+        statistics.median(gains) if best == "bf16" else math.nan,
         statistics.median(ratios),
         shares["fp32"],
-        shares["bf16"],
+        shares.get("bf16", math.nan),
     )
 
 
@@ -211,7 +222,9 @@ def default_step(keep: bool, options: Options) -> float:
     torch.set_num_threads(options.threads)
     if keep:
         keep_freed_memory()
-    return bare(build_task(configure("simple", "bf16")), "bf16", batches(options.steps + 4))
+    precision = precisions()[-1]
+    config = configure("simple", precision, options.overrides)
+    return bare(build_task(config), precision, batches(options.steps + 4))
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """Benchmark of separation without its network: time, memory, and the effect of windows.
 
 python scripts/bench_separation.py [part=memory,overhead,seams] [minutes=10,100,180]
-    [networks=simple,lstm,vae] [network_minutes=1,5] [engines=torch,onnx]
+    [networks=simple,lstm,vae] [network_minutes=1,5] [engines=torch,onnx] [seconds=75] [rounds=7]
+    [overrides=model.width=16,...]
 
 memory: peak resident memory and CPU time of the command for stereo files of several lengths, each
     run in a process of its own: with a tiny network for `minutes`, with those of configs/model for
@@ -40,13 +41,16 @@ from auralflow_pl.stems.loading import LoadedModel
 from auralflow_pl.stems.outputs import OutputTemplate, StemOptions
 from auralflow_pl.system.heap import share_one_heap
 
-RATE, ROUNDS = 44100, 7
+RATE = 44100
 DEFAULTS = {
     "part": "memory,overhead,seams",
     "minutes": "10,100,180",
     "networks": "simple,lstm,vae",
     "network_minutes": "1,5",
     "engines": "torch,onnx",
+    "seconds": "75",
+    "rounds": "7",
+    "overrides": "",
 }
 # A process inherits the peak memory of its parent, so a small process starts the command.
 LAUNCHER = """
@@ -147,13 +151,20 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 @torch.inference_mode()
-def overhead(folder: Path, name: str) -> None:
-    """Print the time of the whole command relative to the network alone, with one thread."""
+def overhead(folder: Path, overrides: list[str], length: float, count: int) -> None:
+    """Print the time of the whole command relative to the network alone, with one thread.
+
+    Args:
+        folder: folder for the files.
+        overrides: network of configs/model and its keys.
+        length: seconds of sound.
+        count: number of rounds.
+    """
     torch.set_num_threads(1)
     share_one_heap()  # as in the command
-    separator, _ = make(f"model={name}", channels=2)
+    separator, _ = make(*overrides, channels=2)
     separator.network.simplify()
-    audio = material(75, 2)
+    audio = material(length, 2)
     source = folder / "song.wav"
     soundfile.write(source, audio.T.numpy(), RATE)
     job = StemJob(
@@ -181,11 +192,11 @@ def overhead(folder: Path, name: str) -> None:
             pass
 
     whole()
-    rounds = [(seconds(alone), seconds(stream), seconds(whole)) for _ in range(ROUNDS)]
+    rounds = [(seconds(alone), seconds(stream), seconds(whole)) for _ in range(count)]
     for label, column in (("Separator.stream", 1), ("whole path", 2)):
         ratios = sorted(times[column] / times[0] for times in rounds)
         middle, span = statistics.median(ratios), f"{ratios[0]:.3f} to {ratios[-1]:.3f}"
-        print(f"{name:<8}{label} / network alone: {middle:.3f} ({span})", flush=True)
+        print(f"{overrides[0]:<14}{label} / network alone: {middle:.3f} ({span})", flush=True)
 
 
 @torch.inference_mode()
@@ -217,20 +228,23 @@ def main() -> None:
     values = {key: given.get(key, default).split(",") for key, default in DEFAULTS.items()}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        own = [override for override in values["overrides"] if override]
+        networks = [network for network in values["networks"] if network]
         if "memory" in values["part"]:
             for engine in values["engines"]:
                 memory(folder, "tiny", TINY, [float(m) for m in values["minutes"]], engine)
-                for network in values["networks"]:
+                for network in networks:
                     lengths = [float(m) for m in values["network_minutes"]]
-                    memory(folder, network, (f"model={network}",), lengths, engine)
+                    memory(folder, network, (f"model={network}", *own), lengths, engine)
         if "overhead" in values["part"]:
-            for network in values["networks"]:
-                overhead(folder, network)
+            for network in networks:
+                given = float(values["seconds"][0]), int(values["rounds"][0])
+                overhead(folder, [f"model={network}", *own], *given)
         if "seams" in values["part"]:
-            for network in values["networks"]:
-                seams(network, f"model={network}", "model.width=8")
+            for network in networks:
+                seams(network, f"model={network}", "model.width=8", *own)
             fine = ("stft.n_fft=4096", "stft.hop_length=1024", "model.bandwidth=0.25")
-            seams("simple, hop 1024", "model=simple", "model.width=8", *fine)
+            seams("simple, hop 1024", "model=simple", "model.width=8", *fine, *own)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,18 @@
-"""Scripts that measure: each is imported and refuses unknown keys; some run with tiny settings."""
+"""Scripts: each is imported, refuses unknown keys, and runs with tiny settings."""
 
 import importlib
+import json
 import logging
+import re
+import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from omegaconf.errors import OmegaConfBaseException
 
+from auralflow_pl.data.synthetic import SyntheticSongs
 from support import REPOSITORY, TINY
 
 NAMES = sorted(path.stem for path in (REPOSITORY / "scripts").glob("*.py"))
@@ -59,10 +64,107 @@ def test_the_cost_of_metrics_is_measured(monkeypatch, capsys, settings):
     assert abs(ours.scores - theirs.scores)[0].max() < 1e-6
 
 
-def test_the_cost_of_training_is_printed(monkeypatch, capsys, settings, songs):
-    script = importlib.import_module("bench_training")
-    keys = ",".join([*TINY, f"data.root={songs}"])
-    given = ["steps=1", "rounds=1", f"overrides=[{keys}]"]
-    monkeypatch.setattr(sys, "argv", ["bench_training", *given])
-    script.main()
-    assert "1 steps under Lightning / bare loop" in capsys.readouterr().out
+@pytest.fixture
+def script(monkeypatch, capsys, settings):
+    """Run the main function of a script with keys, and return what it prints."""
+
+    def run(name, *keys, **constants):
+        module = importlib.import_module(name)
+        for constant, value in constants.items():
+            monkeypatch.setattr(module, constant, value)
+        monkeypatch.setattr(sys, "argv", [name, *keys])
+        module.main()
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def one_process(monkeypatch):
+    """Threads for the processes of scripts, which take seconds to start."""
+    for name in ("bench_engines", "bench_models", "bench_quality"):
+        module = importlib.import_module(name)
+        monkeypatch.setattr(module, "ProcessPoolExecutor", lambda *_, **__: ThreadPoolExecutor(1))
+
+
+def keys_of(*overrides):
+    return f"overrides=[{','.join(overrides)}]"
+
+
+SMALL = ("model.width=2", "model.levels=3")
+
+
+def test_the_cost_of_training_is_printed(script, songs):
+    keys = keys_of(*TINY, f"data.root={songs}")
+    printed = script("bench_training", "steps=1", "rounds=1", keys)
+    assert "1 steps under Lightning / bare loop" in printed
+
+
+def test_the_time_of_a_start_is_printed(script):
+    module = importlib.import_module("bench_startup")
+    cases = {name: module.CASES[name] for name in ("import torch", "auralflow --help")}
+    printed = script("bench_startup", ROUNDS=1, CASES=cases)
+    assert re.search(r"auralflow --help +\d+\.\d\d s +\d\.\d\d\n", printed)
+
+
+def test_the_rates_of_the_data_are_printed(script):
+    printed = script("bench_data", "chunks=2", "minutes=0.4", "batches=4", ROUNDS=1)
+    assert re.search(r"pool / soundfile seek-reads: \d", printed)
+    assert "augment=heavy / augment=light, 1 worker" in printed
+    differ = float(re.search(r"stempeg: .* differ by at most (\S+)", printed).group(1))
+    assert differ < 1e-4 or shutil.which("ffmpeg") is None
+
+
+def test_the_times_of_the_engines_are_printed(script, one_process):
+    keys = ("networks=[simple]", "seconds=0.5", "rounds=1", "threads=1", keys_of(*SMALL))
+    printed = script("bench_engines", *keys)
+    difference = float(re.search(r"simple +.* (\d\.\de-\d+) ", printed).group(1))
+    assert difference < 1e-4
+    assert "Wiener filter: " in printed
+
+
+@pytest.mark.filterwarnings("ignore:.*(val_dataloader|LeafSpec)")  # of Lightning
+def test_the_times_of_the_networks_are_printed(script, one_process):
+    keys = ("networks=[simple]", "steps=1", "rounds=1", "threads=1", keys_of(*SMALL))
+    printed = script("bench_models", *keys, BATCH=1, SECONDS=1)
+    assert re.search(r"simple +\d+\.\d\d M +\d+\.\d\d +\d+\.\d G", printed)
+    assert "a step that keeps freed memory / one that returns it" in printed
+
+
+def test_the_overhead_of_separation_is_printed(script):
+    keys = ("part=overhead,seams", "networks=simple", "seconds=2", "rounds=1")
+    printed = script("bench_separation", *keys, f"overrides={','.join(SMALL)}")
+    assert "whole path / network alone: " in printed
+    levels = re.findall(r"against one pass: (\d+)", printed)
+    assert len(levels) == 2
+    assert all(int(level) > 60 for level in levels)
+
+
+def test_the_memory_of_separation_is_printed(script):
+    keys = ("part=memory", "networks=", "minutes=0.02", "engines=torch")
+    assert re.search(r"tiny, torch +0 min: peak \d+ MiB", script("bench_separation", *keys))
+
+
+@pytest.mark.parametrize("implementation", ["openunmix", "torch"])
+def test_published_networks_are_measured(implementation, capsys, settings, tmp_path):
+    module = importlib.import_module("bench_published")
+    module.open_unmix_weights(tmp_path)
+    module.measure("open_unmix", implementation, tmp_path, 0.5, 1)
+    assert json.loads(capsys.readouterr().out)["seconds"] > 0
+
+
+@pytest.mark.filterwarnings("ignore:.*(val_dataloader|LeafSpec)")  # of Lightning
+def test_quality_is_measured(script, one_process, tmp_path):
+    songs = SyntheticSongs(tmp_path / "made", 4, 1, 1, seconds=4)
+    songs.prepare()
+    keys = [
+        f"songs={songs.root / 'train'}",
+        "synthetic=false",
+        "networks=[simple]",
+        "cpu_minutes=0.01",
+        f"out={tmp_path / 'out'}",
+        keys_of(*SMALL, "chunk_seconds=0.5", "data.batch_size=2"),
+    ]
+    printed = script("bench_quality", *keys)
+    assert re.search(r"songs +simple +0\.\d\d M +[1-9]\d*", printed)
+    assert "songs: mixture " in printed
