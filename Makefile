@@ -8,7 +8,7 @@ RUN := runs/demo
 OLDEST := .venv-oldest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage test-all test-oldest lint format bench clean
+.PHONY: help demo test test-all test-oldest lint format bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -41,22 +41,20 @@ $(VENV)/.programs: $(VENV)/.installed
 	@(command -v chromedriver && command -v ffmpeg && command -v strace) > $@ || ($(APT) update && $(APT) install $(PROGRAMS)) > $@ 2>&1 \
 	    || echo "apt-get install $(PROGRAMS) failed, see $@: tests of what is missing are skipped"
 
-SUITE := pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# SlipCover counts the lines that run in the processes of pytest; the lines that do not are in .coverage.txt.
+COVERAGE := slipcover --source src/auralflow_pl,src/hydra_plugins --skip-covered --out .coverage.txt
+EARLY_IMPORT := -W "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
+SUITE := pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(EARLY_IMPORT)
 NO_CLUSTERS := --ignore=tests/system_wide/test_machines.py
-PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m $(SUITE)
-COVERED := tests
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m $(COVERAGE) -m $(SUITE)
 
-test: $(VENV)/.programs $(VENV)/weights ## run the suite, but for clusters
+test: $(VENV)/.programs $(VENV)/weights ## run the suite, but for clusters, and print the share of lines that ran
 	$(PYTEST) $(NO_CLUSTERS)
-
-coverage: $(VENV)/.programs $(VENV)/weights ## run the same and print the share of lines that ran, in all processes
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m $(SUITE) $(NO_CLUSTERS) $(COVERED)
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
+	@tail -n 1 .coverage.txt
 
 test-all: $(VENV)/.programs $(VENV)/weights ## run the whole suite, with a local Ray and submitit
 	$(PYTEST)
+	@tail -n 1 .coverage.txt
 
 # Without the parts that start processes, clusters or pages. Old packages warn of what newer ones they use give up,
 # and torch 2.6 imports its compiler with every network.
@@ -94,5 +92,5 @@ bench: $(VENV)/.installed $(VENV)/weights ## measure speed, as ratios (quality: 
 	$(BIN)/python scripts/bench_published.py
 
 clean: ## remove environment, caches and the demo's run; data and other runs stay
-	rm -rf $(VENV) $(OLDEST) $(RUN) dist .pytest_cache .ruff_cache .import_linter_cache .mypy_cache .coverage .coverage.*
+	rm -rf $(VENV) $(OLDEST) $(RUN) dist .pytest_cache .ruff_cache .import_linter_cache .mypy_cache .coverage.txt
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
