@@ -1,6 +1,6 @@
 """Benchmark of the data pipeline: rates of training chunks, as ratios within one run.
 
-python scripts/bench_data.py [chunks=300] [minutes=4] [batches=500]
+python scripts/bench_data.py [chunks=300] [minutes=4] [batches=500] [repeats=10]
 
 Chunks of 3 seconds with four stereo stems at 44.1 kHz are read from one song of `minutes`, by one
 process with one thread, with files in the page cache. Rates are the best of three alternating
@@ -28,12 +28,17 @@ from auralflow_pl.audio.reading import read_streams
 from auralflow_pl.data.augment import (
     Augmentation,
     ChannelSwap,
+    Codec,
     Equalizer,
     Gain,
+    GainCurve,
+    Limiter,
+    Loudness,
     PitchTempo,
     Polarity,
     Remix,
     Reverb,
+    SoftClip,
 )
 from auralflow_pl.data.chunks import ChunkDataset, SamplingOptions
 from auralflow_pl.data.pool import Pool, PoolTrack, open_mapped
@@ -45,6 +50,17 @@ STEMS = ("vocals", "drums", "bass", "other")
 RATE, SECONDS, ROUNDS = 44100, 3, 3
 LIGHT = (Remix(), Gain(), ChannelSwap())
 HEAVY = (Remix(), PitchTempo(), Equalizer(RATE), Reverb(RATE), *LIGHT[1:], Polarity())
+EACH = {  # every augmentation that computes, for every chunk
+    "gain": Gain(),
+    "gain_curve": GainCurve(RATE, 1.0),
+    "loudness": Loudness(RATE),
+    "equalizer": Equalizer(RATE, 1.0),
+    "reverb": Reverb(RATE, 1.0),
+    "pitch_tempo": PitchTempo(1.0),
+    "soft_clip": SoftClip(1.0),
+    "limiter": Limiter(RATE, 1.0),
+    **{f"codec, {name}": Codec(RATE, 1.0, [name]) for name in ("mp3", "aac", "opus")},
+}
 
 
 @dataclass
@@ -54,6 +70,7 @@ class Options:
     chunks: int = 300
     minutes: float = 4.0
     batches: int = 500
+    repeats: int = 10
 
 
 def write_song(root: Path, minutes: float) -> None:
@@ -143,6 +160,20 @@ def loader_rate(
     return rate, growth
 
 
+def costs(root: Path, options: Options) -> dict[str, float]:
+    """Milliseconds that each augmentation takes for a chunk."""
+    track = StemFolder(root, STEMS).tracks("train")[0]
+    stems = track.read_stems(0, SECONDS * RATE)
+    mixture, rng = stems.sum(0), np.random.default_rng(0)
+
+    def once(part: Augmentation) -> None:
+        part(stems, rng)
+        part.change_mixture(mixture, rng)
+
+    ways = {name: lambda _, part=part: once(part) for name, part in EACH.items()}
+    return {name: 1000 / rate for name, rate in rates(ways, [0] * options.repeats).items()}
+
+
 def resident() -> float:
     """Resident memory of this process and its children in kB."""
     me = Path("/proc/self/task")
@@ -225,6 +256,8 @@ def main() -> None:
         print(f"resident memory over the last three quarters, 2 workers: {growth:+.1%}")
         heavy, _ = loader_rate(root, 1, max(4, options.batches // 12), HEAVY)
         print(f"augment=heavy / augment=light, 1 worker: {heavy / one:.2f} ({heavy:.0f} chunks/s)")
+        each = (f"{name} {taken:.1f} ms" for name, taken in costs(root, options).items())
+        print(f"augmentation of a chunk: {', '.join(each)}")
         taken, megabytes = open_large_pool(root)
         print(f"opening 150 tracks of 4 minutes: {taken:.3f} s, {megabytes:.0f} MB")
     ratio, difference = stem_file_ratio()

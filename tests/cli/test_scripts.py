@@ -108,7 +108,7 @@ def test_the_time_of_a_start_is_printed(script):
 
 
 def test_the_rates_of_the_data_are_printed(script):
-    printed = script("bench_data", "chunks=2", "minutes=0.4", "batches=4", ROUNDS=1)
+    printed = script("bench_data", "chunks=2", "minutes=0.4", "batches=4", "repeats=1", ROUNDS=1)
     assert re.search(r"pool / soundfile seek-reads: \d", printed)
     assert "augment=heavy / augment=light, 1 worker" in printed
     differ = float(re.search(r"stempeg: .* differ by at most (\S+)", printed).group(1))

@@ -4,20 +4,31 @@ import numpy as np
 import pytest
 import torch
 
+from auralflow_pl.audio.lossy import LOSSY_CODECS, through_codec
 from auralflow_pl.config.instantiate import build
 from auralflow_pl.data.augment import (
     ChannelSwap,
+    Codec,
     Equalizer,
     Gain,
+    GainCurve,
+    Limiter,
+    Loudness,
+    Mixup,
     PitchTempo,
     Polarity,
+    ReadPosition,
     Remix,
     Reverb,
+    SoftClip,
 )
 from auralflow_pl.data.chunks import ChunkDataset
 from auralflow_pl.data.stem_folder import StemFolder
 from auralflow_pl.errors import InputError
+from auralflow_pl.signal.loudness import LoudnessMeter
 from support import composed, option_names
+
+MASTERING = (Codec, Limiter, SoftClip)
 
 STEMS = ("vocals", "drums", "bass", "other")
 
@@ -48,7 +59,8 @@ def test_chunks_keep_their_shape_and_depend_on_their_number_only(tracks, name, c
     for one, two in zip(first, second, strict=True):
         assert one["stems"].shape == (4, channels, 4410)
         assert torch.equal(one["stems"], two["stems"])
-        torch.testing.assert_close(one["mixture"], one["stems"].sum(0))
+        if not any(isinstance(part, MASTERING) for part in parts):
+            torch.testing.assert_close(one["mixture"], one["stems"].sum(0))
 
 
 def test_several_are_applied_in_their_order():
@@ -56,7 +68,8 @@ def test_several_are_applied_in_their_order():
     assert list(composed("train", "augment=light").augment) == ["remix", "gain", "channel_swap"]
     heavy = list(composed("train", "augment=heavy").augment)
     assert heavy[:2] == ["remix", "pitch_tempo"]
-    assert set(heavy) == set(option_names("augment")) - {"none", "light", "heavy"}
+    others = {"mixup", "gain_curve", "loudness", "codec", "limiter", "soft_clip"}
+    assert set(heavy) == set(option_names("augment")) - {"none", "light", "heavy"} - others
 
 
 def test_remix_takes_stems_from_several_tracks(tracks):
@@ -164,6 +177,92 @@ def test_a_faster_tempo_still_fills_the_chunk(tracks):
         assert stems[..., -2000:].abs().max() > 0
 
 
+def test_mixup_adds_a_sound_of_the_same_kind(tracks):
+    plain, mixed = chunks(tracks, []), chunks(tracks, [Mixup(1.0, -6.0, -6.0)])
+    drawn = []
+    rng = np.random.default_rng((0, 0))
+    mixed.places(rng)
+    added = Mixup(1.0, -6.0, -6.0).additions(4, rng, lambda rng, n: mixed.draw(rng, [n]))
+    for stem, place, gain in added:
+        assert gain == pytest.approx(10 ** (-6 / 20))
+        drawn.append(place.track.read_stem(STEMS[stem], place.start, 4410))
+    expected = plain[0]["stems"] + gain * torch.stack(drawn)
+    torch.testing.assert_close(mixed[0]["stems"], expected)
+    assert Mixup(0.0).additions(4, rng, lambda *_: ReadPosition(tracks[0], 0)) == []
+
+
+def test_gain_curves_move_within_their_range():
+    stems = torch.ones(4, 2, 44100)
+    curved = GainCurve(44100, 1.0, 6.0, 0.25)(stems, np.random.default_rng(0))
+    levels = 20 * curved.log10()
+    assert torch.equal(curved[:, 0], curved[:, 1])
+    assert levels.abs().max() < 6.001
+    assert (levels[:, 0].std(-1) > 1).all()
+    assert levels.diff(dim=-1).abs().max() <= 12 / 11025 + 1e-4  # straight lines, no jumps
+
+
+def test_loudness_is_drawn_from_its_range():
+    stems = torch.randn(4, 2, 88200, generator=torch.Generator().manual_seed(0)) * 1e-2
+    stems[3] = 0
+    found = []
+    for seed in range(5):
+        scaled = Loudness(44100, -30.0, -20.0, 60.0)(stems, np.random.default_rng(seed))
+        for stem in scaled[:3]:
+            meter = LoudnessMeter(44100, 2)
+            meter.push(stem)
+            found.append(meter.integrated())
+        assert torch.equal(scaled[3], stems[3])
+    assert -30.01 < min(found) < -28
+    assert -22 < max(found) < -19.99
+    held = Loudness(44100, 0.0, 0.0, 3.0)(stems, np.random.default_rng(0))
+    torch.testing.assert_close(held[:3], stems[:3] * 10 ** (3 / 20))
+
+
+def test_a_limiter_holds_the_threshold_and_leaves_quiet_parts():
+    rng = np.random.default_rng(0)
+    mixture = 0.1 * torch.ones(2, 44100)
+    mixture[0, 20000:20010] = 1.0
+    for _ in range(5):
+        limited = Limiter(44100, 1.0, 12.0)(mixture[None], rng)[0]
+        assert torch.equal(limited, mixture)  # stems stay
+        limited = Limiter(44100, 1.0, 12.0).change_mixture(mixture, rng)
+        peak = limited.abs().amax()
+        assert 10 ** (-12 / 20) - 1e-6 < peak < 1
+        gain = limited / mixture
+        assert torch.allclose(gain[0], gain[1])
+        assert gain.max() <= 1 + 1e-6
+        torch.testing.assert_close(limited[:, :19000], mixture[:, :19000])
+    assert torch.equal(Limiter(44100, 0.0).change_mixture(mixture, rng), mixture)
+
+
+def test_soft_clipping_bends_peaks_down():
+    rng, mixture = np.random.default_rng(0), torch.linspace(-1, 1, 1001).expand(2, -1)
+    for _ in range(5):
+        clipped = SoftClip(1.0, 12.0).change_mixture(mixture, rng)
+        assert 10 ** (-12 / 20) * 0.7 < clipped.max() < 0.77
+        assert (clipped.diff(dim=-1) > 0).all()
+    silence = torch.zeros(2, 10)
+    assert torch.equal(SoftClip(1.0).change_mixture(silence, rng), silence)
+
+
+@pytest.mark.parametrize("name", LOSSY_CODECS)
+@pytest.mark.parametrize("channels, rate", [(1, 44100), (2, 22050)])
+def test_codecs_keep_sound_in_its_place(name, channels, rate):
+    """Low-pass noise comes back aligned; fewer bits do more damage."""
+    noise = torch.randn(channels, rate, generator=torch.Generator().manual_seed(0))
+    spectrum = torch.fft.rfft(noise)
+    spectrum[:, 3000:] = 0
+    sound = 0.2 * torch.fft.irfft(spectrum, rate)
+    errors = []
+    for kbps in (48, 128):
+        decoded = through_codec(sound, rate, name, kbps)
+        assert decoded.shape == sound.shape
+        errors.append(float((decoded - sound)[:, 2000:-2000].square().mean()))
+    level = float(sound.square().mean())
+    assert level / errors[1] > 10
+    assert errors[0] > errors[1]
+
+
 @pytest.mark.parametrize(
     "option, message",
     [
@@ -173,11 +272,19 @@ def test_a_faster_tempo_still_fills_the_chunk(tracks):
         ("augment.pitch_tempo.percent=60", "percent=60: expected from 0 to 50 percent"),
         ("augment.equalizer.high_hz=30000", "high_hz=30000: expected"),
         ("augment.equalizer.q=0", "q=0: expected more than 0"),
+        ("augment.mixup.low_db=3", "low_db=3, high_db=0.0: expected"),
+        ("augment.gain_curve.seconds=0", "seconds=0: expected seconds, more than 0"),
+        ("augment.loudness.low=-10", "low=-10, high=-18.0: expected"),
+        ("augment.limiter.window_seconds=-1", "window_seconds=-1: expected seconds, more than 0"),
+        ("augment.codec.codecs=[mp4]", "augment.codec.codecs=mp4: did you mean 'mp3'"),
+        ("augment.codec.codecs=mp3", r"expected a list, as in \[mp3,opus\]"),
+        ("augment.codec.low_kbps=8", "low_kbps=8, high_kbps=256: expected"),
         ("augment.reverb.decay_seconds=0", "decay_seconds=0: expected more than 0"),
         ("augment.reverb.wet_db=30", "wet_db=30: expected from -100 to 20 dB"),
     ],
 )
 def test_impossible_values_are_named(option, message):
-    node = composed("train", "augment=heavy", option).augment
+    name = option.split(".")[1]
+    node = composed("train", f"augment=[{name}]", option).augment
     with pytest.raises(InputError, match=message):
         [build(part) for part in node.values()]

@@ -109,8 +109,8 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
     chunks of later epochs, which `ChunkSampler` asks for.
 
     Items are `{"mixture": (channels, time), "stems": (stems, channels, time), "number": ()}`; the
-    mixture is the sum of the stems after augmentation. A track that is shorter than a chunk is
-    padded with zeros at the end.
+    mixture is the sum of the stems after augmentation, if no augmentation changes it. A track that
+    is shorter than a chunk is padded with zeros at the end.
 
     Args:
         tracks: tracks of the training set, at least one.
@@ -165,19 +165,26 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         rng = np.random.default_rng((self.seed, number))
-        stems = self.read(self.places(rng))
+        stems = self.add(self.read(self.places(rng)), rng)
         for augmentation in self.augmentations:
             stems = augmentation(stems, rng)
         stems = stems[..., : self.frames]
-        return {"mixture": stems.sum(0), "stems": stems, "number": torch.tensor(number)}
+        mixture = stems.sum(0)
+        for augmentation in self.augmentations:
+            mixture = augmentation.change_mixture(mixture, rng)
+        return {"mixture": mixture, "stems": stems, "number": torch.tensor(number)}
 
     def places(self, rng: np.random.Generator) -> list[ReadPosition]:
         """Read position of each stem of a chunk, after all augmentations."""
         count = len(self.tracks[0].stems)
         places = [self.draw(rng, range(count))] * count
         for augmentation in self.augmentations:
-            places = augmentation.places(places, rng, lambda rng, stem: self.draw(rng, [stem]))
+            places = augmentation.places(places, rng, self.draw_stem)
         return places
+
+    def draw_stem(self, rng: np.random.Generator, stem: int) -> ReadPosition:
+        """Draw a position for one stem."""
+        return self.draw(rng, [stem])
 
     def draw(self, rng: np.random.Generator, numbers: Sequence[int]) -> ReadPosition:
         """Draw a position for some stems; draw again while all targets among them are silent."""
@@ -211,12 +218,22 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
         track, start = places[0]
         if all(place == places[0] for place in places[1:]):
             return self.fit(track.read_stems(start, min(self.reach, track.frames)))
-        return torch.stack(
-            [
-                self.fit(track.read_stem(track.stems[n], start, min(self.reach, track.frames)))
-                for n, (track, start) in enumerate(places)
-            ]
-        )
+        return torch.stack([self.read_stem(n, place) for n, place in enumerate(places)])
+
+    def add(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
+        """Add to the stems what augmentations choose."""
+        total = stems
+        for augmentation in self.augmentations:
+            for stem, place, gain in augmentation.additions(len(stems), rng, self.draw_stem):
+                total = stems.clone() if total is stems else total
+                total[stem] += gain * self.read_stem(stem, place)
+        return total
+
+    def read_stem(self, stem: int, place: ReadPosition) -> Tensor:
+        """Read a stem by its number, `(channels, reach)`."""
+        track, start = place
+        frames = min(self.reach, track.frames)
+        return self.fit(track.read_stem(track.stems[stem], start, frames))
 
     def fit(self, audio: Tensor) -> Tensor:
         """Convert `(..., channels, time)` to the number of channels and the length of a chunk."""

@@ -1,15 +1,6 @@
-"""Augmentations of the stems of a training chunk.
-
-An augmentation depends only on the chunk and on the chunk's random generator, so a chunk is a pure
-function of (seed, epoch, index). A chunk is made in two steps: read positions are drawn for its
-stems, then the stems that are read are changed. An augmentation can override either step.
-"""
+"""Augmentations that filter, shift or turn the stems."""
 
 from __future__ import annotations
-
-from abc import ABC
-from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,84 +8,9 @@ from scipy.signal import fftconvolve
 from torch import Tensor
 
 from auralflow_pl.checks.values import within
-from auralflow_pl.data.tracks import Track
+from auralflow_pl.data.augment.base import Augmentation, choose_value
 from auralflow_pl.errors import InputError
 from auralflow_pl.signal.stretch import shift_pitch
-
-
-class ReadPosition(NamedTuple):
-    """Track and first sample from which a stem of a chunk is read."""
-
-    track: Track
-    start: int  # first sample
-
-
-DrawPosition = Callable[[np.random.Generator, int], ReadPosition]
-
-
-class Augmentation(ABC):  # noqa: B024 - either method will do
-    """Base of all augmentations; both steps return their input by default."""
-
-    reach: float = 1.0  # largest ratio of input length to output length
-
-    def places(
-        self,
-        places: list[ReadPosition],
-        rng: np.random.Generator,  # noqa: ARG002
-        draw: DrawPosition,  # noqa: ARG002
-    ) -> list[ReadPosition]:
-        """Choose other read positions for the stems.
-
-        Args:
-            places: one position for each stem.
-            rng: random generator of this chunk; the only source of randomness.
-            draw: function that draws another position in the training set for a stem number.
-        """
-        return places
-
-    def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:  # noqa: ARG002
-        """Change the stems; the result has the same shape, with at least `time / reach` samples.
-
-        Args:
-            stems: stems of one chunk, `(stems, channels, time)`; not changed.
-            rng: random generator of this chunk; the only source of randomness.
-        """
-        return stems
-
-
-class Remix(Augmentation):
-    """Combine stems from different tracks and positions (Uhlich et al., 2017).
-
-    Args:
-        probability: probability that a chunk is remixed.
-    """
-
-    def __init__(self, probability: float = 1.0) -> None:
-        self.probability = within("augment.remix.probability", probability, 0, 1)
-
-    def places(
-        self, places: list[ReadPosition], rng: np.random.Generator, draw: DrawPosition
-    ) -> list[ReadPosition]:
-        """Draw a new position for each stem, or keep all positions."""
-        if rng.random() >= self.probability:
-            return places
-        return [draw(rng, number) for number in range(len(places))]
-
-
-class Gain(Augmentation):
-    """Scale every stem by a random gain.
-
-    Args:
-        range_db: gains in dB are uniform between `-range_db` and `range_db`.
-    """
-
-    def __init__(self, range_db: float = 6.0) -> None:
-        self.range_db = within("augment.gain.range_db", range_db, 0, 60, "dB")
-
-    def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
-        """Scale the stems."""
-        levels = torch.from_numpy(rng.uniform(-self.range_db, self.range_db, len(stems)))
-        return stems * (10 ** (levels / 20)).to(stems.dtype).reshape(-1, 1, 1)
 
 
 class ChannelSwap(Augmentation):
@@ -280,8 +196,3 @@ class Reverb(Augmentation):
         room = (wet * noise / np.linalg.norm(noise, axis=1, keepdims=True)).astype(np.float32)
         tail = fftconvolve(stem.numpy(), room, axes=-1)[:, : stem.shape[-1]]
         return stem + torch.from_numpy(tail)
-
-
-def choose_value(stems: Tensor, probability: float, rng: np.random.Generator) -> Tensor:
-    """Draw for each stem whether it is changed, bool `(stems, 1, 1)`."""
-    return torch.from_numpy(rng.random(len(stems)) < probability).reshape(-1, 1, 1)

@@ -1,0 +1,37 @@
+"""Augmentations: changes of the stems and of the mixture of a training chunk.
+
+May import what `data` may, and `data.tracks`; the chunks that use augmentations are unknown here.
+Start with `base`: the steps in which a chunk is made, of which an augmentation overrides one.
+"""
+
+from auralflow_pl.data.augment.base import Addition, Augmentation, DrawPosition, ReadPosition
+from auralflow_pl.data.augment.drawing import Mixup, Remix
+from auralflow_pl.data.augment.filters import (
+    ChannelSwap,
+    Equalizer,
+    PitchTempo,
+    Polarity,
+    Reverb,
+)
+from auralflow_pl.data.augment.levels import Gain, GainCurve, Loudness
+from auralflow_pl.data.augment.mastering import Codec, Limiter, SoftClip
+
+__all__ = [
+    "Addition",
+    "Augmentation",
+    "ChannelSwap",
+    "Codec",
+    "DrawPosition",
+    "Equalizer",
+    "Gain",
+    "GainCurve",
+    "Limiter",
+    "Loudness",
+    "Mixup",
+    "PitchTempo",
+    "Polarity",
+    "ReadPosition",
+    "Remix",
+    "Reverb",
+    "SoftClip",
+]
