@@ -5,7 +5,7 @@ python scripts/bench_metrics.py [seconds=240]
 Every measurement of BSS Eval runs in a process of its own with one thread. Time is CPU time, which
 other work on the machine hardly affects. Memory is the peak of the process minus its memory when
 the sound was ready. The sound is four stereo stems at 44.1 kHz; windows are 1 s long, filters have
-512 taps.
+512 taps. Metrics on spectrograms are measured against SI-SDR.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ import numpy as np
 import torch
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
+from auralflow_pl.metrics.base import MetricInput
 from auralflow_pl.metrics.distortion import bss_eval
 from auralflow_pl.metrics.scale_invariant import si_sdr
+from auralflow_pl.metrics.scores import SISDR
+from auralflow_pl.metrics.spectral_scores import Bleedless, Fullness, L1Freq, MultiResolutionSTFT
 
 RATE, STEMS, CHANNELS = 44100, 4, 2
 CHUNKS, CHUNK_SECONDS, ROUNDS = 1000, 1, 7
@@ -118,12 +121,27 @@ def bench_si_sdr() -> None:
     print(f"SI-SDR of {CHUNKS} chunks: ours / torchmetrics = {ours / theirs:.2f} of the time")
 
 
+def bench_spectral(seconds: int) -> None:
+    """Print the time of metrics on spectrograms relative to SI-SDR, for the same sound."""
+    estimate, target = sound(seconds)
+    sounds = MetricInput(estimate, target, target.sum(0), RATE)
+    times = {}
+    for metric in (SISDR(), Bleedless(), Fullness(), L1Freq(), MultiResolutionSTFT()):
+        start = time.process_time()
+        metric.measure(sounds)
+        times[type(metric).__name__] = time.process_time() - start
+    base = times.pop("SISDR")
+    ratios = ", ".join(f"{name} {taken / base:.1f}" for name, taken in times.items())
+    print(f"{seconds} s of sound, times as long as SI-SDR: {ratios}")
+
+
 def main() -> None:
     """Run all benchmarks."""
     arguments = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
     if not arguments.keys() <= {"seconds"}:
         sys.exit("error: expected seconds=<number>")
     bench_si_sdr()
+    bench_spectral(30)
     bench_bss_eval(int(arguments.get("seconds", 240)))
 
 

@@ -59,6 +59,8 @@ def test_the_cost_of_metrics_is_measured(monkeypatch, capsys, settings):
         monkeypatch.setattr(script, name, value)
     script.bench_si_sdr()
     assert "SI-SDR of 2 chunks: ours / torchmetrics" in capsys.readouterr().out
+    script.bench_spectral(1)
+    assert "MultiResolutionSTFT" in capsys.readouterr().out
     ours, theirs = (script.measured(program, 2) for program in ("ours", "museval"))
     assert ours.seconds > 0
     assert abs(ours.scores - theirs.scores)[0].max() < 1e-6

@@ -220,7 +220,10 @@ def test_the_report_shows_its_settings(chrome, tmp_path):
         "targets": {"vocals": ["vocals"], "rest": ["drums", "bass"]},
         "references": [],
         "rest": False,
-        "metrics": {"bss_eval": {"_target_": "x.BSSEval", "taps": 512, "all_audible": False}},
+        "metrics": {
+            "bss_eval": {"_target_": "x.BSSEval", "taps": 512, "all_audible": False},
+            "mr_stft": {"_target_": "x.MultiResolutionSTFT", "n_ffts": [1024, 2048]},
+        },
     }
     hops = {h.name: 1.0 for h in HEADINGS}
     path = tmp_path / "report.html"
@@ -232,6 +235,7 @@ def test_the_report_shows_its_settings(chrome, tmp_path):
         "<dt>targets</dt><dd>vocals=vocals, rest=drums+bass</dd>"
         "<dt>rest</dt><dd>false</dd>"
         "<dt>metric bss_eval</dt><dd>taps=512, all_audible=false</dd>"
+        "<dt>metric mr_stft</dt><dd>n_ffts=1024+2048</dd>"
     )
     assert messages(chrome) == []
 

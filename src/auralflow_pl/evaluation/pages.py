@@ -75,7 +75,7 @@ def setting_in_words(value: Any) -> str:
         return ", ".join(parts) or "no options"
     if isinstance(value, str):
         return value
-    return "+".join(value) if isinstance(value, list) else json.dumps(value)
+    return "+".join(map(str, value)) if isinstance(value, list) else json.dumps(value)
 
 
 def comparison_page(

@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from auralflow_pl.metrics.ratios import leak_level, log_wmse, si_snr, snr, usdr
     from auralflow_pl.metrics.scale_invariant import is_silent, si_sdr
     from auralflow_pl.metrics.scores import SDR, SISDR, SISNR, SNR, BSSEval, Leak, LogWMSE
+    from auralflow_pl.metrics.spectral import bleedless_and_fullness, l1_freq, mr_stft
+    from auralflow_pl.metrics.spectral_scores import (
+        Bleedless,
+        Fullness,
+        L1Freq,
+        MultiResolutionSTFT,
+    )
 else:
     __getattr__, __dir__ = attach(__name__)
 
@@ -33,21 +40,28 @@ __all__ = [
     "SISNR",
     "SNR",
     "BSSEval",
+    "Bleedless",
     "BssEval",
+    "Fullness",
+    "L1Freq",
     "Leak",
     "LogWMSE",
     "Measurement",
     "MetricInfo",
     "MetricInput",
+    "MultiResolutionSTFT",
     "RatioMetric",
     "TargetMetric",
+    "bleedless_and_fullness",
     "bss_eval",
     "ideal_binary_mask",
     "ideal_ratio_mask",
     "is_silent",
+    "l1_freq",
     "leak_level",
     "log_wmse",
     "mixture_phase",
+    "mr_stft",
     "si_sdr",
     "si_snr",
     "snr",
