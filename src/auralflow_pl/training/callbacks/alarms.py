@@ -1,0 +1,242 @@
+"""Callback that says in one line each why a training will come to nothing."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from auralflow_pl.errors import InputError
+from auralflow_pl.metrics.scale_invariant import SILENCE_DB, is_silent, si_sdr
+from auralflow_pl.system.files import write_json
+from auralflow_pl.system.processes import rank
+from auralflow_pl.training.task import SeparationTask
+from auralflow_pl.training.track_steps import TrainingBatch
+
+log = logging.getLogger(__name__)
+
+ALARMS_FILE = "alarms.json"
+
+LEAST_GAIN_DB = 0.3  # gain over the mixture; untrained networks reach up to 0.15 dB by chance
+
+FEWEST_STEPS = 200  # before which estimates are not judged
+
+NOTHING_DB = -60.0  # level of a silent estimate relative to its target
+
+SAME_DB = -40.0  # level of the difference between an estimate and the mixture that it equals
+
+RISE, FALL = 0.05, 0.02  # shares of a loss by which it rises, or falls, clearly
+
+FEWEST_CHUNKS = 200  # in which every stem should have been heard
+
+
+class AlarmKind(NamedTuple):
+    """What an alarm says: the finding, the likely cause, and the keys to turn."""
+
+    finding: str
+    cause: str
+    keys: tuple[str, ...]
+
+    def line(self, **values: Any) -> str:
+        """The whole line."""
+        found = self.finding.format(**values)
+        return f"{found}; likely cause: {self.cause}; see {', '.join(self.keys)}"
+
+
+ALARM_KINDS = {
+    "no_gain": AlarmKind(
+        "{target}: no better than the mixture in {count} validations in a row ({value:+.2f} dB)",
+        "a learning rate that is too high or far too low, or stems that do not add up to the songs "
+        "of the validation (`auralflow doctor`)",
+        ("optimizer.lr", "loss", "data"),
+    ),
+    "silent_estimate": AlarmKind(
+        "{target}: the estimates of all validation tracks are silent",
+        "masks that became 0, as with a loss that silence satisfies or a learning rate that is too "
+        "high",
+        ("loss", "optimizer.lr", "model.mask_activation", "data.keep_silent"),
+    ),
+    "saturated_mask": AlarmKind(
+        "{target}: the estimates of all validation tracks are the mixture",
+        "masks that became 1, as with a learning rate that is too high, or a target that is nearly "
+        "always alone",
+        ("optimizer.lr", "model.mask_activation", "target"),
+    ),
+    "overfitting": AlarmKind(
+        "the loss falls in training ({train:.4g}), but has not in {count} validations "
+        "(best {best:.4g}, now {value:.4g})",
+        "a network that learns the training songs by heart",
+        ("augment", "data", "model.dropout", "optimizer.weight_decay", "callbacks.early_stopping"),
+    ),
+    "unheard_stem": AlarmKind(
+        "stem {target}: silent in all of the {count} chunks drawn so far",
+        "silent or missing files, or weights that never draw its songs (`auralflow doctor`)",
+        ("data.stems", "data.silence_db", "data.balance"),
+    ),
+}
+
+
+class Alarms(pl.Callback):
+    """Warns when a training learns nothing, with the likely cause and the keys to turn.
+
+    It uses what the training computes anyway, so it costs next to nothing. Every alarm is given
+    once for a kind and target, as a warning in the log and in `alarms.json` of the run folder:
+
+    - `no_gain`: the mean SI-SDR of a target was less than 0.3 dB above that of the mixture in the
+      last `validations`,
+    - `silent_estimate`: over all validation tracks, an estimate is 60 dB or more below its target,
+    - `saturated_mask`: over all validation tracks, an estimate differs from the mixture by at most
+      -40 dB, and its target by more; it is measured on the waveforms, since the masks of healthy
+      networks are 0 in most bins,
+    - `overfitting`: the validation loss is 5 % above the best one, which is `validations` ago,
+      while the training loss has fallen by 2 %,
+    - `unheard_stem`: a stem was below -80 dBFS in all of at least 200 training chunks.
+
+    Estimates are not judged before step 200. With `trainer.overfit_batches` the last two are off.
+
+    Args:
+        folder: run folder.
+        validations: number of validations that `no_gain` and `overfitting` wait.
+        stop: stop the training at the first alarm.
+
+    Raises:
+        InputError: `validations` is less than 1.
+    """
+
+    def __init__(self, folder: str | Path, validations: int = 5, stop: bool = False) -> None:
+        if validations < 1:
+            raise InputError(f"callbacks.alarms.validations={validations}: expected at least 1")
+        self.folder, self.validations, self.stop = Path(folder), validations, stop
+        self.given: list[dict[str, Any]] = []
+        self.waited: dict[str, int] = {}  # validations in a row without a gain, by target
+        self.losses: list[list[float]] = []  # of training and validation, at each validation
+        self.heard: list[str] = []  # stems, in training chunks
+        self.chunks = 0
+        self.energies: dict[str, Tensor] = {}  # of one validation, (targets,)
+        self.track_gains: list[Tensor] = []
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,  # noqa: ARG002
+        pl_module: SeparationTask,
+        outputs: Any,  # noqa: ARG002
+        batch: TrainingBatch,
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        """Note which stems are heard, until all are."""
+        self.chunks += len(batch["stems"])
+        missing = [name for name in pl_module.stems if name not in self.heard]
+        if missing:
+            numbers = [pl_module.stems.index(name) for name in missing]
+            peaks = batch["stems"][:, numbers].abs().amax((0, 2, 3))
+            loud = (peaks > 10 ** (SILENCE_DB / 20)).tolist()
+            self.heard += [name for name, on in zip(missing, loud, strict=True) if on]
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: SeparationTask) -> None:  # noqa: ARG002
+        """Begin the sums of a validation."""
+        self.energies, self.track_gains = {}, []
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,  # noqa: ARG002
+        pl_module: SeparationTask,  # noqa: ARG002
+        outputs: dict[str, Tensor],
+        batch: TrainingBatch,
+        batch_idx: int,  # noqa: ARG002
+        dataloader_idx: int = 0,  # noqa: ARG002
+    ) -> None:
+        """Add the energies and gains of a track."""
+        estimate, target = (outputs[key].flatten(1) for key in ("estimate", "target"))
+        mixture = batch["mixture"].flatten().expand_as(target)
+        for name, signal in {
+            "estimate": estimate,
+            "target": target,
+            "mixture": mixture,
+            "estimate error": estimate - mixture,
+            "target error": target - mixture,
+        }.items():
+            energy = signal.square().sum(-1, dtype=torch.float64).cpu()
+            self.energies[name] = self.energies.get(name, 0.0) + energy
+        gains = outputs["si_sdr"] - si_sdr(mixture, target)
+        self.track_gains.append(gains.masked_fill(is_silent(target), torch.nan).cpu())
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: SeparationTask) -> None:
+        """Check everything after a validation."""
+        if trainer.sanity_checking or not self.track_gains:
+            return
+        if trainer.global_step >= FEWEST_STEPS:
+            self.check_estimates(trainer, pl_module)
+        if not trainer.overfit_batches:
+            self.check_losses(trainer, pl_module)
+            self.check_stems(trainer, pl_module)
+
+    def check_estimates(self, trainer: pl.Trainer, task: SeparationTask) -> None:
+        """Gains over the mixture, silence, and equality with the mixture, of each target."""
+        means = torch.stack(self.track_gains).nanmean(0).tolist()
+        level = {name: 10 * energy.log10() for name, energy in self.energies.items()}
+        silent = level["estimate"] < level["target"] + NOTHING_DB
+        same = level["estimate error"] < level["mixture"] + SAME_DB
+        same &= level["target error"] > level["mixture"] + SAME_DB
+        for number, target in enumerate(task.separator.targets):
+            waited = self.waited.get(target, 0) + 1 if means[number] < LEAST_GAIN_DB else 0
+            self.waited[target] = waited
+            if silent[number]:
+                self.ring(trainer, "silent_estimate", target)
+            elif same[number]:
+                self.ring(trainer, "saturated_mask", target)
+            elif waited >= self.validations:
+                self.ring(trainer, "no_gain", target, count=waited, value=means[number])
+
+    def check_losses(self, trainer: pl.Trainer, task: SeparationTask) -> None:
+        """A validation loss that rises while that of the training falls."""
+        sums = {name: trainer.strategy.reduce(part) for name, part in task.sums.items()}
+        if "val/loss" not in trainer.callback_metrics or "chunks" not in sums:
+            return
+        train = float(sums["loss"] / sums["chunks"])
+        self.losses.append([train, float(trainer.callback_metrics["val/loss"])])
+        best = min(range(len(self.losses)), key=lambda number: self.losses[number][1])
+        (then, low), (now, high) = self.losses[best], self.losses[-1]
+        waited = len(self.losses) - 1 - best
+        rising, falling = high > low + RISE * abs(low), now < then - FALL * abs(then)
+        if waited >= self.validations and rising and falling:
+            self.ring(trainer, "overfitting", None, train=now, best=low, value=high, count=waited)
+
+    def check_stems(self, trainer: pl.Trainer, task: SeparationTask) -> None:
+        """Stems that no process has heard."""
+        device = task.device
+        heard = torch.tensor([float(name in self.heard) for name in task.stems], device=device)
+        heard = trainer.strategy.reduce(heard, reduce_op="sum")
+        if self.chunks < FEWEST_CHUNKS:
+            return
+        for name, known in zip(task.stems, heard.tolist(), strict=True):
+            if not known:
+                self.ring(trainer, "unheard_stem", name, count=self.chunks)
+
+    def ring(self, trainer: pl.Trainer, kind: str, target: str | None, **values: Any) -> None:
+        """Give an alarm, unless it has been given, and stop the training if wanted."""
+        if any((one["kind"], one["target"]) == (kind, target) for one in self.given):
+            return
+        line = ALARM_KINDS[kind].line(target=target, **values)
+        place = {"epoch": trainer.current_epoch, "step": trainer.global_step}
+        self.given.append({"kind": kind, "target": target, **place, "text": line})
+        if rank() == 0:
+            log.warning("alarm: %s", line)
+            if not trainer.fast_dev_run:
+                write_json(self.folder / ALARMS_FILE, self.given)
+        if self.stop and not trainer.should_stop:
+            log.info("training stops: callbacks.alarms.stop is true")
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """State for checkpoints."""
+        names = ("given", "waited", "losses", "heard", "chunks")
+        return {name: getattr(self, name) for name in names}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the state of a checkpoint."""
+        for name, value in state_dict.items():
+            setattr(self, name, value)
