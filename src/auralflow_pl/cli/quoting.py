@@ -88,7 +88,17 @@ def gather_runs(arguments: list[str]) -> list[str]:
         if os.path.lexists(argument) or ("=" not in argument and argument[0:1] not in ("-", ""))
     ]
     rest = [argument for argument in arguments if argument not in runs]
-    return [*rest, f"runs=[{','.join(map(quote_value, runs))}]"] if runs else rest
+    quoted = (
+        quote_groups(run) if run.startswith("[") and not os.path.lexists(run) else quote_value(run)
+        for run in runs
+    )
+    return [*rest, f"runs=[{','.join(quoted)}]"] if runs else rest
+
+
+def quote_groups(value: str) -> str:
+    """Quote each path of nested lists, as in `[[runs/a,runs/b],[runs/c]]`."""
+    names = r"[^\[\],\s](?:[^\[\],]*[^\[\],\s])?"
+    return re.sub(names, lambda found: quote_value(home_expanded(found[0])), value)
 
 
 def quote_argument(argument: str, command: str, sweep: bool) -> str:
@@ -112,6 +122,8 @@ def quote_paths(value: str, command: str, sweep: bool) -> str:
     if os.path.lexists(value):
         return quote_value(value)
     listed = value.startswith("[") and value.endswith("]")
+    if listed and command == "compare" and not any(sign in value for sign in QUOTES):
+        return quote_groups(value)
     if listed and (sweep or value == "[]"):
         return value
     content = value[1:-1] if listed else value

@@ -170,7 +170,7 @@ class EvaluateKeys:
 class CompareKeys:
     """Top level of configs/compare.yaml."""
 
-    runs: list[str] = MISSING
+    runs: list[Any] = MISSING
     output: str | None = None
     confidence: float = MISSING
     resamples: int = MISSING
