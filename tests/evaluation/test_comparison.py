@@ -4,6 +4,7 @@ import pytest
 from auralflow_pl.evaluation.comparing.comparison import compare_groups, only_in_some
 from auralflow_pl.evaluation.comparing.intervals import bootstrap_interval
 from auralflow_pl.evaluation.comparing.seeds import summarize_seeds
+from auralflow_pl.evaluation.comparing.winner import winner_texts
 from auralflow_pl.evaluation.results import TargetScores, TrackScores
 from auralflow_pl.metrics.scores import SISDR, Leak
 
@@ -112,6 +113,32 @@ def test_seeds_that_differ_as_much_as_the_groups_show_no_difference():
     one = compared_groups(before, after)
     assert one.outcome == "open"
     assert one.verdict(0.95).endswith("better in 30 of 30 tracks, 3 seeds against 3)")
+
+
+@pytest.mark.parametrize(
+    "gains, said",
+    [
+        ((0.0, 2.0, 0.5), "the winner is b, shown to be better than each of the other 2"),
+        (
+            (0.0, 2.0, 1.9),
+            "no winner shown; b has the best mean, but its lead over c may be",
+        ),
+        ((0.0, 2.0), "the winner is b, shown to be better than a"),
+    ],
+)
+def test_a_winner_is_named_if_the_intervals_show_it(gains, said):
+    rng = np.random.default_rng(0)
+    track = rng.normal(size=12)
+
+    def trained(gain):
+        return run(list(track + gain + 0.1 * rng.normal() + 0.2 * rng.normal(size=12)))
+
+    pairs = zip("abc", gains, strict=False)
+    groups = {name: [trained(gain) for _ in range(3)] for name, gain in pairs}
+    (text,) = winner_texts(groups, SI_SDR)
+    assert text.startswith(f"vocals, SI-SDR: {said}")
+    few = {name: [scores[:4] for scores in runs] for name, runs in groups.items()}
+    assert winner_texts(few, SI_SDR)[0].endswith("but 4 tracks are too few to tell")
 
 
 def test_a_wider_confidence_makes_a_wider_interval():

@@ -26,9 +26,11 @@ CONFIG_PATH_FLAGS = ("--config-path", "-cp")
 
 SWEEP_FLAGS = ("-m", "--multirun", "hydra.mode=MULTIRUN")
 
+SEVERAL_SEEDS = re.compile(r"\+{0,2}seeds=(?!1$)")
+
 
 def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
-    """Put `-m` first and quote paths and texts for Hydra's grammar.
+    """Put `-m` first, also for `seeds=3`, and quote paths and texts for Hydra's grammar.
 
     Arguments that Hydra would misread are printed as an error, with exit code 1.
     """
@@ -36,6 +38,8 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         arguments = gather_runs(arguments)
     arguments = absolute_config_path(arguments)
     sweep = [argument for argument in arguments if argument in SWEEP_FLAGS]
+    if command == "train" and not sweep and any(map(SEVERAL_SEEDS.match, arguments)):
+        sweep = ["-m"]
     rest = [argument for argument in arguments if argument not in sweep]
     plain, folders = split_config_dirs(rest)
     sources = [key for key in add_config_dirs(plain, folders) if is_search_key(key)]

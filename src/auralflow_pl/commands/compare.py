@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
@@ -13,18 +11,10 @@ from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.schema import CompareKeys
 from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError, printable
-from auralflow_pl.evaluation.comparing.comparability import (
-    check_distinct_models,
-    check_same_settings,
-    check_sound,
-    common_headings,
-    evaluation_names,
-)
 from auralflow_pl.evaluation.comparing.comparison import Comparison, compare_groups, only_in_some
-from auralflow_pl.evaluation.comparing.members import Member, find_members
-from auralflow_pl.evaluation.comparing.seeds import Group, target_names
+from auralflow_pl.evaluation.comparing.members import find_members, read_members
+from auralflow_pl.evaluation.comparing.seeds import target_names
 from auralflow_pl.evaluation.pages import comparison_page
-from auralflow_pl.evaluation.results import TrackScores, read_evaluation
 from auralflow_pl.system.staging import check_writable, staged_folder
 
 FEWEST_RESAMPLES = 100
@@ -40,9 +30,8 @@ def compare(config: DictConfig) -> list[Comparison]:
     config = validate(config, CompareKeys)
     check_options(config)
     members = find_members(to_plain(config)["runs"])
-    contents = {path: read_evaluation(path) for member in members for path in member.paths}
-    headings = common_headings(list(contents.values()))
-    groups = checked_groups(members, contents)
+    evaluations = read_members(members)
+    groups, headings, contents = evaluations.groups, evaluations.headings, evaluations.contents
     page = page_path(config.output, members[-1].paths[-1])
     found = compare_groups(groups, headings, config.confidence, config.resamples, config.seed)
     if not any(one.tracks for one in found):
@@ -58,29 +47,6 @@ def compare(config: DictConfig) -> list[Comparison]:
     lines = [*(one.verdict(config.confidence) for one in found), *notes, str(page)]
     print(*map(printable, lines), sep="\n")
     return found
-
-
-def checked_groups(
-    members: Sequence[Member], contents: Mapping[Path, Mapping[str, Any]]
-) -> dict[str, Group]:
-    """Scores of the runs of each member, by its name.
-
-    Raises:
-        InputError: two runs were measured on different data or with different settings, or two of
-            a group have the same checkpoint.
-    """
-    scores = {
-        path: [TrackScores.from_plain(track) for track in content["tracks"]]
-        for path, content in contents.items()
-    }
-    names = dict(zip(contents, evaluation_names(list(contents)), strict=True))
-    first, *others = contents
-    for path in others:
-        check_same_settings(names[first], contents[first], names[path], contents[path])
-        check_sound(names[first], scores[first], names[path], scores[path])
-    for member in members:
-        check_distinct_models(member.name, [contents[path] for path in member.paths])
-    return {member.name: [scores[path] for path in member.paths] for member in members}
 
 
 def check_options(config: DictConfig) -> None:

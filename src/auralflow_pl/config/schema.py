@@ -90,6 +90,7 @@ class TrainKeys:
     log_epoch_loss: bool = True
     val_chunks: int = 8
     seed: int = MISSING
+    seeds: int = 1
     chunk_seconds: float = MISSING
     resume: str | None = None
     init: str | None = None

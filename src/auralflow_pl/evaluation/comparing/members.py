@@ -10,8 +10,18 @@ from typing import Any, NamedTuple
 from auralflow_pl.config.names import moved_paths
 from auralflow_pl.config.saved import RUN_CONFIG, read_config
 from auralflow_pl.errors import InputError, shown
-from auralflow_pl.evaluation.comparing.comparability import evaluation_names, find_evaluation
+from auralflow_pl.evaluation.comparing.comparability import (
+    check_distinct_models,
+    check_same_settings,
+    check_sound,
+    common_headings,
+    evaluation_names,
+    find_evaluation,
+)
 from auralflow_pl.evaluation.comparing.comparison import list_names
+from auralflow_pl.evaluation.comparing.seeds import Group
+from auralflow_pl.evaluation.results import TrackScores, read_evaluation
+from auralflow_pl.metrics.base import MetricInfo
 
 OWN_KEYS = ("seed", "seeds", "resume", "print_config", "silent", "paths")  # of each run
 
@@ -103,3 +113,35 @@ def shared_keys(run: Path) -> Mapping[str, Any]:
     place = paths.get("run_dir") if isinstance(paths, dict) else None
     kept = {key: value for key, value in config.items() if key not in OWN_KEYS}
     return moved_paths(kept, place, "") if isinstance(place, str) else kept
+
+
+class Evaluations(NamedTuple):
+    """Content of the evaluations of all members."""
+
+    groups: dict[str, Group]  # scores of the runs of each member, by its name
+    headings: list[MetricInfo]  # that all have
+    contents: dict[Path, dict[str, Any]]  # of each eval.json
+
+
+def read_members(members: Sequence[Member]) -> Evaluations:
+    """Read the evaluations of all members.
+
+    Raises:
+        InputError: one cannot be read, they have no metric in common, two were measured on
+            different data or with different settings, or two of a group have the same checkpoint.
+    """
+    contents = {path: read_evaluation(path) for member in members for path in member.paths}
+    headings = common_headings(list(contents.values()))
+    scores = {
+        path: [TrackScores.from_plain(track) for track in content["tracks"]]
+        for path, content in contents.items()
+    }
+    names = dict(zip(contents, evaluation_names(list(contents)), strict=True))
+    first, *others = contents
+    for path in others:
+        check_same_settings(names[first], contents[first], names[path], contents[path])
+        check_sound(names[first], scores[first], names[path], scores[path])
+    for member in members:
+        check_distinct_models(member.name, [contents[path] for path in member.paths])
+    groups = {member.name: [scores[path] for path in member.paths] for member in members}
+    return Evaluations(groups, headings, contents)
