@@ -179,6 +179,17 @@ class CompareKeys:
 
 
 @dataclass
+class ReportKeys:
+    """Top level of configs/report.yaml."""
+
+    folder: str = MISSING
+    output: str | None = None
+    confidence: float = MISSING
+    resamples: int = MISSING
+    seed: int = MISSING
+
+
+@dataclass
 class ExportKeys:
     """Top level of configs/export.yaml."""
 
@@ -306,6 +317,7 @@ COMMAND_SCHEMAS: dict[str, type] = {
     "train": TrainKeys,
     "evaluate": EvaluateKeys,
     "compare": CompareKeys,
+    "report": ReportKeys,
     "separate": SeparateKeys,
     "export": ExportKeys,
     "download": DownloadKeys,
