@@ -1,10 +1,13 @@
 """The command `compare`."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from auralflow_pl.errors import InputError
+from auralflow_pl.evaluation.comparing.members import find_members
 from auralflow_pl.evaluation.results import TargetScores, TrackScores
 from auralflow_pl.evaluation.tables import evaluation_content
 from auralflow_pl.metrics.scores import SISDR
@@ -48,6 +51,74 @@ def test_runs_are_compared_with_the_first(runs, command):
     page = runs / "better" / "eval" / "best" / "songs-test" / "comparison.html"
     assert verdicts[2] == str(page)
     assert verdicts[1] in page.read_text()
+
+
+@pytest.fixture
+def seeds(tmp_path):
+    """Two folders of three runs on nine tracks; those of `b` have a decibel more."""
+    for group, gain in (("a", 0.0), ("b", 1.0)):
+        for seed, shift in enumerate((-0.05, 0.0, 0.05)):
+            folder = tmp_path / group / str(seed)
+            values = [gain + shift + n + 0.01 * (n % (2 + seed)) for n in range(9)]
+            settings = SETTINGS | {"checkpoint": f"{group}{seed}"}
+            write_run(folder / "eval" / "best" / "songs-test", values, settings=settings)
+            config = {"seed": seed, "loss": group, "paths": {"run_dir": str(folder)}}
+            config["dirpath"] = f"{folder}/checkpoints"
+            (folder / "config.yaml").write_text(json.dumps(config))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["{0}/a", "{0}/b"],
+        ["runs=[[{0}/a/0,{0}/a/1, {0}/a/2],{0}/b]"],
+        ["[{0}/a/0,{0}/a/1,{0}/a/2]", "{0}/b"],
+    ],
+)
+def test_groups_of_seeds_are_compared(seeds, command, given):
+    done = command("compare", *(word.format(seeds) for word in given))
+    assert done.code == 0, done.err
+    verdict, page = done.out.splitlines()
+    before = "a" if given[0].endswith("a") else "a/0, a/1, a/2"
+    assert verdict.startswith(f"vocals, SI-SDR: b is better than {before}: +1.00 dB (95% interval ")
+    assert verdict.endswith("better in 9 of 9 tracks, 3 seeds against 3)")
+    assert '"seeds": [3, 3]' in Path(page).read_text()
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ([["a/0", "a/0"], "b"], "a/0/eval/best/songs-test stands twice"),
+        ([["a/0", "a/1"], ["a/1"]], "stands twice; expected every run once"),
+        (["a", "b", "b/0"], "stands twice"),
+        ([[], "b"], "runs: [] in it; expected folders, or lists of folders"),
+        ([[["a"]], "b"], "runs: a list in it; expected folders"),
+        (["all", "b"], "differ in more than their seed; pass them in groups, runs='[[all/0],["),
+        (["empty", "b"], "runs=empty: no eval.json there"),
+    ],
+)
+def test_groups_that_are_none_are_named(seeds, monkeypatch, given, message):
+    monkeypatch.chdir(seeds)
+    for path in (Path("all"), Path("empty")):
+        path.mkdir()
+    for number, group in enumerate("ab"):
+        (Path("all") / str(number)).symlink_to(seeds / group / "0")
+    with pytest.raises(InputError, match=re.escape(message)):
+        find_members(given)
+
+
+@pytest.mark.parametrize(
+    "group, message",
+    [
+        ("[{0}/a/0,{0}/copy]", "two of these runs are of the same checkpoint"),
+        ("[{0}/a/0,{0}/other]", "not the same sound in a/0 and "),
+    ],
+)
+def test_groups_of_other_data_or_of_one_model_are_refused(seeds, command, group, message):
+    write_run(seeds / "copy", range(9), settings=SETTINGS | {"checkpoint": "a0"})
+    write_run(seeds / "other", range(9), sound="def")
+    assert message in command("compare", f"runs=[{group},{{0}}/b]".format(seeds)).error
 
 
 @pytest.mark.parametrize(

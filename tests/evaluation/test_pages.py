@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from auralflow_pl.evaluation.comparison import compare_runs
+from auralflow_pl.evaluation.comparing.comparison import compare_groups
 from auralflow_pl.evaluation.moments import find_moments
 from auralflow_pl.evaluation.pages import comparison_page, evaluation_page
 from auralflow_pl.evaluation.results import TargetScores, TrackScores
@@ -176,9 +176,9 @@ def test_dark_and_light_differ(chrome, report):
 def test_the_comparison_shows_verdicts(chrome, tmp_path):
     rng = np.random.default_rng(1)
     names = [f"song{n}" for n in range(9)]
-    runs = {"a": scored(rng, names), "b": scored(rng, names)}
+    runs = {"a": [scored(rng, names)], "b": [scored(rng, names)]}
     runs["c"] = runs["a"]
-    found = compare_runs(runs, HEADINGS)
+    found = compare_groups(runs, HEADINGS)
     path = tmp_path / "comparison.html"
     path.write_text(comparison_page(list(runs), found, 0.95))
     chrome.get(path.as_uri())
@@ -194,9 +194,9 @@ def test_the_comparison_shows_verdicts(chrome, tmp_path):
 def test_the_comparison_shows_what_could_not_be_compared(chrome, tmp_path):
     rng = np.random.default_rng(1)
     base = scored(rng, [f"song{n}" for n in range(9)])
-    runs = {"a": base, "b": [*base[:7], *scored(rng, ["song </script>9"])]}
-    runs["c"] = scored(rng, ["elsewhere"])
-    found = compare_runs(runs, HEADINGS[:1])
+    runs = {"a": [base], "b": [[*base[:7], *scored(rng, ["song </script>9"])]]}
+    runs["c"] = [scored(rng, ["elsewhere"])]
+    found = compare_groups(runs, HEADINGS[:1])
     path = tmp_path / "comparison.html"
     path.write_text(comparison_page(list(runs), found, 0.95, ["only a has the target <b>bass"]))
     chrome.get(path.as_uri())

@@ -234,8 +234,9 @@ def test_the_best_of_a_loss_is_the_lowest(two_jobs, tmp_path):
     assert list(rows[0]) == ["job", "optimizer.lr", "val/loss", "error"]
     losses = [float(row["val/loss"]) for row in rows]
     assert losses[0] > losses[1] > 0
-    (best,) = [line for line in done.out.splitlines() if "(best)" in line]
-    assert f"optimizer.lr=0.01  val/loss {rows[1]['val/loss']}  (best)" in best
+    (best,) = [line for line in done.out.splitlines() if "(lowest)" in line]
+    assert f"optimizer.lr=0.01  val/loss {rows[1]['val/loss']}  (lowest)" in best
+    assert "no winner shown: one score per job does not tell better values from chance" in done.out
     result = json.loads((tmp_path / "sweep" / "1" / "result.json").read_text())
     assert (result["monitor"], result["mode"]) == ("val/loss", "min")
 

@@ -26,9 +26,11 @@ CONFIG_PATH_FLAGS = ("--config-path", "-cp")
 
 SWEEP_FLAGS = ("-m", "--multirun", "hydra.mode=MULTIRUN")
 
+SEVERAL_SEEDS = re.compile(r"\+{0,2}seeds=(?!1$)")
+
 
 def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
-    """Put `-m` first and quote paths and texts for Hydra's grammar.
+    """Put `-m` first, also for `seeds=3`, and quote paths and texts for Hydra's grammar.
 
     Arguments that Hydra would misread are printed as an error, with exit code 1.
     """
@@ -36,6 +38,8 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         arguments = gather_runs(arguments)
     arguments = absolute_config_path(arguments)
     sweep = [argument for argument in arguments if argument in SWEEP_FLAGS]
+    if command == "train" and not sweep and any(map(SEVERAL_SEEDS.match, arguments)):
+        sweep = ["-m"]
     rest = [argument for argument in arguments if argument not in sweep]
     plain, folders = split_config_dirs(rest)
     sources = [key for key in add_config_dirs(plain, folders) if is_search_key(key)]
@@ -88,7 +92,17 @@ def gather_runs(arguments: list[str]) -> list[str]:
         if os.path.lexists(argument) or ("=" not in argument and argument[0:1] not in ("-", ""))
     ]
     rest = [argument for argument in arguments if argument not in runs]
-    return [*rest, f"runs=[{','.join(map(quote_value, runs))}]"] if runs else rest
+    quoted = (
+        quote_groups(run) if run.startswith("[") and not os.path.lexists(run) else quote_value(run)
+        for run in runs
+    )
+    return [*rest, f"runs=[{','.join(quoted)}]"] if runs else rest
+
+
+def quote_groups(value: str) -> str:
+    """Quote each path of nested lists, as in `[[runs/a,runs/b],[runs/c]]`."""
+    names = r"[^\[\],\s](?:[^\[\],]*[^\[\],\s])?"
+    return re.sub(names, lambda found: quote_value(home_expanded(found[0])), value)
 
 
 def quote_argument(argument: str, command: str, sweep: bool) -> str:
@@ -112,6 +126,8 @@ def quote_paths(value: str, command: str, sweep: bool) -> str:
     if os.path.lexists(value):
         return quote_value(value)
     listed = value.startswith("[") and value.endswith("]")
+    if listed and command == "compare" and not any(sign in value for sign in QUOTES):
+        return quote_groups(value)
     if listed and (sweep or value == "[]"):
         return value
     content = value[1:-1] if listed else value

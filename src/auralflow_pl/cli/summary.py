@@ -43,7 +43,13 @@ class Summary(Callback):
         """Summarize the results in the folder of the sweep; name those that failed, and exit."""
         if config.trainer.get("fast_dev_run"):
             return  # it leaves nothing; what failed was raised
-        failed = [job for job in summarize(Path(config.hydra.sweep.dir)) if job.error]
+        folder = Path(config.hydra.sweep.dir)
+        jobs = summarize(folder)
+        if any(job.evaluation for job in jobs):
+            from auralflow_pl.training.sweeps.seeds import summarize_experiment  # torch
+
+            summarize_experiment(folder, jobs)
+        failed = [job for job in jobs if job.error]
         if failed:
             folders = ", ".join(str(job.folder) for job in failed)
             fail(f"{len(failed)} of the jobs failed: {folders}; repeat the sweep to run them")

@@ -16,6 +16,7 @@ COMMANDS = {
     "train": Command("train a network"),
     "evaluate": Command("measure a checkpoint on a data set"),
     "compare": Command("tell whether one evaluation is better than another"),
+    "report": Command("make one page of all runs of a folder", word="folder"),
     "separate": Command("separate files or folders with a checkpoint"),
     "export": Command("write a model as safetensors, ONNX or TorchScript"),
     "download": Command("fetch a pretrained model", word="name"),

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 from omegaconf import DictConfig
 
+from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.schema import CompareKeys
 from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError, printable
-from auralflow_pl.evaluation.comparability import (
-    check_same_settings,
-    check_sound,
-    common_headings,
-    distinct_names,
-    find_evaluation,
-)
-from auralflow_pl.evaluation.comparison import Comparison, compare_runs, only_in_some, target_names
+from auralflow_pl.evaluation.comparing.comparison import Comparison, compare_groups, only_in_some
+from auralflow_pl.evaluation.comparing.members import find_members, read_members
+from auralflow_pl.evaluation.comparing.seeds import target_names
 from auralflow_pl.evaluation.pages import comparison_page
-from auralflow_pl.evaluation.results import TrackScores, read_evaluation
 from auralflow_pl.system.staging import check_writable, staged_folder
 
 FEWEST_RESAMPLES = 100
@@ -33,24 +29,18 @@ def compare(config: DictConfig) -> list[Comparison]:
     """
     config = validate(config, CompareKeys)
     check_options(config)
-    paths = [find_evaluation(Path(run)) for run in config.runs]
-    contents = [read_evaluation(path) for path in paths]
-    headings = common_headings(contents)
-    names = distinct_names(paths)
-    runs = {
-        name: [TrackScores.from_plain(track) for track in content["tracks"]]
-        for name, content in zip(names, contents, strict=True)
-    }
-    for name, content in list(zip(names, contents, strict=True))[1:]:
-        check_same_settings(names[0], contents[0], name, content)
-        check_sound(names[0], runs[names[0]], name, runs[name])
-    page = page_path(config.output, paths[-1])
-    found = compare_runs(runs, headings, config.confidence, config.resamples, config.seed)
+    members = find_members(to_plain(config)["runs"])
+    evaluations = read_members(members)
+    groups, headings, contents = evaluations.groups, evaluations.headings, evaluations.contents
+    page = page_path(config.output, members[-1].paths[-1])
+    found = compare_groups(groups, headings, config.confidence, config.resamples, config.seed)
     if not any(one.tracks for one in found):
         raise InputError("runs: no track and target in common; expected the same data set")
-    notes = only_in_some("target", {name: target_names(tracks) for name, tracks in runs.items()})
-    having = {name: c["headings"] for name, c in zip(names, contents, strict=True)}
+    targets = {name: list(chain(*map(target_names, runs))) for name, runs in groups.items()}
+    notes = only_in_some("target", targets)
+    having = {m.name: list(chain(*(contents[p]["headings"] for p in m.paths))) for m in members}
     notes += only_in_some("metric", having)
+    names = [member.name for member in members]
     with staged_folder(page.parent) as folder:
         text = comparison_page(names, found, config.confidence, notes)
         (folder / page.name).write_text(text, encoding="utf-8")

@@ -13,8 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from auralflow_pl.config.names import literal
 from auralflow_pl.errors import InputError, one_line
+from auralflow_pl.system.processes import rank
 from auralflow_pl.training.run import train_best, train_run
 from auralflow_pl.training.start.claim import FolderTaken
+from auralflow_pl.training.sweeps.evaluating import check_evaluable, evaluate_job
 from auralflow_pl.training.sweeps.results import (
     RESULT_FILE,
     SweepResult,
@@ -34,6 +36,11 @@ def train(config: DictConfig) -> float:
         InputError: the configuration or the data is invalid; see `sweep_job` for those of sweeps.
     """
     if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
+        if config.get("seeds", 1) != 1:
+            raise InputError(
+                f"seeds={config.seeds}: in a configuration; expected on the command line, "
+                f"train.py seeds={config.seeds}"
+            )
         return train_run(config)
     folder = Path(OmegaConf.to_container(HydraConfig.get().runtime)["output_dir"])
     if config.trainer.get("fast_dev_run"):
@@ -46,37 +53,66 @@ def train(config: DictConfig) -> float:
 def sweep_job(config: DictConfig, folder: Path) -> float:
     """Train in the folder of a job, keep the result there and return the score, NaN if it failed.
 
-    A job that has a result is not run again, an interrupted job is resumed, and a failed job does
-    not stop the others.
+    With `seeds`, its best checkpoint is then evaluated. What has a result is not done again, an
+    interrupted job is resumed, and a failed job does not stop the others.
 
     Raises:
         FolderTaken: another process trains in the folder.
         InputError: the folder is that of another sweep.
     """
     overrides = job_overrides(HydraConfig.get().overrides.task)
-    if before := finished_before(folder, overrides):
-        log.info("%s: finished before, %s", folder, before.outcome)
-        return before.score
-    (folder / RESULT_FILE).unlink(missing_ok=True)  # of a failure before
+    evaluated = config.seeds > 1
+    done = finished_before(folder, overrides)
+    if done and not (evaluated and is_not_evaluated(done)):
+        log.info("%s: finished before, %s", folder, done.outcome)
+        return done.score
     config.paths.run_dir = literal(str(folder))
+    if not done:
+        (folder / RESULT_FILE).unlink(missing_ok=True)  # of a failure before
+        done = trained(config, folder, overrides, evaluated)
+        save_result(done)
+    if evaluated and done.score is not None and rank() == 0:
+        done = done._replace(evaluation=None, error=None)
+        try:
+            done = done._replace(evaluation=evaluate_job(config, folder))
+        except Exception as fault:
+            done = done._replace(error=cause(fault, folder))
+        save_result(done)
+    return float("nan") if done.score is None else done.score
+
+
+def is_not_evaluated(job: SweepResult) -> bool:
+    """Whether a job has no evaluation, or its tables were removed."""
+    return job.evaluation is None or not (job.folder / job.evaluation).is_file()
+
+
+def trained(config: DictConfig, folder: Path, overrides: list[str], evaluated: bool) -> SweepResult:
+    """Result of a training in the folder of a job; without a score and with a cause if it failed.
+
+    Raises:
+        FolderTaken: another process trains in the folder, and the result is that of this process.
+    """
     if any((folder / "checkpoints").glob("*.ckpt")):
         config.resume = "auto"
-    best, error = None, None
     try:
+        if evaluated:
+            check_evaluable(config)
         best = train_best(config)
         if not math.isfinite(best.value):
-            best, error = None, "no validation score"
+            raise InputError("no validation score")
     except FolderTaken:
-        raise  # the result is that of the other process
-    except InputError as fault:
-        error = str(fault).splitlines()[-1]
+        raise
     except Exception as fault:
+        return SweepResult(folder, overrides, None, cause(fault, folder))
+    return SweepResult(folder, overrides, best.value, None, best.monitor, best.mode)
+
+
+def cause(fault: Exception, folder: Path) -> str:
+    """Log why a job failed, with its traceback if it is a bug, and return it on one line."""
+    if isinstance(fault, InputError):
+        error = str(fault).splitlines()[-1]
+    else:
         log.exception("job %s", folder.name)
         error = f"{type(fault).__name__}: {one_line(fault)}"
-    if error:
-        log.error("job %s failed: %s", folder.name, error)
-    if best is None:
-        save_result(SweepResult(folder, overrides, None, error))
-        return float("nan")
-    save_result(SweepResult(folder, overrides, best.value, None, best.monitor, best.mode))
-    return best.value
+    log.error("job %s failed: %s", folder.name, error)
+    return error

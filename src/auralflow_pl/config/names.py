@@ -16,6 +16,7 @@ PATH_KEYS = (
     "data.root",
     "data.roots",
     "estimates",
+    "folder",
     "input",
     "output",
     "registries",

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from auralflow_pl.config.schema import COMMAND_SCHEMAS
 from auralflow_pl.config.search_path import command_sources, is_search_key
 
-NOT_REPEATED = ("hydra.mode",)  # of a sweep: a further process runs one of its jobs
+NOT_REPEATED = ("hydra.mode", "seeds")  # of a sweep: a further process runs one of its jobs
 
 
 def command_line(command: str, *keys: str, without: Collection[str] = ()) -> list[str]:

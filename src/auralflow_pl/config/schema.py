@@ -90,6 +90,7 @@ class TrainKeys:
     log_epoch_loss: bool = True
     val_chunks: int = 8
     seed: int = MISSING
+    seeds: int = 1
     chunk_seconds: float = MISSING
     resume: str | None = None
     init: str | None = None
@@ -170,7 +171,18 @@ class EvaluateKeys:
 class CompareKeys:
     """Top level of configs/compare.yaml."""
 
-    runs: list[str] = MISSING
+    runs: list[Any] = MISSING
+    output: str | None = None
+    confidence: float = MISSING
+    resamples: int = MISSING
+    seed: int = MISSING
+
+
+@dataclass
+class ReportKeys:
+    """Top level of configs/report.yaml."""
+
+    folder: str = MISSING
     output: str | None = None
     confidence: float = MISSING
     resamples: int = MISSING
@@ -305,6 +317,7 @@ COMMAND_SCHEMAS: dict[str, type] = {
     "train": TrainKeys,
     "evaluate": EvaluateKeys,
     "compare": CompareKeys,
+    "report": ReportKeys,
     "separate": SeparateKeys,
     "export": ExportKeys,
     "download": DownloadKeys,

@@ -36,6 +36,7 @@ POSITIVE_KEYS = (
     "max_minutes",
     "queue",
     "resamples",
+    "seeds",
     "sample_rate",
     "raw.sample_rate",
     "raw.channels",

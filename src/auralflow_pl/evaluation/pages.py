@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from auralflow_pl.report.page import html_page
 
 if TYPE_CHECKING:
-    from auralflow_pl.evaluation.comparison import Comparison
+    from auralflow_pl.evaluation.comparing.comparison import Comparison
     from auralflow_pl.evaluation.results import TrackScores
     from auralflow_pl.evaluation.tables import Aggregate
     from auralflow_pl.metrics.base import MetricInfo

@@ -1,5 +1,7 @@
 const signed = (v) => (v === null ? "–" : (v > 0 ? "+" : "") + v.toFixed(v !== 0 && Math.abs(v) < 0.01 ? 4 : 2));
 
+const groups = data.comparisons.some((c) => c.seeds.some((n) => n > 1));
+
 function verdicts() {
   by("verdicts").replaceChildren(...data.comparisons.map((c) => {
     const tone = c.outcome === "better" ? "good" : c.outcome === "worse" ? "bad" : "quiet";
@@ -15,10 +17,14 @@ function verdicts() {
     { label: "difference", show: (c) => signed(mean(c.differences)) },
     { label: `${Math.round(100 * data.confidence)} % interval`, show: (c) => (c.interval ? `${signed(c.interval.low)} to ${signed(c.interval.high)}` : "–") },
     { label: "better in", show: (c) => `${c.wins} of ${c.tracks.length}` },
+    ...(groups ? [{ label: "seeds", title: "runs of different seeds, before and after", show: (c) => c.seeds.join(" and ") }] : []),
     { label: "only before", title: "tracks that only the run before scores", show: (c) => String(c.only_before.length) },
     { label: "only after", title: "tracks that only the run after scores", show: (c) => String(c.only_after.length) },
   ], data.comparisons);
   by("notes").replaceChildren(...data.notes.map((note) => make("p", { class: "quiet" }, note)));
+  by("seeds").textContent = groups
+    ? "Groups are compared by the mean over their seeds. Tracks are paired, seeds are not; the interval holds for other tracks and other seeds. A single run beside a group is taken to vary with its seed as the group does."
+    : "Each side is one training: the interval holds for other tracks, not for other seeds.";
   by("dropped").replaceChildren(...data.comparisons.flatMap(dropped));
 }
 

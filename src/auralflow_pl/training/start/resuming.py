@@ -26,7 +26,9 @@ EPOCH_KEYS = (  # which chunks are left of an epoch depends on them
     "trainer.num_nodes",
 )
 
-UNTRAINED_KEYS = ("resume", "init", "init_strict", "print_config", "silent", "paths.run_dir")
+UNTRAINED_KEYS = (
+    *("resume", "init", "init_strict", "print_config", "silent", "paths.run_dir", "seeds"),
+)
 
 
 def find_resume(config: DictConfig, run_dir: Path) -> tuple[str | None, int]:

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 RESULT_FILE = "result.json"  # in the run folder of a job
 
-KEPT = ("score", "error", "monitor", "mode")  # of a result; older files lack the last two
+KEPT = ("score", "error", "monitor", "mode", "evaluation")  # older results lack the last three
 
 
 class SweepResult(NamedTuple):
@@ -32,6 +32,7 @@ class SweepResult(NamedTuple):
     error: str | None  # one line
     monitor: str = SCORE  # the metric
     mode: str = "max"  # or `min`, if lower is better
+    evaluation: str | None = None  # with `seeds`: path of its eval.json in the folder
 
     @property
     def keys(self) -> dict[str, str]:
@@ -55,7 +56,8 @@ class SweepResult(NamedTuple):
         """The score with its unit or metric, or why the job failed."""
         if self.score is None:
             return f"failed: {self.error}"
-        return f"{self.cell} dB" if self.monitor == SCORE else f"{self.monitor} {self.cell}"
+        score = f"{self.cell} dB" if self.monitor == SCORE else f"{self.monitor} {self.cell}"
+        return f"{score}, failed: {self.error}" if self.error else score
 
     @property
     def merit(self) -> float:
@@ -66,9 +68,12 @@ class SweepResult(NamedTuple):
 
 
 def job_overrides(overrides: Sequence[str]) -> list[str]:
-    """What a job consists of: overrides without quotation marks, and without where it is kept."""
+    """What a job consists of: overrides without quotation marks, and without where it is kept.
+
+    The number of seeds is left out too, so that there may be more of them later.
+    """
     plain = (override.replace("'", "").replace('"', "") for override in overrides)
-    return [override for override in plain if not override.startswith("paths.")]
+    return [override for override in plain if not override.startswith(("paths.", "seeds="))]
 
 
 def save_result(job: SweepResult) -> None:
@@ -155,10 +160,16 @@ def summarize(folder: Path) -> list[SweepResult]:
             figure.savefig(folder / "summary.png", dpi=100)
     for job in jobs:
         chosen = "  ".join(f"{key}={job.keys.get(key, '')}" for key in varied)
-        rivals = (other.merit for other in jobs if other.column == job.column)
-        mark = "  (best)" if job.score is not None and job.merit == max(rivals) else ""
+        rivals = [other.merit for other in jobs if other.column == job.column]
+        first = job.score is not None and len(rivals) > 1 and job.merit == max(rivals)
+        mark = f"  ({'highest' if job.mode == 'max' else 'lowest'})" if first else ""
         log.info("%4s  %s  %s%s", job.folder.name, chosen, job.outcome, mark)
     log.info("%s", folder / "summary.csv")
+    if len(scored) > 1 and not any(job.evaluation for job in jobs):
+        log.info(
+            "no winner shown: one score per job does not tell better values from chance; train "
+            "them with seeds=3, which evaluates every training on the test split and compares"
+        )
     return jobs
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 class GridSweeper(BasicSweeper):
     """Runs every combination of the values given; a job that dies leaves the others alone.
 
+    With `seeds=3`, every combination has three jobs, with the seeds `seed`, `seed+1` and `seed+2`.
+
     Args:
         max_batch_size: jobs that the launcher is given at a time; None: all.
         params: values of keys, beside those of the command line.
@@ -42,14 +45,23 @@ class GridSweeper(BasicSweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Make the launcher."""
+        """Make the launcher.
+
+        Raises:
+            InputError: `seeds` is no number of trainings.
+        """
+        check_seeds(config)
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         self.launcher = PatientLauncher(self.launcher, hydra_context, config)
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run all jobs; what one raised is raised when the others have ended."""
+        """Run all jobs; what one raised is raised when the others have ended.
+
+        Raises:
+            InputError: several values of `seed` or of `seeds` beside `seeds`.
+        """
         with multirun_file(self.config):
-            returned = super().sweep(arguments)
+            returned = super().sweep(with_seeds(arguments, self.config))
         self.launcher.finish()
         return returned
 
@@ -74,6 +86,42 @@ def multirun_file(config: DictConfig) -> Iterator[None]:
 def is_trial_run(config: DictConfig) -> bool:
     """Whether the jobs of a sweep are to leave nothing."""
     return bool(OmegaConf.select(config, "trainer.fast_dev_run"))
+
+
+def check_seeds(config: DictConfig) -> int:
+    """The number of trainings of each combination.
+
+    Raises:
+        InputError: it is no whole number from 1 on.
+    """
+    seeds = config.get("seeds", 1)
+    if type(seeds) is not int or seeds < 1:
+        raise InputError(f"seeds={seeds}: expected the number of trainings, 1 or more")
+    return seeds
+
+
+def with_seeds(arguments: list[str], config: DictConfig) -> list[str]:
+    """Overrides of a sweep in which `seed` has the values that `seeds` asks for.
+
+    They vary slowest, so more seeds add jobs behind those that have run.
+
+    Raises:
+        InputError: `seed` or `seeds` has several values.
+    """
+    overrides = OverridesParser.create().parse_overrides(arguments)
+    swept = [one for one in overrides if one.is_sweep_override()]
+    several = next((one.input_line for one in swept if one.key_or_group == "seeds"), None)
+    if several:
+        raise InputError(f"{several}: expected one number of trainings")
+    seeds = check_seeds(config)
+    if seeds == 1:
+        return arguments
+    several = next((one.input_line for one in swept if one.key_or_group == "seed"), None)
+    if several:
+        raise InputError(f"{several}, seeds={seeds}: both give several seeds; pass one of the two")
+    values = ",".join(str(config.seed + number) for number in range(seeds))
+    others = zip(overrides, arguments, strict=True)
+    return [f"seed={values}", *(text for one, text in others if one.key_or_group != "seed")]
 
 
 def check_direction(direction: str, config: DictConfig) -> None:
@@ -141,6 +189,11 @@ class StudySweeper(Sweeper):
         keys = to_plain(config.hydra.sweeper)
         given = {key: value for key, value in keys.items() if not key.startswith("_")}
         check_arguments(StudySweeper, given, "hydra.sweeper")
+        if check_seeds(config) > 1:
+            raise InputError(
+                f"seeds={config.seeds}: not with sweep=optuna; train the best values with seeds="
+                f"{config.seeds} when the study has ended"
+            )
         one_of("hydra.sweeper.direction", self.direction, ("maximize", "minimize"))
         if is_trial_run(config):
             raise InputError(

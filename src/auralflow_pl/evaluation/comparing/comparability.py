@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from auralflow_pl.errors import InputError
-from auralflow_pl.evaluation.comparison import list_names
+from auralflow_pl.evaluation.comparing.comparison import list_names
 from auralflow_pl.evaluation.results import TrackScores
 from auralflow_pl.metrics.base import MetricInfo
 
@@ -35,6 +35,17 @@ def check_same_settings(
     if different:
         raise InputError(
             f"runs: {', '.join(different)}; evaluate both with the same settings, then compare"
+        )
+
+
+def check_distinct_models(name: str, contents: Sequence[Mapping[str, Any]]) -> None:
+    """Raise InputError if two evaluations of a group are of the same checkpoint."""
+    known = [(content.get("settings") or {}).get("checkpoint") for content in contents]
+    models = [model for model in known if model is not None]
+    if len(set(models)) < len(models):
+        raise InputError(
+            f"runs: {name}: two of these runs are of the same checkpoint; expected runs of "
+            "different seeds"
         )
 
 
@@ -111,11 +122,21 @@ def common_headings(contents: Sequence[dict[str, Any]]) -> list[MetricInfo]:
     return found
 
 
-def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """Shortest trailing parts of the folders' paths that are distinct; else numbered paths."""
-    parts = [path.absolute().parent.parts for path in paths]
+def evaluation_names(paths: Sequence[Path]) -> list[str]:
+    """Short distinct names of `eval.json` files: of their run folders, else of their own."""
+    folders = [path.absolute().parent for path in paths]
+    runs = [f.parents[2] if f.parent.parent.name == "eval" else f for f in folders]
+    return distinct_names(runs if len(set(runs)) == len(runs) else folders)
+
+
+def distinct_names(folders: Sequence[Path]) -> list[str]:
+    """Shortest parts of the folders' paths that are distinct and no bare numbers; else numbered."""
+    parts = [folder.absolute().parts for folder in folders]
     for length in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(part[-length:]) for part in parts]
-        if len(set(names)) == len(names):
+        ends = [part[-length:] for part in parts]
+        while len(ends) > 1 and len({end[-1:] for end in ends}) == 1 and ends[0]:
+            ends = [end[:-1] for end in ends]  # what all have in common tells nothing
+        names = ["/".join(end) for end in ends]
+        if len(set(names)) == len(names) and not any(name.isdigit() for name in names):
             return names
-    return [f"{number}: {path.parent}" for number, path in enumerate(paths, 1)]
+    return [f"{number}: {folder}" for number, folder in enumerate(folders, 1)]

@@ -8,11 +8,13 @@ from itertools import chain
 
 import numpy as np
 
-from auralflow_pl.evaluation.results import ESTIMATE_NAME, TrackScores
-from auralflow_pl.evaluation.tables import track_scores
+from auralflow_pl.evaluation.comparing.intervals import (
+    FEWEST_TRACKS,
+    Interval,
+    bootstrap_interval,
+)
+from auralflow_pl.evaluation.comparing.seeds import Group, shared_targets, values_by_track
 from auralflow_pl.metrics.base import MetricInfo
-
-FEWEST_TRACKS = 5  # pairs needed for an interval
 
 SMALLEST_DB = 1e-4  # smaller differences, in dB or without unit, are rounding errors
 
@@ -20,28 +22,20 @@ MOST_NAMED = 3  # names listed in a sentence
 
 
 @dataclass(frozen=True)
-class Interval:
-    """Mean of paired differences, and the confidence interval of the true mean."""
-
-    mean: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class Comparison:
-    """Comparison of a run with the first run, for one heading of one target."""
+    """Comparison of a run or group of runs with the first, for one heading of one target."""
 
     run: str
     against: str
     target: str
     heading: MetricInfo
     tracks: list[str]
-    before: list[float]  # values of `against`, by track
-    after: list[float]  # values of `run`, by track
+    before: list[float]  # values of `against` by track, means over its seeds
+    after: list[float]  # values of `run` by track, means over its seeds
     interval: Interval | None  # interval of after - before; None: too few tracks
     only_before: list[str]  # tracks in which `run` has no value
     only_after: list[str]  # tracks in which `against` has none
+    seeds: tuple[int, int] = (1, 1)  # runs of `against` and of `run`
 
     @property
     def differences(self) -> list[float]:
@@ -62,9 +56,18 @@ class Comparison:
             return "equal"
         if self.interval is None:
             return "few"
-        if self.interval.low <= 0 <= self.interval.high:
+        if self.interval.holds_zero:
             return "open"
         return "better" if (self.interval.mean > 0) == self.heading.higher_is_better else "worse"
+
+    @property
+    def in_seeds(self) -> str:
+        """How many seeds each side has, to be put behind a number of tracks; empty: one each."""
+        before, after = self.seeds
+        if before == after == 1:
+            return ""
+        noun = "seed" if after == 1 else "seeds"
+        return f", {after} {noun} against {before}"
 
     def verdict(self, confidence: float) -> str:
         """Sentence with the finding and the tracks that could not be compared."""
@@ -80,14 +83,16 @@ class Comparison:
         subject = f"{self.target}, {self.heading.label}: {self.run}"
         count = len(self.tracks)
         if self.outcome == "equal":
-            return f"{subject} is equal to {self.against} in all {count} tracks"
+            return f"{subject} is equal to {self.against} in all {count} tracks{self.in_seeds}"
         if self.interval is None:
-            return f"{subject} and {self.against} share {count} tracks, too few to tell"
+            return (
+                f"{subject} and {self.against} share {count} tracks{self.in_seeds}, too few to tell"
+            )
         unit = f" {self.heading.unit}" if self.heading.unit else ""
         where = (
             f"{signed_number(self.interval.mean)}{unit} ({confidence:.0%} interval "
             f"{signed_number(self.interval.low)} to {signed_number(self.interval.high)}, "
-            f"better in {self.wins} of {count} tracks)"
+            f"better in {self.wins} of {count} tracks{self.in_seeds})"
         )
         if self.outcome == "open":
             return f"{subject} against {self.against}: no difference shown, {where}"
@@ -128,84 +133,55 @@ def only_in_some(what: str, having: Mapping[str, Iterable[str]]) -> list[str]:
     return sentences
 
 
-def bootstrap_interval(
-    differences: Sequence[float], confidence: float, resamples: int, rng: np.random.Generator
-) -> Interval:
-    """Interval for the mean, from the studentised bootstrap (Efron and Tibshirani, 1993, ch. 12).
-
-    The distribution of the mean in units of its standard error is estimated by resampling the
-    differences. Unlike percentile intervals, the interval is not too narrow for few tracks.
-
-    Args:
-        differences: at least two values.
-        confidence: level of the interval, between 0 and 1.
-        resamples: number of resamples.
-        rng: random generator of the resamples.
-    """
-    values = np.asarray(differences, dtype=np.float64)
-    count, mean = len(values), float(values.mean())
-    error = values.std(ddof=1) / np.sqrt(count)
-    if error <= 1e-12 * max(1.0, abs(mean)):
-        return Interval(mean, mean, mean)
-    drawn = values[rng.integers(0, count, (resamples, count))]
-    errors = drawn.std(axis=1, ddof=1) / np.sqrt(count)
-    kept = errors > 1e-3 * error  # resamples of equal values have no usable error
-    ratios = (drawn.mean(axis=1) - mean)[kept] / errors[kept]
-    low, high = np.quantile(ratios, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(mean, float(mean - high * error), float(mean - low * error))
-
-
-def compare_runs(
-    runs: Mapping[str, Sequence[TrackScores]],
+def compare_groups(
+    groups: Mapping[str, Group],
     headings: Sequence[MetricInfo],
     confidence: float = 0.95,
     resamples: int = 10000,
     seed: int = 0,
 ) -> list[Comparison]:
-    """Compare every run with the first run, over the tracks in which both have a value.
+    """Compare every group of runs with the first, over the tracks in which all runs have a value.
 
-    Targets that only one of the two runs has are left out, see `only_in_some`.
+    Tracks are paired, seeds are not. Targets that only one of the two groups has are left out, see
+    `only_in_some`.
 
     Args:
-        runs: scores of tracks by run.
+        groups: runs by the name of their group; a single run is a group of one.
         headings: headings that all runs have.
         confidence: level of the intervals, between 0 and 1.
         resamples: number of bootstrap resamples.
         seed: seed of the resamples.
     """
-    (first, base), *others = runs.items()
+    (first, base), *others = groups.items()
     found = []
-    for name, tracks in others:
-        for target in target_names(base):
+    for name, runs in others:
+        for target in shared_targets([*base, *runs]):
             for heading in headings:
-                old, new = (defined_pairs(run, target, heading) for run in (base, tracks))
-                if target not in target_names(tracks) or not old | new:
+                old, new = (values_by_track(group, target, heading) for group in (base, runs))
+                if not old | new:
                     continue
                 shared = [track for track in old if track in new]
-                before, after = ([values[track] for track in shared] for values in (old, new))
+                tables = [np.array([v[track] for track in shared]) for v in (old, new)]
+                before, after = (table.mean(axis=1).tolist() if shared else [] for table in tables)
                 interval = None
                 if len(shared) >= FEWEST_TRACKS:
                     rng = np.random.default_rng(seed)
                     change = track_changes(before, after)
-                    interval = bootstrap_interval(change, confidence, resamples, rng)
+                    means = [table.mean(axis=0) for table in tables]
+                    interval = bootstrap_interval(change, confidence, resamples, rng, means)
                 missing = ([t for t in a if t not in b] for a, b in ((old, new), (new, old)))
                 found.append(
                     Comparison(
-                        name, first, target, heading, shared, before, after, interval, *missing
+                        name,
+                        first,
+                        target,
+                        heading,
+                        shared,
+                        before,
+                        after,
+                        interval,
+                        *missing,
+                        (len(base), len(runs)),
                     )
                 )
     return found
-
-
-def target_names(tracks: Iterable[TrackScores]) -> list[str]:
-    """Names of all targets of a run."""
-    return list(dict.fromkeys(target.target for track in tracks for target in track.targets))
-
-
-def defined_pairs(
-    tracks: Iterable[TrackScores], target: str, heading: MetricInfo
-) -> dict[str, float]:
-    """Values of the estimates by track, without undefined ones."""
-    scores = track_scores(tracks, target)
-    values = {track: one.values[heading.name][ESTIMATE_NAME] for track, one in scores.items()}
-    return {track: value for track, value in values.items() if value is not None}
