@@ -186,7 +186,7 @@ def build_task(config: DictConfig) -> SeparationTask:
         given = settings["freeze"]
         freeze_parts(separator.network, [given] if isinstance(given, str) else given)
     optimizer, schedule = build(config.optimizer), build(config.scheduler)
-    check_optimizer(separator, optimizer, schedule)
+    check_optimizer(separator.network, optimizer, schedule)
     if config.compile:
         compile_network(separator.network)
     return SeparationTask(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
 from torch import nn
 
-from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.errors import InputError
+from auralflow_pl.training.start.parts import find_weights
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +29,7 @@ def freeze_parts(network: nn.Module, patterns: Sequence[str]) -> None:
     """
     weights = dict(network.named_parameters())
     for pattern in patterns:
-        found = [name for name in weights if fits(name, pattern)]
-        if not found:
-            parts = [name for name, _ in network.named_modules() if name]
-            raise InputError(
-                f"freeze={pattern}: no such part of the network; {did_you_mean(pattern, parts)}"
-            )
-        for name in found:
+        for name in find_weights(weights, pattern, f"freeze={pattern}"):
             weights[name].requires_grad_(False)
     frozen = [weight for weight in weights.values() if not weight.requires_grad]
     if len(frozen) == len(weights):
@@ -46,8 +40,3 @@ def freeze_parts(network: nn.Module, patterns: Sequence[str]) -> None:
             module.eval()
     frozen_values, values = (sum(w.numel() for w in part) for part in (frozen, weights.values()))
     log.info("frozen: %d of %d values of the network", frozen_values, values)
-
-
-def fits(name: str, pattern: str) -> bool:
-    """Whether a weight is in a part of the network, or fits a pattern."""
-    return name.startswith(f"{pattern}.") or fnmatchcase(name, pattern)
