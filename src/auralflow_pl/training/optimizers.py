@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from auralflow_pl.checkpoints.trained import NETWORK_PREFIX
 from auralflow_pl.checks.values import positive
 from auralflow_pl.errors import InputError, shown
+from auralflow_pl.models.low_rank import user_name
 from auralflow_pl.training.start.parts import find_weights
 
 
@@ -45,7 +46,10 @@ def parameter_groups(
     }
     if lr_recurrent is not None and not recurrent:
         raise InputError("optimizer.lr_recurrent: this network has no recurrent layers; use null")
-    named = {name.removeprefix(NETWORK_PREFIX): p for name, p in module.named_parameters()}
+    named = {
+        user_name(name.removeprefix(NETWORK_PREFIX)): weight
+        for name, weight in module.named_parameters()
+    }
     trained = {name: weight for name, weight in named.items() if weight.requires_grad}
     part_of, scales = scaled_parts(list(named), trained, lr_scale), dict(lr_scale or {})
     rates = {"learning_rate": lr}
