@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 import auralflow_pl
+from auralflow_pl.errors import InputError
 from support import REPOSITORY, untrained
 
 PAGE = (REPOSITORY / "docs" / "separation.md").read_text()
@@ -36,6 +37,9 @@ def test_examples_of_separation_run(ckpt, tmp_path, monkeypatch, capsys, number)
         assert capsys.readouterr().out.endswith("stopped half-way\n")
 
 
+@pytest.mark.filterwarnings("ignore:.*LeafSpec")
+@pytest.mark.filterwarnings("ignore:You defined a `validation_step`")
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
 @pytest.mark.parametrize("example", re.findall(r"```python\n(.*?)```", PYTHON_PAGE, re.S))
 def test_examples_of_python_run(example):
     exec(example, {})
@@ -52,3 +56,13 @@ def test_public_names():
     assert auralflow_pl.Separator.__name__ == "Separator"
     with pytest.raises(AttributeError, match="has no attribute 'separate_all'"):
         _ = auralflow_pl.separate_all
+
+
+def test_what_has_no_weights_to_train_says_so(ckpt):
+    for load, message in [
+        ({}, "cannot be trained: it was simplified for separation; load it with simplify=False"),
+        ({"engine": "onnx"}, "cannot be trained: an ONNX graph has no weights; load a checkpoint"),
+    ]:
+        separator = auralflow_pl.load(ckpt, **load)
+        with pytest.raises(InputError, match=message):
+            separator.train()

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from auralflow_pl.checkpoints.adapted import merged
 from auralflow_pl.checkpoints.contents import Checkpoint
 from auralflow_pl.errors import InputError, shown
 from auralflow_pl.system import files
@@ -83,10 +84,11 @@ def read_tensors_only(path: Path, before_zip: bool = False) -> Any:
 
 
 def network_weights(state: Mapping[Any, Any]) -> dict[str, Tensor]:
-    """Weights of the network in the state dict of a training task, without their prefix.
+    """Weights of the network in the state dict of a training task, as an ordinary network has them.
 
     Raises:
-        InputError: a name is not a string, or a weight is not a tensor.
+        InputError: a name is not a string, a weight is not a tensor, or a low-rank change does not
+            fit its weight.
     """
     weights = {}
     for name, value in state.items():
@@ -96,30 +98,4 @@ def network_weights(state: Mapping[Any, Any]) -> dict[str, Tensor]:
             if not isinstance(value, Tensor):
                 raise InputError(f"state_dict: {shown(name)} is no tensor; train it again")
             weights[name.removeprefix(NETWORK_PREFIX)] = value
-    return weights
-
-
-def check_tensor_values(name: str, value: Tensor, expected: torch.dtype, learned: bool) -> None:
-    """Raise InputError unless a tensor has complete data, a compatible dtype and valid values.
-
-    NaN is always rejected. Infinite values are rejected in parameters only, since buffers of
-    custom networks, such as attention masks, may hold them.
-
-    Args:
-        name: for messages.
-        value: the tensor.
-        expected: dtype in the network; both must be real, complex or integer.
-        learned: the tensor is a parameter, not a buffer.
-    """
-    if value.untyped_storage().nbytes() < value.nbytes:
-        raise InputError(f"{name} holds less than its shape {tuple(value.shape)}; copy it again")
-    kinds = [(kind.is_floating_point, kind.is_complex) for kind in (value.dtype, expected)]
-    if kinds[0] != kinds[1]:
-        found, wanted = (str(kind).removeprefix("torch.") for kind in (value.dtype, expected))
-        raise InputError(f"{name} holds {found}, expected {wanted}; train or export it again")
-    if value.is_floating_point() and value.numel():
-        extremes = torch.stack(value.aminmax())
-        if extremes.isnan().any() or (learned and extremes.isinf().any()):
-            raise InputError(
-                f"{name} has NaN or infinite values: the training failed; use another checkpoint"
-            )
+    return merged(weights)

@@ -81,6 +81,15 @@ class PathKeys:
 
 
 @dataclass
+class LoraKeys:
+    """Low-rank changes of weights (LoRA); arguments of `training.start.freezing.add_changes`."""
+
+    rank: int | None = None
+    alpha: float | None = None
+    parts: Any = None
+
+
+@dataclass
 class TrainKeys:
     """Top level of configs/train.yaml."""
 
@@ -96,6 +105,7 @@ class TrainKeys:
     init: str | None = None
     init_strict: bool = True
     freeze: Any = None
+    lora: LoraKeys = field(default_factory=LoraKeys)
     compile: bool = MISSING
     print_config: bool = MISSING
     silent: bool = MISSING

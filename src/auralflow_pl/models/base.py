@@ -36,6 +36,9 @@ class MaskEstimator(nn.Module, ABC):
     penalty_names: tuple[str, ...] = ()
     """Names of its penalties, by which they are logged; a layer may have the same attribute."""
 
+    untrainable: str = ""
+    """Why it cannot be trained, for messages; empty if it can."""
+
     def simplify(self) -> None:
         """Rewrite the network for faster evaluation, with the same masks up to rounding.
 

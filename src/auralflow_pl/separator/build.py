@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from auralflow_pl.checkpoints.contents import Checkpoint
-from auralflow_pl.checkpoints.trained import check_tensor_values
+from auralflow_pl.checkpoints.tensors import check_tensor_values
 from auralflow_pl.checks.arguments import check_arguments
 from auralflow_pl.checks.imports import import_class, with_current_arguments
 from auralflow_pl.data.targets import resolve_targets
@@ -30,6 +30,8 @@ from auralflow_pl.system.heap import give_back_freed_memory
 
 SAFE_NAME = re.compile(r"[^\W_][\w \-]{0,99}")  # for targets, which become file names
 
+
+MODEL_KEYS = ("model", "target", "stft", "audio")  # of a configuration, beside the stems
 
 HYDRA_KEYS = ("_target_", "_partial_")  # of a part of a network
 
@@ -85,6 +87,9 @@ def build_separator(
     separator.eval()
     if simplify:
         separator.network.simplify()
+        separator.network.untrainable = separator.network.untrainable or (
+            "it was simplified for separation; load it with simplify=False"
+        )
     give_back_freed_memory()  # reading and rewriting weights leaves holes as large as they are
     return separator
 
@@ -151,7 +156,7 @@ def assemble_separator(
 ) -> Separator:
     """Build a Separator around a network, with `stft` and `audio` of a configuration."""
     audio = config["audio"]
-    return Separator(
+    separator = Separator(
         network,
         STFT(**config["stft"]),
         targets,
@@ -159,6 +164,10 @@ def assemble_separator(
         audio["channels"],
         **settings,
     )
+    separator.config = {key: config[key] for key in MODEL_KEYS if key in config} | {
+        "data": {key: config["data"].get(key) for key in ("stems", "groups")}
+    }
+    return separator
 
 
 def build_network(config: Mapping[str, Any], trust: Sequence[str] | None = ()) -> MaskEstimator:

@@ -216,6 +216,11 @@ class OnnxNetwork(MaskEstimator):
         InputError: the graph cannot be run, or its values are not masks.
     """
 
+    untrainable = (
+        "an ONNX graph has no weights; load a checkpoint or an exported folder with "
+        "engine='torch', simplify=False"
+    )
+
     def __init__(
         self,
         content: bytes | Path,

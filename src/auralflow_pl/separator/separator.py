@@ -114,6 +114,7 @@ class Separator(nn.Module):
                 "is the target; pass wiener_residual=true or a model of several targets"
             )
         self.network = network
+        self.config: Mapping[str, Any] | None = None  # of the model, if it was built from one
         self.stft = stft
         self.targets = tuple(targets)
         self.target_stems = (
@@ -139,6 +140,16 @@ class Separator(nn.Module):
         moved = torch.randint(1, longest + 1, (shifts - 1,), generator=places)
         self.padding = round(padding_seconds * sample_rate)  # samples
         self.delays = tuple(self.padding + delay for delay in (0, *moved.tolist()))
+
+    def train(self, mode: bool = True) -> Separator:
+        """Set training mode, with gradients through the network, or evaluation mode.
+
+        Raises:
+            InputError: training mode, and the network has no weights that can be trained.
+        """
+        if mode and self.network.untrainable:
+            raise InputError(f"this Separator cannot be trained: {self.network.untrainable}")
+        return super().train(mode)
 
     def shrink(self) -> bool:
         """Halve the batch size, or at batch size 1 the part of a window that is new.

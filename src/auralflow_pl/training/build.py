@@ -30,7 +30,7 @@ from auralflow_pl.system.progress import is_redrawn
 from auralflow_pl.training.callbacks.progress import LogProgress
 from auralflow_pl.training.checkpoint_io import AtomicCheckpointIO
 from auralflow_pl.training.data_module import StemDataModule
-from auralflow_pl.training.start.freezing import freeze_parts
+from auralflow_pl.training.start.freezing import choose_trained
 from auralflow_pl.training.start.resume_changes import ResumeChanges
 from auralflow_pl.training.task import SeparationTask
 
@@ -182,11 +182,9 @@ def build_task(config: DictConfig) -> SeparationTask:
     separator = new_separator(
         settings, settings["data"]["stems"], trust=None, **settings["separation"]
     )
-    if settings.get("freeze"):
-        given = settings["freeze"]
-        freeze_parts(separator.network, [given] if isinstance(given, str) else given)
+    choose_trained(separator.network, settings.get("freeze"), settings.get("lora"))
     optimizer, schedule = build(config.optimizer), build(config.scheduler)
-    check_optimizer(separator, optimizer, schedule)
+    check_optimizer(separator.network, optimizer, schedule)
     if config.compile:
         compile_network(separator.network)
     return SeparationTask(

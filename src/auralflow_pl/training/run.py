@@ -97,6 +97,11 @@ def train_in_folder(config: DictConfig) -> BestScore:
     choose_directions(config)
     quiet_libraries(config.silent or rank() > 0)
     resume, step = find_resume(config, run_dir)
+    if config.lora.rank and config.init is None and resume is None:
+        raise InputError(
+            f"lora.rank={config.lora.rank}: changes a trained model, whose weights stay as they "
+            "are; pass init=<model>"
+        )
     keep_freed_memory()
     pl.seed_everything(config.seed, workers=True, verbose=False)
     data = build_data(config)

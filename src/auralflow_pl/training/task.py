@@ -45,7 +45,8 @@ class SeparationTask(TrackSteps):
         optimizer: function that builds the optimizer of a module.
         schedule: function that builds the schedule from optimizer and number of steps; None:
             constant learning rate.
-        config: plain, resolved configuration, stored in every checkpoint to load it later.
+        config: plain, resolved configuration, stored in every checkpoint to load it later; None:
+            what the Separator was built from.
         channels_last: use the memory format channels-last for the network.
         loss_weights: weights of the losses by name; default: 1.
         metrics: further validation metrics by name, logged as `val/<name>`, the mean over tracks
@@ -86,7 +87,7 @@ class SeparationTask(TrackSteps):
         self.log_step_loss, self.log_epoch_loss = log_step_loss, log_epoch_loss
         self.make_optimizer = optimizer
         self.make_schedule = schedule
-        self.config = copy.deepcopy(dict(config or {}))
+        self.config = copy.deepcopy(dict(config or separator.config or {}))
         self.save_hyperparameters(self.config, logger=False)  # the run logs them
         if channels_last:
             separator.network.to(memory_format=torch.channels_last)

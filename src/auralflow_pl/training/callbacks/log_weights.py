@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from auralflow_pl.errors import InputError
+from auralflow_pl.models.low_rank import user_name
 from auralflow_pl.training.task import SeparationTask
 
 
@@ -59,7 +60,8 @@ class LogWeights(pl.Callback):
             due = trainer.global_step % self.every_n_steps == 0
         if not due:
             return
-        network = dict(pl_module.separator.network.named_parameters())
+        named = pl_module.separator.network.named_parameters()
+        network = {user_name(name): weight for name, weight in named}
         if self.weights:
             self.send(trainer, pl_module, "weights", network)
         if self.gradients:

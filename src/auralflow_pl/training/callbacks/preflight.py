@@ -40,10 +40,11 @@ class Preflight(pl.Callback):
             return
         data = trainer.datamodule
         cost = step_cost(pl_module, data)
-        parameters = sum(p.numel() for p in pl_module.parameters())
+        parameters, trained = parameter_counts(pl_module)
+        share = "" if trained == parameters else f", {100 * trained / parameters:.3g} % trained"
         rows = {
             "network": f"{type(pl_module.separator.network).__name__}, "
-            f"{parameters / 1e6:.2f} M parameters",
+            f"{parameters / 1e6:.2f} M parameters{share}",
             "targets": ", ".join(pl_module.separator.targets),
             "step": f"{data.batch_size} chunks of {data.chunk_seconds:g} s, "
             f"{cost.flop / 1e9:.1f} GFLOP",
@@ -89,7 +90,7 @@ def step_cost(task: SeparationTask, data: StemDataModule) -> StepCost:
     """Operations and memory of a training step, counted on the meta device.
 
     The backward pass is assumed to take twice the operations of the forward pass, and the
-    optimizer to store two values per weight.
+    optimizer to store two values per trained weight, beside the gradient.
     """
     ghost = copy.deepcopy(task.separator.network).to("meta").train()
     batch, channels = data.batch_size, data.channels
@@ -109,11 +110,19 @@ def step_cost(task: SeparationTask, data: StemDataModule) -> StepCost:
     counter = FlopCounterMode(display=False)
     with counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         ghost(magnitude)
-    weights = sum(p.numel() * p.element_size() for p in task.parameters())
+    parameters, trained = parameter_counts(task)
     return StepCost(
         3.0 * (counter.get_total_flops() + sum(outline.flop for outline in outlines)),
-        4.0 * weights + sum(kept.values()) + sum(outline.memory for outline in outlines),
+        4.0 * (parameters + 3 * trained)
+        + sum(kept.values())
+        + sum(outline.memory for outline in outlines),
     )
+
+
+def parameter_counts(module: nn.Module) -> tuple[int, int]:
+    """Number of values of all weights of a module, and of those that are trained."""
+    weights = list(module.parameters())
+    return sum(w.numel() for w in weights), sum(w.numel() for w in weights if w.requires_grad)
 
 
 class LayerOutline(nn.Module):
@@ -121,8 +130,8 @@ class LayerOutline(nn.Module):
 
     def __init__(self, layer: nn.RNNBase) -> None:
         super().__init__()
-        named = layer.named_parameters()
-        self.weights = sum(p.numel() for name, p in named if name.startswith("weight"))
+        matrices = (weight for weights in layer.all_weights for weight in weights)
+        self.weights = sum(weight.numel() for weight in matrices if weight.dim() > 1)
         self.features = layer.hidden_size * (1 + layer.bidirectional)
         self.kept = self.features * layer.num_layers * (6 if isinstance(layer, nn.LSTM) else 5)
         self.flop = self.memory = 0.0

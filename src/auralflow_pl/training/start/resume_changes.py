@@ -151,13 +151,15 @@ def change_optimizer(saved: State, old: Optimizer, new: Optimizer) -> list[float
         ratio of the new to the old learning rate of each group.
 
     Raises:
-        InputError: the number of groups differs.
+        InputError: the groups differ.
     """
     groups = saved["param_groups"]
-    if not len(old.param_groups) == len(new.param_groups) == len(groups):
+    there, here = ([group["name"] for group in one.param_groups] for one in (old, new))
+    if there != here or len(groups) != len(here):
         raise InputError(
-            f"optimizer: {len(new.param_groups)} groups of weights here, {len(groups)} in the "
-            "checkpoint; set lr_recurrent to a number, or null, as in that training"
+            f"optimizer: its groups of weights are {', '.join(here)} here, {', '.join(there)} in "
+            "the checkpoint; keep the parts of lr_scale, and lr_recurrent a number, or null, as "
+            "in that training; the values may change"
         )
     ratios = []
     for group, one, other in zip(groups, old.param_groups, new.param_groups, strict=True):

@@ -97,7 +97,7 @@ def check_same_run(config: dict[str, Any], path: Path) -> int:
             f"resume={path}: was trained {'with' if checkpoint.averaged else 'without'} "
             "callbacks=weight_average; use the same callbacks, or another paths.run_dir"
         )
-    for key in ("model", "target", "stft", "audio", "freeze", "optimizer", "scheduler"):
+    for key in ("model", "target", "stft", "audio", "freeze", "lora", "optimizer", "scheduler"):
         here, there = (comparable(key, one.get(key)) for one in (config, saved))
         if here != there:
             raise InputError(
@@ -144,6 +144,8 @@ def comparable(key: str, node: Any) -> Any:
     """The part of a node that must be the same when a training resumes, by its key."""
     if key in ("optimizer", "scheduler"):  # arguments may change, the class may not
         return kind_of(node)
+    if key == "lora":
+        return node if node and node["rank"] else None
     if key == "model":
         return with_defaults(without_partial(node))
     return with_defaults(node, STFT) if key == "stft" else node

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from auralflow_pl.checkpoints.contents import Checkpoint
 from auralflow_pl.checkpoints.reading import load_checkpoint
-from auralflow_pl.checkpoints.trained import check_tensor_values
+from auralflow_pl.checkpoints.tensors import check_tensor_values
 from auralflow_pl.checks.imports import current_name
 from auralflow_pl.data.targets import resolve_targets
 from auralflow_pl.errors import InputError, shown
+from auralflow_pl.models.low_rank import user_name, without_changes
 from auralflow_pl.pretrained.cache import locate
 from auralflow_pl.training.start.resuming import comparable
 
@@ -51,7 +52,7 @@ def warm_start(network: nn.Module, config: Mapping[str, Any]) -> None:
     check_network_kind(config, checkpoint)
     if strict:
         check_same_sound(config, checkpoint)
-    state = network.state_dict()
+    state = without_changes(network.state_dict())
     match = match_weights(state, checkpoint.weights)
     if strict and (match.new or match.left_over):
         described = [f"{name}: {reason}" for name, reason in match.new.items()]
@@ -63,7 +64,7 @@ def warm_start(network: nn.Module, config: Mapping[str, Any]) -> None:
         )
     if not match.loaded:
         raise InputError(f"init={given}: has no weight of this network; use its model keys")
-    parameters = {name for name, _ in network.named_parameters()}
+    parameters = {user_name(name) for name, _ in network.named_parameters()}
     with torch.no_grad():
         for name in match.loaded:
             value = checkpoint.weights[name]
