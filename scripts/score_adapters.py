@@ -17,7 +17,7 @@ import torch
 
 import auralflow_pl
 from auralflow_pl.data import StemFolder
-from auralflow_pl.evaluation.comparison import bootstrap_interval
+from auralflow_pl.evaluation.comparing.intervals import bootstrap_interval
 from auralflow_pl.metrics.scale_invariant import si_sdr
 
 

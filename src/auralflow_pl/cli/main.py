@@ -135,9 +135,8 @@ def show_help(name: str, arguments: list[str]) -> None:
 def call_command(command: str, config: DictConfig, verbose: bool) -> Any:
     """Import the module of a command, which may import torch, and call the command."""
     name = command.replace("-", "_")
-    function: Callable[[DictConfig], Any] = getattr(
-        importlib.import_module(f"auralflow_pl.commands.{name}"), name
-    )
+    path = ".".join(filter(None, ("auralflow_pl.commands", COMMANDS[command].folder, name)))
+    function: Callable[[DictConfig], Any] = getattr(importlib.import_module(path), name)
     try:
         return function(config)
     except BrokenPipeError:

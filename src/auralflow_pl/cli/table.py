@@ -10,7 +10,10 @@ class Command(NamedTuple):
 
     text: str  # purpose, for the help
     word: str = ""  # key that a word without `=` sets; empty: none
+    folder: str = ""  # of its module, below `commands`
 
+
+MODEL_FILES = "model_files"
 
 COMMANDS = {
     "train": Command("train a network"),
@@ -18,12 +21,16 @@ COMMANDS = {
     "compare": Command("tell whether one evaluation is better than another"),
     "report": Command("make one page of all runs of a folder", word="folder"),
     "separate": Command("separate files or folders with a checkpoint"),
-    "export": Command("write a model as safetensors, ONNX or TorchScript"),
-    "download": Command("fetch a pretrained model", word="name"),
-    "models": Command("show pretrained models, or remove one", word="name"),
-    "publish": Command("make the archive and the registry entry of a model", word="ckpt"),
+    "export": Command("write a model as safetensors, ONNX or TorchScript", folder=MODEL_FILES),
+    "download": Command("fetch a pretrained model", word="name", folder=MODEL_FILES),
+    "models": Command("show pretrained models, or remove one", word="name", folder=MODEL_FILES),
+    "publish": Command(
+        "make the archive and the registry entry of a model", word="ckpt", folder=MODEL_FILES
+    ),
     "import-model": Command(
-        "keep the weights of another project as a model of this one", word="source"
+        "keep the weights of another project as a model of this one",
+        word="source",
+        folder=MODEL_FILES,
     ),
     "doctor": Command("find errors in a data set"),
     "demo": Command("serve a web page on this machine to try models"),
