@@ -15,7 +15,7 @@ from auralflow_pl.data.augment import (
     Reverb,
 )
 from auralflow_pl.data.chunks import ChunkDataset
-from auralflow_pl.data.stem_folder import StemFolder
+from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.errors import InputError
 from support import composed, option_names
 

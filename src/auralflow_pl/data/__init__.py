@@ -23,11 +23,14 @@ if TYPE_CHECKING:
         Remix,
         Reverb,
     )
-    from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, SamplingOptions, WholeTracks
-    from auralflow_pl.data.musdb18 import Musdb18, Musdb18HQ
+    from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, WholeTracks
+    from auralflow_pl.data.draws import SamplingOptions
     from auralflow_pl.data.pool import Pool
-    from auralflow_pl.data.stem_folder import AudioFolder, StemFolder
-    from auralflow_pl.data.synthetic import SyntheticSongs
+    from auralflow_pl.data.sources.mixed import MixedSets
+    from auralflow_pl.data.sources.musdb18 import Musdb18, Musdb18HQ
+    from auralflow_pl.data.sources.stem_folder import AudioFolder, StemFolder
+    from auralflow_pl.data.sources.synthetic import SyntheticSongs
+    from auralflow_pl.data.sources.unaligned import UnalignedFolders
     from auralflow_pl.data.targets import resolve_targets, sum_stems
     from auralflow_pl.data.tracks import SPLIT_NAMES, FileTrack, Track, TrackSource
 else:
@@ -43,6 +46,7 @@ __all__ = [
     "Equalizer",
     "FileTrack",
     "Gain",
+    "MixedSets",
     "Musdb18",
     "Musdb18HQ",
     "PitchTempo",
@@ -55,6 +59,7 @@ __all__ = [
     "SyntheticSongs",
     "Track",
     "TrackSource",
+    "UnalignedFolders",
     "WholeTracks",
     "resolve_targets",
     "sum_stems",

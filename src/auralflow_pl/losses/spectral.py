@@ -94,7 +94,8 @@ class MaskLoss(ConstructionLoss):
         """Mean distance of the masks, `(batch, targets)`."""
         mixture = separation.mixture_magnitude.unsqueeze(1)
         ideal = separation.target_magnitude[:, order] / mixture.clamp(min=1e-8)
-        return mean_distance(separation.mask - ideal.clamp(max=1), self.kind)
+        difference = separation.mask - ideal.clamp(max=1)
+        return mean_distance(difference * separation.heard, self.kind)
 
 
 class ComponentLoss(SpectralLoss):
