@@ -31,15 +31,6 @@ class Separation:
     bandwidth: Tensor | None = None  # (batch,), share of half the sample rate; above is no sound
 
     @cached_property
-    def heard(self) -> Tensor | float:
-        """1 for the frequencies below `bandwidth`, else 0, `(batch, 1, 1, freq, 1)`."""
-        if self.bandwidth is None:
-            return 1.0
-        bins = torch.linspace(0, 1, self.mask.shape[-2], device=self.mask.device)
-        below = bins <= self.bandwidth.reshape(-1, 1)
-        return below.to(self.mask.dtype)[:, None, None, :, None]
-
-    @cached_property
     def mixture_magnitude(self) -> Tensor:
         """Magnitude of the mixture, `(batch, channels, freq, frames)`."""
         return magnitude(self.spectrogram)
@@ -66,6 +57,18 @@ class Separation:
         return self.stft.inverse(self.spectrogram.unsqueeze(1), length, self.mask)
 
 
+def heard(separation: Separation, bins: int) -> Tensor | float:
+    """1 for the bins of a spectrum below `bandwidth`, else 0, `(batch, 1, 1, freq, 1)`.
+
+    Losses that compare ratios need it: those of masks, and of logarithms of magnitudes.
+    """
+    if separation.bandwidth is None:
+        return 1.0
+    frequencies = torch.linspace(0, 1, bins, device=separation.target.device)
+    below = frequencies <= separation.bandwidth.reshape(-1, 1)
+    return below.to(separation.target.dtype)[:, None, None, :, None]
+
+
 class SignalPair:
     """Estimates and targets without a `Separation`, for losses that need nothing else.
 
@@ -78,6 +81,7 @@ class SignalPair:
     """
 
     known = None  # all targets
+    bandwidth = None  # all frequencies
 
     def __init__(self, estimate: Tensor, target: Tensor | None) -> None:
         shapes = [None if signal is None else tuple(signal.shape) for signal in (estimate, target)]
