@@ -5,8 +5,10 @@ import pytest
 import soundfile
 import torch
 
+from auralflow_pl.checks.imports import import_class
 from auralflow_pl.data.pool import Pool
 from auralflow_pl.data.sources.stem_folder import StemFolder
+from auralflow_pl.data.tracks import TrackSource
 from auralflow_pl.errors import InputError
 
 STEMS = ("vocals", "drums", "bass", "other")
@@ -200,3 +202,11 @@ def test_the_pool_tells_padded_from_trimmed_songs(root, tmp_path):
     pool = Pool(tmp_path, 44100)
     paths = {pool.path(StemFolder(root, STEMS, mismatch=m).tracks("train")[0]) for m in PAD_TRIM}
     assert len(paths) == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["musdb18.Musdb18", "stem_folder.StemFolder", "synthetic.SyntheticSongs"]
+)
+def test_former_names_of_data_sets_work(name):
+    node = {"_target_": f"auralflow_pl.data.{name}"}
+    assert import_class(node, TrackSource, "data.source", []).__name__ == name.partition(".")[2]
