@@ -34,8 +34,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from auralflow_pl.config.compose import compose
 from auralflow_pl.config.instantiate import build
-from auralflow_pl.data.stem_folder import StemFolder
-from auralflow_pl.data.synthetic import SyntheticSongs
+from auralflow_pl.data.sources.stem_folder import StemFolder
+from auralflow_pl.data.sources.synthetic import SyntheticSongs
 from auralflow_pl.evaluation.estimates import ModelEstimates
 from auralflow_pl.evaluation.scoring import score_track, separate_track
 from auralflow_pl.metrics.scores import SISDR

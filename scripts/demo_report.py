@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from auralflow_pl.audio.reading import read_audio
-from auralflow_pl.data.stem_folder import StemFolder
+from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.report.figures import spectrogram_comparison
 from auralflow_pl.separator.load import load_separator
 from auralflow_pl.separator.separator import Separator

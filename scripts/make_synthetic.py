@@ -14,7 +14,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from auralflow_pl.data.synthetic import SyntheticSongs
+from auralflow_pl.data.sources.synthetic import SyntheticSongs
 from auralflow_pl.errors import InputError
 
 

@@ -19,7 +19,7 @@ import torch
 from filelock import FileLock
 
 from auralflow_pl.cli import main as cli
-from auralflow_pl.data.synthetic import SyntheticSongs
+from auralflow_pl.data.sources.synthetic import SyntheticSongs
 from support import TINY, Result, python
 
 # What takes minutes begins first, so that no worker is left with it at the end.

@@ -10,7 +10,7 @@ import soundfile
 from matplotlib.image import imread
 
 from auralflow_pl.data.examination import same_song, song_features
-from auralflow_pl.data.synthetic import SyntheticSongs
+from auralflow_pl.data.sources.synthetic import SyntheticSongs
 
 RATE = 44100
 
@@ -221,3 +221,15 @@ def test_mistakes_are_one_line(command, clean, tmp_path, arguments, message):
     assert done.code == 1
     assert message in done.out + done.err
     assert "Traceback" not in done.err
+
+
+def test_songs_that_are_made_to_fit_are_named(command, songs, tmp_path):
+    song = songs / "train" / "song000"
+    cut(song / "drums.wav")
+    (song / "bass.wav").unlink()
+    (song / "mixture.wav").unlink()
+    options = ("data.mismatch=pad", "data.missing=silent", "draws=0")
+    done, findings = diagnose(command, songs, tmp_path / "report", *options)
+    text = "no bass, taken as silence; drums.wav padded by 100 samples"
+    assert [(f["check"], f["track"], f["text"]) for f in findings] == [("changed", "song000", text)]
+    assert done.code == 0

@@ -23,7 +23,7 @@ from auralflow_pl.data.augment import (
     SoftClip,
 )
 from auralflow_pl.data.chunks import ChunkDataset
-from auralflow_pl.data.stem_folder import StemFolder
+from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.errors import InputError
 from auralflow_pl.signal.loudness import LoudnessMeter
 from support import composed, option_names
@@ -181,8 +181,8 @@ def test_mixup_adds_a_sound_of_the_same_kind(tracks):
     plain, mixed = chunks(tracks, []), chunks(tracks, [Mixup(1.0, -6.0, -6.0)])
     drawn = []
     rng = np.random.default_rng((0, 0))
-    mixed.places(rng)
-    added = Mixup(1.0, -6.0, -6.0).additions(4, rng, lambda rng, n: mixed.draw(rng, [n]))
+    positions = mixed.positions(rng)
+    added = mixed.draws.additions(positions, rng, mixed.augmentations)
     for stem, place, gain in added:
         assert gain == pytest.approx(10 ** (-6 / 20))
         drawn.append(place.track.read_stem(STEMS[stem], place.start, 4410))

@@ -9,9 +9,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from auralflow_pl.data.augment import Remix
-from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, SamplingOptions
+from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler
+from auralflow_pl.data.draws import SamplingOptions
 from auralflow_pl.data.pool import Pool
-from auralflow_pl.data.stem_folder import StemFolder
+from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.data.targets import check_members, resolve_targets, sum_stems, to_channels
 from auralflow_pl.data.tracks import FileTrack
 from auralflow_pl.errors import InputError

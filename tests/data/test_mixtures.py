@@ -9,7 +9,7 @@ import torch
 
 from auralflow_pl.data.mixtures import check_mixtures
 from auralflow_pl.data.pool import Pool
-from auralflow_pl.data.stem_folder import StemFolder
+from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.errors import InputError
 from support import TINY, TINY_SET
 

@@ -13,8 +13,14 @@ import torch
 import yaml
 
 from auralflow_pl.audio.reading import read_streams
-from auralflow_pl.data.musdb18 import STREAM_NAMES, Musdb18, Musdb18HQ, musdb_settings, to_integers
 from auralflow_pl.data.pool import Pool
+from auralflow_pl.data.sources.musdb18 import (
+    STREAM_NAMES,
+    Musdb18,
+    Musdb18HQ,
+    musdb_settings,
+    to_integers,
+)
 from auralflow_pl.errors import InputError
 from auralflow_pl.metrics.oracle import ideal_ratio_mask
 from auralflow_pl.signal.stft import STFT

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from auralflow_pl.data.musdb18 import Musdb18, Musdb18HQ
+from auralflow_pl.data.sources.musdb18 import Musdb18, Musdb18HQ
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("ffmpeg") and shutil.which("ffprobe")),

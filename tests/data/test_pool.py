@@ -13,7 +13,7 @@ import torch
 
 from auralflow_pl.data.chunks import ChunkDataset
 from auralflow_pl.data.pool import Pool
-from auralflow_pl.data.stem_folder import AudioFolder, StemFolder
+from auralflow_pl.data.sources.stem_folder import AudioFolder, StemFolder
 from auralflow_pl.errors import InputError
 from auralflow_pl.metrics.scale_invariant import si_sdr
 from auralflow_pl.training.data_module import StemDataModule
@@ -25,7 +25,7 @@ STEMS = ("vocals", "drums", "bass", "other")
 BUILD = f"""
 import sys
 from auralflow_pl.data.pool import Pool
-from auralflow_pl.data.stem_folder import StemFolder
+from auralflow_pl.data.sources.stem_folder import StemFolder
 Pool(sys.argv[2], 22050).build(StemFolder(sys.argv[1], {STEMS}).tracks("train"))
 """
 

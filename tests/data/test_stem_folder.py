@@ -5,10 +5,14 @@ import pytest
 import soundfile
 import torch
 
-from auralflow_pl.data.stem_folder import StemFolder
+from auralflow_pl.checks.imports import import_class
+from auralflow_pl.data.pool import Pool
+from auralflow_pl.data.sources.stem_folder import StemFolder
+from auralflow_pl.data.tracks import TrackSource
 from auralflow_pl.errors import InputError
 
 STEMS = ("vocals", "drums", "bass", "other")
+PAD_TRIM = ("pad", "trim")
 
 
 @pytest.fixture
@@ -149,3 +153,60 @@ def test_too_few_songs_to_divide(root, count, split):
         shutil.rmtree(folder)
     with pytest.raises(InputError, match=rf"too few songs .* \({count}\): .* data.roots="):
         source.find(split)
+
+
+def short_and_coarse(root):
+    """Cut the bass of song000 by 99 samples and store its vocals at half the rate, in mono."""
+    song = root / "train" / "song000"
+    bass, rate = soundfile.read(song / "bass.wav", dtype="float32")
+    soundfile.write(song / "bass.wav", bass[:-99], rate, "FLOAT")
+    vocals = soundfile.read(song / "vocals.wav", dtype="float32")[0]
+    soundfile.write(song / "vocals.wav", vocals[::2, 0], rate // 2, "FLOAT")
+    return song, bass
+
+
+@pytest.mark.parametrize("mismatch, frames", [("pad", 264600), ("trim", 264501)])
+def test_stems_are_made_to_fit(root, tmp_path, caplog, mismatch, frames):
+    _, bass = short_and_coarse(root)
+    track, *others = StemFolder(root, STEMS, mismatch=mismatch).tracks("train")
+    assert (track.frames, track.sample_rate, track.channels) == (frames, 44100, 2)
+    assert [r.getMessage() for r in caplog.records] == [f"train/song000: {track.changes}"]
+    assert "vocals.wav resampled from 22050 to 44100 Hz; vocals.wav has 1 channels" in track.changes
+    assert not any(other.changes for other in others)
+    pool = Pool(tmp_path / "pool", 44100, "float32")
+    pool.build([track])
+    heard = pool.open(track).read()[1]
+    assert torch.equal(heard, track.read()[1])
+    assert torch.equal(heard[:, :, -500:], track.read_stems(frames - 500, 500))
+    assert torch.equal(heard[2, :, :264501], torch.from_numpy(bass[:-99].T.copy()))
+    assert not heard[2, :, 264501:].any()
+    assert torch.equal(heard[0, 0], heard[0, 1])
+
+
+def test_a_missing_stem_is_silence(root):
+    (root / "train/song000/bass.wav").unlink()
+    track = StemFolder(root, STEMS, missing="silent").tracks("train")[0]
+    assert track.absent == ("bass",)
+    assert track.changes == "no bass, taken as silence"
+    assert not track.read_stem("bass", 5, 100).any()
+    assert track.read_stem("drums", 5, 200000).any()
+    assert not track.read()[1][2].any()
+    for stem in STEMS:
+        (root / f"train/song001/{stem}.wav").unlink()
+    with pytest.raises(InputError, match="song001: no file for vocals, drums, bass, other"):
+        StemFolder(root, STEMS, missing="silent").tracks("train")
+
+
+def test_the_pool_tells_padded_from_trimmed_songs(root, tmp_path):
+    short_and_coarse(root)
+    pool = Pool(tmp_path, 44100)
+    paths = {pool.path(StemFolder(root, STEMS, mismatch=m).tracks("train")[0]) for m in PAD_TRIM}
+    assert len(paths) == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["musdb18.Musdb18", "stem_folder.StemFolder", "synthetic.SyntheticSongs"]
+)
+def test_former_names_of_data_sets_work(name):
+    node = {"_target_": f"auralflow_pl.data.{name}"}
+    assert import_class(node, TrackSource, "data.source", []).__name__ == name.partition(".")[2]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from auralflow_pl.data.sources.synthetic import SyntheticSongs
 from auralflow_pl.data.synthesis.song import render_song
-from auralflow_pl.data.synthetic import SyntheticSongs
 from auralflow_pl.errors import InputError
 
 STEMS = ("vocals", "drums", "bass", "other")
@@ -83,7 +83,7 @@ def test_an_interrupted_generation_goes_on(songs, tmp_path):
 def test_two_processes_generate_one_set(tmp_path):
     """As the first two jobs of a sweep do."""
     program = (
-        "from auralflow_pl.data.synthetic import SyntheticSongs\n"
+        "from auralflow_pl.data.sources.synthetic import SyntheticSongs\n"
         f"SyntheticSongs({str(tmp_path / 's')!r}, 2, 1, 0, seconds=2, workers=1).prepare()\n"
     )
     pair = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(2)]

@@ -16,6 +16,7 @@ from auralflow_pl.config.instantiate import build
 from auralflow_pl.errors import InputError
 from auralflow_pl.losses.base import Separation
 from auralflow_pl.losses.spectral import ComponentLoss
+from auralflow_pl.signal.resampling import limit_band
 from auralflow_pl.signal.stft import STFT
 from support import composed, option_names
 
@@ -291,3 +292,31 @@ def test_losses_on_waveforms_take_estimate_and_target(loss, request):
     else:
         with pytest.raises(InputError, match="needs more than estimate and target: the "):
             loss(estimate, target)
+
+
+def gradient_of_mask(loss, separation):
+    return torch.autograd.grad(loss(separation), separation.mask)[0]
+
+
+@pytest.mark.parametrize("best_perm", [False, True])
+def test_targets_that_a_chunk_cannot_teach_do_not_count(loss, best_perm):
+    loss.best_perm = best_perm
+    mixture, target, mask = random_bundle()
+    one, other = bundle(mixture, target, mask), bundle(mixture, target.clone(), mask)
+    other.target[0, 1] = torch.randn(1, 1000)
+    one.known = other.known = torch.tensor([[True, False], [True, True]])
+    torch.testing.assert_close(loss(one), loss(other))
+    if not best_perm:
+        assert not gradient_of_mask(loss, one)[0, 1].any()
+        one.known = torch.ones(2, 2, dtype=torch.bool)
+        torch.testing.assert_close(loss(one), loss(bundle(mixture, target, mask)))
+    one.known = torch.zeros(2, 2, dtype=torch.bool)
+    assert loss(one) == 0
+
+
+def test_frequencies_above_the_bandwidth_do_not_count(loss):
+    mixture, target, mask = random_bundle()
+    separation = bundle(limit_band(mixture, 0.25), limit_band(target, 0.25), mask)
+    separation.bandwidth = torch.tensor([0.25, 0.25])
+    gradient = gradient_of_mask(loss, separation).abs()
+    assert gradient[..., 40:, :].mean() < 0.1 * gradient[..., :30, :].mean()

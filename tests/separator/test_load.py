@@ -167,14 +167,14 @@ def test_other_lightning_checkpoints_are_named(tmp_path):
     [
         {"_target_": "os.system", "command": "touch {trace}"},
         {"_target_": "pathlib.Path.touch", "_args_": ["{trace}"]},
-        {"_target_": "auralflow_pl.data.synthetic.Path.touch", "_args_": ["{trace}"]},
-        {"_target_": "auralflow_pl.data.synthetic.write_song", "root": "{trace}"},
+        {"_target_": "auralflow_pl.data.sources.synthetic.Path.touch", "_args_": ["{trace}"]},
+        {"_target_": "auralflow_pl.data.sources.synthetic.write_song", "root": "{trace}"},
         {
-            "_target_": "auralflow_pl.data.synthetic.SyntheticSongs",
+            "_target_": "auralflow_pl.data.sources.synthetic.SyntheticSongs",
             "root": {"_target_": "pathlib.Path.touch", "_args_": ["{trace}"]},
         },
-        {"_target_": "auralflow_pl.data.synthetic.SyntheticSongs", "root": "{trace}"},
-        {"_target_": "auralflow_pl.data.synthetic.SyntheticSongs"},
+        {"_target_": "auralflow_pl.data.sources.synthetic.SyntheticSongs", "root": "{trace}"},
+        {"_target_": "auralflow_pl.data.sources.synthetic.SyntheticSongs"},
         "no node at all",
     ],
 )

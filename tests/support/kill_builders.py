@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 from auralflow_pl.data.pool import Pool
-from auralflow_pl.data.stem_folder import StemFolder
+from auralflow_pl.data.sources.stem_folder import StemFolder
 from support import fork
 
 STEMS = ("vocals", "drums", "bass", "other")

@@ -12,7 +12,7 @@ from torchmetrics.functional.audio import scale_invariant_signal_distortion_rati
 
 from auralflow_pl.audio.reading import read_audio, read_streams
 from auralflow_pl.checkpoints.reading import load_checkpoint
-from auralflow_pl.data.stem_folder import StemFolder
+from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.metrics.oracle import ideal_ratio_mask
 from auralflow_pl.metrics.scale_invariant import si_sdr
 from auralflow_pl.signal.stft import STFT

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil  # noqa: F401 - its module for Linux needs resource, those for others do not
 import pytest
 import soundfile
 import torch

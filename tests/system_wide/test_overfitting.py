@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from auralflow_pl.config.instantiate import build, to_plain
-from auralflow_pl.data.stem_folder import StemFolder
+from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.metrics.scale_invariant import si_sdr
 from auralflow_pl.separator.build import new_separator
 from auralflow_pl.signal.resampling import resample

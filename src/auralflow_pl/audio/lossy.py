@@ -45,14 +45,14 @@ def through_codec(samples: Tensor, sample_rate: int, name: str, kbps: int) -> Te
     """
     codec = LOSSY_CODECS[name]
     rate = min((r for r in codec.rates if r >= sample_rate), default=codec.rates[-1])
-    content = encode_sound(resample(samples, sample_rate, rate), rate, codec, kbps)
+    content = encode_in_memory(resample(samples, sample_rate, rate), rate, codec, kbps)
     with av.open(io.BytesIO(content)) as file:
         parts = [torch.from_numpy(frame.to_ndarray()) for frame in file.decode(audio=0)]
     decoded = torch.cat(parts, -1) if parts else samples.new_zeros(len(samples), 0)
     return match_length(resample(decoded, rate, sample_rate), samples.shape[-1])
 
 
-def encode_sound(samples: Tensor, sample_rate: int, codec: LossyCodec, kbps: int) -> bytes:
+def encode_in_memory(samples: Tensor, sample_rate: int, codec: LossyCodec, kbps: int) -> bytes:
     """Encode `(channels, time)` into the bytes of a file, with one thread."""
     layout = "mono" if len(samples) == 1 else "stereo"
     content = io.BytesIO()

@@ -11,6 +11,9 @@ from auralflow_pl.errors import InputError
 # Former names of modules, which existing checkpoints and YAML files contain.
 MOVED_MODULES = {
     "auralflow_pl.callbacks.": "auralflow_pl.training.callbacks.",
+    "auralflow_pl.data.musdb18.": "auralflow_pl.data.sources.musdb18.",
+    "auralflow_pl.data.stem_folder.": "auralflow_pl.data.sources.stem_folder.",
+    "auralflow_pl.data.synthetic.": "auralflow_pl.data.sources.synthetic.",
     "auralflow_pl.loggers.": "auralflow_pl.training.loggers.",
     "auralflow_pl.optimizers.": "auralflow_pl.training.optimizers.",
     "auralflow_pl.schedules.": "auralflow_pl.training.schedules.",

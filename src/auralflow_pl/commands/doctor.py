@@ -43,9 +43,9 @@ MAX_WORKERS = 4  # tracks in memory at a time, each as a whole
 class ChunkDraw:
     """Share of the drawn chunks with a track, or with a silent stem."""
 
-    kind: str  # "track" (share of all drawn stems) or "silence" (share of the chunks)
+    kind: str  # "track" (share of all drawn stems) or "silence" (share of the chunks that have it)
     name: str  # of the track or the stem
-    expected: float | None  # expected share; None: depends on the music
+    expected: float | None  # expected share; None: depends on the music or on several data sets
     drawn: float  # share found
 
 
@@ -154,22 +154,31 @@ def draw_chunks(config: DictConfig) -> list[ChunkDraw]:
     data.prepare_data()
     data.setup("fit")
     chunks: ChunkDataset = data.chunks
-    stems = chunks.tracks[0].stems
+    stems = chunks.stems
     places: Counter[Track] = Counter()
-    silent = np.zeros(len(stems))
+    silent, held = np.zeros(len(stems)), np.zeros(len(stems))
     for number in Progress(range(config.draws), "draws", unit="chunk"):
         rng = np.random.default_rng((chunks.seed, number))
-        places.update(place.track for place in chunks.places(rng))
-        for index, stem in enumerate(chunks[number]["stems"]):
+        places.update(position.track for position in chunks.positions(rng))
+        chunk = chunks[number]
+        held += chunk["holds"].any(1).numpy() if chunks.is_mixed else 1
+        for index, stem in enumerate(chunk["stems"]):
+            if chunks.is_mixed and not chunk["holds"][index].any():
+                continue  # in an undivided sum of stems
             silent[index] += power_to_db(float(stem.square().mean())) < AUDIBLE_DB
     chances = chunks.drawing.chances(chunks.tracks)
     total = config.draws * len(stems)
     drawn = [
-        ChunkDraw("track", track.name, float(chance), places[track] / total)
+        ChunkDraw(
+            "track",
+            track.name,
+            None if chunks.is_mixed else float(chance),
+            places[track] / total,
+        )
         for track, chance in zip(chunks.tracks, chances, strict=True)
     ]
-    quiet = zip(stems, silent, strict=True)
-    return drawn + [ChunkDraw("silence", stem, None, float(n) / config.draws) for stem, n in quiet]
+    quiet = zip(stems, silent / np.maximum(held, 1), strict=True)
+    return drawn + [ChunkDraw("silence", stem, None, float(share)) for stem, share in quiet]
 
 
 def write_doctor_report(

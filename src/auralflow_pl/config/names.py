@@ -15,6 +15,7 @@ PATH_KEYS = (
     "ckpt",
     "data.root",
     "data.roots",
+    "data.songs",
     "estimates",
     "folder",
     "input",

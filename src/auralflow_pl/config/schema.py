@@ -48,6 +48,11 @@ class DataKeys:
     root: str | None = None
     roots: list[str] | None = None
     weights: list[float] | None = None
+    folders: dict[str, Any] | None = None
+    songs: str | None = None
+    sets: dict[str, Any] | None = None
+    mismatch: str = "error"
+    missing: str = "error"
     stems: list[str] = MISSING
     groups: dict[str, list[str]] | None = None
     max_tracks: int | None = None

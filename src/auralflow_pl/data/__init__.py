@@ -29,11 +29,14 @@ if TYPE_CHECKING:
         Reverb,
         SoftClip,
     )
-    from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, SamplingOptions, WholeTracks
-    from auralflow_pl.data.musdb18 import Musdb18, Musdb18HQ
+    from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, WholeTracks
+    from auralflow_pl.data.draws import SamplingOptions
     from auralflow_pl.data.pool import Pool
-    from auralflow_pl.data.stem_folder import AudioFolder, StemFolder
-    from auralflow_pl.data.synthetic import SyntheticSongs
+    from auralflow_pl.data.sources.mixed import MixedSets
+    from auralflow_pl.data.sources.musdb18 import Musdb18, Musdb18HQ
+    from auralflow_pl.data.sources.stem_folder import AudioFolder, StemFolder
+    from auralflow_pl.data.sources.synthetic import SyntheticSongs
+    from auralflow_pl.data.sources.unaligned import UnalignedFolders
     from auralflow_pl.data.targets import resolve_targets, sum_stems
     from auralflow_pl.data.tracks import SPLIT_NAMES, FileTrack, Track, TrackSource
 else:
@@ -53,6 +56,7 @@ __all__ = [
     "GainCurve",
     "Limiter",
     "Loudness",
+    "MixedSets",
     "Mixup",
     "Musdb18",
     "Musdb18HQ",
@@ -67,6 +71,7 @@ __all__ = [
     "SyntheticSongs",
     "Track",
     "TrackSource",
+    "UnalignedFolders",
     "WholeTracks",
     "resolve_targets",
     "sum_stems",

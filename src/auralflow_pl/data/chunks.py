@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,15 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset, SequentialSampler
 
-from auralflow_pl.checks.values import one_of
-from auralflow_pl.data.augment import Augmentation, ReadPosition
+from auralflow_pl.data.augment import Addition, Augmentation, ReadPosition
+from auralflow_pl.data.draws import PositionDraws, SamplingOptions, lowest_band
 from auralflow_pl.data.targets import to_channels
 from auralflow_pl.data.tracks import Track, TrackSound
 from auralflow_pl.errors import InputError
-
-BALANCE_NAMES = ("length", "track")
-
-MOST_DRAWS = 100  # attempts to draw a position at which a target is audible
+from auralflow_pl.signal.resampling import limit_band
 
 
 class ChunkSampler(SequentialSampler):
@@ -60,48 +55,6 @@ class ChunkSampler(SequentialSampler):
         return iter(range(first, first + len(self) * self.devices, self.devices)[self.skip :])
 
 
-@dataclass(frozen=True)
-class SamplingOptions:
-    """Options for drawing the positions of chunks.
-
-    Args:
-        balance: `length`: tracks are drawn in proportion to their length; `track`: all tracks are
-            equally likely.
-        silence_db: RMS level in dB re full scale below which a target counts as silent; None:
-            silence is not detected.
-        keep_silent: probability with which a chunk with a silent target is kept; the others are
-            drawn again.
-        targets: stems that should be audible; empty: silence is not detected.
-        weights: relative weights of the roots of tracks; empty: roots have no weights.
-
-    Raises:
-        InputError: an unknown balance, or a number out of range.
-    """
-
-    balance: str = "length"
-    silence_db: float | None = None
-    keep_silent: float = 1.0
-    targets: tuple[str, ...] = ()
-    weights: Mapping[Path, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        one_of("data.balance", self.balance, BALANCE_NAMES)
-        if not 0 <= self.keep_silent <= 1:
-            raise InputError(f"data.keep_silent={self.keep_silent}: expected from 0 to 1")
-        if self.silence_db is not None and not -200 <= self.silence_db <= 0:
-            raise InputError(f"data.silence_db={self.silence_db}: expected from -200 to 0 dB")
-
-    def chances(self, tracks: Sequence[Track]) -> np.ndarray:
-        """Probability of each track, `(tracks,)`."""
-        share = np.array([t.frames if self.balance == "length" else 1 for t in tracks], np.float64)
-        if self.weights:
-            roots = [track.root for track in tracks]
-            for root in set(roots):
-                here = np.array([r == root for r in roots])
-                share[here] *= self.weights[root] / share[here].sum()
-        return share / share.sum()
-
-
 class ChunkDataset(Dataset[dict[str, Tensor]]):
     """Training chunks at random positions of random tracks, drawn with replacement.
 
@@ -112,6 +65,11 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
     mixture is the sum of the stems after augmentation, if no augmentation changes it. A track that
     is shorter than a chunk is padded with zeros at the end.
 
+    If tracks differ in their stems or in their bandwidth, items also have what a loss needs to
+    leave out what they cannot teach: `holds (stems, stems)`, in which row `n` tells which stems the
+    sound in the place of stem `n` contains, and `bandwidth ()`, a share of half the sample rate,
+    above which there is no sound.
+
     Args:
         tracks: tracks of the training set, at least one.
         channels: number of audio channels, 1 or 2.
@@ -119,12 +77,15 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
         chunk_seconds: length of a chunk in seconds.
         seed: seed of all random choices.
         augmentations: augmentations that are applied in order to the stems of every chunk.
-        drawing: options for drawing positions.
+        drawing: options for drawing positions; None: the defaults.
         chunks_per_epoch: length of the data set; None: as many chunks as all tracks together are
             long.
+        stems: stems of the training, in their order; None: those of the first track.
+        groups: names of sums of stems, which tracks may have instead of the stems.
 
     Raises:
-        InputError: a track has another sample rate, or the chunk is shorter than a sample.
+        InputError: a track has another sample rate or stems that do not fit, or the chunk is
+            shorter than a sample.
     """
 
     def __init__(
@@ -135,8 +96,10 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
         chunk_seconds: float,
         seed: int,
         augmentations: Sequence[Augmentation] = (),
-        drawing: SamplingOptions = SamplingOptions(),
+        drawing: SamplingOptions | None = None,
         chunks_per_epoch: int | None = None,
+        stems: Sequence[str] | None = None,
+        groups: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         for track in tracks:
             if track.sample_rate != sample_rate:
@@ -146,14 +109,19 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
                 )
         self.tracks = tuple(tracks)
         self.channels = channels
+        self.sample_rate = sample_rate
         self.frames = round(chunk_seconds * sample_rate)
         self.seed = seed
         self.augmentations = tuple(augmentations)
-        self.drawing = drawing
+        self.drawing = drawing or SamplingOptions()
         if self.frames < 1:
             raise InputError(f"chunk_seconds={chunk_seconds}: expected at least one sample")
         self.reach = math.ceil(self.frames * math.prod(a.reach for a in self.augmentations))
-        self.cumulated = np.cumsum(drawing.chances(tracks))
+        self.stems = tuple(stems or tracks[0].stems)
+        self.draws = PositionDraws(
+            tracks, self.stems, groups, self.drawing, self.frames, self.reach
+        )
+        self.is_mixed = any(t.bandwidth or t.loose or t.stems != self.stems for t in tracks)
         whole = math.ceil(sum(track.frames for track in tracks) / self.frames)
         self.chunks_per_epoch = whole if chunks_per_epoch is None else chunks_per_epoch
 
@@ -165,75 +133,57 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         rng = np.random.default_rng((self.seed, number))
-        stems = self.add(self.read(self.places(rng)), rng)
+        positions = self.positions(rng)
+        additions = self.draws.additions(positions, rng, self.augmentations)
+        stems = self.add(self.read(positions), additions)
         for augmentation in self.augmentations:
             stems = augmentation(stems, rng)
         stems = stems[..., : self.frames]
+        limits = self.limits(positions, additions) if self.is_mixed else {}
+        if limits and limits["bandwidth"] < 1:
+            stems = limit_band(stems, float(limits["bandwidth"]))
         mixture = stems.sum(0)
         for augmentation in self.augmentations:
             mixture = augmentation.change_mixture(mixture, rng)
-        return {"mixture": mixture, "stems": stems, "number": torch.tensor(number)}
+        chunk = {"mixture": mixture, "stems": stems, "number": torch.tensor(number)}
+        return chunk | limits
 
-    def places(self, rng: np.random.Generator) -> list[ReadPosition]:
+    def positions(self, rng: np.random.Generator) -> list[ReadPosition]:
         """Read position of each stem of a chunk, after all augmentations."""
-        count = len(self.tracks[0].stems)
-        places = [self.draw(rng, range(count))] * count
-        for augmentation in self.augmentations:
-            places = augmentation.places(places, rng, self.draw_stem)
-        return places
+        return self.draws.positions(rng, self.augmentations)
 
-    def draw_stem(self, rng: np.random.Generator, stem: int) -> ReadPosition:
-        """Draw a position for one stem."""
-        return self.draw(rng, [stem])
+    def limits(
+        self, positions: Sequence[ReadPosition], additions: Sequence[Addition]
+    ) -> dict[str, Tensor]:
+        """What a chunk can teach: `holds` and `bandwidth`."""
+        places = [self.draws.at(position)[n] for n, position in enumerate(positions)]
+        heard = [pos.track for pos, place in zip(positions, places, strict=True) if place.stem]
+        heard += [addition.place.track for addition in additions]
+        holds = [[m in place.holds for m in range(len(places))] for place in places]
+        band = lowest_band(heard, self.sample_rate)
+        return {"holds": torch.tensor(holds), "bandwidth": torch.tensor(band)}
 
-    def draw(self, rng: np.random.Generator, numbers: Sequence[int]) -> ReadPosition:
-        """Draw a position for some stems; draw again while all targets among them are silent."""
-        stems = self.tracks[0].stems
-        wanted = [stems[number] for number in numbers if stems[number] in self.drawing.targets]
-        place = self.draw_any(rng)
-        if not wanted or self.drawing.silence_db is None:
-            return place
-        for _ in range(MOST_DRAWS):
-            if self.is_heard(place, wanted) or rng.random() < self.drawing.keep_silent:
-                break
-            place = self.draw_any(rng)
-        return place
-
-    def draw_any(self, rng: np.random.Generator) -> ReadPosition:
-        """Draw a track with its probability, and a uniform position in it."""
-        last = len(self.tracks) - 1
-        track = self.tracks[min(last, int(np.searchsorted(self.cumulated, rng.random(), "right")))]
-        return ReadPosition(track, int(rng.integers(max(0, track.frames - self.reach) + 1)))
-
-    def is_heard(self, place: ReadPosition, stems: Sequence[str]) -> bool:
-        """Whether one of the stems is above the silence level in a chunk at this position."""
-        track, start = place
-        assert self.drawing.silence_db is not None  # else nobody asks
-        floor = 10 ** (self.drawing.silence_db / 10)
-        frames = min(self.frames, track.frames)
-        return any(track.level(stem, start, frames) > floor for stem in stems)
-
-    def read(self, places: Sequence[ReadPosition]) -> Tensor:
+    def read(self, positions: Sequence[ReadPosition]) -> Tensor:
         """Read stems `(stems, channels, reach)`, enough samples for all augmentations."""
-        track, start = places[0]
-        if all(place == places[0] for place in places[1:]):
+        track, start = positions[0]
+        same = all(position == positions[0] for position in positions[1:])
+        if same and track.stems == self.stems:
             return self.fit(track.read_stems(start, min(self.reach, track.frames)))
-        return torch.stack([self.read_stem(n, place) for n, place in enumerate(places)])
+        return torch.stack([self.read_place(n, place) for n, place in enumerate(positions)])
 
-    def add(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
-        """Add to the stems what augmentations choose."""
-        total = stems
-        for augmentation in self.augmentations:
-            for stem, place, gain in augmentation.additions(len(stems), rng, self.draw_stem):
-                total = stems.clone() if total is stems else total
-                total[stem] += gain * self.read_stem(stem, place)
+    def read_place(self, number: int, position: ReadPosition) -> Tensor:
+        """Read what lies in the place of a stem, `(channels, reach)`."""
+        (track, start), stem = position, self.draws.at(position)[number].stem
+        if stem is None:
+            return torch.zeros(self.channels, self.reach)
+        return self.fit(track.read_stem(stem, start, min(self.reach, track.frames)))
+
+    def add(self, stems: Tensor, additions: Sequence[Addition]) -> Tensor:
+        """Add further sounds to the stems."""
+        total = stems.clone() if additions else stems
+        for stem, place, gain in additions:
+            total[stem] += gain * self.read_place(stem, place)
         return total
-
-    def read_stem(self, stem: int, place: ReadPosition) -> Tensor:
-        """Read a stem by its number, `(channels, reach)`."""
-        track, start = place
-        frames = min(self.reach, track.frames)
-        return self.fit(track.read_stem(track.stems[stem], start, frames))
 
     def fit(self, audio: Tensor) -> Tensor:
         """Convert `(..., channels, time)` to the number of channels and the length of a chunk."""

@@ -89,9 +89,12 @@ def examine(track: Track) -> Examination:
     """
     mixture, stems = (part.numpy() for part in track.read())
     sounds = dict(zip(track.stems, stems, strict=True))
-    faults = [(*fault, stem) for stem, sound in sounds.items() for fault in stem_faults(sound)]
+    heard = {stem: sound for stem, sound in sounds.items() if stem not in track.absent}
+    faults = [(*fault, stem) for stem, sound in heard.items() for fault in stem_faults(sound)]
     pairs = chain(duplicate_stems(sounds), bleeding_stems(sounds, track.sample_rate))
     faults += [(*fault, "") for fault in pairs]
+    if track.changes:
+        faults.append(("warning", "changed", track.changes, ""))
     if track.has_mixture:
         faults += mixture_faults(sounds, mixture)
     findings = [

@@ -53,11 +53,11 @@ def check_mixtures(tracks: Sequence[Track]) -> None:
         InputError: a mixture holds more than the stems, or does not hold those that `rest` is
             without.
     """
-    stems = tracks[0].stems
-    given = f"data.stems=[{','.join(stems)}]"
     for track in tracks[:: -(-len(tracks) // MOST_HEARD)]:
         if not track.has_mixture:
             continue
+        stems = track.stems
+        given = f"data.stems=[{','.join(stems)}]"
         frames = min(track.frames, round(HEARD_SECONDS * track.sample_rate))
         start = (track.frames - frames) // 2
         mixture = track.read_mixture(start, frames).numpy()

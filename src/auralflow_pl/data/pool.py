@@ -117,6 +117,8 @@ class Pool:
         recipe = [[str(p.resolve()) for p in track.files], self.sample_rate, str(self.dtype)]
         if len(track.files) < len(track.stems) + track.has_mixture:  # planes are not files
             recipe.append(list(track.stems))
+        if track.changes:
+            recipe.append(track.changes)
         state = [POOL_VERSION, [(p.stat().st_size, p.stat().st_mtime_ns) for p in track.files]]
         name = re.sub(r"[^\w.-]+", "_", track.name)[:60]
         return self.folder / f"{name}-{values_sha256(recipe, 12)}-{values_sha256(state, 12)}.npy"
@@ -212,15 +214,6 @@ class Pool:
         """
         if not self.holds(track):
             raise InputError(f"{self.path(track)}: missing or damaged; start again to rebuild it")
-        _, channels, frames = self.shape(track)
-        return PoolTrack(
-            track.name,
-            track.split,
-            self.sample_rate,
-            frames,
-            channels,
-            track.stems,
-            track.has_mixture,
-            (self.path(track),),
-            track.root,
-        )
+        _, _, frames = self.shape(track)
+        pooled = {"sample_rate": self.sample_rate, "frames": frames, "files": (self.path(track),)}
+        return PoolTrack(**track.facts() | pooled)

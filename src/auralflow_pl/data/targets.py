@@ -74,6 +74,24 @@ def sum_stems(sound: Tensor, stems: Sequence[str], targets: Mapping[str, Sequenc
     return torch.stack([sound[..., n, :, :].sum(-3) for n in numbers], dim=-3)
 
 
+def known_targets(
+    holds: Tensor, stems: Sequence[str], targets: Mapping[str, Sequence[str]]
+) -> Tensor:
+    """Whether chunks can teach a target, `(batch, targets)`.
+
+    They cannot if a sound holds stems of the target and other stems, undivided.
+
+    Args:
+        holds: stems that the sound in each place contains, `(batch, stems, stems)`; bool.
+        stems: names of the stems.
+        targets: stems whose sum is the target, by name of the target.
+    """
+    members = [[stem in m for stem in stems] for m in targets.values()]
+    wanted = torch.tensor(members, device=holds.device, dtype=torch.float32)
+    inside = holds.float() @ wanted.T  # (batch, stems, targets), stems of a target in a place
+    return ((inside == 0) | (inside == holds.sum(-1, keepdim=True))).all(1)
+
+
 def to_channels(audio: Tensor, channels: int) -> Tensor:
     """Convert `(..., channels, time)` to mono (by the mean), or from mono to several channels.
 

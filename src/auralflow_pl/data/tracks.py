@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from auralflow_pl.audio.reading import read_audio, read_span
+from auralflow_pl.audio.reading import Header, read_audio, read_span
+from auralflow_pl.data.targets import to_channels
+from auralflow_pl.signal.resampling import match_length, resample
+
+log = logging.getLogger(__name__)
 
 SPLIT_NAMES = ("train", "valid", "test")
 
@@ -45,6 +50,14 @@ class Track(ABC):
     has_mixture: bool  # whether there is a mixture; otherwise it is the sum of the stems
     files: tuple[Path, ...]  # files that hold the sound
     root: Path  # folder of the data set
+    absent: tuple[str, ...] = field(default=(), kw_only=True)  # stems without a file: silence
+    changes: str = field(default="", kw_only=True)  # how files were made to fit; empty: not at all
+    loose: bool = field(default=False, kw_only=True)  # its stems belong to no song, see `draws`
+    bandwidth: float | None = field(default=None, kw_only=True)  # Hz; nothing above; None: full
+
+    def facts(self) -> dict[str, Any]:
+        """All fields that every track has, by name."""
+        return {known.name: getattr(self, known.name) for known in fields(Track)}
 
     @abstractmethod
     def read_stem(self, stem: str, start: int, frames: int) -> Tensor:
@@ -105,6 +118,47 @@ class FileTrack(Track):
 
 
 @dataclass(frozen=True)
+class FittedTrack(Track):
+    """A track whose files differ in length, sample rate or channels, or that lacks a stem.
+
+    The files are those of the stems that are not `absent`, then that of the mixture if there is
+    one. Files of another rate are decoded as a whole for every read, which is slow without a pool.
+    """
+
+    headers: tuple[Header, ...]  # of the files
+
+    def read_file(self, number: int, start: int, frames: int) -> Tensor:
+        """Read a span of a file as the track has it, `(channels, frames)`."""
+        path, header = self.files[number], self.headers[number]
+        if header.sample_rate == self.sample_rate:
+            here = read_span(path, start, max(0, min(frames, header.frames - start)))
+        else:
+            whole = resample(read_audio(path).samples, header.sample_rate, self.sample_rate)
+            here = whole[:, start : start + frames]
+        return to_channels(match_length(here, frames), self.channels)
+
+    def read_stem(self, stem: str, start: int, frames: int) -> Tensor:
+        """Read a span of one stem."""
+        if stem in self.absent:
+            return torch.zeros(self.channels, frames)
+        present = [name for name in self.stems if name not in self.absent]
+        return self.read_file(present.index(stem), start, frames)
+
+    def read_mixture(self, start: int, frames: int) -> Tensor:
+        """Read a span of the mixture."""
+        if not self.has_mixture:
+            return super().read_mixture(start, frames)
+        return self.read_file(len(self.files) - 1, start, frames)
+
+    def planes(self) -> Iterator[Tensor]:
+        """Decode one stem after the other, then the mixture if there is one."""
+        for stem in self.stems:
+            yield self.read_stem(stem, 0, self.frames)
+        if self.has_mixture:
+            yield self.read_mixture(0, self.frames)
+
+
+@dataclass(frozen=True)
 class RestTrack(Track):
     """A track with the stem `rest`, which is the mixture minus all other stems."""
 
@@ -113,8 +167,7 @@ class RestTrack(Track):
     @classmethod
     def of(cls, part: Track, stems: tuple[str, ...]) -> RestTrack:
         """Add `rest` to a track with a mixture; `stems` are all stems in their order."""
-        known = {field.name: getattr(part, field.name) for field in fields(Track)}
-        return cls(**known | {"stems": stems}, part=part)
+        return cls(**part.facts() | {"stems": stems}, part=part)
 
     def read_stem(self, stem: str, start: int, frames: int) -> Tensor:
         """Read a span of one stem; that of `rest` from the files of the mixture and all others."""
@@ -173,9 +226,13 @@ class TrackSource(ABC):
         """
 
     def tracks(self, split: str) -> list[Track]:
-        """All tracks of a split.
+        """All tracks of a split; each that was made to fit is named in the log.
 
         Raises:
             InputError: as for `find` and `track`.
         """
-        return [self.track(path, split) for path in self.find(split)]
+        tracks = [self.track(path, split) for path in self.find(split)]
+        for track in tracks:
+            if track.changes:
+                log.warning("%s/%s: %s", split, track.name, track.changes)
+        return tracks

@@ -66,5 +66,7 @@ def find_source(config: DictConfig, checkpoint: Checkpoint | None) -> tuple[str,
 
 
 def source_label(data: Mapping[str, Any]) -> str:
-    """Name of a data set: the names of its folders, joined by `+`."""
+    """Name of a data set: the names of its folders, or of its sets, joined by `+`."""
+    if data.get("sets"):
+        return "+".join(data["sets"])
     return "+".join(Path(str(root)).name for root in data.get("roots") or [data.get("root")])

@@ -27,6 +27,8 @@ class Separation:
     penalties: Mapping[str, Tensor]  # scalars of the network that are added to the loss
     stft: STFT
     target: Tensor  # (batch, targets, channels, time)
+    known: Tensor | None = None  # (batch, targets), targets that a chunk can teach; None: all
+    bandwidth: Tensor | None = None  # (batch,), share of half the sample rate; above is no sound
 
     @cached_property
     def mixture_magnitude(self) -> Tensor:
@@ -55,6 +57,18 @@ class Separation:
         return self.stft.inverse(self.spectrogram.unsqueeze(1), length, self.mask)
 
 
+def heard(separation: Separation, bins: int) -> Tensor | float:
+    """1 for the bins of a spectrum below `bandwidth`, else 0, `(batch, 1, 1, freq, 1)`.
+
+    Losses that compare ratios need it: those of masks, and of logarithms of magnitudes.
+    """
+    if separation.bandwidth is None:
+        return 1.0
+    frequencies = torch.linspace(0, 1, bins, device=separation.target.device)
+    below = frequencies <= separation.bandwidth.reshape(-1, 1)
+    return below.to(separation.target.dtype)[:, None, None, :, None]
+
+
 class SignalPair:
     """Estimates and targets without a `Separation`, for losses that need nothing else.
 
@@ -65,6 +79,9 @@ class SignalPair:
     Raises:
         InputError: other shapes, or (when read) something that only a `Separation` has.
     """
+
+    known = None  # all targets
+    bandwidth = None  # all frequencies
 
     def __init__(self, estimate: Tensor, target: Tensor | None) -> None:
         shapes = [None if signal is None else tuple(signal.shape) for signal in (estimate, target)]
@@ -133,14 +150,24 @@ class TargetLoss(nn.Module, ABC):
         if self.best_perm:
             loss = self.least_cost(separation, targets).mean()
         else:
-            loss = self.error(separation, range(targets)).mean()
-        return loss * self.terms(separation) if self.reduction == "sum" else loss
+            loss = self.counted(separation, range(targets)).mean()
+        if self.reduction == "sum":
+            return loss * self.terms(separation)
+        known = separation.known
+        return loss if known is None else loss * (known.numel() / known.sum().clamp(min=1))
+
+    def counted(self, separation: Separation, order: Sequence[int]) -> Tensor:
+        """`error`, with 0 for targets that are not `known`, `(batch, targets)`."""
+        error = self.error(separation, order)
+        if separation.known is None:
+            return error
+        return torch.where(separation.known[:, list(order)], error, torch.zeros_like(error))
 
     def least_cost(self, separation: Separation, targets: int) -> Tensor:
         """Mean error of the best assignment of each item, `(batch,)`."""
         numbers = torch.arange(targets)
         shifts = [(numbers + shift) % targets for shift in range(targets)]
-        errors = torch.stack([self.error(separation, s.tolist()) for s in shifts])
+        errors = torch.stack([self.counted(separation, s.tolist()) for s in shifts])
         costs = [
             errors[(torch.tensor(order) - numbers) % targets, :, numbers].mean(0)
             for order in permutations(range(targets))

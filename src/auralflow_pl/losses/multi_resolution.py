@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from auralflow_pl.checks.values import positive
 from auralflow_pl.errors import InputError
-from auralflow_pl.losses.base import TargetLoss
+from auralflow_pl.losses.base import TargetLoss, heard
 from auralflow_pl.signal.stft import STFT
 
 if TYPE_CHECKING:
@@ -63,7 +63,11 @@ class MultiResolutionSTFTLoss(TargetLoss):
         """Mean error over the resolutions, `(batch, targets)`."""
         estimate, target = separation.estimate, separation.target[:, order]
         errors = [
-            self.compare(self.magnitude(stft(estimate)), self.magnitude(stft(target)))
+            self.compare(
+                self.magnitude(stft(estimate)),
+                self.magnitude(stft(target)),
+                heard(separation, stft.n_fft // 2 + 1),
+            )
             for stft in self.stfts
         ]
         return torch.stack(errors).mean(0)
@@ -72,9 +76,13 @@ class MultiResolutionSTFTLoss(TargetLoss):
         """`sqrt(|.|^2 + floor^2)` of a complex spectrogram; its gradient is finite everywhere."""
         return torch.sqrt(torch.view_as_real(spectrogram).square().sum(-1) + self.floor**2)
 
-    def compare(self, estimate: Tensor, target: Tensor) -> Tensor:
-        """Spectral convergence plus log distance of magnitudes `(..., channels, freq, frames)`."""
-        difference = (estimate - target).square().sum(SPECTROGRAM_AXES)
-        convergence = torch.sqrt(difference / target.square().sum(SPECTROGRAM_AXES) + 1e-12)
-        distance = (estimate.log() - target.log()).abs().mean(SPECTROGRAM_AXES)
+    def compare(self, estimate: Tensor, target: Tensor, counted: Tensor | float) -> Tensor:
+        """Spectral convergence plus log distance of magnitudes `(..., channels, freq, frames)`.
+
+        Bins in which `counted` is 0 are left out.
+        """
+        difference = (counted * (estimate - target)).square().sum(SPECTROGRAM_AXES)
+        level = (counted * target).square().sum(SPECTROGRAM_AXES)
+        convergence = torch.sqrt(difference / level + 1e-12)
+        distance = (counted * (estimate.log() - target.log())).abs().mean(SPECTROGRAM_AXES)
         return convergence + distance

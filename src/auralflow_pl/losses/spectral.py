@@ -14,7 +14,7 @@ from torch import Tensor
 
 from auralflow_pl.checks.values import one_of
 from auralflow_pl.errors import InputError
-from auralflow_pl.losses.base import TargetLoss
+from auralflow_pl.losses.base import TargetLoss, heard
 
 if TYPE_CHECKING:
     from auralflow_pl.losses.base import Separation
@@ -94,7 +94,8 @@ class MaskLoss(ConstructionLoss):
         """Mean distance of the masks, `(batch, targets)`."""
         mixture = separation.mixture_magnitude.unsqueeze(1)
         ideal = separation.target_magnitude[:, order] / mixture.clamp(min=1e-8)
-        return mean_distance(separation.mask - ideal.clamp(max=1), self.kind)
+        difference = separation.mask - ideal.clamp(max=1)
+        return mean_distance(difference * heard(separation, difference.shape[-2]), self.kind)
 
 
 class ComponentLoss(SpectralLoss):

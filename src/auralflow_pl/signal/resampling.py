@@ -146,3 +146,10 @@ def resample(audio: Tensor, source_rate: int, target_rate: int) -> Tensor:
 def match_length(audio: Tensor, length: int) -> Tensor:
     """Cut or zero-pad `(..., time)` at the end to `length` samples."""
     return pad(audio, (0, length - audio.shape[-1]))
+
+
+def limit_band(audio: Tensor, share: float) -> Tensor:
+    """Remove all frequencies of `(..., time)` from a share of half the sample rate on."""
+    spectrum = torch.fft.rfft(audio)
+    spectrum[..., int(share * spectrum.shape[-1]) :] = 0
+    return torch.fft.irfft(spectrum, audio.shape[-1])

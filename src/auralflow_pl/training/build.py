@@ -20,7 +20,7 @@ from torch import nn
 
 from auralflow_pl.config.instantiate import build, to_plain
 from auralflow_pl.config.monitors import choose_directions, monitoring_nodes
-from auralflow_pl.data.chunks import SamplingOptions
+from auralflow_pl.data.draws import SamplingOptions
 from auralflow_pl.data.targets import resolve_targets
 from auralflow_pl.errors import InputError, did_you_mean, one_line
 from auralflow_pl.separator.build import new_separator
@@ -77,6 +77,7 @@ def build_data(config: DictConfig) -> StemDataModule:
             tuple(stem for members in targets.values() for stem in members),
             dict(source.weights),
         ),
+        groups=settings["groups"],
         **loading,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytorch_lightning as pl
 from torch import Tensor
@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from auralflow_pl.data.augment import Augmentation
-from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, SamplingOptions, WholeTracks
+from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, WholeTracks
+from auralflow_pl.data.draws import SamplingOptions
 from auralflow_pl.data.mixtures import check_mixtures, check_stems
 from auralflow_pl.data.pool import Pool
 from auralflow_pl.data.tracks import Track, TrackSource
@@ -96,6 +97,7 @@ class StemDataModule(pl.LightningDataModule):
         pool: store of decoded and resampled tracks; None: chunks are read from the files.
         drawing: how positions of chunks are drawn; None: tracks in proportion to their length,
             silent chunks included.
+        groups: names of sums of stems, which tracks may have instead of the stems.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class StemDataModule(pl.LightningDataModule):
         augmentations: Sequence[Augmentation] = (),
         pool: Pool | None = None,
         drawing: SamplingOptions | None = None,
+        groups: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         super().__init__()
         check_stems(source.stems)
@@ -126,6 +129,7 @@ class StemDataModule(pl.LightningDataModule):
         self.seed = seed
         self.augmentations = augmentations
         self.drawing = drawing or SamplingOptions()
+        self.groups = groups
         self.pool = pool if source.pooled else None
         self.headers: dict[str, list[Track]] = {}
         self.loader: ChunkLoader | None = None
@@ -162,6 +166,8 @@ class StemDataModule(pl.LightningDataModule):
             self.augmentations,
             self.drawing,
             self.chunks_per_epoch,
+            self.source.stems,
+            self.groups,
         )
         check_mixtures(self.chunks.tracks)
         valid = self.tracks("valid")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from auralflow_pl.checkpoints.trained import CHECKPOINT_FORMAT, CHECKPOINT_KEY
-from auralflow_pl.data.targets import sum_stems
+from auralflow_pl.data.targets import known_targets, sum_stems
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.metrics.base import TargetMetric
 from auralflow_pl.separator.separator import Separator
@@ -182,6 +182,10 @@ class SeparationTask(TrackSteps):
         """Losses and penalties of a batch of chunks by name, and their weighted sum `loss`."""
         target = sum_stems(batch["stems"], self.stems, self.separator.target_stems)
         separation = self.separator.separate_chunk(batch["mixture"], target)
+        if "holds" in batch:
+            targets = self.separator.target_stems
+            separation.known = known_targets(batch["holds"], self.stems, targets)
+            separation.bandwidth = batch["bandwidth"]
         terms = {name: loss(separation) for name, loss in self.losses.items()}
         total = sum(self.loss_weights[name] * term for name, term in terms.items())
         total = total + sum(separation.penalties.values())

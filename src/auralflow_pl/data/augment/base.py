@@ -53,7 +53,8 @@ class Augmentation(ABC):  # noqa: B024 - either method will do
         Args:
             places: one position for each stem.
             rng: random generator of this chunk; the only source of randomness.
-            draw: function that draws another position in the training set for a stem number.
+            draw: function that draws another position in the training set for a stem number,
+                where tracks have the same in the place of this stem.
         """
         return places
 

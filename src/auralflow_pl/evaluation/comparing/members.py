@@ -23,7 +23,7 @@ from auralflow_pl.evaluation.comparing.seeds import Group
 from auralflow_pl.evaluation.results import TrackScores, read_evaluation
 from auralflow_pl.metrics.base import MetricInfo
 
-OWN_KEYS = ("seed", "seeds", "resume", "print_config", "silent", "paths")  # of each run
+RUN_KEYS = ("seed", "seeds", "resume", "print_config", "silent", "paths")  # of each run
 
 
 class Member(NamedTuple):
@@ -40,7 +40,9 @@ def find_members(runs: Sequence[Any]) -> list[Member]:
         InputError: an entry has no evaluation or is empty, the runs of a folder differ in more than
             their seed, or a run stands twice where there are groups.
     """
-    places = [seed_folders(Path(run)) if isinstance(run, str) else listed(run) for run in runs]
+    places = [
+        seed_folders(Path(run)) if isinstance(run, str) else named_folders(run) for run in runs
+    ]
     found = [[find_evaluation(path) for path in paths] for paths in places]
     paths = list(itertools.chain(*found))
     if any(len(group) > 1 for group in found):
@@ -63,7 +65,7 @@ def find_members(runs: Sequence[Any]) -> list[Member]:
     return [Member(*pair) for pair in zip(labels, found, strict=True)]
 
 
-def listed(entry: Any) -> list[Path]:
+def named_folders(entry: Any) -> list[Path]:
     """Paths of a group that is a list.
 
     Raises:
@@ -111,7 +113,7 @@ def shared_keys(run: Path) -> Mapping[str, Any]:
     config = read_config(run / RUN_CONFIG)
     paths = config.get("paths")
     place = paths.get("run_dir") if isinstance(paths, dict) else None
-    kept = {key: value for key, value in config.items() if key not in OWN_KEYS}
+    kept = {key: value for key, value in config.items() if key not in RUN_KEYS}
     return moved_paths(kept, place, "") if isinstance(place, str) else kept
 
 

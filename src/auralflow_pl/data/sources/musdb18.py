@@ -19,7 +19,7 @@ from torch import Tensor
 from auralflow_pl.audio.ffmpeg import reason_of
 from auralflow_pl.audio.reading import read_streams
 from auralflow_pl.checks.values import one_of
-from auralflow_pl.data.stem_folder import StemFolder, subfolders
+from auralflow_pl.data.sources.stem_folder import StemFolder, subfolders
 from auralflow_pl.data.tracks import (
     REST,
     SPLIT_NAMES,

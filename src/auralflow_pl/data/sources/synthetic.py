@@ -10,7 +10,7 @@ from pathlib import Path
 import soundfile
 from filelock import FileLock
 
-from auralflow_pl.data.stem_folder import StemFolder
+from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.data.synthesis.score import STEM_NAMES
 from auralflow_pl.data.synthesis.song import render_song
 from auralflow_pl.data.synthesis.tones import SONG_RATE

@@ -1,0 +1,4 @@
+"""Layouts of data sets on a disk, each a `TrackSource`: one module for each layout.
+
+Start with `stem_folder`, one folder for each song. `mixed` combines several data sets.
+"""

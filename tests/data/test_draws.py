@@ -1,0 +1,157 @@
+"""Chunks of files that belong to no song, and of data sets with different stems."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from auralflow_pl.data.augment import Remix
+from auralflow_pl.data.chunks import ChunkDataset
+from auralflow_pl.data.draws import SamplingOptions
+from auralflow_pl.data.sources.mixed import MixedSets
+from auralflow_pl.data.sources.unaligned import UnalignedFolders
+from auralflow_pl.data.targets import known_targets
+from auralflow_pl.errors import InputError
+
+RATE, SECONDS = 8000, 0.1
+STEMS = ("vocals", "drums", "bass")
+LEVELS = {  # every file holds one value, which tells what a chunk was made of
+    "songs/train/one": {"vocals": 0.01, "drums": 0.02, "bass": 0.03},
+    "songs/train/two": {"vocals": 0.04, "drums": 0.05, "bass": 0.06},
+    "songs/valid/three": {"vocals": 0.1, "drums": 0.1, "bass": 0.1},
+    "pairs/train/four": {"vocals": 0.2, "accompaniment": 0.3},
+    "loose/vocals": {"a": 0.4, "b": 0.41},
+    "loose/drums/deep": {"c": 0.5},
+    "loose/bass": {"d": 0.6, "e": 0.61, "f": 0.62},
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("sets")
+    for folder, levels in LEVELS.items():
+        (root / folder).mkdir(parents=True)
+        for name, level in levels.items():
+            soundfile.write(root / folder / f"{name}.wav", np.full(RATE, level), RATE, "FLOAT")
+    return root
+
+
+def chunks_of(source, *augmentations, count=60):
+    return ChunkDataset(
+        source.tracks("train"), 1, RATE, SECONDS, 0, augmentations,
+        SamplingOptions(weights=source.weights), count, source.stems,
+    )  # fmt: skip
+
+
+def values(chunk):
+    """The value of each stem, rounded."""
+    return tuple(round(float(stem.mean()), 3) for stem in chunk["stems"])
+
+
+def mixed(root, **sets):
+    known = {
+        "songs": {"layout": "stem_folder", "root": str(root / "songs")},
+        "pairs": {
+            "layout": "stem_folder",
+            "root": str(root / "pairs"),
+            "stems": ["accompaniment", "vocals"],
+        },
+        "singing": {"layout": "unaligned", "root": str(root / "loose"), "stems": ["vocals"]},
+        "loose": {"layout": "unaligned", "root": str(root / "loose")},
+    }
+    return MixedSets(STEMS, {name: known[name] | more for name, more in sets.items()})
+
+
+def test_files_of_no_song_are_drawn_one_by_one(root):
+    source = UnalignedFolders(root / "loose", STEMS)
+    drawn = [values(chunk) for chunk in chunks_of(source)]
+    assert len(set(drawn)) == 6  # of 2 voices, 1 drum and 3 basses
+    assert [len(set(column)) for column in zip(*drawn, strict=True)] == [2, 1, 3]
+    chunk = chunks_of(source)[7]
+    assert torch.equal(chunk["mixture"], chunk["stems"].sum(0))
+    assert torch.equal(chunk["stems"], chunks_of(source)[7]["stems"])
+
+
+def test_files_of_no_song_need_songs_for_validation(root):
+    with pytest.raises(InputError, match=r"no valid songs: .* pass data.songs=<folder>"):
+        UnalignedFolders(root / "loose", STEMS).tracks("valid")
+    source = UnalignedFolders(root / "loose", STEMS, songs=root / "songs")
+    assert [track.name for track in source.tracks("valid")] == ["three"]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"folders": {"voice": "x"}}, r"data.folders.voice: .*vocals"),
+        ({"folders": {"vocals": "nowhere"}}, "nowhere: no such folder; .* files of vocals"),
+        ({"root": None}, "data.folders: none for vocals; pass data.root"),
+    ],
+)
+def test_faults_of_folders_are_named(root, arguments, message):
+    with pytest.raises(InputError, match=message):
+        UnalignedFolders(**{"root": root / "loose", "stems": STEMS} | arguments)
+
+
+def test_folders_in_folders_are_named(root):
+    folders = {"vocals": str(root / "loose"), "bass": str(root / "loose/bass")}
+    with pytest.raises(InputError, match="have files in common"):
+        UnalignedFolders(root / "loose", STEMS, folders)
+
+
+def test_singing_of_no_song_gets_the_backing_of_one(root):
+    drawn = {values(chunk) for chunk in chunks_of(mixed(root, songs={}, singing={}))}
+    songs = {(0.01, 0.02, 0.03), (0.04, 0.05, 0.06)}
+    assert songs < drawn
+    assert {row[1:] for row in drawn - songs} == {(0.02, 0.03), (0.05, 0.06)}
+    assert {row[0] for row in drawn - songs} == {0.4, 0.41}
+
+
+def test_an_undivided_sum_is_never_drawn_beside_its_parts(root):
+    source = mixed(root, songs={}, pairs={}, loose={})
+    for chunk in chunks_of(source, Remix()):
+        known = known_targets(
+            chunk["holds"][None], STEMS, {"v": ["vocals"], "d": ["drums"], "a": ["drums", "bass"]}
+        )
+        undivided = values(chunk)[1] == 0.3
+        assert known.tolist() == [[True, not undivided, True]]
+        assert (values(chunk)[2] == 0) == undivided
+    drawn = {values(chunk) for chunk in chunks_of(source, Remix(), count=400)}
+    assert {row[0] for row in drawn if row[1] == 0.3} == {0.01, 0.04, 0.2, 0.4, 0.41}
+
+
+def test_weights_are_shares_of_sets(root):
+    source = mixed(root, songs={"weight": 1}, pairs={"weight": 3})
+    share = np.mean([values(c)[1] == 0.3 for c in chunks_of(source, count=400)])
+    assert share == pytest.approx(0.75, abs=0.06)
+
+
+def test_a_narrow_sound_limits_the_whole_chunk(root):
+    data = chunks_of(mixed(root, songs={}, singing={"bandwidth": 1000}))
+    data.read = lambda positions: torch.randn(3, 1, data.reach)
+    narrow = [chunk for chunk in data if chunk["bandwidth"] < 1]
+    assert 0 < len(narrow) < 60
+    spectrum = torch.fft.rfft(narrow[0]["stems"]).abs()
+    assert narrow[0]["bandwidth"] == 0.25
+    assert spectrum[..., 101:].max() < 1e-3 < spectrum[..., :99].mean()
+
+
+@pytest.mark.parametrize(
+    "sets, message",
+    [
+        ({}, "data.sets: none; pass data.sets="),
+        ({"songs": {"layout": "stemfolder"}}, "data.sets.songs.layout"),
+        ({"songs": {"stems": ["vocals", "piano"]}}, "data.sets.songs.stems: .*piano"),
+        ({"songs": {"weight": -1}}, "songs.weight=-1: expected more than 0"),
+        ({"songs": {"weight": 1}, "pairs": {}}, "weight for songs only; pass one for each set"),
+        ({"songs": {"colour": 1}}, "data.sets.songs"),
+    ],
+)
+def test_faults_of_sets_are_named(root, sets, message):
+    with pytest.raises(InputError, match=message):
+        mixed(root, **sets)
+
+
+def test_validation_is_on_songs_with_all_stems(root):
+    assert [t.name for t in mixed(root, songs={}, pairs={}).tracks("valid")] == ["three"]
+    with pytest.raises(InputError, match=r"no valid songs: expected a set in data.sets"):
+        mixed(root, pairs={}, loose={}).tracks("valid")
