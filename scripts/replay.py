@@ -35,7 +35,7 @@ def watch(name: str, faults: list[str]) -> Any:
 
 def replay(bundle: dict[str, Any]) -> list[str]:
     """Repeat the step of a bundle; return lines of text that describe it."""
-    task = build_task(OmegaConf.create(bundle["config"])).train()
+    task = build_task(OmegaConf.create(bundle["config"]))  # frozen parts are in evaluation mode
     task.load_state_dict(bundle["weights"])
     torch.set_rng_state(bundle["random_state"])
     faults: list[str] = []

@@ -12,7 +12,7 @@ import pytest
 import torch
 from omegaconf.errors import OmegaConfBaseException
 
-from auralflow_pl.data.synthetic import SyntheticSongs
+from auralflow_pl.data.sources.synthetic import SyntheticSongs
 from support import REPOSITORY, TINY
 
 NAMES = sorted(path.stem for path in (REPOSITORY / "scripts").glob("*.py"))

@@ -42,6 +42,9 @@ def sweep(tmp_path, ckpt):
         evaluation = "eval/best/songs-test/eval.json"
         save_result(SweepResult(folder, keys, float(values.mean()), None, evaluation=evaluation))
     save_result(SweepResult(tmp_path / "sweep" / "4", ["loss=kl", "seed=0"], None, HOSTILE))
+    alarm = {"kind": "no_gain", "target": "vocals", "text": f"no gain {HOSTILE}"}
+    (tmp_path / "sweep" / "3" / "alarms.json").write_text(json.dumps([alarm]))
+    (tmp_path / "sweep" / "2" / "alarms.json").write_text("{")
     (tmp_path / "sweep" / "5" / "checkpoints").mkdir(parents=True)
     shutil.copy(ckpt, tmp_path / "sweep" / "5" / "checkpoints" / "last.ckpt")
     (tmp_path / "sweep" / "5" / "config.yaml").write_text("seed: 7\nmodel: {width: 2}\n")
@@ -69,7 +72,10 @@ def test_the_page_shows_all_runs_in_a_browser(sweep, command):
         width = chrome.execute_script("return document.documentElement.scrollWidth")
         assert width <= chrome.execute_script("return innerWidth")
         assert (messages(chrome), requests(chrome)) == ([], [])
-    assert note == "vocals, SI-SDR: the winner is loss=l1, shown to be better than loss=l2"
+    assert note.splitlines() == [
+        "vocals, SI-SDR: the winner is loss=l1, shown to be better than loss=l2",
+        f"3: alarm: no gain {HOSTILE}",
+    ]
     assert [row[0] for row in scores] == ["loss=l1", "loss=l2"]
     assert [row[-2:] for row in scores] == [["8", "2"]] * 2
     assert [row[1] for row in runs] == [*["finished"] * 4, f"failed: {HOSTILE}", "no end recorded"]

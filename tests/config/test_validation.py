@@ -99,6 +99,15 @@ def test_a_word_is_no_number_where_a_command_knows_no_types():
 RENAMED = [("model", "leak", "hidden_leak"), ("loss.component", "alpha", "rest_weight")]
 
 
+def test_keys_of_a_part_that_is_not_chosen_are_named():
+    keys = ("experiment=bundled", "augment=[gain]", "~augment.reverb")
+    with pytest.raises(InputError, match=r"^augment.remix, augment.equalizer: has keys, but is"):
+        validate(composed("train", *keys), TrainKeys)
+    removed = ("~augment.remix", "~augment.equalizer")
+    config = validate(composed("train", *keys, *removed), TrainKeys)
+    assert list(config.augment) == ["gain"]
+
+
 @pytest.mark.parametrize("node, former, now", RENAMED)
 def test_former_names_of_arguments(node, former, now):
     """As in a saved configuration, and as in a YAML file that changes a part of today's."""

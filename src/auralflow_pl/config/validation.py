@@ -56,6 +56,9 @@ NOT_NEGATIVE_KEYS = (
     "separation.wiener_steps",
 )
 
+# Groups that take several options; every key of their nodes belongs to one that is chosen.
+PART_GROUPS = ("augment", "callbacks", "logger", "loss", "metrics")
+
 
 def validate(config: DictConfig, schema: type) -> DictConfig:
     """Check keys, types and arguments of a configuration; return a resolved copy.
@@ -69,8 +72,8 @@ def validate(config: DictConfig, schema: type) -> DictConfig:
     Raises:
         InputError: an unknown key (the message names a similar one), a missing key, a value of
             the wrong type or out of range, an empty path, an argument that a `_target_` does
-            not have or that is given by its former and its present name, or a flag of the
-            Trainer that another key sets.
+            not have or that is given by its former and its present name, a flag of the Trainer
+            that another key sets, or keys of an option of a group that is not chosen.
     """
     for key in missing_keys(OmegaConf.to_container(config)):
         raise InputError(f"missing required key: {key}; pass {key}=...")
@@ -86,10 +89,25 @@ def validate(config: DictConfig, schema: type) -> DictConfig:
     assert isinstance(checked, DictConfig)  # as the schema is
     check_paths(checked)
     check_ranges(checked)
+    check_parts(checked)
     for where, node in target_nodes(checked):
         node["_target_"] = current_name(node["_target_"])
         check_target(where, node)
     return checked
+
+
+def check_parts(config: DictConfig) -> None:
+    """Raise InputError for keys of parts that are not chosen, as an experiment may have."""
+    for group in PART_GROUPS:
+        parts = config.get(group) or {}
+        left = [n for n in parts if OmegaConf.is_dict(parts[n]) and "_target_" not in parts[n]]
+        if left:
+            names = ", ".join(f"{group}.{name}" for name in left)
+            removed = " ".join(f"'~{group}.{name}'" for name in left)
+            raise InputError(
+                f"{names}: has keys, but is not chosen; add it to {group}=[...], or remove its "
+                f"keys with {removed}"
+            )
 
 
 def check_ranges(config: DictConfig) -> None:

@@ -29,6 +29,7 @@ def runs_page(folder: Path, runs: Sequence[Run], page: Path, bootstrap: Bootstra
     """
     keys = differing_keys(runs)
     groups, notes = score_groups(runs, keys, bootstrap)
+    notes += [f"{run.folder.name}: alarm: {line}" for run in runs for line in run.alarms]
     data = {
         "keys": keys,
         "runs": [run_row(run, keys, page.parent) for run in runs],

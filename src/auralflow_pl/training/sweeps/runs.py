@@ -15,6 +15,8 @@ from auralflow_pl.checkpoints.trained import read_training
 from auralflow_pl.config.names import moved_paths
 from auralflow_pl.config.saved import RUN_CONFIG, read_config
 from auralflow_pl.errors import InputError, one_line
+from auralflow_pl.system.files import read_json
+from auralflow_pl.training.callbacks.alarms import ALARMS_FILE
 from auralflow_pl.training.start.claim import CLAIM_FILE
 from auralflow_pl.training.sweeps.results import RESULT_FILE, SweepResult, job_order, load_result
 
@@ -42,6 +44,7 @@ class Run(NamedTuple):
     seconds: float | None  # of training, without validation; None: no record of the speed
     evaluations: list[Path]  # eval.json
     links: list[Path]  # pages and tables
+    alarms: list[str]  # lines of the callback `alarms`
 
 
 def find_runs(folder: Path) -> list[Run]:
@@ -90,6 +93,7 @@ def read_run(folder: Path) -> Run:
         seconds,
         [path for path in below if path.name == "eval.json"],
         [path for path in links if path.is_file()],
+        read_alarms(folder / ALARMS_FILE),
     )
 
 
@@ -121,6 +125,13 @@ def read_size(checkpoints: Path) -> tuple[int | None, int | None]:
     last = max(found, key=lambda one: one.step)
     weights = (w for name, w in last.weights.items() if "running_" not in name)  # of batches
     return last.step, sum(w.numel() for w in weights if w.is_floating_point())
+
+
+def read_alarms(path: Path) -> list[str]:
+    """Lines of the alarms of a run; none if there is no file, or it is damaged."""
+    content = read_json(path)
+    given = content if isinstance(content, list) else []
+    return [str(one["text"]) for one in given if isinstance(one, dict) and "text" in one]
 
 
 def flat_config(folder: Path) -> dict[str, str]:
