@@ -12,8 +12,8 @@ from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError, printable
 from auralflow_pl.system.files import write_text
 from auralflow_pl.system.staging import check_writable
-from auralflow_pl.training.sweeps.page import runs_page
-from auralflow_pl.training.sweeps.runs import find_runs
+from auralflow_pl.training.overview.page import runs_page
+from auralflow_pl.training.overview.runs import find_runs
 
 
 def report(config: DictConfig) -> Path:

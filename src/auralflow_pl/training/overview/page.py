@@ -13,7 +13,7 @@ from auralflow_pl.evaluation.comparing.members import Member, read_members
 from auralflow_pl.evaluation.comparing.seeds import summarize_seeds
 from auralflow_pl.evaluation.comparing.winner import winner_texts
 from auralflow_pl.report.page import html_page
-from auralflow_pl.training.sweeps.runs import Run
+from auralflow_pl.training.overview.runs import Run
 
 Bootstrap = tuple[float, int, int]  # confidence, resamples, seed
 
