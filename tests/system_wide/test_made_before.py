@@ -86,7 +86,7 @@ def test_a_run_with_average_and_schedule_goes_on(made, command):
     assert done.code == 0, done.err
     after = torch.load("runs/vae/checkpoints/last.ckpt", weights_only=True)
     assert after["global_step"] == 6
-    assert after["callbacks"].keys() == before["callbacks"].keys()
+    assert after["callbacks"].keys() >= before["callbacks"].keys()
     with Path("runs/vae/csv/metrics.csv").open() as file:
         steps = [int(row["step"]) for row in csv.DictReader(file)]
     assert min(steps) < 3 <= max(steps)
