@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import shutil
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -170,3 +171,13 @@ def test_quality_is_measured(script, one_process, tmp_path):
     printed = script("bench_quality", *keys)
     assert re.search(r"songs +simple +0\.\d\d M +[1-9]\d*", printed)
     assert "songs: mixture " in printed
+
+
+@pytest.mark.parametrize(
+    "path", sorted((REPOSITORY / "scripts").glob("*.sh")), ids=lambda p: p.stem
+)
+def test_a_shell_script_is_valid_and_says_what_it_lacks(path):
+    assert subprocess.run(["bash", "-n", path]).returncode == 0
+    done = subprocess.run(["bash", path, "no/such/folder"], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert done.stderr
