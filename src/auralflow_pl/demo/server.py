@@ -24,6 +24,8 @@ from auralflow_pl.demo.page import (
 from auralflow_pl.demo.studio import DemoService
 from auralflow_pl.errors import InputError
 
+LAST_PORT = 2**16 - 1
+
 
 def build_app(studio: DemoService, queue: int) -> FastAPI:
     """Web application that serves the page and the files of results.
@@ -95,11 +97,13 @@ def bind_socket(host: str, port: int) -> socket.socket:
     Raises:
         InputError: the port is in use, or the host is not an address of this machine.
     """
+    if not 0 <= port <= LAST_PORT:
+        raise InputError(f"port={port}: expected 0 to {LAST_PORT}; 0 takes a free one")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except OSError as error:
+        reason = error.strerror or error
         raise InputError(
             f"host={host} port={port}: cannot listen there ({reason}); choose another port, or "
             "port=0 for a free one"

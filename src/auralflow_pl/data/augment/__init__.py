@@ -4,17 +4,26 @@ May import what `data` may, and `data.tracks`; the chunks that use augmentations
 Start with `base`: the steps in which a chunk is made, of which an augmentation overrides one.
 """
 
-from auralflow_pl.data.augment.base import Addition, Augmentation, DrawPosition, ReadPosition
-from auralflow_pl.data.augment.drawing import Mixup, Remix
-from auralflow_pl.data.augment.filters import (
-    ChannelSwap,
-    Equalizer,
-    PitchTempo,
-    Polarity,
-    Reverb,
-)
-from auralflow_pl.data.augment.levels import Gain, GainCurve, Loudness
-from auralflow_pl.data.augment.mastering import Codec, Limiter, SoftClip
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from auralflow_pl.system.lazy import attach
+
+if TYPE_CHECKING:
+    from auralflow_pl.data.augment.base import Addition, Augmentation, DrawPosition, ReadPosition
+    from auralflow_pl.data.augment.drawing import Mixup, Remix
+    from auralflow_pl.data.augment.filters import (
+        ChannelSwap,
+        Equalizer,
+        PitchTempo,
+        Polarity,
+        Reverb,
+    )
+    from auralflow_pl.data.augment.levels import Gain, GainCurve, Loudness
+    from auralflow_pl.data.augment.mastering import Codec, Limiter, SoftClip
+else:
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
     "Addition",
