@@ -97,7 +97,7 @@ class UnalignedFolders(TrackSource):
                     f"{split}/<track>/{{{','.join(self.stems)}}}.wav"
                 )
             return self.songs.find(split)
-        found = {stem: [] for stem in self.stems}
+        found: dict[str, list[Path]] = {stem: [] for stem in self.stems}
         for folder, stem in self.owners.items():
             sounds = sorted(sound_files(folder))
             if not sounds:
