@@ -144,11 +144,22 @@ def test_a_narrow_sound_limits_the_whole_chunk(root):
         ({"songs": {"weight": -1}}, "songs.weight=-1: expected more than 0"),
         ({"songs": {"weight": 1}, "pairs": {}}, "weight for songs only; pass one for each set"),
         ({"songs": {"colour": 1}}, "data.sets.songs"),
+        ({"songs": {"stems": "vocals"}}, r"songs.stems=vocals: expected a list, as in \[vocals,"),
+        ({"songs": {"layout": "musdb18", "root": None}}, "data.sets.songs.root: not given; pass"),
+        ({"loose": {"folders": ["singing"]}}, "loose: data.folders=a list: expected folders by"),
+        ({"singing": {"folders": {"vocals": []}}}, "vocals=a list: expected a folder, or a list"),
+        ({"singing": {"folders": {"vocals": None}}}, "vocals=None: expected a folder, or a list"),
     ],
 )
 def test_faults_of_sets_are_named(root, sets, message):
     with pytest.raises(InputError, match=message):
         mixed(root, **sets)
+
+
+@pytest.mark.parametrize("sets", ["songs", ["songs"], 5])
+def test_sets_without_names_are_refused(sets):
+    with pytest.raises(InputError, match=r"data.sets=.*: expected {<name>:{layout:stem_folder"):
+        MixedSets(["vocals", "drums"], sets)
 
 
 def test_validation_is_on_songs_with_all_stems(root):

@@ -92,7 +92,8 @@ def read_folder(folder: Path) -> Checkpoint:
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
             raise InputError(
-                f"no such file in this folder: {name}; expected a checkpoint or an exported model"
+                f"no such file in this folder: {name}, and no checkpoint; expected a checkpoint, "
+                "the folder of a training that has written one, or an exported model"
             )
     with (folder / CONFIG_FILE).open("rb") as file:
         description = parse_description(read_at_most(file, MAX_CONFIG_BYTES, CONFIG_FILE))

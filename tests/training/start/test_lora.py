@@ -136,6 +136,12 @@ def test_mistakes(trained, keys, message):
     assert not path.exists()
 
 
+def test_keys_without_a_rank_are_named(caplog):
+    with caplog.at_level("WARNING", "auralflow_pl"):
+        choose_trained(nn.Linear(2, 2), lora={"rank": 0, "alpha": 4.0, "parts": None})
+    assert caplog.messages == ["lora.alpha is not used, since lora.rank is 0"]
+
+
 def test_weights_of_several_layers_are_refused():
     first, second = nn.Linear(4, 4), nn.Linear(4, 4)
     second.weight = first.weight

@@ -14,7 +14,7 @@ from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.data.sources.unaligned import UnalignedFolders
 from auralflow_pl.data.targets import resolve_targets
 from auralflow_pl.data.tracks import SPLIT_NAMES, Track, TrackSource
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, shown
 
 LAYOUTS: dict[str, type[TrackSource]] = {
     "stem_folder": StemFolder,
@@ -22,6 +22,8 @@ LAYOUTS: dict[str, type[TrackSource]] = {
     "musdb18hq": Musdb18HQ,
     "unaligned": UnalignedFolders,
 }
+
+SETS_EXAMPLE = "{<name>:{layout:stem_folder,root:<folder>},...}"
 
 
 class MixedSets(TrackSource):
@@ -55,9 +57,9 @@ class MixedSets(TrackSource):
         self.bandwidths: dict[str, float | None] = {}
         self.owners: dict[tuple[str, Path], str] = {}  # set by split and path of a track
         if not sets:
-            raise InputError(
-                "data.sets: none; pass data.sets={<name>:{layout:stem_folder,root:<folder>},...}"
-            )
+            raise InputError(f"data.sets: none; pass data.sets={SETS_EXAMPLE}")
+        if not isinstance(sets, Mapping):
+            raise InputError(f"data.sets={shown(sets)}: expected {SETS_EXAMPLE}")
         weights: dict[Path, float] = {}
         for name, given in sets.items():
             where = f"data.sets.{name}"
@@ -68,6 +70,8 @@ class MixedSets(TrackSource):
             weight = arguments.pop("weight", None)
             band = arguments.pop("bandwidth", None)
             arguments["stems"] = self.ordered(where, arguments["stems"], groups)
+            if layout.startswith("musdb18") and arguments.get("root") is None:
+                raise InputError(f"{where}.root: not given; pass root:<folder>")
             check_arguments(LAYOUTS[layout], arguments, where)
             try:
                 self.sources[name] = LAYOUTS[layout](**{"root": None} | arguments)
@@ -92,6 +96,8 @@ class MixedSets(TrackSource):
         Raises:
             InputError: one is neither a stem nor a sum of stems.
         """
+        if isinstance(stems, str) or not isinstance(stems, Sequence):
+            raise InputError(f"{where}.stems={shown(stems)}: expected a list, as in [vocals,drums]")
         try:
             resolve_targets(tuple(stems), self.stems, groups)
         except InputError as error:

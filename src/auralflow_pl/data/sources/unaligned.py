@@ -9,7 +9,7 @@ from auralflow_pl.audio.reading import AUDIO_SUFFIXES, read_header
 from auralflow_pl.checks.values import one_of
 from auralflow_pl.data.sources.stem_folder import StemFolder, check_link
 from auralflow_pl.data.tracks import SPLIT_NAMES, FileTrack, Track, TrackSource
-from auralflow_pl.errors import InputError, did_you_mean
+from auralflow_pl.errors import InputError, did_you_mean, shown
 from auralflow_pl.system.folders import folders_below, visible
 
 
@@ -27,8 +27,8 @@ class UnalignedFolders(TrackSource):
         max_tracks: use only the first files of each stem, and songs of each split.
 
     Raises:
-        InputError: an unknown stem in `folders`, a stem without a folder, or a folder that lies in
-            another.
+        InputError: an unknown stem in `folders`, a stem without a folder, no folder where one is
+            expected, or a folder that lies in another.
     """
 
     def __init__(
@@ -42,7 +42,12 @@ class UnalignedFolders(TrackSource):
         self.stems = tuple(stems)
         self.max_tracks = max_tracks
         self.songs = None if songs is None else StemFolder(songs, stems, max_tracks)
-        given = dict(folders or {})
+        if not isinstance(folders, Mapping | None):
+            raise InputError(
+                f"data.folders={shown(folders)}: expected folders by stem, as in "
+                f"{{{self.stems[0]}:<folder>}}"
+            )
+        given = folders or {}
         for stem in given:
             if stem not in self.stems:
                 raise InputError(f"data.folders.{stem}: {did_you_mean(stem, self.stems)}")
@@ -54,7 +59,16 @@ class UnalignedFolders(TrackSource):
                     f"or data.folders={{{stem}:<folder>,...}}"
                 )
             places = given.get(stem, str(Path(str(root)) / stem))
-            for place in [places] if isinstance(places, str | Path) else places:
+            places = [places] if isinstance(places, str | Path) else places
+            if (
+                not isinstance(places, Sequence)
+                or not places
+                or not all(isinstance(place, str | Path) for place in places)
+            ):
+                raise InputError(
+                    f"data.folders.{stem}={shown(places)}: expected a folder, or a list of folders"
+                )
+            for place in places:
                 self.own(Path(place).expanduser(), stem)
         self.root = next(iter(self.owners)) if root is None else Path(root)
 
@@ -83,7 +97,7 @@ class UnalignedFolders(TrackSource):
                     f"{split}/<track>/{{{','.join(self.stems)}}}.wav"
                 )
             return self.songs.find(split)
-        found = {stem: [] for stem in self.stems}
+        found: dict[str, list[Path]] = {stem: [] for stem in self.stems}
         for folder, stem in self.owners.items():
             sounds = sorted(sound_files(folder))
             if not sounds:

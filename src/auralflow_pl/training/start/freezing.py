@@ -38,6 +38,9 @@ def choose_trained(
     """
     if lora and lora.get("rank"):
         add_changes(network, **lora)
+    for key in ("alpha", "parts"):
+        if lora and not lora.get("rank") and lora.get(key) is not None:
+            log.warning("lora.%s is not used, since lora.rank is 0", key)
     freeze_parts(network, [freeze] if isinstance(freeze, str) else freeze or [])
     weights = list(network.parameters())
     frozen = sum(w.numel() for w in weights if not w.requires_grad)
