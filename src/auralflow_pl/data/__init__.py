@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, WholeTracks
     from auralflow_pl.data.draws import SamplingOptions
     from auralflow_pl.data.pool import Pool
+    from auralflow_pl.data.sources.manifest import Manifest
     from auralflow_pl.data.sources.mixed import MixedSets
     from auralflow_pl.data.sources.musdb18 import Musdb18, Musdb18HQ
     from auralflow_pl.data.sources.stem_folder import AudioFolder, StemFolder
@@ -56,6 +57,7 @@ __all__ = [
     "GainCurve",
     "Limiter",
     "Loudness",
+    "Manifest",
     "MixedSets",
     "Mixup",
     "Musdb18",

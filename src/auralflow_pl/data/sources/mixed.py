@@ -9,6 +9,7 @@ from typing import Any
 
 from auralflow_pl.checks.arguments import check_arguments
 from auralflow_pl.checks.values import one_of, positive
+from auralflow_pl.data.sources.manifest import Manifest
 from auralflow_pl.data.sources.musdb18 import Musdb18, Musdb18HQ
 from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.data.sources.unaligned import UnalignedFolders
@@ -21,6 +22,7 @@ LAYOUTS: dict[str, type[TrackSource]] = {
     "musdb18": Musdb18,
     "musdb18hq": Musdb18HQ,
     "unaligned": UnalignedFolders,
+    "manifest": Manifest,
 }
 
 
