@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from auralflow_pl.data.sources.manifest import Manifest
     from auralflow_pl.data.sources.mixed import MixedSets
     from auralflow_pl.data.sources.musdb18 import Musdb18, Musdb18HQ
+    from auralflow_pl.data.sources.pairs import PairedFolders
     from auralflow_pl.data.sources.stem_folder import AudioFolder, StemFolder
     from auralflow_pl.data.sources.synthetic import SyntheticSongs
     from auralflow_pl.data.sources.unaligned import UnalignedFolders
@@ -62,6 +63,7 @@ __all__ = [
     "Mixup",
     "Musdb18",
     "Musdb18HQ",
+    "PairedFolders",
     "PitchTempo",
     "Polarity",
     "Pool",
