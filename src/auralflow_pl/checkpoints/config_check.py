@@ -112,6 +112,7 @@ def check_names(value: Any) -> tuple[str, ...]:
 CONFIG_CHECKS = {  # checks of optional keys that describe the training
     "data": expect_mapping,
     "data.name": check_name,
+    "data.file": check_name,
     "data.root": check_name,
     "data.roots": check_names,
     "data.batch_size": expect_whole,

@@ -13,6 +13,7 @@ from auralflow_pl.errors import InputError
 
 PATH_KEYS = (
     "ckpt",
+    "data.file",
     "data.root",
     "data.roots",
     "data.songs",

@@ -45,6 +45,7 @@ class DataKeys:
     """A data set, and how chunks are drawn (`SamplingOptions`) and loaded (`StemDataModule`)."""
 
     source: Any = MISSING
+    file: str | None = None
     root: str | None = None
     roots: list[str] | None = None
     weights: list[float] | None = None

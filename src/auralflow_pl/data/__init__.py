@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, WholeTracks
     from auralflow_pl.data.draws import SamplingOptions
     from auralflow_pl.data.pool import Pool
+    from auralflow_pl.data.sources.manifest import Manifest
     from auralflow_pl.data.sources.mixed import MixedSets
     from auralflow_pl.data.sources.musdb18 import Musdb18, Musdb18HQ
+    from auralflow_pl.data.sources.pairs import PairedFolders
     from auralflow_pl.data.sources.stem_folder import AudioFolder, StemFolder
     from auralflow_pl.data.sources.synthetic import SyntheticSongs
     from auralflow_pl.data.sources.unaligned import UnalignedFolders
@@ -56,10 +58,12 @@ __all__ = [
     "GainCurve",
     "Limiter",
     "Loudness",
+    "Manifest",
     "MixedSets",
     "Mixup",
     "Musdb18",
     "Musdb18HQ",
+    "PairedFolders",
     "PitchTempo",
     "Polarity",
     "Pool",

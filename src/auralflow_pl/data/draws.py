@@ -33,7 +33,7 @@ class SamplingOptions:
 
     Args:
         balance: `length`: tracks are drawn in proportion to their length; `track`: all tracks are
-            equally likely.
+            equally likely. Both are multiplied by the weights of the tracks.
         silence_db: RMS level in dB re full scale below which a target counts as silent; None:
             silence is not detected.
         keep_silent: probability with which a chunk with a silent target is kept; the others are
@@ -60,7 +60,8 @@ class SamplingOptions:
 
     def chances(self, tracks: Sequence[Track]) -> np.ndarray:
         """Probability of each track, `(tracks,)`."""
-        share = np.array([t.frames if self.balance == "length" else 1 for t in tracks], np.float64)
+        sizes = (t.frames if self.balance == "length" else 1 for t in tracks)
+        share = np.array([s * t.weight for s, t in zip(sizes, tracks, strict=True)], np.float64)
         if self.weights:
             roots = [track.root for track in tracks]
             for root in set(roots):

@@ -113,12 +113,14 @@ class Pool:
         self.workers = workers or os.cpu_count() or 1
 
     def path(self, track: Track) -> Path:
-        """Path of the file of a track, from its name, sources, stems and parameters."""
+        """Path of the file of a track, from its name, sources, spans, stems and parameters."""
         recipe = [[str(p.resolve()) for p in track.files], self.sample_rate, str(self.dtype)]
         if len(track.files) < len(track.stems) + track.has_mixture:  # planes are not files
             recipe.append(list(track.stems))
         if track.changes:
             recipe.append(track.changes)
+        if track.spans:
+            recipe.append(track.spans)
         state = [POOL_VERSION, [(p.stat().st_size, p.stat().st_mtime_ns) for p in track.files]]
         name = re.sub(r"[^\w.-]+", "_", track.name)[:60]
         return self.folder / f"{name}-{values_sha256(recipe, 12)}-{values_sha256(state, 12)}.npy"

@@ -52,6 +52,8 @@ class Track(ABC):
     root: Path  # folder of the data set
     absent: tuple[str, ...] = field(default=(), kw_only=True)  # stems without a file: silence
     changes: str = field(default="", kw_only=True)  # how files were made to fit; empty: not at all
+    spans: tuple[tuple[int, int], ...] = field(default=(), kw_only=True)  # see `FittedTrack`
+    weight: float = field(default=1.0, kw_only=True)  # relative number of chunks, see `draws`
     loose: bool = field(default=False, kw_only=True)  # its stems belong to no song, see `draws`
     bandwidth: float | None = field(default=None, kw_only=True)  # Hz; nothing above; None: full
 
@@ -119,21 +121,25 @@ class FileTrack(Track):
 
 @dataclass(frozen=True)
 class FittedTrack(Track):
-    """A track whose files differ in length, sample rate or channels, or that lacks a stem.
+    """A track of spans, or whose files differ in length, rate or channels, or that lacks a stem.
 
     The files are those of the stems that are not `absent`, then that of the mixture if there is
-    one. Files of another rate are decoded as a whole for every read, which is slow without a pool.
+    one. `spans` has the first sample and the length of what is the track in each file, at the rate
+    of the file; empty: the whole files. What has another rate is decoded as a whole for every
+    read, which is slow without a pool.
     """
 
-    headers: tuple[Header, ...]  # of the files
+    headers: tuple[Header, ...]  # of the files, with the lengths of their spans
 
     def read_file(self, number: int, start: int, frames: int) -> Tensor:
         """Read a span of a file as the track has it, `(channels, frames)`."""
         path, header = self.files[number], self.headers[number]
+        first = self.spans[number][0] if self.spans else 0
         if header.sample_rate == self.sample_rate:
-            here = read_span(path, start, max(0, min(frames, header.frames - start)))
+            here = read_span(path, first + start, max(0, min(frames, header.frames - start)))
         else:
-            whole = resample(read_audio(path).samples, header.sample_rate, self.sample_rate)
+            whole = read_span(path, first, header.frames)
+            whole = resample(whole, header.sample_rate, self.sample_rate)
             here = whole[:, start : start + frames]
         return to_channels(match_length(here, frames), self.channels)
 

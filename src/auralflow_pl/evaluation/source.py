@@ -55,18 +55,24 @@ def find_source(config: DictConfig, checkpoint: Checkpoint | None) -> tuple[str,
     if checkpoint is None:
         raise InputError("estimates: of which data set? pass data=<set> data.root=<folder>")
     data = checkpoint.config["data"]
-    for root in data.get("roots") or [data.get("root")]:
-        if root is None or not Path(root).is_dir():
-            missing = f"was trained on data.root={printable(str(root))}, which is not here"
+    for place in places(data):
+        if place is None or not Path(place).exists():
+            key = "file" if data.get("file") else "root"
+            missing = f"was trained on data.{key}={printable(str(place))}, which is not here"
             raise InputError(
-                f"the checkpoint {missing if root else 'names no data set'}; "
+                f"the checkpoint {missing if place else 'names no data set'}; "
                 "pass data=<set> data.root=<folder>"
             )
     return source_label(data), build_source(data.get("source"), list(config.trust))
 
 
 def source_label(data: Mapping[str, Any]) -> str:
-    """Name of a data set: the names of its folders, or of its sets, joined by `+`."""
+    """Name of a data set: the names of its folders or its file, or of its sets, joined by `+`."""
     if data.get("sets"):
         return "+".join(data["sets"])
-    return "+".join(Path(str(root)).name for root in data.get("roots") or [data.get("root")])
+    return "+".join(Path(str(place)).name for place in places(data))
+
+
+def places(data: Mapping[str, Any]) -> Sequence[str | None]:
+    """Folders of a data set, or the file that lists its tracks; None: it has none."""
+    return data.get("roots") or [data.get("file") or data.get("root")]

@@ -9,7 +9,9 @@ from typing import Any
 
 from auralflow_pl.checks.arguments import check_arguments
 from auralflow_pl.checks.values import one_of, positive
+from auralflow_pl.data.sources.manifest import Manifest
 from auralflow_pl.data.sources.musdb18 import Musdb18, Musdb18HQ
+from auralflow_pl.data.sources.pairs import PairedFolders
 from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.data.sources.unaligned import UnalignedFolders
 from auralflow_pl.data.targets import resolve_targets
@@ -21,6 +23,8 @@ LAYOUTS: dict[str, type[TrackSource]] = {
     "musdb18": Musdb18,
     "musdb18hq": Musdb18HQ,
     "unaligned": UnalignedFolders,
+    "manifest": Manifest,
+    "pairs": PairedFolders,
 }
 
 SETS_EXAMPLE = "{<name>:{layout:stem_folder,root:<folder>},...}"

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from auralflow_pl.audio.folders import named_sounds
-from auralflow_pl.audio.reading import Header, read_header
 from auralflow_pl.checks.values import one_of
-from auralflow_pl.data.tracks import (
-    REST,
-    SPLIT_NAMES,
-    FileTrack,
-    FittedTrack,
-    RestTrack,
-    Track,
-    TrackSource,
-)
+from auralflow_pl.data.sources.fitting import Fitting, Part
+from auralflow_pl.data.tracks import SPLIT_NAMES, Track, TrackSource
 from auralflow_pl.errors import InputError
 from auralflow_pl.system.files import text_sha256
 from auralflow_pl.system.folders import visible
@@ -31,8 +22,6 @@ SYSTEM_FOLDERS = {  # made by operating systems and storage devices, beside hidd
     "__MACOSX", "@eaDir", "@Recycle", "#recycle", "#snapshot", "lost+found", "$RECYCLE.BIN",
     "System Volume Information",
 }  # fmt: skip
-
-MISMATCH_NAMES, MISSING_NAMES = ("error", "pad", "trim"), ("error", "silent")
 
 HELD_OUT_SHARE = 0.1  # share of the tracks of an undivided folder in each of valid and test
 
@@ -53,10 +42,8 @@ class StemFolder(TrackSource):
         roots: several folders instead of `root`.
         weights: relative number of chunks from each root; None: in proportion to the total length
             of its tracks.
-        mismatch: what to do with stems of a track that differ in length, sample rate or channels:
-            `error`, or fit them to the highest rate and most channels, and `pad` them with zeros
-            to the longest or `trim` them to the shortest.
-        missing: `error`, or `silent`: a stem without a file is silence, if another stem has one.
+        mismatch: what to do with stems of a track that differ, see `Fitting`.
+        missing: what to do with a stem without a file, see `Fitting`.
 
     Raises:
         InputError: no root, a repeated root, weights that do not match the roots, or an unknown
@@ -77,8 +64,7 @@ class StemFolder(TrackSource):
         self.roots = [Path(folder) for folder in given]
         self.stems: tuple[str, ...] = tuple(stems)
         self.max_tracks = max_tracks
-        self.if_mismatched = one_of("data.mismatch", mismatch, MISMATCH_NAMES)
-        self.if_missing = one_of("data.missing", missing, MISSING_NAMES)
+        self.fitting = Fitting(self.stems, mismatch, missing)
         if not self.roots:
             raise InputError("data.root: not given; pass data.root=<folder>")
         if len({folder.resolve() for folder in self.roots}) < len(self.roots):
@@ -125,21 +111,14 @@ class StemFolder(TrackSource):
     def track(self, folder: Path, split: str) -> Track:
         """Find the files of one track and check that their headers agree."""
         found = named_sounds(folder, (*self.stems, "mixture"))
-        has_mixture = "mixture" in found
-        has_rest = REST in self.stems and REST not in found and has_mixture
-        stems = tuple(stem for stem in self.stems if stem != REST or not has_rest)
-        absent = tuple(stem for stem in stems if stem not in found)
-        if absent and (self.if_missing == "error" or len(absent) == len(stems)):
-            hint = f" (or mixture, to make {REST} of)" if REST in absent else ""
-            raise InputError(
-                f"{folder}: no file for {', '.join(absent)}{hint}; {self.layout(split)}"
-            )
-        names = [*(stem for stem in stems if stem in found), *(["mixture"] if has_mixture else [])]
-        root = next(root for root in self.roots if root in folder.parents)
-        known = {"name": folder.name, "split": split, "stems": stems, "has_mixture": has_mixture}
-        known |= {"root": root, "files": tuple(found[name] for name in names)}
-        track = fit_files(known, absent, self.if_mismatched)
-        return RestTrack.of(track, self.stems) if has_rest else track
+        return self.fitting.track(
+            {name: Part.whole(path) for name, path in found.items()},
+            str(folder),
+            self.layout(split),
+            name=folder.name,
+            split=split,
+            root=next(root for root in self.roots if root in folder.parents),
+        )
 
 
 class AudioFolder(StemFolder):
@@ -150,43 +129,6 @@ class AudioFolder(StemFolder):
     """
 
     pooled = False
-
-
-def fit_files(known: Mapping[str, Any], absent: tuple[str, ...], mismatch: str) -> Track:
-    """Make a track of its files, which must agree, or be made to fit.
-
-    Args:
-        known: fields of the track that do not depend on the headers of its files.
-        absent: stems without a file.
-        mismatch: `error`, `pad` or `trim`.
-
-    Raises:
-        InputError: a file is unreadable or empty, or the files do not agree with `error`.
-    """
-    files = known["files"]
-    headers = tuple(read_header(path) for path in files)
-    for path, header in zip(files, headers, strict=True):
-        if mismatch == "error":
-            check_alike(files[0], headers[0], path, header)
-        if header.frames == 0:
-            raise InputError(f"{path}: holds no samples")
-    rate, channels = (max(h[field] for h in headers) for field in (0, 1))
-    lengths = [math.ceil(h.frames * rate / h.sample_rate) for h in headers]
-    frames = min(lengths) if mismatch == "trim" else max(lengths)
-    fields = dict(known) | {"sample_rate": rate, "frames": frames, "channels": channels}
-    changes = [f"no {stem}, taken as silence" for stem in absent]
-    for path, header, length in zip(files, headers, lengths, strict=True):
-        if header.sample_rate != rate:
-            changes.append(f"{path.name} resampled from {header.sample_rate} to {rate} Hz")
-        if header.channels != channels:
-            changes.append(f"{path.name} has {header.channels} channels, made {channels}")
-        if length != frames:
-            change = "padded" if length < frames else "trimmed"
-            changes.append(f"{path.name} {change} by {abs(frames - length)} samples")
-    if not changes:
-        return FileTrack(**fields)
-    text = "; ".join(changes)
-    return FittedTrack(**fields, absent=absent, changes=text, headers=headers)
 
 
 def check_weights(weights: Sequence[float], roots: int) -> None:
@@ -239,14 +181,3 @@ def divide_tracks(folders: Sequence[Path]) -> dict[str, list[Path]]:
     count = max(1, round(HELD_OUT_SHARE * len(drawn)))
     parts = {"valid": drawn[:count], "test": drawn[count : 2 * count], "train": drawn[2 * count :]}
     return {split: sorted(part) for split, part in parts.items()}
-
-
-def check_alike(path: Path, header: Header, other: Path, other_header: Header) -> None:
-    """Raise InputError if two files of a track differ in sample rate, channels or length."""
-    for field, unit in (("sample_rate", "Hz"), ("channels", "channels"), ("frames", "samples")):
-        one, two = getattr(header, field), getattr(other_header, field)
-        if one != two:
-            raise InputError(
-                f"{other}: {two} {unit}, but {path.name} has {one}; stems of a track must agree, "
-                "or pass data.mismatch=pad or data.mismatch=trim"
-            )
