@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from auralflow_pl.data.draws import SamplingOptions
     from auralflow_pl.data.pool import Pool
     from auralflow_pl.data.sources.mixed import MixedSets
+    from auralflow_pl.data.sources.moisesdb import MoisesDB
     from auralflow_pl.data.sources.musdb18 import Musdb18, Musdb18HQ
     from auralflow_pl.data.sources.stem_folder import AudioFolder, StemFolder
     from auralflow_pl.data.sources.synthetic import SyntheticSongs
@@ -58,6 +59,7 @@ __all__ = [
     "Loudness",
     "MixedSets",
     "Mixup",
+    "MoisesDB",
     "Musdb18",
     "Musdb18HQ",
     "PitchTempo",

@@ -9,6 +9,7 @@ from typing import Any
 
 from auralflow_pl.checks.arguments import check_arguments
 from auralflow_pl.checks.values import one_of, positive
+from auralflow_pl.data.sources.moisesdb import MoisesDB
 from auralflow_pl.data.sources.musdb18 import Musdb18, Musdb18HQ
 from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.data.sources.unaligned import UnalignedFolders
@@ -20,6 +21,7 @@ LAYOUTS: dict[str, type[TrackSource]] = {
     "stem_folder": StemFolder,
     "musdb18": Musdb18,
     "musdb18hq": Musdb18HQ,
+    "moisesdb": MoisesDB,
     "unaligned": UnalignedFolders,
 }
 

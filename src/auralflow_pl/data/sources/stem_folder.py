@@ -158,7 +158,8 @@ def fit_files(known: Mapping[str, Any], absent: tuple[str, ...], mismatch: str) 
     Args:
         known: fields of the track that do not depend on the headers of its files.
         absent: stems without a file.
-        mismatch: `error`, `pad` or `trim`.
+        mismatch: `error`, `pad` or `trim`. Files that are `parts` of stems may always be shorter
+            than others with `pad`, which is then no change.
 
     Raises:
         InputError: a file is unreadable or empty, or the files do not agree with `error`.
@@ -180,10 +181,10 @@ def fit_files(known: Mapping[str, Any], absent: tuple[str, ...], mismatch: str) 
             changes.append(f"{path.name} resampled from {header.sample_rate} to {rate} Hz")
         if header.channels != channels:
             changes.append(f"{path.name} has {header.channels} channels, made {channels}")
-        if length != frames:
+        if length > frames or (length < frames and not known.get("parts")):
             change = "padded" if length < frames else "trimmed"
             changes.append(f"{path.name} {change} by {abs(frames - length)} samples")
-    if not changes:
+    if not (changes or known.get("parts")):
         return FileTrack(**fields)
     text = "; ".join(changes)
     return FittedTrack(**fields, absent=absent, changes=text, headers=headers)
