@@ -9,6 +9,7 @@ import torch
 from auralflow_pl.data.pool import Pool
 from auralflow_pl.data.sources.mixed import MixedSets
 from auralflow_pl.data.sources.moisesdb import MoisesDB
+from auralflow_pl.data.sources.slakh import Slakh
 from auralflow_pl.errors import InputError
 
 STEMS = ("vocals", "drums", "bass", "other")
@@ -142,3 +143,49 @@ def test_doctor_reads_moisesdb(moises, command, tmp_path):
     done = command("doctor", *keys, f"output={tmp_path}/out")
     assert "no drums, taken as silence" in done.out, done
     assert "sum of the stems" not in done.out
+
+
+SLAKH = """
+UUID: 0a
+stems:
+  S00: {audio_rendered: true, inst_class: Piano, is_drum: false, plugin_name: p.nkm}
+  S01: {audio_rendered: true, inst_class: Drums, is_drum: true, plugin_name: q.nkm}
+  S02: {audio_rendered: false, inst_class: Sound Effects, is_drum: false, plugin_name: None}
+  S03: {audio_rendered: true, inst_class: Brass, is_drum: false, plugin_name: r.nkm}
+"""
+
+
+@pytest.fixture
+def slakh(tmp_path):
+    """One song without a bass in each folder of the set."""
+    for split in ("train", "validation", "test", "omitted"):
+        folder = tmp_path / f"slakh/{split}/Track-{split}"
+        for name, level in (("S00", 0.25), ("S01", 0.5), ("S03", 0.125)):
+            write(folder / f"stems/{name}.flac", level)
+        (folder / "metadata.yaml").write_text(SLAKH)
+        write(folder / "mix.flac", 0.0)  # not read
+    return tmp_path / "slakh"
+
+
+def test_slakh_has_its_own_splits_and_classes(slakh):
+    source = Slakh(slakh, STEMS[1:])
+    for split, folder in (("train", "train"), ("valid", "validation"), ("test", "test")):
+        (track,) = source.tracks(split)
+        assert (track.name, track.absent) == (f"Track-{folder}", ("bass",))
+        known = {name: level for name, (level, _) in levels(track).items()}
+        assert known == {"mixture": 0.875, "drums": 0.5, "bass": 0, "other": 0.375}
+    assert levels(Slakh(slakh, ["piano", "other"]).tracks("test")[0])["piano"] == (0.25, 0.25)
+
+
+def test_slakh_with_a_fault_is_one_line(slakh):
+    folder = slakh / "train/Track-train"
+    (folder / "stems/S03.flac").unlink()
+    with pytest.raises(InputError, match=r"lists stems/S03\.flac, which is missing"):
+        Slakh(slakh).tracks("train")
+    for text, message in (("stems: [", "not YAML"), ("stems: [S00]", "not as expected")):
+        (folder / "metadata.yaml").write_text(text)
+        with pytest.raises(InputError, match=message):
+            Slakh(slakh).tracks("train")
+    (slakh / "validation/Track-validation").rename(slakh / "test/more")
+    with pytest.raises(InputError, match=r"no tracks in .*; expected <train.valid"):
+        Slakh(slakh).find("valid")

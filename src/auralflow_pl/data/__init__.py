@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from auralflow_pl.data.sources.mixed import MixedSets
     from auralflow_pl.data.sources.moisesdb import MoisesDB
     from auralflow_pl.data.sources.musdb18 import Musdb18, Musdb18HQ
+    from auralflow_pl.data.sources.slakh import Slakh
     from auralflow_pl.data.sources.stem_folder import AudioFolder, StemFolder
     from auralflow_pl.data.sources.synthetic import SyntheticSongs
     from auralflow_pl.data.sources.unaligned import UnalignedFolders
@@ -68,6 +69,7 @@ __all__ = [
     "Remix",
     "Reverb",
     "SamplingOptions",
+    "Slakh",
     "SoftClip",
     "StemFolder",
     "SyntheticSongs",

@@ -11,6 +11,7 @@ from auralflow_pl.checks.arguments import check_arguments
 from auralflow_pl.checks.values import one_of, positive
 from auralflow_pl.data.sources.moisesdb import MoisesDB
 from auralflow_pl.data.sources.musdb18 import Musdb18, Musdb18HQ
+from auralflow_pl.data.sources.slakh import Slakh
 from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.data.sources.unaligned import UnalignedFolders
 from auralflow_pl.data.targets import resolve_targets
@@ -22,6 +23,7 @@ LAYOUTS: dict[str, type[TrackSource]] = {
     "musdb18": Musdb18,
     "musdb18hq": Musdb18HQ,
     "moisesdb": MoisesDB,
+    "slakh": Slakh,
     "unaligned": UnalignedFolders,
 }
 
