@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from auralflow_pl.data.pool import Pool
     from auralflow_pl.data.sources.manifest import Manifest
     from auralflow_pl.data.sources.mixed import MixedSets
+    from auralflow_pl.data.sources.moisesdb import MoisesDB
     from auralflow_pl.data.sources.musdb18 import Musdb18, Musdb18HQ
     from auralflow_pl.data.sources.pairs import PairedFolders
+    from auralflow_pl.data.sources.slakh import Slakh
     from auralflow_pl.data.sources.stem_folder import AudioFolder, StemFolder
     from auralflow_pl.data.sources.synthetic import SyntheticSongs
     from auralflow_pl.data.sources.unaligned import UnalignedFolders
@@ -61,6 +63,7 @@ __all__ = [
     "Manifest",
     "MixedSets",
     "Mixup",
+    "MoisesDB",
     "Musdb18",
     "Musdb18HQ",
     "PairedFolders",
@@ -70,6 +73,7 @@ __all__ = [
     "Remix",
     "Reverb",
     "SamplingOptions",
+    "Slakh",
     "SoftClip",
     "StemFolder",
     "SyntheticSongs",

@@ -117,6 +117,8 @@ class Pool:
         recipe = [[str(p.resolve()) for p in track.files], self.sample_rate, str(self.dtype)]
         if len(track.files) < len(track.stems) + track.has_mixture:  # planes are not files
             recipe.append(list(track.stems))
+        if track.parts:
+            recipe.append([list(track.stems), list(track.parts)])
         if track.changes:
             recipe.append(track.changes)
         if track.spans:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -50,6 +50,7 @@ class Track(ABC):
     has_mixture: bool  # whether there is a mixture; otherwise it is the sum of the stems
     files: tuple[Path, ...]  # files that hold the sound
     root: Path  # folder of the data set
+    parts: tuple[str, ...] = field(default=(), kw_only=True)  # stem of each file, if stems are sums
     absent: tuple[str, ...] = field(default=(), kw_only=True)  # stems without a file: silence
     changes: str = field(default="", kw_only=True)  # how files were made to fit; empty: not at all
     spans: tuple[tuple[int, int], ...] = field(default=(), kw_only=True)  # see `FittedTrack`
@@ -124,12 +125,26 @@ class FittedTrack(Track):
     """A track of spans, or whose files differ in length, rate or channels, or that lacks a stem.
 
     The files are those of the stems that are not `absent`, then that of the mixture if there is
-    one. `spans` has the first sample and the length of what is the track in each file, at the rate
-    of the file; empty: the whole files. What has another rate is decoded as a whole for every
-    read, which is slow without a pool.
+    one. With `parts`, a stem is the sum of its files, and a mixture without a file the sum of all.
+    `spans` has the first sample and the length of what is the track in each file, at the rate of
+    the file; empty: the whole files. What has another rate is decoded as a whole for every read,
+    which is slow without a pool.
     """
 
     headers: tuple[Header, ...]  # of the files, with the lengths of their spans
+
+    def numbers(self, name: str) -> list[int]:
+        """Numbers of the files that add up to a stem or the mixture."""
+        present = [stem for stem in self.stems if stem not in self.absent]
+        names = self.parts or (*present, "mixture")
+        return [number for number, of in enumerate(names[: len(self.files)]) if of == name]
+
+    def read_sum(self, numbers: Iterable[int], start: int, frames: int) -> Tensor:
+        """Read a span of the sum of files, `(channels, frames)`; of none: silence."""
+        total = torch.zeros(self.channels, frames)
+        for number in numbers:
+            total += self.read_file(number, start, frames)
+        return total
 
     def read_file(self, number: int, start: int, frames: int) -> Tensor:
         """Read a span of a file as the track has it, `(channels, frames)`."""
@@ -145,16 +160,13 @@ class FittedTrack(Track):
 
     def read_stem(self, stem: str, start: int, frames: int) -> Tensor:
         """Read a span of one stem."""
-        if stem in self.absent:
-            return torch.zeros(self.channels, frames)
-        present = [name for name in self.stems if name not in self.absent]
-        return self.read_file(present.index(stem), start, frames)
+        return self.read_sum(self.numbers(stem), start, frames)
 
     def read_mixture(self, start: int, frames: int) -> Tensor:
         """Read a span of the mixture."""
         if not self.has_mixture:
             return super().read_mixture(start, frames)
-        return self.read_file(len(self.files) - 1, start, frames)
+        return self.read_sum(self.numbers("mixture") or range(len(self.files)), start, frames)
 
     def planes(self) -> Iterator[Tensor]:
         """Decode one stem after the other, then the mixture if there is one."""

@@ -109,6 +109,7 @@ class Evaluation:
         options |= {"targets": {k: list(v) for k, v in self.estimates.target_stems.items()}}
         options |= {"format": RESULT_FORMAT, "track": track.name, "stems": list(self.stems)}
         options |= {"changes": track.changes} if track.changes else {}
+        options |= {"parts": list(track.parts)} if track.parts else {}
         options |= {"sound": sound or self.sound(track)}
         if track.is_published_otherwise:
             options |= {"published_references": self.config.published_references}

@@ -86,6 +86,9 @@ class Fitting:
     ) -> Track:
         """Make a track of parts, which must agree, or be made to fit.
 
+        With `parts` among the fields, which are sums of files, files may always be shorter than
+        others with `mismatch=pad`, which is then no change.
+
         Raises:
             InputError: a part is empty, or the parts do not agree with `mismatch=error`.
         """
@@ -106,13 +109,13 @@ class Fitting:
                 changes.append(f"{path.name} resampled from {header.sample_rate} to {rate} Hz")
             if header.channels != channels:
                 changes.append(f"{path.name} has {header.channels} channels, made {channels}")
-            if length != frames:
+            if length > frames or (length < frames and not fields.get("parts")):
                 change = "padded" if length < frames else "trimmed"
                 changes.append(f"{path.name} {change} by {abs(frames - length)} samples")
         spans = tuple((part.start or 0, part.header.frames) for part in parts)
         if all(part.start is None for part in parts):
             spans = ()
-        if not changes and not spans:
+        if not (changes or spans or fields.get("parts")):
             return FileTrack(**fields)
         text = "; ".join(changes)
         return FittedTrack(**fields, absent=absent, changes=text, headers=headers, spans=spans)

@@ -11,7 +11,7 @@ from auralflow_pl.audio.reading import read_header
 from auralflow_pl.checks.values import one_of
 from auralflow_pl.data.sources.fitting import Fitting, Part
 from auralflow_pl.data.sources.stem_folder import divide_tracks
-from auralflow_pl.data.sources.table import Row, read_table
+from auralflow_pl.data.sources.table import Row, read_rows
 from auralflow_pl.data.tracks import SPLIT_NAMES, Track, TrackSource
 from auralflow_pl.errors import InputError, did_you_mean, shown
 
@@ -51,7 +51,7 @@ class Manifest(TrackSource):
     valid and as many in test, chosen by their names as in a `StemFolder`.
 
     Args:
-        file: the table, `.csv` or `.jsonl`, see `read_table`.
+        file: the table, `.csv` or `.jsonl`, see `read_rows`.
         stems: names of the stems, in the order of the tensors.
         root: folder that paths begin in, which they cannot leave; None: that of the table.
         max_tracks: use only the first tracks (by name) of each split.
@@ -79,7 +79,7 @@ class Manifest(TrackSource):
         self.max_tracks = max_tracks
         self.fitting = Fitting(self.stems, mismatch, missing)
         self.songs: dict[str, Song] = {}
-        for row in read_table(self.file, REQUIRED, OPTIONAL):
+        for row in read_rows(self.file, REQUIRED, OPTIONAL):
             self.add(row)
         self.splits = self.divided()
 

@@ -10,8 +10,10 @@ from typing import Any
 from auralflow_pl.checks.arguments import check_arguments
 from auralflow_pl.checks.values import one_of, positive
 from auralflow_pl.data.sources.manifest import Manifest
+from auralflow_pl.data.sources.moisesdb import MoisesDB
 from auralflow_pl.data.sources.musdb18 import Musdb18, Musdb18HQ
 from auralflow_pl.data.sources.pairs import PairedFolders
+from auralflow_pl.data.sources.slakh import Slakh
 from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.data.sources.unaligned import UnalignedFolders
 from auralflow_pl.data.targets import resolve_targets
@@ -22,6 +24,8 @@ LAYOUTS: dict[str, type[TrackSource]] = {
     "stem_folder": StemFolder,
     "musdb18": Musdb18,
     "musdb18hq": Musdb18HQ,
+    "moisesdb": MoisesDB,
+    "slakh": Slakh,
     "unaligned": UnalignedFolders,
     "manifest": Manifest,
     "pairs": PairedFolders,

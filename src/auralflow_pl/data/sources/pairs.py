@@ -12,7 +12,7 @@ from auralflow_pl.data.sources.stem_folder import check_link, divide_tracks, is_
 from auralflow_pl.data.tracks import REST, SPLIT_NAMES, Track, TrackSource
 from auralflow_pl.errors import InputError
 
-MOST_NAMED = 5  # files without a partner that a message names
+MOST_UNPAIRED = 5  # files without a partner that a message names
 
 
 class PairedFolders(TrackSource):
@@ -105,8 +105,8 @@ class PairedFolders(TrackSource):
                 path = next(iter(found[name].values()))
                 alone.append(f"{path.relative_to(place)} (none in {', '.join(absent)})")
         if alone:
-            more = len(alone) - MOST_NAMED
-            named = ", ".join(alone[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+            more = len(alone) - MOST_UNPAIRED
+            named = ", ".join(alone[:MOST_UNPAIRED]) + (f" and {more} more" if more > 0 else "")
             raise InputError(
                 f"{place}: files without a partner of that name: {named}; add or remove them"
             )

@@ -56,7 +56,7 @@ class Row(NamedTuple):
         return number
 
 
-def read_table(path: Path, required: Sequence[str], optional: Sequence[str]) -> list[Row]:
+def read_rows(path: Path, required: Sequence[str], optional: Sequence[str]) -> list[Row]:
     """Read all lines that are not empty.
 
     Args:
