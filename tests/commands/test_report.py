@@ -100,6 +100,7 @@ def test_a_single_run_has_a_page_too(run, command, tmp_path):
         (["{0}/nowhere"], "nowhere: no such folder; expected one with run folders"),
         (["{0}"], "holds no runs; expected a folder of a sweep"),
         (["{0}", "confidence=1"], "confidence=1.0: expected more than 0 and less than 1"),
+        (["{0}", "resamples=99"], "resamples=99: expected 100 or more"),
         ([], "missing required key: folder"),
     ],
 )

@@ -22,7 +22,6 @@ from auralflow_pl.cli.output import end_output, fail, prepare_streams, until_rea
 from auralflow_pl.cli.quoting import prepare_arguments
 from auralflow_pl.cli.table import (
     COMMANDS,
-    LIST_GROUPS,
     MAIN_USAGE,
     MEANT,
     TOOL_TEXTS,
@@ -30,6 +29,7 @@ from auralflow_pl.cli.table import (
 )
 from auralflow_pl.config.explain import explain
 from auralflow_pl.config.locations import config_dir
+from auralflow_pl.config.names import LIST_GROUPS
 from auralflow_pl.config.search_path import (
     add_config_dirs,
     register_plugin,

@@ -9,8 +9,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from auralflow_pl.cli.output import fail
-from auralflow_pl.cli.table import COMMANDS, LIST_GROUPS, TEXT_KEYS
-from auralflow_pl.config.names import home_expanded, is_path_key, literal
+from auralflow_pl.cli.table import COMMANDS, TEXT_KEYS
+from auralflow_pl.config.names import LIST_GROUPS, home_expanded, is_path_key, literal
 from auralflow_pl.config.schema import COMMAND_SCHEMAS
 from auralflow_pl.config.search_path import (
     add_config_dirs,

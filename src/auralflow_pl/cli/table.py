@@ -53,14 +53,6 @@ TOOL_TEXTS = {
     "completion": "print what bash, zsh or fish needs to complete commands and keys",
 }
 
-LIST_GROUPS = (
-    "augment",
-    "callbacks",
-    "logger",
-    "loss",
-    "metrics",
-)  # groups that take several options
-
 TEXT_KEYS = {  # keys whose values are texts, by command
     "export": ("licence",),
     "publish": ("licence", "description", "trained_on"),

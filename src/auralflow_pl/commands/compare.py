@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import chain
-from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -12,12 +11,12 @@ from auralflow_pl.config.schema import CompareKeys
 from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError, printable
 from auralflow_pl.evaluation.comparing.comparison import Comparison, compare_groups, only_in_some
+from auralflow_pl.evaluation.comparing.intervals import check_bootstrap
 from auralflow_pl.evaluation.comparing.members import find_members, read_members
 from auralflow_pl.evaluation.comparing.seeds import target_names
 from auralflow_pl.evaluation.pages import comparison_page
-from auralflow_pl.system.staging import check_writable, staged_folder
-
-FEWEST_RESAMPLES = 100
+from auralflow_pl.report.page import page_file
+from auralflow_pl.system.staging import staged_folder
 
 
 def compare(config: DictConfig) -> list[Comparison]:
@@ -28,11 +27,13 @@ def compare(config: DictConfig) -> list[Comparison]:
             and track in common, or they were measured differently.
     """
     config = validate(config, CompareKeys)
-    check_options(config)
+    check_bootstrap(config.confidence, config.resamples)
+    if len(config.runs) < 2:
+        raise InputError(f"runs={list(config.runs)}: expected two or more evaluations")
     members = find_members(to_plain(config)["runs"])
     evaluations = read_members(members)
     groups, headings, contents = evaluations.groups, evaluations.headings, evaluations.contents
-    page = page_path(config.output, members[-1].paths[-1])
+    page = page_file(config.output, members[-1].paths[-1].with_name("comparison.html"))
     found = compare_groups(groups, headings, config.confidence, config.resamples, config.seed)
     if not any(one.tracks for one in found):
         raise InputError("runs: no track and target in common; expected the same data set")
@@ -47,28 +48,3 @@ def compare(config: DictConfig) -> list[Comparison]:
     lines = [*(one.verdict(config.confidence) for one in found), *notes, str(page)]
     print(*map(printable, lines), sep="\n")
     return found
-
-
-def check_options(config: DictConfig) -> None:
-    """Raise InputError for numbers out of range, and for fewer than two runs."""
-    if not 0 < config.confidence < 1:
-        raise InputError(f"confidence={config.confidence}: expected more than 0 and less than 1")
-    if config.resamples < FEWEST_RESAMPLES:
-        raise InputError(f"resamples={config.resamples}: expected {FEWEST_RESAMPLES} or more")
-    if len(config.runs) < 2:
-        raise InputError(f"runs={list(config.runs)}: expected two or more evaluations")
-
-
-def page_path(output: str | None, last: Path) -> Path:
-    """Path of the page: `output`, or beside the tables of the last run.
-
-    Raises:
-        InputError: the path is a folder, or its folder cannot be written.
-    """
-    page = Path(output or last.parent / "comparison.html")
-    if page.is_dir():
-        raise InputError(
-            f"output={page}: is a folder; expected a file, as in output={page}/comparison.html"
-        )
-    check_writable(page.parent)
-    return page

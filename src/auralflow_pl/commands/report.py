@@ -6,12 +6,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from auralflow_pl.checks.values import positive
 from auralflow_pl.config.schema import ReportKeys
 from auralflow_pl.config.validation import validate
-from auralflow_pl.errors import InputError, printable
+from auralflow_pl.errors import printable
+from auralflow_pl.evaluation.comparing.intervals import check_bootstrap
+from auralflow_pl.report.page import page_file
 from auralflow_pl.system.files import write_text
-from auralflow_pl.system.staging import check_writable
 from auralflow_pl.training.overview.page import runs_page
 from auralflow_pl.training.overview.runs import find_runs
 
@@ -24,15 +24,10 @@ def report(config: DictConfig) -> Path:
             written.
     """
     config = validate(config, ReportKeys)
-    positive("confidence", config.confidence)
-    if config.confidence >= 1:
-        raise InputError(f"confidence={config.confidence}: expected more than 0 and less than 1")
+    check_bootstrap(config.confidence, config.resamples)
     folder = Path(config.folder)
     runs = find_runs(folder)
-    page = Path(config.output or folder / "report.html")
-    if page.is_dir():
-        raise InputError(f"output={page}: is a folder; expected a file, output={page}/report.html")
-    check_writable(page.parent)
+    page = page_file(config.output, folder / "report.html")
     bootstrap = (config.confidence, config.resamples, config.seed)
     write_text(page, runs_page(folder, runs, page, bootstrap))
     print(printable(str(page)))

@@ -27,6 +27,9 @@ PATH_KEYS = (
     "save",
 )
 
+# Groups that take several options; every key of their nodes belongs to one that is chosen.
+LIST_GROUPS = ("augment", "callbacks", "logger", "loss", "metrics")
+
 PATH_NODE = "paths"  # its keys are paths as well
 
 

@@ -15,7 +15,13 @@ from auralflow_pl.checks.arguments import check_arguments
 from auralflow_pl.checks.imports import current_name, with_current_arguments
 from auralflow_pl.config.explain import SET_BY, explain_value, set_elsewhere
 from auralflow_pl.config.instantiate import to_plain
-from auralflow_pl.config.names import check_paths, home_expanded, literal, mapped_texts
+from auralflow_pl.config.names import (
+    LIST_GROUPS,
+    check_paths,
+    home_expanded,
+    literal,
+    mapped_texts,
+)
 from auralflow_pl.errors import InputError, did_you_mean, shown
 
 POSITIVE_KEYS = (
@@ -56,9 +62,6 @@ NOT_NEGATIVE_KEYS = (
     "separation.wiener_steps",
 )
 
-# Groups that take several options; every key of their nodes belongs to one that is chosen.
-PART_GROUPS = ("augment", "callbacks", "logger", "loss", "metrics")
-
 
 def validate(config: DictConfig, schema: type) -> DictConfig:
     """Check keys, types and arguments of a configuration; return a resolved copy.
@@ -98,7 +101,7 @@ def validate(config: DictConfig, schema: type) -> DictConfig:
 
 def check_parts(config: DictConfig) -> None:
     """Raise InputError for keys of parts that are not chosen, as an experiment may have."""
-    for group in PART_GROUPS:
+    for group in LIST_GROUPS:
         parts = config.get(group) or {}
         left = [n for n in parts if OmegaConf.is_dict(parts[n]) and "_target_" not in parts[n]]
         if left:

@@ -57,7 +57,7 @@ class Separation:
         return self.stft.inverse(self.spectrogram.unsqueeze(1), length, self.mask)
 
 
-def heard(separation: Separation, bins: int) -> Tensor | float:
+def below_bandwidth(separation: Separation, bins: int) -> Tensor | float:
     """1 for the bins of a spectrum below `bandwidth`, else 0, `(batch, 1, 1, freq, 1)`.
 
     Losses that compare ratios need it: those of masks, and of logarithms of magnitudes.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from auralflow_pl.checks.values import positive
 from auralflow_pl.errors import InputError
-from auralflow_pl.losses.base import TargetLoss, heard
+from auralflow_pl.losses.base import TargetLoss, below_bandwidth
 from auralflow_pl.signal.stft import STFT
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class MultiResolutionSTFTLoss(TargetLoss):
             self.compare(
                 self.magnitude(stft(estimate)),
                 self.magnitude(stft(target)),
-                heard(separation, stft.n_fft // 2 + 1),
+                below_bandwidth(separation, stft.n_fft // 2 + 1),
             )
             for stft in self.stfts
         ]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from auralflow_pl.checks.values import one_of
 from auralflow_pl.errors import InputError
-from auralflow_pl.losses.base import TargetLoss, heard
+from auralflow_pl.losses.base import TargetLoss, below_bandwidth
 
 if TYPE_CHECKING:
     from auralflow_pl.losses.base import Separation
@@ -95,7 +95,8 @@ class MaskLoss(ConstructionLoss):
         mixture = separation.mixture_magnitude.unsqueeze(1)
         ideal = separation.target_magnitude[:, order] / mixture.clamp(min=1e-8)
         difference = separation.mask - ideal.clamp(max=1)
-        return mean_distance(difference * heard(separation, difference.shape[-2]), self.kind)
+        counted = below_bandwidth(separation, difference.shape[-2])
+        return mean_distance(difference * counted, self.kind)
 
 
 class ComponentLoss(SpectralLoss):

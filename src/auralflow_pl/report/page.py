@@ -9,6 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from auralflow_pl.errors import InputError
+from auralflow_pl.system.staging import check_writable
+
 # The page may load nothing from elsewhere, even if names in the data contain HTML.
 PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "
@@ -67,6 +70,21 @@ def html_page(
         data=content,
         script=script,
     )
+
+
+def page_file(output: str | None, default: Path) -> Path:
+    """Path of a page that can be written: `output`, or else the default.
+
+    Raises:
+        InputError: the path is a folder, or its folder cannot be written.
+    """
+    page = Path(output or default)
+    if page.is_dir():
+        raise InputError(
+            f"output={page}: is a folder; expected a file, as in output={page}/{default.name}"
+        )
+    check_writable(page.parent)
+    return page
 
 
 def read_asset(name: str) -> str:

@@ -30,8 +30,8 @@ class Lesson:
         self.separator, self.stems, self.device = SimpleNamespace(targets=TARGETS), TARGETS, "cpu"
         self.alarms = Alarms(folder, **options)
 
-    def train(self, stems):
-        self.alarms.on_train_batch_end(self, self, None, {"stems": stems}, 0)
+    def train(self, stems, **more):
+        self.alarms.on_train_batch_end(self, self, None, {"stems": stems, **more}, 0)
 
     def validate(self, estimate, target, mixture, si_sdr=(0.0, 0.0), losses=None):
         if losses:
@@ -118,6 +118,19 @@ def test_the_state_goes_on_after_a_resume(lesson, sounds):
     third = lesson(validations=2)
     third.alarms.load_state_dict(again.alarms.state_dict())
     assert len(third.validate(*sounds, (-3.0, 5.0))) == 1  # said once
+
+
+def test_a_stem_within_an_undivided_sum_is_heard(lesson, sounds):
+    """The sum lies in the place of the first stem; only a stem that no sound holds is missed."""
+    stems = torch.zeros(300, 2, 2, 10)
+    stems[:, 0] = 1
+    alone = torch.eye(2, dtype=torch.bool).expand(300, 2, 2)
+    both = torch.tensor([[True, True], [False, False]]).expand(300, 2, 2)
+    here, there = lesson(), lesson()
+    here.train(stems, holds=both)
+    there.train(stems, holds=alone)
+    assert here.validate(*sounds, (5.0, 5.0)) == []
+    assert there.validate(*sounds, (5.0, 5.0)) == [("unheard_stem", "drums")]
 
 
 def test_every_key_that_is_named_exists():

@@ -18,6 +18,14 @@ from auralflow_pl.data.augment.base import Augmentation
 from auralflow_pl.errors import InputError
 
 
+def draw_threshold(
+    mixture: Tensor, probability: float, depth_db: float, rng: np.random.Generator
+) -> float:
+    """Draw a threshold up to `depth_db` below the peak; 0: the mixture is not changed."""
+    on, depth = rng.random() < probability, rng.uniform(0, depth_db)
+    return float(mixture.abs().amax()) * 10 ** (-depth / 20) if on else 0.0
+
+
 class SoftClip(Augmentation):
     """Distort random mixtures as an overdriven stage: `t tanh(x / t)` with a random threshold `t`.
 
@@ -36,8 +44,7 @@ class SoftClip(Augmentation):
 
     def change_mixture(self, mixture: Tensor, rng: np.random.Generator) -> Tensor:
         """Distort the mixture, with `probability`."""
-        on, depth = rng.random() < self.probability, rng.uniform(0, self.depth_db)
-        threshold = float(mixture.abs().amax()) * 10 ** (-depth / 20) if on else 0.0
+        threshold = draw_threshold(mixture, self.probability, self.depth_db, rng)
         return threshold * torch.tanh(mixture / threshold) if threshold else mixture
 
 
@@ -72,10 +79,8 @@ class Limiter(Augmentation):
 
     def change_mixture(self, mixture: Tensor, rng: np.random.Generator) -> Tensor:
         """Limit the mixture, with `probability`."""
-        on, depth = rng.random() < self.probability, rng.uniform(0, self.depth_db)
-        peaks = mixture.abs().amax(0)
-        threshold = float(peaks.amax()) * 10 ** (-depth / 20)
-        return mixture * self.gains(peaks, threshold) if on and threshold else mixture
+        threshold = draw_threshold(mixture, self.probability, self.depth_db, rng)
+        return mixture * self.gains(mixture.abs().amax(0), threshold) if threshold else mixture
 
     def gains(self, peaks: Tensor, threshold: float) -> Tensor:
         """Smooth gains `(time,)` with which peaks `(time,)` stay below the threshold.

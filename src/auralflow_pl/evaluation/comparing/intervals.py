@@ -9,7 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
+from auralflow_pl.errors import InputError
+
 FEWEST_TRACKS = 5  # tracks needed for an interval
+
+FEWEST_RESAMPLES = 100
+
+
+def check_bootstrap(confidence: float, resamples: int) -> None:
+    """Raise InputError for a level or a number of resamples that make no interval."""
+    if not 0 < confidence < 1:
+        raise InputError(f"confidence={confidence}: expected more than 0 and less than 1")
+    if resamples < FEWEST_RESAMPLES:
+        raise InputError(f"resamples={resamples}: expected {FEWEST_RESAMPLES} or more")
 
 
 @dataclass(frozen=True)

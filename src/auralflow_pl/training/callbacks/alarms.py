@@ -33,6 +33,8 @@ RISE, FALL = 0.05, 0.02  # shares of a loss by which it rises, or falls, clearly
 
 FEWEST_CHUNKS = 200  # in which every stem should have been heard
 
+STATE_NAMES = ("given", "waited", "losses", "heard", "chunks")
+
 
 class AlarmKind(NamedTuple):
     """What an alarm says: the finding, the likely cause, and the keys to turn."""
@@ -129,12 +131,13 @@ class Alarms(pl.Callback):
     ) -> None:
         """Note which stems are heard, until all are."""
         self.chunks += len(batch["stems"])
-        missing = [name for name in pl_module.stems if name not in self.heard]
-        if missing:
-            numbers = [pl_module.stems.index(name) for name in missing]
-            peaks = batch["stems"][:, numbers].abs().amax((0, 2, 3))
-            loud = (peaks > 10 ** (SILENCE_DB / 20)).tolist()
-            self.heard += [name for name, on in zip(missing, loud, strict=True) if on]
+        if set(self.heard) >= set(pl_module.stems):
+            return
+        loud = batch["stems"].abs().amax((2, 3)) > 10 ** (SILENCE_DB / 20)  # (batch, stems)
+        if "holds" in batch:  # a sound may be an undivided sum of stems
+            loud = (loud.unsqueeze(-1) & batch["holds"]).any(1)
+        found = zip(pl_module.stems, loud.any(0).tolist(), strict=True)
+        self.heard = [name for name, on in found if on or name in self.heard]
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: SeparationTask) -> None:  # noqa: ARG002
         """Begin the sums of a validation."""
@@ -152,13 +155,14 @@ class Alarms(pl.Callback):
         """Add the energies and gains of a track."""
         estimate, target = (outputs[key].flatten(1) for key in ("estimate", "target"))
         mixture = batch["mixture"].flatten().expand_as(target)
-        for name, signal in {
-            "estimate": estimate,
-            "target": target,
-            "mixture": mixture,
-            "estimate error": estimate - mixture,
-            "target error": target - mixture,
-        }.items():
+        for name, one, other in (
+            ("estimate", estimate, None),
+            ("target", target, None),
+            ("mixture", mixture, None),
+            ("estimate error", estimate, mixture),
+            ("target error", target, mixture),
+        ):  # one whole track in memory at a time
+            signal = one if other is None else one - other
             energy = signal.square().sum(-1, dtype=torch.float64).cpu()
             self.energies[name] = self.energies.get(name, 0.0) + energy
         gains = outputs["si_sdr"] - si_sdr(mixture, target)
@@ -193,10 +197,10 @@ class Alarms(pl.Callback):
 
     def check_losses(self, trainer: pl.Trainer, task: SeparationTask) -> None:
         """A validation loss that rises while that of the training falls."""
-        sums = {name: trainer.strategy.reduce(part) for name, part in task.sums.items()}
-        if "val/loss" not in trainer.callback_metrics or "chunks" not in sums:
+        if "val/loss" not in trainer.callback_metrics or "chunks" not in task.sums:
             return
-        train = float(sums["loss"] / sums["chunks"])
+        loss, chunks = (trainer.strategy.reduce(task.sums[name]) for name in ("loss", "chunks"))
+        train = float(loss / chunks)
         self.losses.append([train, float(trainer.callback_metrics["val/loss"])])
         best = min(range(len(self.losses)), key=lambda number: self.losses[number][1])
         (then, low), (now, high) = self.losses[best], self.losses[-1]
@@ -233,10 +237,9 @@ class Alarms(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """State for checkpoints."""
-        names = ("given", "waited", "losses", "heard", "chunks")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in STATE_NAMES}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the state of a checkpoint."""
-        for name, value in state_dict.items():
-            setattr(self, name, value)
+        for name in STATE_NAMES:
+            setattr(self, name, state_dict[name])

@@ -27,7 +27,13 @@ EPOCH_KEYS = (  # which chunks are left of an epoch depends on them
 )
 
 UNTRAINED_KEYS = (
-    *("resume", "init", "init_strict", "print_config", "silent", "paths.run_dir", "seeds"),
+    "resume",
+    "init",
+    "init_strict",
+    "print_config",
+    "silent",
+    "paths.run_dir",
+    "seeds",
 )
 
 
