@@ -41,9 +41,10 @@ from auralflow_pl.evaluation.scoring import score_track, separate_track
 from auralflow_pl.metrics.scores import SISDR
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
 from auralflow_pl.system.heap import keep_freed_memory
-from auralflow_pl.training.build import build_data, build_task, choose_precision
+from auralflow_pl.training.build import build_data, build_task
 from auralflow_pl.training.data_module import StemDataModule
 from auralflow_pl.training.schedules import Schedule, cosine_factor
+from auralflow_pl.training.start.precision import choose_precision
 from auralflow_pl.training.task import SeparationTask
 
 STEMS = ["vocals", "drums", "bass", "other"]

@@ -74,11 +74,11 @@ def test_masks_share_the_mixture_and_a_single_one_does_not():
     shares = two(magnitude).mask
     torch.testing.assert_close(shares[..., :8, :].sum(1), torch.ones(1, 2, 8, 16))
     assert torch.equal(two(0 * magnitude).mask[..., :8, :], torch.full((1, 2, 2, 8, 16), 0.5))
-    own = torch.stack([unet(magnitude[..., :8, :]).sigmoid() for unet in two.unets], 1)
+    own = torch.stack([unet(magnitude[..., :8, :])[0].sigmoid() for unet in two.unets], 1)
     two.exponent = None
     torch.testing.assert_close(two(magnitude).mask[..., :8, :], own)
     one = Spleeter(width=2, levels=2, n_fft=32, segment_frames=None, targets=1).eval()
-    own = one.unets[0](magnitude[..., :8, :]).sigmoid()
+    own = one.unets[0](magnitude[..., :8, :])[0].sigmoid()
     torch.testing.assert_close(one(magnitude).mask[:, 0, :, :8], own)
 
 

@@ -5,7 +5,7 @@ Its published weights are read by `checkpoints.foreign.spleeter`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import zip_longest
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from auralflow_pl.errors import InputError
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
 from auralflow_pl.models.blocks import MaskActivation, full_precision, initialise_weights
+from auralflow_pl.models.unet import Bottleneck
 
 EPSILON = 1e-10  # of a power, shared by all targets: silence is divided equally
 
@@ -84,14 +85,29 @@ class TargetUNet(nn.Module):
         channels: audio channels.
         width: channels of the first level; every level has twice the channels of the one before.
         levels: number of levels.
+        deepest: channels of the deepest level; None: as of every level.
         dropout: probability with which a value is set to 0 in the first three levels of the
             decoder.
         elu: ELU everywhere; else LeakyReLU in the encoder and ReLU in the decoder.
+        bottleneck: makes the layers between encoder and decoder from the channels and the
+            frequency cells of the deepest level; None: no such layers.
+        cells: frequency cells of the deepest level.
     """
 
-    def __init__(self, channels: int, width: int, levels: int, dropout: float, elu: bool) -> None:
+    def __init__(
+        self,
+        channels: int,
+        width: int,
+        levels: int,
+        deepest: int | None,
+        dropout: float,
+        elu: bool,
+        bottleneck: Callable[[int, int], Bottleneck] | None,
+        cells: int,
+    ) -> None:
         super().__init__()
         sizes = [width * 2**level for level in range(levels)]
+        sizes[-1] = deepest or sizes[-1]
 
         def activation(leak: float) -> nn.Module:
             return nn.ELU(inplace=True) if elu else nn.LeakyReLU(leak, inplace=True)
@@ -100,6 +116,7 @@ class TargetUNet(nn.Module):
         self.between = nn.ModuleList(
             nn.Sequential(batch_norm(size), activation(LEAK)) for size in sizes[:-1]
         )
+        self.bottleneck = bottleneck(sizes[-1], cells) if bottleneck else Bottleneck()
         inputs = [sizes[-1], *(2 * size for size in reversed(sizes[:-1]))]
         outputs = [*reversed(sizes[:-1]), 1]
         self.up = nn.ModuleList(map(DoublingConv, inputs, outputs))
@@ -119,17 +136,18 @@ class TargetUNet(nn.Module):
                 if isinstance(layer, nn.BatchNorm2d):
                     layers[number] = ChannelAffine(layer)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map a magnitude `(batch, channels, freq, frames)` to logits of the same shape."""
+    def forward(self, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Map a magnitude `(batch, channels, freq, frames)` to logits like it, and penalties."""
         skips: list[Tensor] = []
         for conv, layers in zip_longest(self.down, self.between):
             skips.append(conv(x))
             x = layers(skips[-1]) if layers else skips.pop()
+        x, penalties = self.bottleneck(x)
         for conv, layers in zip(self.up, self.after, strict=True):
             x = layers(conv(x))
             if skips:
                 x = torch.cat([skips.pop(), x], dim=1)
-        return self.head(x)
+        return self.head(x), penalties
 
 
 class Spleeter(MaskEstimator):
@@ -147,6 +165,7 @@ class Spleeter(MaskEstimator):
             frequencies that are processed.
         width: channels of the first level; every level has twice the channels of the one before.
         levels: number of levels; each halves the resolution.
+        deepest: channels of the deepest level; None: twice those of the level before.
         dropout: probability with which a value is set to 0 in the first three levels of the
             decoder.
         hidden_activation: `relu` for LeakyReLU with slope 0.2 in the encoder and ReLU in the
@@ -156,6 +175,8 @@ class Spleeter(MaskEstimator):
             least 1; None: the U-Nets' own masks.
         segment_frames: frames that are processed independently of all others, a multiple of
             `2 ** levels`; None: any number.
+        bottleneck: function that makes the layers between encoder and decoder of a U-Net from the
+            channels and the frequency cells of the deepest level; None: no such layers.
 
     Raises:
         InputError: an argument out of range.
@@ -170,23 +191,27 @@ class Spleeter(MaskEstimator):
         mask_extension: str = "zeros",
         width: int = 16,
         levels: int = 6,
+        deepest: int | None = None,
         dropout: float = 0.5,
         hidden_activation: str = "relu",
         mask_activation: str = "sigmoid",
         separation_exponent: float | None = 2.0,
         segment_frames: int | None = 512,
+        bottleneck: Callable[[int, int], Bottleneck] | None = None,
     ) -> None:
         super().__init__()
         if (
             not 0 < bandwidth <= 1
             or width < 1
             or not 1 <= levels <= 10
+            or not (deepest is None or deepest >= 1)
             or not (separation_exponent is None or 1 <= separation_exponent <= 10)
         ):
             raise InputError(
-                f"model: bandwidth={bandwidth}, width={width}, levels={levels}, "
+                f"model: bandwidth={bandwidth}, width={width}, levels={levels}, deepest={deepest}, "
                 f"separation_exponent={separation_exponent}: expected bandwidth more than 0 and at "
-                "most 1, width at least 1, levels from 1 to 10, separation_exponent from 1 to 10"
+                "most 1, width and deepest at least 1, levels from 1 to 10, separation_exponent "
+                "from 1 to 10"
             )
         if hidden_activation not in HIDDEN_ACTIVATIONS or mask_extension not in MASK_EXTENSIONS:
             raise InputError(
@@ -202,15 +227,20 @@ class Spleeter(MaskEstimator):
             )
         self.segmented = segment_frames is not None
         self.frame_multiple = segment_frames or self.cells
-        reach = unsegmented_reach(levels)
-        self.frame_reach = min(reach, segment_frames - 1) if segment_frames else reach
         self.bins = max(1, round(bandwidth * n_fft / 2))
         self.mask_extension = mask_extension
         self.exponent = separation_exponent if targets > 1 else None
-        self.unets = nn.ModuleList(
-            TargetUNet(channels, width, levels, dropout, hidden_activation == "elu")
+        elu = hidden_activation == "elu"
+        rows = -(-self.bins // self.cells)
+        unets = [
+            TargetUNet(channels, width, levels, deepest, dropout, elu, bottleneck, rows)
             for _ in range(targets)
-        )
+        ]
+        self.unets = nn.ModuleList(unets)
+        reaches = [unsegmented_reach(levels, unets[0].bottleneck.frame_reach)]
+        if segment_frames is not None:
+            reaches.append(segment_frames - 1)
+        self.frame_reach = min((reach for reach in reaches if reach is not None), default=None)
         self.mask_activation = MaskActivation(mask_activation, targets)
 
     def simplify(self) -> None:
@@ -218,6 +248,7 @@ class Spleeter(MaskEstimator):
         self.eval()
         for unet in self.unets:
             unet.fold_norms()
+            unet.bottleneck.simplify()
         self.to(memory_format=torch.channels_last)
 
     def forward(self, magnitude: Tensor) -> MaskEstimate:
@@ -227,26 +258,28 @@ class Spleeter(MaskEstimator):
         x = F.pad(x, (0, -frames % self.frame_multiple, 0, -self.bins % self.cells))
         if self.segmented:
             x = x.unflatten(-1, (-1, self.frame_multiple)).permute(0, 3, 1, 2, 4).flatten(0, 1)
-        mask = torch.cat([self.share(part) for part in self.parts(x)])
+        masks, penalties = zip(*map(self.share, self.parts(x)), strict=True)
+        mask = torch.cat(masks)
         if self.segmented:
             mask = mask.unflatten(0, (batch, -1)).permute(0, 2, 3, 4, 1, 5).flatten(-2)
-        return MaskEstimate(self.extend(mask[..., :frames], freq))
+        return MaskEstimate(self.extend(mask[..., :frames], freq), mean_by_name(penalties))
 
     def parts(self, x: Tensor) -> Iterator[Tensor]:
         """Items of a batch one by one, which takes least memory, unless it matters which."""
         together = self.training or torch.jit.is_tracing()
         return iter([x] if together else x.split(1))
 
-    def share(self, x: Tensor) -> Tensor:
-        """Masks `(batch, targets, channels, bins, frames)` of magnitudes that were padded."""
+    def share(self, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Masks `(batch, targets, channels, bins, frames)` of padded magnitudes, and penalties."""
         with float_range(x):
-            logits = torch.stack([full_precision(unet(x)) for unet in self.unets], dim=1)
-        mask = self.own_masks(logits[..., : self.bins, :])
+            logits, penalties = zip(*(unet(x) for unet in self.unets), strict=True)
+        stacked = torch.stack([full_precision(one) for one in logits], dim=1)
+        mask = self.own_masks(stacked[..., : self.bins, :])
         if self.exponent is None:
-            return mask
+            return mask, mean_by_name(penalties)
         power = (mask * x[:, None, :, : self.bins]).pow(self.exponent)
         total = power.sum(1, keepdim=True) + EPSILON
-        return (power + EPSILON / len(self.unets)) / total
+        return (power + EPSILON / len(self.unets)) / total, mean_by_name(penalties)
 
     def own_masks(self, logits: Tensor) -> Tensor:
         """Masks of the U-Nets, whose ratios matter also where all of them are small.
@@ -275,10 +308,15 @@ def float_range(x: Tensor) -> AbstractContextManager[Any]:
     return torch.autocast(kind, dtype, enabled=dtype != torch.float16)
 
 
-def unsegmented_reach(levels: int) -> int:
+def mean_by_name(found: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Mean of each penalty over several mappings with the same names."""
+    return {name: torch.stack([one[name] for one in found]).mean() for name in found[0]}
+
+
+def unsegmented_reach(levels: int, cells: int | None) -> int | None:
     """Receptive field of a mask on either side in frames, without segments.
 
     Encoder and decoder together reach `4 (1 + ... + 2 ** (levels - 1))` frames on either side, the
-    last convolution 3.
+    last convolution 3, the bottleneck `cells` of the deepest map, or all if None.
     """
-    return 4 * (2**levels - 1) + 3
+    return None if cells is None else 4 * (2**levels - 1) + 3 + cells * 2**levels

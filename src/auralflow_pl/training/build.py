@@ -24,7 +24,6 @@ from auralflow_pl.data.draws import SamplingOptions
 from auralflow_pl.data.targets import resolve_targets
 from auralflow_pl.errors import InputError, did_you_mean, one_line
 from auralflow_pl.separator.build import new_separator
-from auralflow_pl.system.device import computes_in_bfloat16
 from auralflow_pl.system.processes import rank, world_size
 from auralflow_pl.system.progress import is_redrawn
 from auralflow_pl.training.callbacks.progress import LogProgress
@@ -128,13 +127,6 @@ def trainer_profiler(config: DictConfig) -> dict[str, Any]:
     """Arguments of the Trainer for a profiler given by its name; it writes to the run folder."""
     kind = PROFILERS.get(config.trainer.get("profiler"))
     return {"profiler": kind(config.paths.run_dir, "profile")} if kind else {}
-
-
-def choose_precision(config: DictConfig) -> None:
-    """Replace `precision=auto` by bf16 where the device computes in bf16, else by fp32."""
-    if config.precision.precision == "auto":
-        fast = computes_in_bfloat16(config.trainer.accelerator)
-        config.precision.precision = "bf16-mixed" if fast else "32-true"
 
 
 def check_monitors(config: DictConfig, task: SeparationTask, trainer: pl.Trainer) -> None:

@@ -38,9 +38,9 @@ from auralflow_pl.training.build import (
     build_trainer,
     check_monitors,
     choose_directions,
-    choose_precision,
 )
 from auralflow_pl.training.start.claim import claimed_folder
+from auralflow_pl.training.start.precision import choose_precision
 from auralflow_pl.training.start.resuming import find_resume
 from auralflow_pl.training.start.warm_start import warm_start
 
@@ -93,16 +93,16 @@ def train_best(config: DictConfig) -> BestScore:
 def train_in_folder(config: DictConfig) -> BestScore:
     """Train with a validated configuration in its run folder; see `train_best`."""
     run_dir = Path(config.paths.run_dir)
-    choose_precision(config)
     choose_directions(config)
     quiet_libraries(config.silent or rank() > 0)
     resume, step = find_resume(config, run_dir)
+    keep_freed_memory()
+    choose_precision(config, resume)
     if config.lora.rank and config.init is None and resume is None:
         raise InputError(
             f"lora.rank={config.lora.rank}: changes a trained model, whose weights stay as they "
             "are; pass init=<model>"
         )
-    keep_freed_memory()
     pl.seed_everything(config.seed, workers=True, verbose=False)
     data = build_data(config)
     task = build_task(config)
@@ -149,6 +149,7 @@ def training_processes(config: DictConfig) -> contextlib.AbstractContextManager[
     """Context that runs the other processes of `trainer=ddp`, with the same keys and run folder."""
     devices = device_count(config.trainer.get("devices", 1))
     own = [f"paths.run_dir={config.paths.run_dir}", f"resume={config.resume or 'null'}"]
+    own.append(f"precision.precision={config.precision.precision}")  # which only one measures
     command = command_line("train", *own, "print_config=false")
     return process_group(devices, config.trainer.get("num_nodes", 1), command)
 

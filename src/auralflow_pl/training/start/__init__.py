@@ -3,5 +3,5 @@
 May import what `training` may.
 Start with `resuming.find_resume`; `resume_changes` edits a checkpoint while it is loaded, `claim`
 keeps other processes out of the run folder, `warm_start` loads weights only, `freezing` keeps parts
-of a network as they are.
+of a network as they are, `precision` measures what `precision=auto` means.
 """

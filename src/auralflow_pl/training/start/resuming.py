@@ -142,6 +142,8 @@ def changed_keys(
         name, there, here = f"{where}{key}", before.get(key), now.get(key)
         if isinstance(there, dict) and isinstance(here, dict):
             yield from changed_keys(there, here, f"{name}.")
+        elif (name, here) == ("precision.precision", "auto"):
+            continue  # takes what was there
         elif there != here and name not in UNTRAINED_KEYS and not key.startswith("_"):
             yield name, (there, here)
 
