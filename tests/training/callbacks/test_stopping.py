@@ -190,8 +190,6 @@ def test_precision_auto_is_one_of_the_others(train):
     assert saved == {"precision": saved["precision"], "channels_last": True, "init_scale": None}
     possible = ["32-true", "bf16-mixed"] if computes_in_bfloat16("cpu") else ["32-true"]
     assert saved["precision"] in possible
-    assert (
-    )
 
 
 @pytest.mark.parametrize(
