@@ -1,15 +1,19 @@
-"""Benchmark of separation quality after equal CPU time, for our networks and open-unmix.
+"""Benchmark of separation quality at equal cost, for our networks and open-unmix.
 
-python scripts/bench_quality.py [songs=FOLDER] [cpu_minutes=15] [networks=[simple,open_unmix]]
+python scripts/bench_quality.py [songs=FOLDER] [reference_steps=1000] [seeds=3]
+    [networks={simple:[],wide:[model.width=24],lstm:[model=lstm],open_unmix:[]}]
 
 Networks are trained from scratch on vocals: on the synthetic set, and on `songs` if given, a folder
-of `<song>/{vocals,drums,bass,other}.<wav|flac|ogg|...>`. Every fourth of these songs is held out.
-Every network runs in a process of its own with one thread. The budget is CPU time, including the
-drawing of chunks, so other work on the machine does not change the results. All networks share the
-task, Trainer, chunks, augmentation, bf16, and a cosine schedule over the CPU time. Ours have the
-settings of `experiment=fast_start`; open-unmix has those of its publication (Stöter et al., 2019):
-hidden size 512, n_fft 4096, hop 1024, up to 16 kHz, squared error, learning rate 1e-3, weight decay
-1e-5, 16 excerpts of 6 seconds, input scaled by statistics of the training set.
+of `<song>/{vocals,drums,bass,other}.<wav|flac|ogg|...>`, of which every fourth is held out, or with
+folders `train` and `valid`, whose songs in `valid` are held out. The first network is the reference
+and makes `reference_steps` steps. The cost of a step of the others, in CPU time with the drawing of
+its chunks, is measured in alternation with a step of the reference on this machine; each makes as
+many steps as cost the same, so scores mean the same on a fast and on a slow machine. All share the
+task, Trainer, chunks, augmentation and a cosine schedule. Ours have the settings of
+`experiment=fast_start` and the keys given by their name; open-unmix has those of its publication
+(Stöter et al., 2019): hidden size 512, n_fft 4096, hop 1024, up to 16 kHz, squared error, learning
+rate 1e-3, weight decay 1e-5, 16 excerpts of 6 seconds, input scaled by statistics of the training
+set. Intervals (95 %) cover held-out songs and seeds; differences are to the reference.
 """
 
 from __future__ import annotations
@@ -18,24 +22,27 @@ import os
 import statistics
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 from openunmix.model import OpenUnmix
 from openunmix.utils import bandwidth_to_max_bin
 from torch import Tensor
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from auralflow_pl.config.compose import compose
 from auralflow_pl.config.instantiate import build
 from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.data.sources.synthetic import SyntheticSongs
+from auralflow_pl.evaluation.comparing.intervals import Interval, bootstrap_interval
 from auralflow_pl.evaluation.estimates import ModelEstimates
 from auralflow_pl.evaluation.scoring import score_track, separate_track
 from auralflow_pl.metrics.scores import SISDR
@@ -43,12 +50,11 @@ from auralflow_pl.models.base import MaskEstimate, MaskEstimator
 from auralflow_pl.system.heap import keep_freed_memory
 from auralflow_pl.training.build import build_data, build_task
 from auralflow_pl.training.data_module import StemDataModule
-from auralflow_pl.training.schedules import Schedule, cosine_factor
 from auralflow_pl.training.start.precision import choose_precision
 from auralflow_pl.training.task import SeparationTask
 
 STEMS = ["vocals", "drums", "bass", "other"]
-HELD_OUT = {"synthetic": "test", "songs": "valid"}
+PEER = "open_unmix"
 OPEN_UNMIX = [
     "chunk_seconds=6",
     "data.batch_size=16",
@@ -56,6 +62,9 @@ OPEN_UNMIX = [
     "optimizer.lr=1e-3",
     "optimizer.weight_decay=1e-5",
 ]
+NETWORKS = {"simple": [], "lstm": ["model=lstm"], "vae": ["model=vae"], PEER: []}
+
+CONFIDENCE, RESAMPLES = 0.95, 10_000  # of intervals
 
 
 @dataclass
@@ -64,25 +73,36 @@ class Options:
 
     songs: str | None = None
     synthetic: bool = True
-    cpu_minutes: float = 15.0
-    networks: list[str] = field(default_factory=lambda: ["simple", "lstm", "vae", "open_unmix"])
-    overrides: list[str] = field(default_factory=list)
+    reference_steps: int = 1000
+    seeds: int = 3
+    rounds: int = 7  # measured steps of each network
+    networks: Any = None  # keys by name, or names of `model`; default: those of NETWORKS
+    overrides: list[str] = field(default_factory=list)  # for ours
     out: str = "bench/quality"
     processes: int = os.cpu_count() or 1
 
 
 @dataclass
-class Result:
-    """Results of one network; levels in dB, means over the held-out songs."""
+class Job:
+    """A training to do."""
 
-    data: str
+    root: str
+    held_out: str  # split
     network: str
-    parameters: int
+    keys: list[str]
+    seed: int
     steps: int
-    hours: float
-    si_sdr: float
-    mixture: float
-    oracle: float
+
+
+@dataclass
+class Result:
+    """Results of one training; SI-SDR in dB of every held-out song."""
+
+    parameters: int
+    hours: float  # of sound
+    estimate: list[float]
+    mixture: list[float]
+    oracle: list[float]
 
 
 class OpenUnmixMask(MaskEstimator):
@@ -106,35 +126,6 @@ class OpenUnmixMask(MaskEstimator):
         self.net.input_scale.data.copy_(1 / deviation.clamp(min=1e-4 * float(deviation.max())))
 
 
-class Budget(pl.Callback):
-    """Ends the training after a given CPU time, and drives the schedule by the CPU time."""
-
-    def __init__(self, cpu_minutes: float) -> None:
-        self.seconds = cpu_minutes * 60
-        self.start = 0.0
-
-    def on_train_start(self, *_: object) -> None:
-        """Start the clock with the first step; decoding of the songs is not counted."""
-        self.start = time.process_time()
-
-    def progress(self) -> float:
-        """Share of the CPU time that is used."""
-        return (time.process_time() - self.start) / self.seconds
-
-    def schedule(self, optimizer: Optimizer, total_steps: int) -> Schedule:  # noqa: ARG002
-        """Make a schedule of a warm-up and half a cosine."""
-
-        def factor(_: int) -> float:
-            """Present factor of the learning rate."""
-            return max(1e-3, cosine_factor(self.progress(), warmup=0.05, floor=0.01))
-
-        return {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
-
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
-        """Stop the training when the CPU time is used."""
-        trainer.should_stop = self.progress() >= 1
-
-
 def divide_songs(songs: Path, root: Path) -> None:
     """Link every fourth song into `valid` and the others into `train`."""
     for number, song in enumerate(sorted(p for p in songs.iterdir() if p.is_dir())):
@@ -144,52 +135,93 @@ def divide_songs(songs: Path, root: Path) -> None:
             link.symlink_to(song.resolve())
 
 
-def configure(network: str, root: str, overrides: list[str]) -> DictConfig:
+def configure(root: str, keys: Sequence[str], seed: int = 0) -> DictConfig:
     """Compose the configuration of a training."""
-    model = "simple" if network == "open_unmix" else network
-    own = OPEN_UNMIX if network == "open_unmix" else overrides
     fixed = [
         "experiment=fast_start",
-        f"model={model}",
         "data=stem_folder",
         f"data.root={root}",
         f"paths.data_dir={Path(root).parent}",
         "data.num_workers=0",
         "logger=none",
         "callbacks=none",
+        f"seed={seed}",
     ]
-    config = compose("train", fixed + own)
+    config = compose("train", [*fixed, *keys])
     choose_precision(config)
     return config
 
 
 def put_in_open_unmix(task: SeparationTask, data: StemDataModule) -> None:
-    """Replace the network of a task; 100 chunks, outside the budget, scale its input."""
+    """Replace the network of a task, scaled by 100 chunks."""
     separator = task.separator
     network = OpenUnmixMask(separator.stft.n_fft, separator.sample_rate)
-    data.setup("fit")
     chunks = torch.stack([data.chunks[number]["mixture"] for number in range(100)])
     network.scale_input(separator.stft(chunks).abs())
     separator.network = network
 
 
-def train(name: str, root: str, network: str, options: Options) -> Result:
-    """Train one network and score it on the held-out songs."""
+def make_training(network: str, config: DictConfig) -> tuple[SeparationTask, StemDataModule]:
+    """Task and prepared data of a training."""
     torch.set_num_threads(1)
     keep_freed_memory()
-    pl.seed_everything(0, verbose=False)
-    config = configure(network, root, list(options.overrides))
+    pl.seed_everything(config.seed, verbose=False)
     data, task = build_data(config), build_task(config)
     data.prepare_data()
-    if network == "open_unmix":
+    data.setup("fit")
+    if network == PEER:
         put_in_open_unmix(task, data)
-    budget = Budget(options.cpu_minutes)
-    task.make_schedule = budget.schedule
+    return task, data
+
+
+def stepper(network: str, config: DictConfig) -> Callable[[], float]:
+    """A function that makes a training step and returns its CPU time in seconds."""
+    task, data = make_training(network, config)
+    task.train()
+    optimizer = task.make_optimizer(task)
+    half = config.precision.precision == "bf16-mixed"
+    numbers = iter(range(10**9))
+
+    def step() -> float:
+        start = time.process_time()
+        drawn = [data.chunks[next(numbers)] for _ in range(config.data.batch_size)]
+        batch = torch.utils.data.default_collate(drawn)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            loss = task.loss_parts(batch)["loss"]
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(task.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        return time.process_time() - start
+
+    return step
+
+
+def measure_costs(configs: Mapping[str, DictConfig], rounds: int) -> dict[str, float]:
+    """Cost of a step of each network as a multiple of that of the first, which is its neighbour.
+
+    The median over rounds of the ratio to a step of the first network right before.
+    """
+    reference, *others = (partial(stepper, *item) for item in configs.items())
+    first = reference()
+    first()
+    costs = {next(iter(configs)): 1.0}
+    for network, make in zip(list(configs)[1:], others, strict=True):
+        step = make()
+        step()
+        costs[network] = statistics.median(1 / (first() / step()) for _ in range(rounds))
+    return costs
+
+
+def train(job: Job) -> Result:
+    """Train one network and score it on the held-out songs."""
+    config = configure(job.root, job.keys, job.seed)
+    task, data = make_training(job.network, config)
     trainer = build(
         config.trainer,
         max_epochs=-1,
+        max_steps=job.steps,
         precision=config.precision.precision,
-        callbacks=[budget],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -198,77 +230,105 @@ def train(name: str, root: str, network: str, options: Options) -> Result:
         accelerator="cpu",
     )
     trainer.fit(task, datamodule=data)
-    tracks = StemFolder(root, STEMS).tracks(HELD_OUT[name])
     separator = task.separator.eval()
     estimates = ModelEstimates(separator, Path())
-    heard = (separate_track(estimates, STEMS, track) for track in tracks)
     scores = [
-        t for h in heard for t in score_track(h, separator.stft, [SISDR()], ("mixture", "oracle"))
+        score
+        for track in StemFolder(job.root, STEMS).tracks(job.held_out)
+        for score in score_track(
+            separate_track(estimates, STEMS, track),
+            separator.stft,
+            [SISDR()],
+            ("mixture", "oracle"),
+        )
+        if score.values["si_sdr"]["estimate"] is not None  # silence has none
     ]
-    steps = trainer.global_step
     return Result(
-        name,
-        network,
         sum(p.numel() for p in separator.network.parameters()),
-        steps,
-        steps * config.data.batch_size * config.chunk_seconds / 3600,
+        job.steps * config.data.batch_size * config.chunk_seconds / 3600,
         *(
-            statistics.fmean(target.values["si_sdr"][key] for target in scores)
+            [score.values["si_sdr"][key] for score in scores]
             for key in ("estimate", "mixture", "oracle")
         ),
     )
 
 
-def show(result: Result) -> None:
-    """Print one row of the table."""
-    gain = result.si_sdr - result.mixture
-    print(
-        f"{result.data:<10} {result.network:<11}{result.parameters / 1e6:>8.2f} M{result.steps:>7}"
-        f"{result.hours:>8.1f} h{result.si_sdr:>9.2f}{gain:>8.2f}"
-        f"{gain / (result.oracle - result.mixture):>7.0%}",
-        flush=True,
-    )
+def interval(values: np.ndarray, *groups: np.ndarray) -> Interval:
+    """Interval of a mean over songs; `groups` have values of shape `(seeds, songs)`."""
+    means = [list(group.mean(1)) for group in groups]
+    return bootstrap_interval(list(values), CONFIDENCE, RESAMPLES, np.random.default_rng(0), means)
+
+
+def rows(results: Mapping[str, Sequence[Result]], steps: Mapping[str, int]) -> Iterator[str]:
+    """Lines of the table of a data set, the reference first."""
+    scores = {name: np.array([one.estimate for one in found]) for name, found in results.items()}
+    reference = next(iter(scores.values()))
+    for name, found in results.items():
+        mine, one = scores[name], found[0]
+        mixture, oracle = statistics.fmean(one.mixture), statistics.fmean(one.oracle)
+        whole = interval(mine.mean(0), mine)
+        line = (
+            f"{name:<14}{one.parameters / 1e6:>7.2f} M{steps[name]:>7}{one.hours:>7.1f} h"
+            f"{whole.mean:>7.2f} [{whole.low:5.2f}, {whole.high:5.2f}]"
+            f"{(whole.mean - mixture) / (oracle - mixture):>6.0%}"
+        )
+        if mine is not reference:
+            gain = interval((mine - reference).mean(0), mine, reference)
+            line += f"{gain.mean:>+8.2f} [{gain.low:+.2f}, {gain.high:+.2f}]"
+        yield line
+    yield f"mixture {mixture:.2f}, ideal ratio mask {oracle:.2f}, {reference.shape[1]} songs"
+
+
+def networks_of(options: Options) -> dict[str, list[str]]:
+    """Keys of the networks by their name."""
+    given = options.networks or NETWORKS
+    if isinstance(given, dict):
+        return given
+    return {name: NETWORKS.get(name, [f"model={name}"]) for name in given}
+
+
+def prepare(options: Options) -> Iterator[tuple[str, str]]:
+    """Prepare the data sets; yield their roots, with the split that is held out."""
+    out = Path(options.out)
+    if options.songs and (Path(options.songs) / "valid").is_dir():
+        yield options.songs, "valid"
+    elif options.songs:
+        divide_songs(Path(options.songs), out / "songs")
+        yield str(out / "songs"), "valid"
+    if options.synthetic:
+        root = out / "synthetic"
+        SyntheticSongs(root, train_tracks=48, valid_tracks=4, test_tracks=8, seconds=15).prepare()
+        yield str(root), "test"
 
 
 def main() -> None:
-    """Prepare the data, train all networks, print a table."""
+    """Prepare the data, measure the costs, train all networks, print a table for each data set."""
     options = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_cli())
     options = OmegaConf.to_object(options)
-    out = Path(options.out)
-    roots = {}
-    if options.songs:
-        roots["songs"] = out / "songs"
-        divide_songs(Path(options.songs), roots["songs"])
-    if options.synthetic:
-        roots["synthetic"] = out / "synthetic"
-        SyntheticSongs(
-            roots["synthetic"], train_tracks=48, valid_tracks=4, test_tracks=8, seconds=15
-        ).prepare()
-    print(f"{options.cpu_minutes:g} CPU-minutes each, one thread, vocals, SI-SDR in dB")
-    print(
-        f"{'data':<10} {'network':<11}{'parameters':>10}{'steps':>7}{'heard':>10}{'SI-SDR':>9}"
-        f"{'gain':>8}{'gap':>7}"
-    )
-    with ProcessPoolExecutor(
-        options.processes, get_context("spawn"), max_tasks_per_child=1
-    ) as pool:
+    keys = {
+        name: OPEN_UNMIX if name == PEER else [*options.overrides, *given]
+        for name, given in networks_of(options).items()
+    }
+    for root, held_out in prepare(options):
+        if (count := len(StemFolder(root, STEMS).tracks(held_out))) < 2:
+            raise SystemExit(f"{root}: {count} songs held out; intervals need at least 2")
+        configs = {name: configure(root, own) for name, own in keys.items()}
+        costs = measure_costs(configs, options.rounds)
+        steps = {
+            name: max(1, round(options.reference_steps / cost)) for name, cost in costs.items()
+        }
+        print(f"{root}: cost of a step", *(f"{name} {cost:.2f}" for name, cost in costs.items()))
         jobs = [
-            pool.submit(train, name, str(root), network, options)
-            for name, root in roots.items()
-            for network in options.networks
+            Job(root, held_out, name, list(own), seed, steps[name])
+            for seed in range(options.seeds)
+            for name, own in keys.items()
         ]
-        results = []
-        for job in as_completed(jobs):
-            results.append(job.result())
-            show(results[-1])
-    for name in roots:
-        mine = {r.network: r for r in results if r.data == name}
-        one = next(iter(mine.values()))
-        print(f"{name}: mixture {one.mixture:.2f}, ideal ratio mask {one.oracle:.2f}")
-        theirs = mine.pop("open_unmix", None)
-        if theirs and mine:
-            best = max(mine.values(), key=lambda result: result.si_sdr)
-            print(f"{name}: {best.network} - open_unmix = {best.si_sdr - theirs.si_sdr:+.2f} dB")
+        pool = ProcessPoolExecutor(options.processes, get_context("spawn"), max_tasks_per_child=1)
+        with pool:
+            done = list(zip(jobs, pool.map(train, jobs), strict=True))
+        results = {name: [one for job, one in done if job.network == name] for name in keys}
+        print(f"{'network':<14}{'size':>9}{'steps':>7}{'heard':>9}  SI-SDR [dB]   gap   difference")
+        print(*rows(results, steps), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -165,19 +165,23 @@ def test_published_networks_are_measured(implementation, capsys, settings, tmp_p
 
 @pytest.mark.filterwarnings("ignore:.*(val_dataloader|LeafSpec)")  # of Lightning
 def test_quality_is_measured(script, one_process, tmp_path):
-    songs = SyntheticSongs(tmp_path / "made", 4, 1, 1, seconds=4)
+    songs = SyntheticSongs(tmp_path / "made", 8, 1, 1, seconds=6)
     songs.prepare()
     keys = [
         f"songs={songs.root / 'train'}",
         "synthetic=false",
-        "networks=[simple]",
-        "cpu_minutes=0.01",
+        "networks={simple:[],small:[model.width=1]}",
+        "reference_steps=3",
+        "seeds=2",
+        "rounds=1",
         f"out={tmp_path / 'out'}",
         keys_of(*SMALL, "chunk_seconds=0.5", "data.batch_size=2"),
     ]
     printed = script("bench_quality", *keys)
-    assert re.search(r"songs +simple +0\.\d\d M +[1-9]\d*", printed)
-    assert "songs: mixture " in printed
+    assert re.search(r"cost of a step simple 1\.00 small \d+\.\d\d\n", printed)
+    assert re.search(r"simple +0\.\d\d M +3 ", printed)
+    assert re.search(r"small +0\.\d\d M +\d+ .*%.*[+-]\d+\.\d\d \[", printed)
+    assert re.search(r"mixture -?\d.*, 2 songs", printed)
 
 
 @pytest.mark.parametrize("name", ["test_slurm", "train_bundled"])

@@ -14,7 +14,12 @@ from filelock import FileLock, Timeout
 from auralflow_pl.errors import InputError, os_reason, shown
 from auralflow_pl.pretrained.download import NotFetchedError, WantedFile, fetch_file
 from auralflow_pl.pretrained.entries import NAME_PATTERN, ModelFile, RegistryEntry
-from auralflow_pl.pretrained.locations import PACKAGED_REGISTRY, WEIGHTS_FILE, models_folder
+from auralflow_pl.pretrained.locations import (
+    PACKAGED_REGISTRY,
+    WEIGHTS_FILE,
+    installed_registries,
+    models_folder,
+)
 from auralflow_pl.pretrained.registry import (
     NAME_PREFIX,
     find_entry,
@@ -117,13 +122,14 @@ def location(entry: RegistryEntry) -> str:
 
 
 def best_present(registries: str | Sequence[str] = ()) -> RegistryEntry:
-    """The first model of the package's registry that needs no network.
+    """The first model of installed packages, or else of this package, that needs no network.
 
-    That registry lists the best models first, and ends with the one in the package. An entry of
-    the same name in another registry is taken in its place.
+    Their registries list the best models first; that of this package ends with the one in it. An
+    entry of the same name in another registry is taken in its place.
     """
     entries = read_registries(registries)
-    ranked = (entries[entry.name] for entry in read_registry(PACKAGED_REGISTRY))
+    files = (*installed_registries(), PACKAGED_REGISTRY)
+    ranked = (entries[entry.name] for file in files for entry in read_registry(file))
     return next(entry for entry in ranked if location(entry) != "remote")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 from auralflow_pl.system.folders import cache_folder
@@ -11,6 +13,8 @@ BUNDLED_MODEL = PACKAGED_REGISTRY.parent / "vocals"  # the model that ships with
 
 WEIGHTS_FILE = "model.safetensors"  # of an exported folder or archive
 
+ENTRY_POINT_GROUP = "auralflow_pl.registries"  # packages with models name their module in it
+
 REGISTRY_VARIABLE = "AURALFLOW_REGISTRY"  # files and folders, separated as in PATH
 
 
@@ -19,12 +23,23 @@ def models_folder() -> Path:
     return cache_folder() / "models"
 
 
+def installed_registries() -> list[Path]:
+    """`registry.yaml` of every installed package with models, in the order of their names."""
+    found = []
+    for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.value):
+        module = None if "." in point.value else find_spec(point.value)
+        if module is not None and module.origin is not None:
+            found.append(Path(module.origin).parent / "registry.yaml")
+    return list(dict.fromkeys(found))
+
+
 def output_root(ckpt: Path) -> Path:
     """Folder for files made from a checkpoint: its run folder, or else the folder it is in.
 
-    For cached and bundled models it is the current folder.
+    For cached, bundled and installed models it is the current folder.
     """
-    if ckpt.parent in (models_folder(), PACKAGED_REGISTRY.parent):
+    packages = (registry.parent for registry in (PACKAGED_REGISTRY, *installed_registries()))
+    if ckpt.parent in (models_folder(), *packages):
         return Path()
     return ckpt.parent.parent if ckpt.parent.name == "checkpoints" else ckpt.parent
 

@@ -10,7 +10,11 @@ from auralflow_pl.checks.kinds import check_mapping, expect_mapping, expect_whol
 from auralflow_pl.checks.strict_yaml import load_yaml
 from auralflow_pl.errors import InputError, did_you_mean, shown
 from auralflow_pl.pretrained.entries import RegistryEntry, read_entry
-from auralflow_pl.pretrained.locations import PACKAGED_REGISTRY, REGISTRY_VARIABLE
+from auralflow_pl.pretrained.locations import (
+    PACKAGED_REGISTRY,
+    REGISTRY_VARIABLE,
+    installed_registries,
+)
 from auralflow_pl.system.folders import config_folder
 
 REGISTRY_FORMAT = 1
@@ -22,7 +26,7 @@ def read_registries(given: str | Sequence[str] = ()) -> dict[str, RegistryEntry]
     """Entries of all registries by name; if several registries have a name, the first one wins.
 
     The order is: `given`, the environment variable `AURALFLOW_REGISTRY`, the user's configuration
-    folder, the package.
+    folder, installed packages with models, this package.
 
     Args:
         given: one or several files, or folders with `.yaml` files.
@@ -36,7 +40,7 @@ def read_registries(given: str | Sequence[str] = ()) -> dict[str, RegistryEntry]
     files = [file for key, path in named for file in registry_files(Path(path), key)]
     if config_folder():
         files += sorted(user_registry().glob("*.yaml"))
-    files.append(PACKAGED_REGISTRY)
+    files += [*installed_registries(), PACKAGED_REGISTRY]
     entries: dict[str, RegistryEntry] = {}
     for file in dict.fromkeys(files):
         for entry in read_registry(file):
