@@ -72,20 +72,38 @@ class InputNormalisation(nn.Module):
         return self.norm(rows).reshape(x.shape)
 
 
-class LogCompression(nn.Module):
-    """`log(magnitude + floor) / 4`, which maps the levels of music to about [-1, 1]."""
+class Compression(nn.Module):
+    """Maps the levels of music to about [-1, 1].
 
-    def __init__(self, floor: float = 1e-3) -> None:
+    Args:
+        kind: `log`, `log(magnitude + 1e-3) / 4`; `power`, `magnitude ** 0.3 - 1`; `none`, the
+            magnitude itself.
+
+    Raises:
+        InputError: another kind.
+    """
+
+    NAMES = ("log", "power", "none")
+
+    def __init__(self, kind: str) -> None:
         super().__init__()
-        self.floor = floor
+        if kind not in self.NAMES:
+            raise InputError(f"compression={kind}: expected one of {', '.join(self.NAMES)}")
+        self.kind = kind
 
     def forward(self, magnitude: Tensor) -> Tensor:
         """Compress a magnitude of any shape."""
-        return torch.log(magnitude + self.floor) / 4
+        match self.kind:
+            case "log":
+                return torch.log(magnitude + 1e-3) / 4
+            case "power":
+                return (magnitude + 1e-5).pow(0.3) - 1  # a finite slope at 0
+            case _:
+                return magnitude
 
 
 class MaskActivation(nn.Module):
-    """Map logits `(batch, targets, channels, freq, frames)` to masks in [0, 1].
+    """Map logits `(batch, targets, channels, freq, frames)` to masks in [0, 1], times `limit`.
 
     sigmoid, softmax (over targets), tanh (scaled to [0, 1]), hardtanh (clipped to [0, 1]), and
     relu, leaky_relu, prelu, selu, elu, whose values are clipped to [0, 1]. The gradient of
@@ -95,16 +113,19 @@ class MaskActivation(nn.Module):
         name: one of `MaskActivation.NAMES`.
         targets: number of targets, for softmax at least 2.
         leak: slope of leaky_relu below 0.
+        limit: factor of the masks, at least 1: where phases cancel in the mixture, a target may be
+            louder than it.
 
     Raises:
-        InputError: unknown name, or softmax over a single target, which is always 1.
+        InputError: unknown name, softmax over a single target, which is always 1, or a number out
+            of range.
     """
 
     NAMES = (
         "sigmoid", "relu", "leaky_relu", "hardtanh", "tanh", "softmax", "prelu", "selu", "elu"
     )  # fmt: skip
 
-    def __init__(self, name: str, targets: int, leak: float = 0.01) -> None:
+    def __init__(self, name: str, targets: int, leak: float = 0.01, limit: float = 1.0) -> None:
         super().__init__()
         if name not in self.NAMES:
             raise InputError(f"mask_activation={name}: expected one of {', '.join(self.NAMES)}")
@@ -115,11 +136,18 @@ class MaskActivation(nn.Module):
             )
         if not 0 < leak < 1:
             raise InputError(f"mask_leak={leak}: expected more than 0 and less than 1")
-        self.name, self.leak = name, leak
+        if not 1 <= limit <= 10:
+            raise InputError(f"mask_limit={limit}: expected from 1 to 10")
+        self.name, self.leak, self.limit = name, leak, limit
         self.slope = nn.Parameter(torch.tensor([0.25])) if name == "prelu" else None
 
     def forward(self, logits: Tensor) -> Tensor:
-        """Apply the activation to logits `(batch, targets, channels, freq, frames)`."""
+        """Masks of logits `(batch, targets, channels, freq, frames)`."""
+        mask = self.activate(logits)
+        return mask if self.limit == 1 else mask * self.limit
+
+    def activate(self, logits: Tensor) -> Tensor:
+        """Apply the activation alone."""
         match self.name:
             case "sigmoid":
                 return torch.sigmoid(logits)

@@ -15,9 +15,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from auralflow_pl.errors import InputError
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
 from auralflow_pl.models.blocks import (
+    Compression,
     FrequencyAffine,
     InputNormalisation,
-    LogCompression,
     MaskActivation,
     activation_module,
     full_precision,
@@ -176,6 +176,8 @@ class UNet(MaskEstimator):
         mask_activation: sigmoid, relu, leaky_relu, hardtanh, tanh, softmax (over targets), prelu,
             selu or elu.
         mask_leak: slope of `mask_activation=leaky_relu`, between 0 and 1.
+        mask_limit: largest value of the masks, at least 1.
+        compression: of the magnitudes that the network hears: log, power or none.
         mixing: bottleneck factor of the frequency layers: `freq // mixing` hidden units at every
             level; 0: no such layers.
         bottleneck: function that makes the layers between encoder and decoder from the channels and
@@ -199,6 +201,8 @@ class UNet(MaskEstimator):
         normalize_output: bool = True,
         mask_activation: str = "sigmoid",
         mask_leak: float = 0.01,
+        mask_limit: float = 1.0,
+        compression: str = "log",
         mixing: int = 0,
         bottleneck: Callable[[int, int], Bottleneck] | None = None,
     ) -> None:
@@ -212,7 +216,7 @@ class UNet(MaskEstimator):
         self.targets = targets
         self.frame_multiple = 2**levels
         self.bins = max(1, round(bandwidth * n_fft / 2))  # without the Nyquist bin: a power of 2
-        self.compress = LogCompression()
+        self.compress = Compression(compression)
         self.normalize_input = InputNormalisation(self.bins) if normalize_input else nn.Identity()
         sizes = [width * 2**level for level in range(levels)]
         cells = -(-self.bins // self.frame_multiple)
@@ -223,7 +227,8 @@ class UNet(MaskEstimator):
         mixers = mixing_layers(sizes, cells, mixing, hidden_leak)[:-1]
         self.decoder = Decoder(sizes, channels * targets, hidden_leak, dropout, mixers)
         self.normalize_output = FrequencyAffine(self.bins) if normalize_output else nn.Identity()
-        self.mask_activation = MaskActivation(mask_activation, targets, mask_leak)
+        self.mask_activation = MaskActivation(mask_activation, targets, mask_leak, mask_limit)
+        self.bounded = mask_limit == 1
         initialise_weights(self, hidden_leak)
 
     def simplify(self) -> None:
