@@ -29,6 +29,7 @@ from auralflow_pl.data.augment import (
     Augmentation,
     ChannelSwap,
     Codec,
+    Compressor,
     Equalizer,
     Gain,
     GainCurve,
@@ -54,6 +55,7 @@ HEAVY = (Remix(), PitchTempo(), Equalizer(RATE), Reverb(RATE), *LIGHT[1:], Polar
 EACH = {  # every augmentation that computes, for every chunk
     "gain": Gain(),
     "gain_curve": GainCurve(RATE, 1.0),
+    "compressor": Compressor(RATE, 1.0),
     "loudness": Loudness(RATE),
     "equalizer": Equalizer(RATE, 1.0),
     "reverb": Reverb(RATE, 1.0),

@@ -9,6 +9,7 @@ from auralflow_pl.config.instantiate import build
 from auralflow_pl.data.augment import (
     ChannelSwap,
     Codec,
+    Compressor,
     Equalizer,
     Gain,
     GainCurve,
@@ -69,6 +70,7 @@ def test_several_are_applied_in_their_order():
     heavy = list(composed("train", "augment=heavy").augment)
     assert heavy[:2] == ["remix", "pitch_tempo"]
     others = {"mixup", "gain_curve", "loudness", "codec", "limiter", "soft_clip"}
+    others |= {"compressor"}
     assert set(heavy) == set(option_names("augment")) - {"none", "light", "heavy"} - others
 
 
@@ -93,6 +95,24 @@ def test_gain_stays_in_its_range_and_fills_it():
     assert levels.max() < 6.001
     assert abs(levels.mean()) < 0.5
     assert levels.std() == pytest.approx(6 / 3**0.5, rel=0.1)  # of an even distribution
+
+
+def test_a_compressor_makes_loud_and_quiet_parts_more_alike():
+    """A tone of 40 dB steps, 6:1 above a threshold far below: steps of 40 / 6 dB."""
+    time = torch.arange(44100) / 44100
+    tone = (0.5 * torch.sin(1000 * time)).repeat(1, 2, 1)
+    tone[..., 22050:] *= 0.01
+    part = Compressor(44100, 1.0, ratio=6.0, depth_db=60.0, seconds=0.01)
+    changed = part.compress(tone[0], 6.0, 60.0)
+    levels = [
+        float(10 * changed[:, at : at + 8820].square().mean().log10()) for at in (6000, 33000)
+    ]
+    assert levels[0] - levels[1] == pytest.approx(40 / 6, abs=0.1)
+    assert float(changed.square().mean()) == pytest.approx(float(tone.square().mean()), rel=1e-4)
+    rng = np.random.default_rng(0)
+    assert torch.equal(Compressor(44100, 0.0)(tone, rng), tone)
+    assert not torch.equal(part(tone, rng), tone)
+    assert not part(torch.zeros(1, 1, 100), rng).any()
 
 
 def test_channel_swap_turns_half_of_the_stems_round():
@@ -274,6 +294,7 @@ def test_codecs_keep_sound_in_its_place(name, channels, rate):
         ("augment.equalizer.q=0", "q=0: expected more than 0"),
         ("augment.mixup.low_db=3", "low_db=3, high_db=0.0: expected"),
         ("augment.gain_curve.seconds=0", "seconds=0: expected seconds, more than 0"),
+        ("augment.compressor.ratio=0.5", "ratio=0.5: expected from 1 to 100"),
         ("augment.loudness.low=-10", "low=-10, high=-18.0: expected"),
         ("augment.limiter.window_seconds=-1", "window_seconds=-1: expected seconds, more than 0"),
         ("augment.codec.codecs=[mp4]", "augment.codec.codecs=mp4: did you mean 'mp3'"),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         Polarity,
         Reverb,
     )
-    from auralflow_pl.data.augment.levels import Gain, GainCurve, Loudness
+    from auralflow_pl.data.augment.levels import Compressor, Gain, GainCurve, Loudness
     from auralflow_pl.data.augment.mastering import Codec, Limiter, SoftClip
 else:
     __getattr__, __dir__ = attach(__name__)
@@ -30,6 +30,7 @@ __all__ = [
     "Augmentation",
     "ChannelSwap",
     "Codec",
+    "Compressor",
     "DrawPosition",
     "Equalizer",
     "Gain",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.signal import lfilter
 from torch import Tensor
 
 from auralflow_pl.checks.values import positive, within
@@ -100,3 +101,63 @@ class Loudness(Augmentation):
         meter.push(stem)
         found = meter.integrated()
         return 1.0 if found is None else 10 ** (min(wanted - found, self.most_db) / 20)
+
+
+class Compressor(Augmentation):
+    """Compress the levels of random stems, as mixing does to voices; their RMS level stays.
+
+    Above the threshold, a level that rises by `ratio` dB comes out 1 dB louder (Giannoulis et al.,
+    2012). The level is the power of all channels, smoothed with a time constant.
+
+    Args:
+        sample_rate: sample rate of the audio in Hz.
+        probability: probability for each stem.
+        ratio: largest ratio; ratios are uniform from 1.
+        depth_db: largest distance of the threshold below the RMS level of the stem in dB; the
+            distance is uniform from 0.
+        seconds: time constant of the level.
+
+    Raises:
+        InputError: an argument out of range.
+    """
+
+    STEP = 64  # samples from one computed gain to the next
+
+    def __init__(
+        self,
+        sample_rate: int,
+        probability: float = 0.3,
+        ratio: float = 4.0,
+        depth_db: float = 12.0,
+        seconds: float = 0.05,
+    ) -> None:
+        self.probability = within("augment.compressor.probability", probability, 0, 1)
+        self.ratio = within("augment.compressor.ratio", ratio, 1, 100)
+        self.depth_db = within("augment.compressor.depth_db", depth_db, 0, 60, "dB")
+        seconds = positive("augment.compressor.seconds", seconds, "seconds")
+        self.decay = float(np.exp(-self.STEP / (seconds * sample_rate)))
+
+    def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
+        """Compress random stems."""
+        ratios = rng.uniform(1, self.ratio, len(stems))
+        depths = rng.uniform(0, self.depth_db, len(stems))
+        changed = stems.clone()
+        chosen = rng.random(len(stems)) < self.probability
+        for number in np.flatnonzero(chosen):
+            changed[number] = self.compress(stems[number], ratios[number], depths[number])
+        return changed
+
+    def compress(self, stem: Tensor, ratio: float, depth_db: float) -> Tensor:
+        """Compress a stem `(channels, time)`."""
+        power = stem.square().mean(0)
+        whole = float(power.mean())
+        if whole == 0:
+            return stem
+        blocks = torch.nn.functional.avg_pool1d(power[None], self.STEP, ceil_mode=True)[0].numpy()
+        start = [self.decay * blocks[0]]
+        smooth, _ = lfilter([1 - self.decay], [1, -self.decay], blocks, zi=start)
+        above = np.maximum(0, 10 * np.log10(smooth / whole + 1e-12) + depth_db)
+        centres = (np.arange(len(blocks)) + 0.5) * self.STEP
+        decibels = np.interp(np.arange(len(power)), centres, above * (1 / ratio - 1))
+        changed = stem * torch.from_numpy(10 ** (decibels / 20)).to(stem.dtype)
+        return changed * (whole / changed.square().mean().clamp(min=1e-30)).sqrt()
