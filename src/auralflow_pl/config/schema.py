@@ -264,6 +264,10 @@ class PublishKeys:
     architecture: str | None = None
     trained_on: str | None = None
     description: str | None = None
+    hub: str | None = None
+    push: bool = MISSING
+    private: bool = MISSING
+    base_model: str | None = None
     half: bool = MISSING
     overwrite: bool = MISSING
     registries: Any = MISSING

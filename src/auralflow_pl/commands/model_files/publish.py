@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -15,6 +16,8 @@ from auralflow_pl.pretrained.entries import RegistryEntry
 from auralflow_pl.pretrained.locations import REGISTRY_VARIABLE
 from auralflow_pl.publishing.entry import check_model_name, entry_content, read_back, write_registry
 from auralflow_pl.publishing.exporting import export_weights, load_model
+from auralflow_pl.publishing.hub import check_repository, hub_card, hub_source, upload
+from auralflow_pl.system.files import write_text
 from auralflow_pl.system.staging import check_writable, staged_folder
 
 NEXT_STEPS = """{archive}: {size} bytes, SHA-256 {sha256}
@@ -34,10 +37,16 @@ def publish(config: DictConfig) -> Path:
             exist already.
     """
     config = to_plain(validate(config, PublishKeys))
-    name, output = config["name"], Path(config["output"])
+    name, output, hub = config["name"], Path(config["output"]), config["hub"]
     check_model_name(name)
     archive, registry = output / f"{name}.zip", output / f"{name}.yaml"
-    for path in (archive, registry):
+    card = output / f"{name}.md"
+    if hub is not None:
+        check_repository(hub, config["push"])
+        config["sources"] = [*as_list(config["sources"]), hub_source(hub, archive.name)]
+    elif config["push"]:
+        raise InputError("push=true: where to? pass hub=<user>/<repository>")
+    for path in (archive, registry, card) if hub else (archive, registry):
         if path.exists() and not config["overwrite"]:
             raise InputError(f"{path}: is there already; pass another name or overwrite=true")
     check_writable(output)
@@ -48,8 +57,23 @@ def publish(config: DictConfig) -> Path:
         entry = entry_content(config, model, ckpt, temporary / archive.name, archive.name)
         write_registry(temporary / registry.name, name, entry)
         checked = read_back(temporary / registry.name, output)
+        if hub is not None:
+            text = hub_card(model.card, checked, config["base_model"])
+            write_text(temporary / card.name, text)
     print(printable_lines(next_steps(checked, archive, registry, bool(config["sources"]))))
+    if config["push"]:
+        address = upload(
+            hub,
+            {archive.name: archive, registry.name: registry, "README.md": card},
+            config["private"],
+        )
+        print(f"{address}: uploaded; ckpt=pretrained:{name} finds it with that registry")
     return registry
+
+
+def as_list(sources: str | Sequence[str]) -> list[str]:
+    """The key `sources` as a list."""
+    return [sources] if isinstance(sources, str) else list(sources)
 
 
 def next_steps(entry: RegistryEntry, archive: Path, registry: Path, placed: bool) -> str:

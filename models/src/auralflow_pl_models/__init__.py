@@ -1,0 +1,1 @@
+"""Pretrained models of auralflow_pl; `registry.yaml` lists them, best first."""
