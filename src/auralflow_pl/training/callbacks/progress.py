@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
+import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
 
 from auralflow_pl.system.progress import Progress
@@ -24,3 +26,8 @@ class LogProgress(TQDMProgressBar):
         return Progress(desc=self.validation_description, disable=self.is_disabled, file=sys.stdout)
 
     init_sanity_tqdm = init_test_tqdm = init_validation_tqdm
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Name an epoch that was resumed within, whose start Lightning tells nobody."""
+        if not self.train_progress_bar.total:
+            self.on_train_epoch_start(trainer)
