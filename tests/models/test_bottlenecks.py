@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from auralflow_pl.errors import InputError
-from auralflow_pl.models.attention import AttentionBottleneck
-from auralflow_pl.models.dual_path import DualPathBottleneck
+from auralflow_pl.models.all_frames import AttentionBottleneck, DualPathBottleneck
 
 KINDS = [
     lambda **given: DualPathBottleneck(6, 4, hidden_size=3, **given),

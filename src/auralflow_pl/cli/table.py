@@ -24,6 +24,7 @@ COMMANDS = {
     "export": Command("write a model as safetensors, ONNX or TorchScript", folder=MODEL_FILES),
     "download": Command("fetch a pretrained model", word="name", folder=MODEL_FILES),
     "models": Command("show pretrained models, or remove one", word="name", folder=MODEL_FILES),
+    "combine": Command("average several models as one", folder=MODEL_FILES),
     "publish": Command(
         "make the archive and the registry entry of a model", word="ckpt", folder=MODEL_FILES
     ),
@@ -55,6 +56,7 @@ TOOL_TEXTS = {
 
 TEXT_KEYS = {  # keys whose values are texts, by command
     "export": ("licence",),
+    "combine": ("licence",),
     "publish": ("licence", "description", "trained_on"),
     "import-model": ("licence", "description"),
 }

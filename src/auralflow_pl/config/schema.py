@@ -253,6 +253,24 @@ class ImportKeys:
 
 
 @dataclass
+class CombineKeys:
+    """Top level of configs/combine.yaml."""
+
+    ckpt: Any = MISSING
+    output: str = MISSING
+    combine: str = MISSING
+    weights: Any = None
+    band_edges: Any = MISSING
+    fit: str | None = None
+    split: str = MISSING
+    stems: list[str] = MISSING
+    half: bool = MISSING
+    licence: str | None = None
+    registries: Any = MISSING
+    trust: list[str] = MISSING
+
+
+@dataclass
 class PublishKeys:
     """Top level of configs/publish.yaml."""
 
@@ -342,6 +360,7 @@ COMMAND_SCHEMAS: dict[str, type] = {
     "export": ExportKeys,
     "download": DownloadKeys,
     "models": ModelsKeys,
+    "combine": CombineKeys,
     "publish": PublishKeys,
     "import-model": ImportKeys,
     "doctor": DoctorKeys,

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from auralflow_pl.system.lazy import attach
 
 if TYPE_CHECKING:
+    from auralflow_pl.models.all_frames import AttentionBottleneck, DualPathBottleneck
     from auralflow_pl.models.base import MaskEstimate, MaskEstimator
+    from auralflow_pl.models.ensemble import MaskEnsemble
     from auralflow_pl.models.lstm import RecurrentBottleneck
     from auralflow_pl.models.open_unmix import OpenUnmix
     from auralflow_pl.models.spleeter import Spleeter
@@ -21,7 +23,10 @@ else:
     __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
+    "AttentionBottleneck",
     "Bottleneck",
+    "DualPathBottleneck",
+    "MaskEnsemble",
     "MaskEstimate",
     "MaskEstimator",
     "OpenUnmix",

@@ -13,7 +13,7 @@ BUNDLED_MODEL = PACKAGED_REGISTRY.parent / "vocals"  # the model that ships with
 
 WEIGHTS_FILE = "model.safetensors"  # of an exported folder or archive
 
-ENTRY_POINT_GROUP = "auralflow_pl.registries"  # packages with models name their module in it
+REGISTRY_ENTRY_POINTS = "auralflow_pl.registries"  # packages with models name their module in it
 
 REGISTRY_VARIABLE = "AURALFLOW_REGISTRY"  # files and folders, separated as in PATH
 
@@ -26,7 +26,7 @@ def models_folder() -> Path:
 def installed_registries() -> list[Path]:
     """`registry.yaml` of every installed package with models, in the order of their names."""
     found = []
-    for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.value):
+    for point in sorted(entry_points(group=REGISTRY_ENTRY_POINTS), key=lambda point: point.value):
         module = None if "." in point.value else find_spec(point.value)
         if module is not None and module.origin is not None:
             found.append(Path(module.origin).parent / "registry.yaml")

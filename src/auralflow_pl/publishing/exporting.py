@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,13 @@ import torch
 from torch import Tensor
 
 from auralflow_pl.checkpoints.archive import read_card, read_tensors, write_archive, write_weights
-from auralflow_pl.checkpoints.contents import CARD_FILE, CONFIG_FILE, METADATA_KEY, describe_model
+from auralflow_pl.checkpoints.contents import (
+    CARD_FILE,
+    CONFIG_FILE,
+    METADATA_KEY,
+    Checkpoint,
+    describe_model,
+)
 from auralflow_pl.checkpoints.reading import load_checkpoint
 from auralflow_pl.errors import InputError
 from auralflow_pl.pretrained.locations import WEIGHTS_FILE, model_label, output_root
@@ -82,14 +88,32 @@ def load_model(ckpt: Path, trust: list[str], licence: str | None) -> ExportedMod
     checkpoint = load_checkpoint(ckpt)
     if checkpoint.graph:
         raise InputError(f"ckpt={ckpt}: is exported already; pass the checkpoint it was made from")
+    return model_of(checkpoint, trust, licence, [ckpt])
+
+
+def model_of(
+    checkpoint: Checkpoint, trust: list[str], licence: str | None, origins: Sequence[Path]
+) -> ExportedModel:
+    """A model to export from a checkpoint in hand.
+
+    Args:
+        checkpoint: with weights.
+        trust: as for `load_model`.
+        licence: as for `load_model`.
+        origins: models that it was made from, whose cards are quoted; the scores are those of a
+            single one.
+
+    Raises:
+        InputError: the network cannot be built.
+    """
     separator = build_separator(checkpoint, trust=trust, simplify=False)
     description = describe_model(
         checkpoint.config, checkpoint.step, checkpoint.averaged, separator.network
     )
     parameters = sum(p.numel() for p in separator.network.parameters())
-    scores = list(find_scores(ckpt, separator.targets))
+    scores = list(find_scores(origins[0], separator.targets)) if len(origins) == 1 else []
     card = model_card(description, separator.targets, parameters, scores, licence)
-    if former := read_card(ckpt):
+    for former in filter(None, map(read_card, origins)):
         card += f"\n\n## The card of the model that this was made from\n\n{markdown_quote(former)}"
     return ExportedModel(separator, description, checkpoint.weights, card)
 

@@ -214,9 +214,9 @@ def make_network(
 ) -> MaskEstimator:
     """Build the network of class `model["_target_"]` with the other entries as arguments.
 
-    An argument with its own `_target_` is passed as a partially applied module class, which the
-    network calls with the remaining arguments. Its YAML says `_partial_: true`, so
-    `hydra.utils.instantiate` does the same.
+    An argument with its own `_target_`, or each of a list of them, is passed as a partially applied
+    module class, which the network calls with the remaining arguments. Its YAML says
+    `_partial_: true`, so `hydra.utils.instantiate` does the same.
 
     Args:
         model: the node `model` of a configuration.
@@ -230,18 +230,29 @@ def make_network(
     network = import_class(model, MaskEstimator, "model", trust)
     arguments = {key: value for key, value in model.items() if key != "_target_"}
     check_arguments(network, arguments, "model")
-    for key, value in arguments.items():
-        if isinstance(value, Mapping):
-            part: Callable[..., Any] = import_class(value, nn.Module, f"model.{key}", trust)
-            options = {k: option for k, option in value.items() if k not in HYDRA_KEYS}
-            check_arguments(part, options, f"model.{key}")
-            arguments[key] = partial(part, **options)
+    parts = {key: make_part(value, f"model.{key}", trust) for key, value in arguments.items()}
     try:
-        return network(**arguments, targets=targets)
+        return network(**parts, targets=targets)
     except InputError:
         raise
     except (TypeError, ValueError) as error:
         raise InputError(f"model: {one_line(error)}") from error
+
+
+def make_part(value: Any, where: str, trust: Sequence[str] | None) -> Any:
+    """An argument of a network: a partially applied module class for a node, also in lists.
+
+    Raises:
+        InputError: as for `make_network`.
+    """
+    if isinstance(value, list):
+        return [make_part(one, f"{where}.{number}", trust) for number, one in enumerate(value)]
+    if not isinstance(value, Mapping):
+        return value
+    part: Callable[..., Any] = import_class(value, nn.Module, where, trust)
+    options = {key: option for key, option in value.items() if key not in HYDRA_KEYS}
+    check_arguments(part, options, where)
+    return partial(part, **{k: make_part(v, f"{where}.{k}", trust) for k, v in options.items()})
 
 
 def check_plausible(config: Mapping[str, Any]) -> None:
