@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from auralflow_pl.errors import InputError
 from auralflow_pl.separator.load import load_separator
-from support import REPOSITORY
+from support import REPOSITORY, TINY_SET
 
 NAMES = sorted(path.stem for path in (REPOSITORY / "scripts" / "gpu").glob("*.py"))
 STEMS = ("vocals", "drums", "bass", "other")
@@ -142,3 +142,26 @@ def test_a_training_leaves_files_that_travel_and_goes_on(packed, tmp_path):
     module.train(options)
     second = torch.load(tmp_path / "other/training/checkpoints/last.ckpt", weights_only=True)
     assert second["global_step"] > first["global_step"] > 0
+
+
+def test_the_table_of_measurements_is_written(script, songs, tmp_path):
+    tiny = ",".join([*TINY_SET, "model.width=2", "model.levels=3", f"data.root={songs}"])
+    keys = [
+        f"out={tmp_path}",
+        *("device=cpu", "rounds=1", "steps=1", "seconds=2", "files=1"),
+        *("networks=[simple]", "variants=[fp32]", "parts=[training,separation,scoring]"),
+        f"overrides=[{tiny},chunk_seconds=0.5,data.batch_size=1]",
+    ]
+    _, printed = script("bench", *keys)
+    assert "% of the bandwidth" in printed
+    assert printed.count("times real time") == 4
+    assert (tmp_path / "bench.md").read_text() == printed
+
+
+def test_the_results_of_the_checks_are_written(script, tmp_path):
+    code, printed = script("check", f"out={tmp_path}", "device=cpu", "select=kept_on and si_sdr")
+    assert code == 0
+    found = json.loads((tmp_path / "check.json").read_text())
+    assert [test["outcome"] for test in found["tests"]] == ["passed"]
+    assert "1 passed, 0 failed, 0 skipped" in printed
+    assert (tmp_path / "check.txt").read_text() in printed
