@@ -126,8 +126,10 @@ def separation_of(model: str, implementation: str, folder: Path) -> Callable[[Te
     return separate
 
 
-def openunmix_separation(folder: Path) -> Callable[[Tensor], None]:
-    """Separation by the package openunmix."""
+def openunmix_separation(
+    folder: Path, device: torch.device | str = "cpu"
+) -> Callable[[Tensor], object]:
+    """Separation by the package openunmix, of sound on a device."""
     from openunmix.model import OpenUnmix, Separator
 
     networks = {}
@@ -136,6 +138,7 @@ def openunmix_separation(folder: Path) -> Callable[[Tensor], None]:
         networks[file.stem].load_state_dict(torch.load(file, weights_only=True))
     separator = Separator(networks, niter=1).eval()
     separator.freeze()
+    separator.to(device)
     return lambda sound: separator(sound[None]) is None
 
 

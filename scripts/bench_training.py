@@ -1,6 +1,6 @@
 """Benchmark of an epoch under Lightning with callbacks and logging, relative to a bare loop.
 
-python scripts/bench_training.py [steps=40] [rounds=3] [overrides=[model=simple,...]]
+python scripts/bench_training.py [steps=40] [rounds=3] [device=cpu] [overrides=[model=simple,...]]
 
 Both train the same network from the same state on the same chunks (synthetic songs, from the pool,
 drawn in this process), with the same loss, clipping and optimizer. The first uses the task, data
@@ -43,11 +43,14 @@ class Options:
 
     steps: int = 40
     rounds: int = 3
+    device: str = "cpu"  # or cuda
     overrides: list[str] = field(default_factory=list)
 
 
 def now() -> Clock:
-    """Present wall and CPU time in seconds."""
+    """Present wall and CPU time in seconds, when all devices have done their work."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter(), time.process_time()
 
 
@@ -88,7 +91,7 @@ def configure(folder: str, options: Options) -> DictConfig:
         "scheduler=none",
         "silent=true",
         "trainer.max_epochs=1",
-        "trainer.accelerator=cpu",
+        f"trainer.accelerator={options.device}",
         *options.overrides,
     ]
     chunks = options.steps * compose("train", keys).data.batch_size
@@ -106,18 +109,20 @@ def under_trainer(config: DictConfig, data: StemDataModule) -> Clock:
 
 def bare(config: DictConfig, data: StemDataModule) -> Clock:
     """Time of the same epoch as a bare loop."""
-    task: SeparationTask = build_task(config)
+    device = torch.device(config.trainer.accelerator)
+    task: SeparationTask = build_task(config).to(device)
     separator, (loss,) = task.separator.train(), task.losses.values()
     optimizer = task.make_optimizer(task)
     loader = data.train_dataloader()
     watch = Stopwatch()
     with watch.measure():
         for batch in loader:
-            target = sum_stems(batch["stems"], task.stems, separator.target_stems)
+            mixture, stems = (batch[key].to(device) for key in ("mixture", "stems"))
+            target = sum_stems(stems, task.stems, separator.target_stems)
             with torch.autocast(
-                "cpu", torch.bfloat16, enabled="bf16" in config.precision.precision
+                device.type, torch.bfloat16, enabled="bf16" in config.precision.precision
             ):
-                separation = separator.separate_chunk(batch["mixture"], target)
+                separation = separator.separate_chunk(mixture, target)
                 total = loss(separation) + sum(separation.penalties.values())
             optimizer.zero_grad()
             total.backward()
@@ -126,12 +131,8 @@ def bare(config: DictConfig, data: StemDataModule) -> Clock:
     return watch.total
 
 
-def main() -> None:
-    """Run both in turns and print the ratios."""
-    options = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_cli())
-    options = OmegaConf.to_object(options)
-    keep_freed_memory()
-    logging.disable(logging.INFO)
+def measure(options: Options) -> Clock:
+    """Run both in turns, print the ratios of each round, and return the medians."""
     ratios = []
     with tempfile.TemporaryDirectory() as folder:
         for number in itertools.count(-1):  # the first round warms up
@@ -149,6 +150,16 @@ def main() -> None:
             if number + 1 == options.rounds:
                 break
     wall, cpu = (statistics.median(column) for column in zip(*ratios, strict=True))
+    return wall, cpu
+
+
+def main() -> None:
+    """Measure, and print the ratios."""
+    options = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_cli())
+    options = OmegaConf.to_object(options)
+    keep_freed_memory()
+    logging.disable(logging.INFO)
+    wall, cpu = measure(options)
     print(f"{options.steps} steps under Lightning / bare loop: wall {wall:.3f}, CPU {cpu:.3f}")
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-import av
 import numpy as np
 import torch
 from torch import Tensor
 
 from auralflow_pl.audio.packets import MPEG_CODECS, codec_name, report_gaps, without_tags
 from auralflow_pl.errors import InputError, one_line
+
+if TYPE_CHECKING:
+    from av import AudioFrame, AudioStream, Packet
+    from av.container import InputContainer
+
+TIME_BASE = 1_000_000  # units per second in the duration of a container
 
 INTEGER_FORMATS = {"s16": "PCM_16", "s32": "PCM_24"}  # sample formats of lossless codecs
 
@@ -46,7 +51,7 @@ def open_container(
     because: str = "",
     form: str | None = None,
     options: Mapping[str, str] | None = None,
-) -> Iterator[av.container.InputContainer]:
+) -> Iterator[InputContainer]:
     """Open a container that holds at least one audio stream.
 
     Args:
@@ -59,6 +64,8 @@ def open_container(
     Raises:
         InputError: not readable as audio, or no audio stream.
     """
+    import av
+
     with translated_errors(name, because):
         container = av.open(file, format=form, options={**CONTAINER_OPTIONS, **(options or {})})
     with container:
@@ -70,6 +77,8 @@ def open_container(
 @contextlib.contextmanager
 def translated_errors(name: str, because: str = "") -> Iterator[None]:
     """Turn errors of FFmpeg within the block into InputErrors; arguments as in `open_container`."""
+    import av
+
     try:
         yield
     except InputError:
@@ -81,9 +90,7 @@ def translated_errors(name: str, because: str = "") -> Iterator[None]:
         ) from error
 
 
-def open_stream(
-    container: av.container.InputContainer, name: str, because: str = ""
-) -> DecodedStream:
+def open_stream(container: InputContainer, name: str, because: str = "") -> DecodedStream:
     """Decode the first audio stream of a container block by block.
 
     Sample rate and channels are taken from the first decoded samples.
@@ -101,7 +108,7 @@ def open_stream(
     first = next(frames, None)
     if first is None:
         raise InputError(f"{name}: holds no samples; expected at least one")
-    seconds = container.duration / av.time_base if container.duration else None
+    seconds = container.duration / TIME_BASE if container.duration else None
     return DecodedStream(
         first.sample_rate,
         first.layout.nb_channels,
@@ -113,13 +120,15 @@ def open_stream(
 
 
 def decode_stream(
-    container: av.container.InputContainer, stream: av.AudioStream, name: str, because: str
-) -> Iterator[av.AudioFrame]:
+    container: InputContainer, stream: AudioStream, name: str, because: str
+) -> Iterator[AudioFrame]:
     """Yield the frames of a stream, converted to planar float32.
 
     Raises:
         InputError: damaged, or much shorter than promised; channels or rate change midway.
     """
+    import av
+
     planar = av.AudioResampler(format="fltp")
     first = frame = None
     with translated_errors(name, because):
@@ -138,15 +147,15 @@ def decode_stream(
             )
 
 
-def sound_packets(
-    container: av.container.InputContainer, stream: av.AudioStream, name: str
-) -> Iterator[av.Packet]:
+def sound_packets(container: InputContainer, stream: AudioStream, name: str) -> Iterator[Packet]:
     """Yield the packets of a stream without the tags between them.
 
     Raises:
         InputError: another kind of sound follows in an Ogg file.
     """
-    packets: Iterator[av.Packet] = container.demux(stream)
+    import av
+
+    packets: Iterator[Packet] = container.demux(stream)
     if codec_name(stream) in MPEG_CODECS:
         packets = without_tags(packets)
     try:
@@ -160,7 +169,7 @@ def sound_packets(
         ) from error
 
 
-def check_same_kind(frame: av.AudioFrame, first: av.AudioFrame, name: str) -> None:
+def check_same_kind(frame: AudioFrame, first: AudioFrame, name: str) -> None:
     """Raise InputError if `frame` has another number of channels or sample rate than `first`."""
     then, now = ((f.layout.nb_channels, f.sample_rate) for f in (first, frame))
     if now != then:
@@ -170,20 +179,18 @@ def check_same_kind(frame: av.AudioFrame, first: av.AudioFrame, name: str) -> No
         )
 
 
-def promised_seconds(
-    container: av.container.InputContainer, stream: av.AudioStream
-) -> float | None:
+def promised_seconds(container: InputContainer, stream: AudioStream) -> float | None:
     """End of a stream in seconds according to the header; None if unknown or only an estimate."""
     form = container.format.name
     if form.startswith("mov,"):
         return None if stream.duration is None else float(stream.duration * stream.time_base)
     # The duration in an FLV header is that of the longest stream.
     if form == "flv" and len(container.streams) == 1 and container.duration:
-        return container.duration / av.time_base
+        return container.duration / TIME_BASE
     return None
 
 
-def decode_blocks(first: av.AudioFrame, frames: Iterator[av.AudioFrame]) -> Iterator[Tensor]:
+def decode_blocks(first: AudioFrame, frames: Iterator[AudioFrame]) -> Iterator[Tensor]:
     """Yield the samples `(channels, time)` of `first` and of all `frames`."""
     yield torch.from_numpy(first.to_ndarray())
     for frame in frames:
@@ -203,6 +210,8 @@ def decode_streams(path: Path, streams: int | None = None) -> list[tuple[Tensor,
     Raises:
         InputError: not readable as audio, or no audio stream.
     """
+    import av
+
     name = str(path)
     with path.open("rb") as file, open_container(file, name) as container, translated_errors(name):
         chosen = list(container.streams.audio)[:streams]
@@ -223,7 +232,7 @@ def join_blocks(parts: list[np.ndarray], channels: int) -> Tensor:
     return torch.from_numpy(np.concatenate([np.zeros((channels, 0), np.float32), *parts], axis=1))
 
 
-def sample_format(stream: av.AudioStream) -> str:
+def sample_format(stream: AudioStream) -> str:
     """Name in libsndfile of the sample format of a stream; for lossy codecs, the codec's name."""
     codec = stream.codec_context.name
     integers = INTEGER_FORMATS.get(stream.format.name.rstrip("p"), codec.upper())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from typing import NamedTuple
 
-import av
 import torch
 from torch import Tensor
 
@@ -43,6 +42,8 @@ def through_codec(samples: Tensor, sample_rate: int, name: str, kbps: int) -> Te
     Returns:
         Decoded samples, of the same shape.
     """
+    import av
+
     codec = LOSSY_CODECS[name]
     rate = min((r for r in codec.rates if r >= sample_rate), default=codec.rates[-1])
     content = encode_in_memory(resample(samples, sample_rate, rate), rate, codec, kbps)
@@ -54,6 +55,8 @@ def through_codec(samples: Tensor, sample_rate: int, name: str, kbps: int) -> Te
 
 def encode_in_memory(samples: Tensor, sample_rate: int, codec: LossyCodec, kbps: int) -> bytes:
     """Encode `(channels, time)` into the bytes of a file, with one thread."""
+    import av
+
     layout = "mono" if len(samples) == 1 else "stereo"
     content = io.BytesIO()
     planar = codec.sample_format.endswith("p")

@@ -5,8 +5,12 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import av
+if TYPE_CHECKING:
+    from av import CodecContext, Packet
+    from av.stream import Stream
+
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +22,7 @@ FRAMED_CODECS = MPEG_CODECS | {"ac3", "eac3"}
 LARGEST_TAG_HEADER = 32  # bytes
 
 
-def codec_name(stream: av.stream.Stream) -> str:
+def codec_name(stream: Stream) -> str:
     """FFmpeg's name of the codec of a stream; empty if FFmpeg does not know it."""
     return "" if stream.codec_context is None else stream.codec_context.name
 
@@ -36,7 +40,7 @@ def tag_length(start: bytes) -> int:
     return 0
 
 
-def without_tags(packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
+def without_tags(packets: Iterator[Packet]) -> Iterator[Packet]:
     """Leave out the tags between frames of MPEG audio, as where MP3 files were joined.
 
     A tag may hold what looks like a frame, so what follows the first is divided into frames anew.
@@ -56,12 +60,14 @@ def without_tags(packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
         skip = max(0, skip - len(content))
 
 
-def new_parser(packet: av.Packet) -> av.CodecContext:
+def new_parser(packet: Packet) -> CodecContext:
     """A parser for the codec of a packet, at the beginning of a frame."""
-    return av.CodecContext.create(packet.stream.codec_context.name, "r")
+    from av import CodecContext
+
+    return CodecContext.create(packet.stream.codec_context.name, "r")
 
 
-def report_gaps(packets: Iterator[av.Packet], name: str) -> Iterator[av.Packet]:
+def report_gaps(packets: Iterator[Packet], name: str) -> Iterator[Packet]:
     """Yield all packets; log a warning if one is incomplete, or the last frame is.
 
     Formats without a length can tell no more. Recordings of broadcasts end anywhere, so this is no
@@ -82,7 +88,7 @@ def report_gaps(packets: Iterator[av.Packet], name: str) -> Iterator[av.Packet]:
         say_incomplete(name)
 
 
-def is_part_of_frame(packet: av.Packet, before: av.Packet) -> bool:
+def is_part_of_frame(packet: Packet, before: Packet) -> bool:
     """Whether a packet is shorter than its frame; `before` is a complete packet of its stream."""
     if codec_name(packet.stream) not in FRAMED_CODECS:
         return False

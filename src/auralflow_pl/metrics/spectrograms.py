@@ -108,8 +108,8 @@ def mel_magnitude(magnitude: Tensor, sample_rate: int, bands: int) -> Tensor:
     """Mel bands `(..., bands, frames)` of magnitudes `(..., freq, frames)`."""
     n_fft = 2 * (magnitude.shape[-2] - 1)
     parts = []
-    for group in mel_bands(sample_rate, n_fft, bands).to(magnitude).chunk(GROUPS):
+    for group in mel_bands(sample_rate, n_fft, bands).chunk(GROUPS):
         used = group.any(0).nonzero()
         low, high = (int(used.min()), int(used.max()) + 1) if len(used) else (0, 1)
-        parts.append(group[:, low:high] @ magnitude[..., low:high, :])
+        parts.append(group[:, low:high].to(magnitude) @ magnitude[..., low:high, :])
     return torch.cat(parts, -2)

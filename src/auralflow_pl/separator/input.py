@@ -20,10 +20,12 @@ class CheckedBlocks:
     Args:
         blocks: tensors or arrays `(channels, time)`.
         record: keep the blocks attached to the autograd graph.
+        device: device that the blocks are moved to.
     """
 
-    def __init__(self, blocks: Iterable[AudioArray], record: bool) -> None:
-        self.blocks, self.record = blocks, record
+    def __init__(self, blocks: Iterable[AudioArray], record: bool, device: torch.device) -> None:
+        self.blocks, self.record, self.device = blocks, record, device
+        self.given = device  # of the last block
         self.channels = self.time = 0
         self.arrays = self.ended = False
 
@@ -38,7 +40,8 @@ class CheckedBlocks:
                 )
             self.channels = tensor.shape[0]
             self.time += tensor.shape[1]
-            yield tensor if self.record else tensor.detach()
+            self.given = tensor.device
+            yield (tensor if self.record else tensor.detach()).to(self.device)
         self.ended = True
         if self.time == 0:
             raise InputError("a signal without samples: expected at least one")

@@ -211,7 +211,8 @@ class Separator(nn.Module):
 
         Returns:
             float32 `(..., targets, channels, time)`, of the same length and sample rate as the
-            input; an array if `audio` is an array. Gradients are recorded in training mode only.
+            input, and on its device; an array if `audio` is an array. Gradients are recorded in
+            training mode only.
 
         Raises:
             InputError: no samples, no channel axis, integers, samples that are not finite, or a
@@ -250,7 +251,8 @@ class Separator(nn.Module):
 
         Yields:
             float32 `(targets, channels, time)`, arrays if the blocks are arrays. Their total
-            length is that of the blocks, or `ceil(time * output_rate / sample_rate)`.
+            length is that of the blocks, or `ceil(time * output_rate / sample_rate)`. They are on
+            the device of the blocks, which may be another one than that of the Separator.
 
         Raises:
             InputError: no samples, no channel axis, different numbers of channels, integers,
@@ -258,7 +260,8 @@ class Separator(nn.Module):
         """
         rate = whole_rate("sample_rate", sample_rate, self.sample_rate)
         wanted = whole_rate("output_rate", output_rate, rate)
-        signal = CheckedBlocks(blocks, self.training and torch.is_grad_enabled())
+        device = self.stft.window.device
+        signal = CheckedBlocks(blocks, self.training and torch.is_grad_enabled(), device)
         estimates = self.windowed(resample_blocks(signal, rate, self.sample_rate))
         given = 0
         for part in resample_blocks(estimates, self.sample_rate, wanted):
@@ -267,6 +270,7 @@ class Separator(nn.Module):
             fitting = part[..., : max(0, total - given)]
             given += part.shape[-1]
             if fitting.shape[-1]:
+                fitting = fitting.to(signal.given)
                 yield fitting.numpy() if signal.arrays else fitting
 
     def windowed(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:

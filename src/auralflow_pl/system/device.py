@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,19 @@ def choose_device(name: str) -> torch.device:
             f"device={name}: not available here; use device=auto or device=cpu"
         ) from error
     return device
+
+
+def device_name(name: str | torch.device) -> str:
+    """Name of the GPU that `name` means, for a report; without it, that there is none."""
+    if torch.device(name).type == "cuda" and torch.cuda.is_available():
+        return torch.cuda.get_device_name(name)
+    return f"CPU ({os.cpu_count()} cores)" if str(name) == "cpu" else f"no {name} device"
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until a GPU has done its work, for measurements; on the CPU there is nothing to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def choose_devices(names: str | Sequence[str]) -> list[torch.device]:

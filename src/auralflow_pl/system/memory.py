@@ -14,6 +14,13 @@ from auralflow_pl.system.heap import give_back_freed_memory
 
 SIZE_EXPONENTS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
+SHORTAGE_WORDS = (
+    "can't allocate memory",  # on Linux
+    "not enough memory",  # on Windows
+    "CUDA error: out of memory",  # outside of torch's allocator
+    "_ALLOC_FAILED",  # cuDNN, cuBLAS and cuFFT, in CUDNN_STATUS_ALLOC_FAILED and others
+)
+
 STATUS_FILE, CLEAR_REFS_FILE = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -73,5 +80,4 @@ def is_memory_shortage(error: BaseException) -> bool:
     """Whether an error is an out-of-memory error."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    words = ("can't allocate memory", "not enough memory")  # on Linux and on Windows
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in SHORTAGE_WORDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -179,7 +180,7 @@ def build_task(config: DictConfig) -> SeparationTask:
     optimizer, schedule = build(config.optimizer), build(config.scheduler)
     check_optimizer(separator.network, optimizer, schedule)
     if config.compile:
-        compile_network(separator.network)
+        compile_network(separator.network, config.trainer.accelerator)
     return SeparationTask(
         separator,
         {name: build(node) for name, node in config.loss.items()},
@@ -197,14 +198,24 @@ def build_task(config: DictConfig) -> SeparationTask:
     )
 
 
-def compile_network(network: nn.Module) -> None:
+def compile_network(network: nn.Module, accelerator: str = "auto") -> None:
     """Compile a network in place with torch.compile; its weights keep their names.
 
+    Args:
+        network: the network.
+        accelerator: `cpu` if it is trained on the CPU even if there is a GPU.
+
     Raises:
-        InputError: there is no C++ compiler, which torch.compile needs on the CPU.
+        InputError: there is no C++ compiler, which torch.compile needs on the CPU, or no C
+            compiler, which Triton needs on a GPU.
     """
-    if not torch.cuda.is_available() and not any(map(shutil.which, ("g++", "clang++", "c++"))):
-        raise InputError("compile=true: needs a C++ compiler; install g++, or use compile=false")
+    on_gpu = accelerator != "cpu" and torch.cuda.is_available()
+    language, names = ("C", ("gcc", "clang")) if on_gpu else ("C++", ("g++", "clang++", "c++"))
+    chosen = os.environ.get("CC" if on_gpu else "CXX")
+    if not any(map(shutil.which, (*names, *([chosen] if chosen else [])))):
+        raise InputError(
+            f"compile=true: needs a {language} compiler; install {names[0]}, or use compile=false"
+        )
     network.compile(dynamic=False)
 
 

@@ -138,7 +138,8 @@ class SeparationTask(TrackSteps):
         chunks = len(batch["mixture"])
         for name, part in parts.items():
             self.sums[name] = self.sums.get(name, 0.0) + chunks * as_double(part.detach())
-        self.sums["chunks"] = self.sums.get("chunks", 0.0) + torch.tensor(float(chunks))
+        count = torch.tensor(float(chunks), device=self.device)  # NCCL sums on GPUs only
+        self.sums["chunks"] = self.sums.get("chunks", 0.0) + count
         values = {f"train/{name}_step": part.detach() for name, part in parts.items()}
         self.log_dict(values, logger=False)
         self.log("loss", parts["loss"].detach(), prog_bar=True, logger=False)
@@ -257,7 +258,8 @@ class SeparationTask(TrackSteps):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the loss sums and store the state of the schedule until training starts."""
-        self.sums = dict(checkpoint[CHECKPOINT_KEY].get("sums", {}))
+        sums = checkpoint[CHECKPOINT_KEY].get("sums", {})
+        self.sums = {name: part.to(self.device) for name, part in sums.items()}
         self.schedule_state = checkpoint[CHECKPOINT_KEY].get("schedule")
 
     def on_train_start(self) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import av
 import torch
 import yaml
 from torch import Tensor
@@ -167,6 +166,8 @@ class Musdb18(TrackSource):
 
     def track(self, path: Path, split: str) -> Track:
         """Read sample rate and length of a track from the header of its container."""
+        import av
+
         check_file(path)
         try:
             with av.open(str(path)) as container:
