@@ -211,7 +211,8 @@ def separation(options: Options, device: torch.device) -> Iterator[Row]:
             "separate", [*keys, "engine=torch", "overwrite=true", "separation.batch_size=8"]
         )
         start = time.perf_counter()
-        separate(config)
+        with redirect_stdout(sys.stderr):  # nor are the names of the stems
+            separate(config)
         seconds = time.perf_counter() - start
         yield (
             f"{options.files} files of {part:g} s with `separate`, read and written",
