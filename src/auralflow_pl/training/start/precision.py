@@ -14,7 +14,7 @@ from auralflow_pl.checkpoints.reading import load_checkpoint
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.separator.build import new_separator
-from auralflow_pl.system.device import choose_device, computes_in_bfloat16
+from auralflow_pl.system.device import choose_device, computes_in_bfloat16, wait_for
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +95,5 @@ def step_seconds(network: nn.Module, magnitude: Tensor, half: bool) -> float:
         mask = network(magnitude).mask
     mask.float().mean().backward()
     network.zero_grad(set_to_none=True)
-    if kind == "cuda":
-        torch.cuda.synchronize(magnitude.device)
+    wait_for(magnitude.device)
     return time.perf_counter() - start
