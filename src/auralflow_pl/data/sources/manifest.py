@@ -11,7 +11,7 @@ from auralflow_pl.audio.reading import read_header
 from auralflow_pl.checks.values import one_of
 from auralflow_pl.data.sources.fitting import Fitting, Part
 from auralflow_pl.data.sources.stem_folder import divide_tracks
-from auralflow_pl.data.sources.table import Row, read_rows
+from auralflow_pl.data.table import Row, read_rows
 from auralflow_pl.data.tracks import SPLIT_NAMES, Track, TrackSource
 from auralflow_pl.errors import InputError, did_you_mean, shown
 

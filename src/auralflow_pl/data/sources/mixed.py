@@ -10,6 +10,7 @@ from typing import Any
 from auralflow_pl.checks.arguments import check_arguments
 from auralflow_pl.checks.values import one_of, positive
 from auralflow_pl.data.sources.manifest import Manifest
+from auralflow_pl.data.sources.medleydb import MedleyDB
 from auralflow_pl.data.sources.moisesdb import MoisesDB
 from auralflow_pl.data.sources.musdb18 import Musdb18, Musdb18HQ
 from auralflow_pl.data.sources.pairs import PairedFolders
@@ -24,6 +25,7 @@ LAYOUTS: dict[str, type[TrackSource]] = {
     "stem_folder": StemFolder,
     "musdb18": Musdb18,
     "musdb18hq": Musdb18HQ,
+    "medleydb": MedleyDB,
     "moisesdb": MoisesDB,
     "slakh": Slakh,
     "unaligned": UnalignedFolders,
