@@ -142,6 +142,9 @@ def test_a_narrow_sound_limits_the_whole_chunk(root):
         ({"songs": {"layout": "stemfolder"}}, "data.sets.songs.layout"),
         ({"songs": {"stems": ["vocals", "piano"]}}, "data.sets.songs.stems: .*piano"),
         ({"songs": {"weight": -1}}, "songs.weight=-1: expected more than 0"),
+        ({"songs": {"weight": True}}, "songs.weight=True: expected more than 0"),
+        ({"songs": {"root": ["a", "b"]}}, r"data.sets.songs.root=a list: expected str \| Path"),
+        ({"singing": {"songs": ["a", "b"]}}, r"singing.songs=a list: expected str \| Path"),
         ({"songs": {"weight": 1}, "pairs": {}}, "weight for songs only; pass one for each set"),
         ({"songs": {"colour": 1}}, "data.sets.songs"),
         ({"songs": {"stems": "vocals"}}, r"songs.stems=vocals: expected a list, as in \[vocals,"),
@@ -166,3 +169,18 @@ def test_validation_is_on_songs_with_all_stems(root):
     assert [t.name for t in mixed(root, songs={}, pairs={}).tracks("valid")] == ["three"]
     with pytest.raises(InputError, match=r"no valid songs: expected a set in data.sets"):
         mixed(root, pairs={}, loose={}).tracks("valid")
+
+
+def test_a_folder_is_in_one_set_only(root):
+    again = {"layout": "stem_folder", "root": str(root / "pairs/../songs")}
+    known = {"layout": "stem_folder", "root": str(root / "songs")}
+    with pytest.raises(InputError, match=r"in data.sets.again and in data.sets.songs"):
+        MixedSets(STEMS, {"songs": known, "again": again}).tracks("train")
+
+
+def test_a_fault_of_a_set_is_named_in_every_split(root, tmp_path):
+    (tmp_path / "valid").mkdir()
+    (tmp_path / "valid/gone").symlink_to(tmp_path / "nowhere")
+    source = mixed(root, songs={}, loose={"layout": "stem_folder", "root": str(tmp_path)})
+    with pytest.raises(InputError, match=r"data.sets.loose: .*gone: a link to"):
+        source.tracks("valid")

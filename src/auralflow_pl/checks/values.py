@@ -26,8 +26,9 @@ def positive(key: str, value: float, unit: str = "") -> float:
     Raises:
         InputError: it is not; the message begins with `<key>=<value>`.
     """
-    if not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise InputError(f"{key}={value}: expected {unit}{', ' if unit else ''}more than 0")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 < value < math.inf:
+        raise InputError(f"{key}={shown(value)}: expected {unit}{', ' if unit else ''}more than 0")
     return value
 
 

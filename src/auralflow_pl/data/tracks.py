@@ -15,6 +15,7 @@ from torch import Tensor
 
 from auralflow_pl.audio.reading import Header, read_audio, read_span
 from auralflow_pl.data.targets import to_channels
+from auralflow_pl.errors import InputError
 from auralflow_pl.signal.resampling import match_length, resample
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,10 @@ class TrackSound(NamedTuple):
     def of(cls, mixture: Tensor, stems: Tensor) -> TrackSound:
         """Stems that, with the rest, add up to the mixture itself."""
         return cls(mixture, stems, mixture)
+
+
+class NoTracksError(InputError):
+    """A data set without faults has no tracks of a split."""
 
 
 @dataclass(frozen=True)
@@ -232,7 +237,8 @@ class TrackSource(ABC):
         """Paths of the tracks of `train`, `valid` or `test`, in a fixed order, at least one.
 
         Raises:
-            InputError: unknown split, or no tracks.
+            NoTracksError: there are none.
+            InputError: unknown split, or a fault in the data set.
         """
 
     @abstractmethod

@@ -12,7 +12,7 @@ from auralflow_pl.checks.values import one_of
 from auralflow_pl.data.sources.fitting import Fitting, Part
 from auralflow_pl.data.sources.stem_folder import divide_tracks
 from auralflow_pl.data.table import Row, read_rows
-from auralflow_pl.data.tracks import SPLIT_NAMES, Track, TrackSource
+from auralflow_pl.data.tracks import SPLIT_NAMES, NoTracksError, Track, TrackSource
 from auralflow_pl.errors import InputError, did_you_mean, shown
 
 REQUIRED, OPTIONAL = ("track", "stem", "path"), ("start", "end", "weight", "split")
@@ -145,7 +145,7 @@ class Manifest(TrackSource):
         """Names of the tracks of a split below the path of the table, sorted."""
         found = self.splits[one_of("split", split, SPLIT_NAMES)]
         if not found:
-            raise InputError(
+            raise NoTracksError(
                 f"no {split} tracks in data.file={self.file} with {len(self.songs)} tracks; "
                 f"expected lines with split={split}, or at least three tracks and no splits at all"
             )

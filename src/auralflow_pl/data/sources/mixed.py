@@ -18,7 +18,7 @@ from auralflow_pl.data.sources.slakh import Slakh
 from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.data.sources.unaligned import UnalignedFolders
 from auralflow_pl.data.targets import resolve_targets
-from auralflow_pl.data.tracks import SPLIT_NAMES, Track, TrackSource
+from auralflow_pl.data.tracks import SPLIT_NAMES, NoTracksError, Track, TrackSource
 from auralflow_pl.errors import InputError, shown
 
 LAYOUTS: dict[str, type[TrackSource]] = {
@@ -65,7 +65,7 @@ class MixedSets(TrackSource):
         self.stems = tuple(stems)
         self.sources: dict[str, TrackSource] = {}
         self.bandwidths: dict[str, float | None] = {}
-        self.owners: dict[tuple[str, Path], str] = {}  # set by split and path of a track
+        self.owners: dict[tuple[str, Path], str] = {}  # set by split and resolved path of a track
         if not sets:
             raise InputError(f"data.sets: none; pass data.sets={SETS_EXAMPLE}")
         if not isinstance(sets, Mapping):
@@ -129,16 +129,19 @@ class MixedSets(TrackSource):
                 continue
             try:
                 paths = source.find(split)
-            except InputError as error:
+            except NoTracksError as error:
                 if split != "train":
                     continue
                 raise InputError(f"data.sets.{name}: {error}") from error
+            except InputError as error:
+                raise InputError(f"data.sets.{name}: {error}") from error
             for path in paths:
-                if self.owners.setdefault((split, path), name) != name:
-                    raise InputError(f"{path}: in data.sets.{name} and in another of data.sets")
+                owner = self.owners.setdefault((split, path.resolve()), name)
+                if owner != name:
+                    raise InputError(f"{path}: in data.sets.{name} and in data.sets.{owner}")
             found += paths
         if not found:
-            raise InputError(
+            raise NoTracksError(
                 f"no {split} songs: expected a set in data.sets with {split} songs that have "
                 f"all of data.stems=[{','.join(self.stems)}]"
             )
@@ -146,6 +149,6 @@ class MixedSets(TrackSource):
 
     def track(self, path: Path, split: str) -> Track:
         """Open a track of its set."""
-        name = self.owners[split, path]
+        name = self.owners[split, path.resolve()]
         track = self.sources[name].track(path, split)
         return replace(track, root=Path(name), bandwidth=self.bandwidths[name])

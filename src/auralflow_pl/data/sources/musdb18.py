@@ -23,6 +23,7 @@ from auralflow_pl.data.sources.stem_folder import StemFolder, subfolders
 from auralflow_pl.data.tracks import (
     REST,
     SPLIT_NAMES,
+    NoTracksError,
     RestTrack,
     Track,
     TrackSound,
@@ -159,7 +160,7 @@ class Musdb18(TrackSource):
         )
         if not paths:
             layout = f"expected <train|test>/<track>{STEM_SUFFIX}"
-            raise InputError(
+            raise NoTracksError(
                 f"no {split} tracks in data.root={self.root}; "
                 f"{NO_VALIDATION_TRACKS if split == 'valid' else layout}"
             )
