@@ -30,8 +30,8 @@ if TYPE_CHECKING:
         SoftClip,
     )
     from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, WholeTracks
-    from auralflow_pl.data.draws import SamplingOptions
     from auralflow_pl.data.pool import Pool
+    from auralflow_pl.data.sampling import SamplingOptions
     from auralflow_pl.data.sources.manifest import Manifest
     from auralflow_pl.data.sources.medleydb import MedleyDB
     from auralflow_pl.data.sources.mixed import MixedSets

@@ -60,6 +60,7 @@ class Track(ABC):
     changes: str = field(default="", kw_only=True)  # how files were made to fit; empty: not at all
     spans: tuple[tuple[int, int], ...] = field(default=(), kw_only=True)  # see `FittedTrack`
     weight: float = field(default=1.0, kw_only=True)  # relative number of chunks, see `draws`
+    labels: tuple[tuple[str, str], ...] = field(default=(), kw_only=True)  # names and classes
     loose: bool = field(default=False, kw_only=True)  # its stems belong to no song, see `draws`
     bandwidth: float | None = field(default=None, kw_only=True)  # Hz; nothing above; None: full
 

@@ -13,9 +13,9 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from auralflow_pl.data.augment import Augmentation
 from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, WholeTracks
-from auralflow_pl.data.draws import SamplingOptions
 from auralflow_pl.data.mixtures import check_mixtures, check_stems
 from auralflow_pl.data.pool import Pool
+from auralflow_pl.data.sampling import SamplingOptions
 from auralflow_pl.data.tracks import Track, TrackSource
 from auralflow_pl.errors import InputError
 from auralflow_pl.metrics.scale_invariant import SILENCE_DB
