@@ -209,7 +209,7 @@ def test_classes_are_drawn_equally_often(root):
         ChanceTable([*singers, two], options)
 
 
-SCHEDULE = {0: {"songs": 1, "pairs": 0}, 2.0: {"songs": 1, "pairs": 3}}
+SCHEDULE = {0: {"songs": 1, "pairs": 0}, "2.0": {"songs": 1, "pairs": 3}}
 
 
 def test_a_schedule_is_linear_between_its_times(root):

@@ -14,6 +14,7 @@ from auralflow_pl.data.sampling import ChanceTable, SamplingOptions
 from auralflow_pl.data.sources.manifest import Manifest
 from auralflow_pl.data.sources.mixed import MixedSets
 from auralflow_pl.data.sources.stem_folder import StemFolder
+from auralflow_pl.data.splits import check_apart
 from auralflow_pl.errors import InputError
 from auralflow_pl.evaluation.source import find_source
 from support import TINY, TINY_SET
@@ -93,6 +94,16 @@ def test_spans_of_files_are_songs(made, tmp_path, content, name):
 
 def chances(tracks, *options):
     return ChanceTable(tracks, SamplingOptions(*options)).at(0.0).tolist()
+
+
+def test_sound_in_two_splits_is_an_error(made):
+    source = made(HEAD + LINES)
+    with pytest.raises(InputError, match=r"voice.wav: in train/C and in valid/B; expected"):
+        check_apart(source.tracks("train"), source.tracks("valid"))
+    apart = "A,vocals,a/voice.wav,0,1,,train\nA,bass,a/bass.wav,0,1,,\n"
+    apart += "B,vocals,a/voice.wav,1,2,,valid\nB,bass,a/bass.wav,1,2,,\n"
+    source = made(HEAD + apart)
+    check_apart(source.tracks("train"), source.tracks("valid"))
 
 
 def test_labels_are_those_of_songs(made):

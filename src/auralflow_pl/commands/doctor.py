@@ -10,7 +10,6 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from auralflow_pl.checkpoints.reading import load_checkpoint
 from auralflow_pl.config.instantiate import build
 from auralflow_pl.config.schema import DoctorKeys
 from auralflow_pl.config.validation import validate
@@ -27,10 +26,9 @@ from auralflow_pl.data.spans import Span
 from auralflow_pl.data.tracks import SPLIT_NAMES, Track, TrackSource
 from auralflow_pl.errors import InputError, printable, printable_lines
 from auralflow_pl.evaluation.foreign_sound import foreign_findings, foreign_spans
-from auralflow_pl.pretrained.cache import locate
 from auralflow_pl.report.figures import level_map
 from auralflow_pl.report.spare import spare_result
-from auralflow_pl.separator.build import build_separator
+from auralflow_pl.separator.load import load_separator
 from auralflow_pl.system.device import choose_device
 from auralflow_pl.system.files import write_csv
 from auralflow_pl.system.progress import Progress
@@ -55,7 +53,7 @@ def doctor(config: DictConfig) -> list[Finding]:
     examinations = examine_all(tracks, findings)
     findings += find_leaks(tracks, examinations)
     spans: list[Span] | None = None
-    if config.model is not None:
+    if config.ckpt is not None:
         spans = find_foreign(config, [t for t, e in zip(tracks, examinations, strict=True) if e])
         for track in tracks:
             mine = [s for s in spans if (s.split, s.track) == (track.split, track.name)]
@@ -146,17 +144,16 @@ def find_leaks(
 
 
 def find_foreign(config: DictConfig, tracks: Sequence[Track]) -> list[Span]:
-    """Spans of the tracks in which the model `config.model` hears sound of other stems.
+    """Spans of the tracks in which the model `config.ckpt` hears sound of other stems.
 
     Raises:
         InputError: the model cannot be used, or has no target that the tracks have.
     """
-    path = locate(config.model, key="model")
-    separator = build_separator(load_checkpoint(path, "model")).to(choose_device(config.device))
+    separator = load_separator(config.ckpt).to(choose_device(config.device))
     known = {stem for track in tracks for stem in track.stems}
     if not any(name in known or known >= set(m) for name, m in separator.target_stems.items()):
         raise InputError(
-            f"model={config.model}: separates {', '.join(separator.target_stems)}; expected a "
+            f"ckpt={config.ckpt}: separates {', '.join(separator.target_stems)}; expected a "
             f"model of {', '.join(sorted(known))}"
         )
     bar = Progress(tracks, "model", unit="track")

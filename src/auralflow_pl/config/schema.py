@@ -155,7 +155,7 @@ class DoctorKeys:
     chunk_seconds: float = MISSING
     draws: int = MISSING
     epoch: int = MISSING
-    model: str | None = None
+    ckpt: str | None = None
     foreign_db: float = MISSING
     device: str = MISSING
     output: str = MISSING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,7 +137,8 @@ def read_schedule(
     rows = {}
     for time, weights in schedule.items():
         where = f"data.schedule.{shown(time)}"
-        if not is_number(time) or time < 0:
+        number = time_of(time)
+        if not 0 <= number < math.inf:
             raise InputError(f"{where}: expected a time in epochs, as in {SCHEDULE_EXAMPLE}")
         if not isinstance(weights, Mapping) or not weights:
             raise InputError(f"{where}={shown(weights)}: expected weights, {SCHEDULE_EXAMPLE}")
@@ -149,9 +151,17 @@ def read_schedule(
             raise InputError(f"{where}: no weight for {', '.join(missing)}; expected all data sets")
         if not any(weights.values()):
             raise InputError(f"{where}: all weights are 0; expected one above 0")
-        rows[float(time)] = [weights[name] for name in names]
+        rows[number] = [weights[name] for name in names]
     times = sorted(rows)
     return np.array(times), np.array([rows[time] for time in times], np.float64)
+
+
+def time_of(given: Any) -> float:
+    """Time of a schedule, a number or the text of one, as in JSON; NaN: it is none."""
+    try:
+        return math.nan if isinstance(given, bool) else float(given)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def labels_of(track: Track) -> dict[str, str]:
