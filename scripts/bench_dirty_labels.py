@@ -22,7 +22,7 @@ from scipy import stats
 from auralflow_pl.config.compose import compose
 from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.data.sources.synthetic import SyntheticSongs
-from auralflow_pl.data.spans import Span
+from auralflow_pl.data.spans import MarkedSpan
 from auralflow_pl.evaluation.foreign_sound import foreign_spans
 from auralflow_pl.separator.load import load_separator
 from auralflow_pl.system.files import write_csv
@@ -127,7 +127,7 @@ def find(model: Path, root: Path, table: Path) -> None:
     tracks = StemFolder(root, STEMS).tracks("train")
     spans = [span for track in tracks for span in foreign_spans(track, separator, FOREIGN_DB)]
     table.parent.mkdir(parents=True, exist_ok=True)
-    write_csv(table, Span._fields, (span._asdict() for span in spans))
+    write_csv(table, MarkedSpan._fields, (span._asdict() for span in spans))
 
 
 def table(scores: dict[str, list[float]]) -> str:

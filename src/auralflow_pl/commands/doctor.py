@@ -22,7 +22,7 @@ from auralflow_pl.data.examination import (
     same_song,
 )
 from auralflow_pl.data.heard import ChunkDraw, draw_chunks, draws_lines
-from auralflow_pl.data.spans import Span
+from auralflow_pl.data.spans import MarkedSpan
 from auralflow_pl.data.tracks import SPLIT_NAMES, Track, TrackSource
 from auralflow_pl.errors import InputError, printable, printable_lines
 from auralflow_pl.evaluation.foreign_sound import foreign_findings, foreign_spans
@@ -52,7 +52,7 @@ def doctor(config: DictConfig) -> list[Finding]:
     findings, tracks = find_tracks(source, config.audio.sample_rate)
     examinations = examine_all(tracks, findings)
     findings += find_leaks(tracks, examinations)
-    spans: list[Span] | None = None
+    spans: list[MarkedSpan] | None = None
     if config.ckpt is not None:
         spans = find_foreign(config, [t for t, e in zip(tracks, examinations, strict=True) if e])
         for track in tracks:
@@ -143,7 +143,7 @@ def find_leaks(
             yield Finding("error", "leak", two.split, two.name, "", text)
 
 
-def find_foreign(config: DictConfig, tracks: Sequence[Track]) -> list[Span]:
+def find_foreign(config: DictConfig, tracks: Sequence[Track]) -> list[MarkedSpan]:
     """Spans of the tracks in which the model `config.ckpt` hears sound of other stems.
 
     Raises:
@@ -173,7 +173,7 @@ def write_doctor_report(
     findings: list[Finding],
     levels: list[StemLevel],
     draws: list[ChunkDraw],
-    spans: list[Span] | None,
+    spans: list[MarkedSpan] | None,
 ) -> None:
     """Write `findings.csv`, `levels.csv`, `draws.csv`, `levels.png`, and with spans `spans.csv`."""
     with staged_folder(output) as folder:
@@ -182,7 +182,7 @@ def write_doctor_report(
         write_csv(folder / "levels.csv", StemLevel._fields, (level._asdict() for level in levels))
         write_csv(folder / "draws.csv", ChunkDraw._fields, (draw._asdict() for draw in draws))
         if spans is not None:
-            write_csv(folder / "spans.csv", Span._fields, (span._asdict() for span in spans))
+            write_csv(folder / "spans.csv", MarkedSpan._fields, (span._asdict() for span in spans))
         if levels:
             shown = [(f"{x.split}/{x.track}", x.stem, x.level_db, x.coverage) for x in levels]
             with spare_result(output / "levels.png"):

@@ -77,9 +77,9 @@ class SamplingOptions:
         sizes = [1 if self.balance == "track" else track.frames for track in tracks]
         share = np.array([s * t.weight for s, t in zip(sizes, tracks, strict=True)], np.float64)
         if self.balance == "loudness":
-            share *= [loudness(track, self.targets) for track in tracks]
+            share *= [target_level(track, self.targets) for track in tracks]
         if self.balance == "class":
-            _, numbers = np.unique([label_of(t, str(self.balance_by)) for t in tracks], False, True)
+            _, numbers = np.unique([class_of(t, str(self.balance_by)) for t in tracks], False, True)
             share /= np.bincount(numbers, share)[numbers]
         if not share.sum() > 0:
             raise InputError(f"data.balance={self.balance}: all tracks of the training are silent")
@@ -169,7 +169,7 @@ def labels_of(track: Track) -> dict[str, str]:
     return {"dataset": str(track.root)} | dict(track.labels)
 
 
-def label_of(track: Track, name: str) -> str:
+def class_of(track: Track, name: str) -> str:
     """Class of a track.
 
     Raises:
@@ -184,7 +184,7 @@ def label_of(track: Track, name: str) -> str:
     return labels[name]
 
 
-def loudness(track: Track, targets: Sequence[str]) -> float:
+def target_level(track: Track, targets: Sequence[str]) -> float:
     """RMS level of the targets in a track, or of all stems if it has none of them."""
     heard = [stem for stem in track.stems if stem not in track.absent]
     wanted = [stem for stem in heard if stem in targets] or heard

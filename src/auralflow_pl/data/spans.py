@@ -11,7 +11,7 @@ from auralflow_pl.data.tracks import SPLIT_NAMES, Track
 from auralflow_pl.errors import InputError, did_you_mean, shown
 
 
-class Span(NamedTuple):
+class MarkedSpan(NamedTuple):
     """A span of a stem; fields are the columns of the table."""
 
     split: str
@@ -32,16 +32,16 @@ class MarkedSpans:
         source: where they are from, for messages.
     """
 
-    def __init__(self, spans: Sequence[Span], source: str = "spans") -> None:
+    def __init__(self, spans: Sequence[MarkedSpan], source: str = "spans") -> None:
         self.source = source
-        self.found: dict[tuple[str, str], list[Span]] = {}
+        self.found: dict[tuple[str, str], list[MarkedSpan]] = {}
         for span in spans:
             if span.split == "train":
                 self.found.setdefault((span.track, span.stem), []).append(span)
 
     @classmethod
     def read(cls, path: Path) -> MarkedSpans:
-        """Read a table, `.csv` or `.jsonl`, with the columns of `Span`.
+        """Read a table, `.csv` or `.jsonl`, with the columns of `MarkedSpan`.
 
         Columns are `track`, `stem`, `start` and `end`, and optional `split` (default: `train`),
         `weight` (from 0 to 1, default: 0), `check` and `level_db`, which are not used.
@@ -50,7 +50,7 @@ class MarkedSpans:
             InputError: it cannot be read, or a line is not valid.
         """
         spans = []
-        for row in read_rows(path, Span._fields[1:5], ("split", *Span._fields[5:])):
+        for row in read_rows(path, MarkedSpan._fields[1:5], ("split", *MarkedSpan._fields[5:])):
             start, end, weight = map(row.number, ("start", "end", "weight"))
             if start is None or end is None or not 0 <= start < end:
                 raise InputError(f"{row.place}: expected 0 <= start < end, in seconds")
@@ -59,7 +59,8 @@ class MarkedSpans:
             split = row.text("split") if "split" in row.values else "train"
             if split not in SPLIT_NAMES:
                 raise InputError(f"{row.place}: split={split}: {did_you_mean(split, SPLIT_NAMES)}")
-            spans.append(Span(split, row.text("track"), row.text("stem"), start, end, weight or 0))
+            names = (split, row.text("track"), row.text("stem"))
+            spans.append(MarkedSpan(*names, start, end, weight or 0))
         return cls(spans, str(path))
 
     def check(self, tracks: Sequence[Track]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from auralflow_pl.data.examination import AUDIBLE_DB, Finding
 from auralflow_pl.data.mixtures import power_to_db
-from auralflow_pl.data.spans import Span
+from auralflow_pl.data.spans import MarkedSpan
 from auralflow_pl.data.tracks import Track
 from auralflow_pl.separator.separator import Separator
 
@@ -18,7 +18,7 @@ WRONG_LABEL_DB = -3.0  # level of foreign sound from which a stem is rather anot
 
 
 @torch.inference_mode()
-def foreign_spans(track: Track, separator: Separator, threshold_db: float) -> Iterator[Span]:
+def foreign_spans(track: Track, separator: Separator, threshold_db: float) -> Iterator[MarkedSpan]:
     """Yield the spans, in whole seconds, in which a stem has the sound of another one.
 
     The model separates every stem alone. Foreign is, in a stem of a target, what the model leaves
@@ -54,7 +54,7 @@ def power_by_second(sound: Tensor, rate: int) -> list[float]:
 
 def marked(
     track: Track, stem: str, powers: Sequence[Sequence[float]], threshold_db: float
-) -> Iterator[Span]:
+) -> Iterator[MarkedSpan]:
     """Yield the spans of consecutive seconds with foreign sound.
 
     Args:
@@ -75,7 +75,7 @@ def marked(
             continue
         ratio = sum(foreign[s] for s in seconds) / sum(heard[s] for s in seconds)
         level = power_to_db(ratio)
-        yield Span(
+        yield MarkedSpan(
             track.split,
             track.name,
             stem,
@@ -87,7 +87,7 @@ def marked(
         )
 
 
-def foreign_findings(track: Track, spans: Sequence[Span]) -> Iterator[Finding]:
+def foreign_findings(track: Track, spans: Sequence[MarkedSpan]) -> Iterator[Finding]:
     """Yield a warning for each stem of a track with such spans."""
     for stem in track.stems:
         here = [span for span in spans if span.stem == stem]
@@ -100,6 +100,6 @@ def foreign_findings(track: Track, spans: Sequence[Span]) -> Iterator[Finding]:
             yield Finding("warning", "foreign", track.split, track.name, stem, text)
 
 
-def level_of(span: Span) -> float:
+def level_of(span: MarkedSpan) -> float:
     """Level of the foreign sound of a span in dB."""
     return -200.0 if span.level_db is None else span.level_db

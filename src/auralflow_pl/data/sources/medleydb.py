@@ -27,7 +27,7 @@ INSTRUMENTS = {  # by stem; labels of the data set's taxonomy, those that are no
     "piano": ("piano", "tack piano", "electric piano"),
 }  # fmt: skip
 
-STEMS = {label: stem for stem, labels in INSTRUMENTS.items() for label in labels}
+STEM_OF_LABEL = {label: stem for stem, labels in INSTRUMENTS.items() for label in labels}
 
 WHOLE_BAND = "main system"  # label of a recording of all instruments
 
@@ -96,6 +96,6 @@ class MedleyDB(Multitracks):
             given = file["instrument"]
             labels = [str(one).lower() for one in (given if isinstance(given, list) else [given])]
             if WHOLE_BAND not in labels:
-                stems = {STEMS.get(label, OTHER) for label in labels}
+                stems = {STEM_OF_LABEL.get(label, OTHER) for label in labels}
                 stem = stems.pop() if len(stems) == 1 else OTHER
                 yield stem, f"{content['stem_dir']}/{file['filename']}"
