@@ -42,8 +42,8 @@ from auralflow_pl.data.augment import (
     SoftClip,
 )
 from auralflow_pl.data.chunks import ChunkDataset
-from auralflow_pl.data.draws import SamplingOptions
 from auralflow_pl.data.pool import Pool, PoolTrack, open_mapped
+from auralflow_pl.data.sampling import SamplingOptions
 from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.system.heap import keep_freed_memory
 from auralflow_pl.training.data_module import StemDataModule

@@ -184,6 +184,17 @@ def test_quality_is_measured(script, one_process, tmp_path):
     assert re.search(r"mixture -?\d.*, 2 songs", printed)
 
 
+@pytest.mark.filterwarnings("ignore:.*(val_dataloader|LeafSpec)")  # of Lightning
+def test_the_cost_of_wrong_labels_is_measured(script, songs, tmp_path):
+    shutil.copytree(songs, tmp_path / "out/right")
+    keys = ["songs=3", "valid=1", "test=2", "seconds=6", "seeds=1", "steps=1", "share=0.5"]
+    small = keys_of(*SMALL, "data.chunks_per_epoch=2", "data.batch_size=2")
+    printed = script("bench_dirty_labels", *keys, "remedies=[both]", f"out={tmp_path}/out", small)
+    assert re.search(r"wrong labels +-?\d+\.\d\d +-?\d+\.\d\d .* 100%\n", printed)
+    assert re.search(r"both +-?\d+\.\d\d", printed)
+    assert (tmp_path / "out/run0/spans.csv").is_file()
+
+
 @pytest.mark.parametrize("name", ["test_slurm", "train_bundled"])
 def test_a_shell_script_is_valid(name):
     assert subprocess.run(["bash", "-n", REPOSITORY / "scripts" / f"{name}.sh"]).returncode == 0

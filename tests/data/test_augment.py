@@ -201,7 +201,7 @@ def test_mixup_adds_a_sound_of_the_same_kind(tracks):
     plain, mixed = chunks(tracks, []), chunks(tracks, [Mixup(1.0, -6.0, -6.0)])
     drawn = []
     rng = np.random.default_rng((0, 0))
-    positions = mixed.positions(rng)
+    positions = mixed.draws.positions(rng, mixed.augmentations)
     added = mixed.draws.additions(positions, rng, mixed.augmentations)
     for stem, place, gain in added:
         assert gain == pytest.approx(10 ** (-6 / 20))

@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader
 
 from auralflow_pl.data.augment import Remix
 from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler
-from auralflow_pl.data.draws import SamplingOptions
 from auralflow_pl.data.pool import Pool
+from auralflow_pl.data.sampling import ChanceTable, SamplingOptions
 from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.data.targets import check_members, resolve_targets, sum_stems, to_channels
 from auralflow_pl.data.tracks import FileTrack
@@ -90,22 +90,21 @@ def test_tracks_are_drawn_by_their_length(tracks):
     assert 8 <= hits <= 34  # a sixth of 120 is 20, and 3.4 standard deviations on either side
 
 
+def chances(tracks, *options, **more):
+    return ChanceTable(tracks, SamplingOptions(*options, **more)).at(0.0).tolist()
+
+
 def test_track_balance_draws_short_tracks_as_often():
-    chances = SamplingOptions("track").chances
-    assert chances([track_of(10), track_of(990)]).tolist() == [0.5, 0.5]
-    assert SamplingOptions("length").chances([track_of(10), track_of(990)]).tolist() == [0.01, 0.99]
+    tracks = [track_of(10), track_of(990)]
+    assert chances(tracks, "track") == [0.5, 0.5]
+    assert chances(tracks, "length") == [0.01, 0.99]
 
 
 def test_weights_share_chunks_out_among_roots():
     tracks = [track_of(30), track_of(10), track_of(500, "b")]
     weights = {Path("a"): 3.0, Path("b"): 1.0}
-    by_length = SamplingOptions("length", weights=weights).chances(tracks)
-    assert by_length.tolist() == pytest.approx([0.5625, 0.1875, 0.25])
-    assert SamplingOptions("track", weights=weights).chances(tracks).tolist() == [
-        0.375,
-        0.375,
-        0.25,
-    ]
+    assert chances(tracks, weights=weights) == pytest.approx([0.5625, 0.1875, 0.25])
+    assert chances(tracks, "track", weights=weights) == [0.375, 0.375, 0.25]
 
 
 @pytest.mark.parametrize("remix", [[], [Remix()]])
@@ -151,6 +150,13 @@ def test_devices_share_the_chunks_of_an_epoch(devices):
     [
         ({"balance": "tracks"}, "data.balance=tracks: did you mean 'track'"),
         ({"keep_silent": 1.5}, "data.keep_silent=1.5: expected from 0 to 1"),
+        ({"balance": "class"}, "data.balance_by=None: expected data.balance=class with a label"),
+        ({"balance_by": "singer"}, "data.balance=length, data.balance_by=singer: expected"),
+        ({"schedule": [1]}, "data.schedule=a list: expected {0:"),
+        (
+            {"schedule": {0: {"a": 1}}, "weights": {Path("a"): 1}},
+            "schedule: has the weights of all",
+        ),
         ({"silence_db": 3.0}, "data.silence_db=3.0: expected from -200 to 0 dB"),
     ],
 )

@@ -9,11 +9,12 @@ import pytest
 import soundfile
 import torch
 
-from auralflow_pl.data.draws import SamplingOptions
 from auralflow_pl.data.pool import Pool
+from auralflow_pl.data.sampling import ChanceTable, SamplingOptions
 from auralflow_pl.data.sources.manifest import Manifest
 from auralflow_pl.data.sources.mixed import MixedSets
 from auralflow_pl.data.sources.stem_folder import StemFolder
+from auralflow_pl.data.splits import check_apart
 from auralflow_pl.errors import InputError
 from auralflow_pl.evaluation.source import find_source
 from support import TINY, TINY_SET
@@ -91,19 +92,38 @@ def test_spans_of_files_are_songs(made, tmp_path, content, name):
     assert torch.equal(pool.open(track).read()[1], stems)
 
 
+def chances(tracks, *options):
+    return ChanceTable(tracks, SamplingOptions(*options)).at(0.0).tolist()
+
+
+def test_sound_in_two_splits_is_an_error(made):
+    source = made(HEAD + LINES)
+    with pytest.raises(InputError, match=r"voice.wav: in train/C and in valid/B; expected"):
+        check_apart(source.tracks("train"), source.tracks("valid"))
+    apart = "A,vocals,a/voice.wav,0,1,,train\nA,bass,a/bass.wav,0,1,,\n"
+    apart += "B,vocals,a/voice.wav,1,2,,valid\nB,bass,a/bass.wav,1,2,,\n"
+    source = made(HEAD + apart)
+    check_apart(source.tracks("train"), source.tracks("valid"))
+
+
+def test_labels_are_those_of_songs(made):
+    source = made("track,stem,path,singer\nA,vocals,a/voice.wav,Eve\nA,bass,a/bass.wav,\n")
+    assert source.track(source.file / "A", "train").labels == (("singer", "Eve"),)
+
+
 def test_splits_and_weights_are_those_of_songs(made):
     source = made(HEAD + LINES)
     train = source.tracks("train")
     assert [track.name for track in train] == ["C", "One, two"]
     assert [track.name for track in source.tracks("valid")] == ["B"]
     assert [track.frames for track in train] == [2000, 4000]
-    assert SamplingOptions().chances(train).tolist() == pytest.approx([0.2, 0.8])
-    assert SamplingOptions("track").chances(train).tolist() == pytest.approx([1 / 3, 2 / 3])
+    assert chances(train) == pytest.approx([0.2, 0.8])
+    assert chances(train, "track") == pytest.approx([1 / 3, 2 / 3])
     with pytest.raises(InputError, match=r"no test tracks in data.file=.*; expected lines with"):
         source.tracks("test")
     mixed = {"layout": "manifest", "file": str(source.file), "root": str(source.root)}
     tracks = MixedSets(STEMS, {"live": mixed}).tracks("train")
-    assert SamplingOptions().chances(tracks).tolist() == pytest.approx([0.2, 0.8])
+    assert chances(tracks) == pytest.approx([0.2, 0.8])
 
 
 def test_the_pool_tells_spans_apart(made, tmp_path):

@@ -7,6 +7,7 @@ import soundfile
 import torch
 
 from auralflow_pl.data.pool import Pool
+from auralflow_pl.data.sources.medleydb import MedleyDB
 from auralflow_pl.data.sources.mixed import MixedSets
 from auralflow_pl.data.sources.moisesdb import MoisesDB
 from auralflow_pl.data.sources.slakh import Slakh
@@ -189,3 +190,51 @@ def test_slakh_with_a_fault_is_one_line(slakh):
     (slakh / "validation/Track-validation").rename(slakh / "test/more")
     with pytest.raises(InputError, match=r"no tracks in .*; expected <train.valid"):
         Slakh(slakh).find("valid")
+
+
+LABELS = (  # of files with the levels 1/2, 1/4, ...
+    "female singer",
+    "male rapper",
+    "[electric bass, double bass]",
+    "[electric bass, drum set]",
+    "hurdy-gurdy",
+    "Main System",
+)
+
+
+@pytest.fixture
+def medley(tmp_path):
+    """Songs with files of one, several, unknown and all instruments; the second has bleed."""
+    for name, bleed in (("Song", "no"), ("Live", "yes")):
+        folder = tmp_path / f"medley/Audio/train/{name}"
+        text = f"has_bleed: '{bleed}'\nstem_dir: {name}_STEMS\nstems:\n"
+        for number, label in enumerate(LABELS, 1):
+            file = f"{name}_STEM_{number:02}.wav"
+            write(folder / f"{name}_STEMS" / file, 2.0**-number)
+            text += f"  S{number:02}: {{filename: {file}, instrument: {label}, raw: {{}}}}\n"
+        (folder / f"{name}_METADATA.yaml").write_text(text)
+    return tmp_path / "medley"
+
+
+def test_medleydb_assigns_instruments_to_stems(medley):
+    _, track = MedleyDB(medley, STEMS).tracks("train")
+    known = {name: level for name, (level, _) in levels(track).items()}
+    expected = {"vocals": 0.75, "drums": 0, "bass": 0.125, "other": 0.09375}
+    assert known == {"mixture": sum(expected.values())} | expected
+    assert track.absent == ("drums",)
+
+
+def test_medleydb_without_bleed(medley):
+    source = MedleyDB(medley / "Audio", STEMS, skip_bleed=True)
+    assert [path.name for path in source.find("train")] == ["Song"]
+
+
+def test_medleydb_with_a_fault_is_one_line(medley):
+    path = medley / "Audio/train/Song/Song_METADATA.yaml"
+    path.write_text("stems: {S01: {filename: a.wav}}")
+    for skip, missing in ((False, "instrument"), (True, "has_bleed")):
+        with pytest.raises(InputError, match=f"not as expected .KeyError: '{missing}'"):
+            MedleyDB(medley, skip_bleed=skip).tracks("train")
+    path.unlink()
+    with pytest.raises(InputError, match=r"Song_METADATA\.yaml: no such file"):
+        MedleyDB(medley).tracks("train")

@@ -117,8 +117,8 @@ def test_several_roots_make_one_set(root, tmp_path):
     [
         ([], None, "data.root: not given"),
         (["a", "./a"], None, "a root is repeated"),
-        (["a", "b"], [1], "data.weights=.1.: expected 2 positive numbers"),
-        (["a", "b"], [1, 0], "expected 2 positive numbers"),
+        (["a", "b"], [1], "data.weights=.1.: expected 2, one for each"),
+        (["a", "b"], [1, 0], "data.weights.1=0: expected more than 0"),
         (["none"], None, "data.root=none: no such folder"),
     ],
 )

@@ -320,3 +320,16 @@ def test_frequencies_above_the_bandwidth_do_not_count(loss):
     separation.bandwidth = torch.tensor([0.25, 0.25])
     gradient = gradient_of_mask(loss, separation).abs()
     assert gradient[..., 40:, :].mean() < 0.1 * gradient[..., :30, :].mean()
+
+
+@pytest.mark.parametrize("best_perm", [False, True])
+def test_the_worst_items_do_not_count_in_a_truncated_loss(best_perm):
+    loss = make("l1", f"loss.l1.best_perm={best_perm}")
+    mixture, target, mask = random_bundle(batch=4)
+    items = [[part[n : n + 1] for part in (mixture, target, mask)] for n in range(4)]
+    alone = [float(loss(bundle(*item)).detach()) for item in items]
+    separation = bundle(mixture, target, mask)
+    separation.truncation = 0.3  # of 4: 1
+    assert float(loss(separation).detach()) == pytest.approx(sum(sorted(alone)[:3]) / 3, rel=1e-4)
+    worst = alone.index(max(alone))
+    assert not gradient_of_mask(loss, separation)[worst].any()

@@ -70,7 +70,7 @@ def check_plain(config: Mapping[str, Any]) -> None:
             raise InputError(f"configuration: nested more than {MAX_CONFIG_DEPTH} levels deep")
         if isinstance(value, dict):
             for key in value:
-                if not isinstance(key, str | int):
+                if not isinstance(key, str | int | float):
                     raise InputError(f"configuration: {shown(key)}: expected names as keys")
             waiting += [(part, depth + 1) for pair in value.items() for part in pair]
         elif isinstance(value, list | tuple):

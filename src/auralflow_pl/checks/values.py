@@ -20,14 +20,21 @@ def one_of(key: str, value: str, options: Iterable[str]) -> str:
     return value
 
 
+def is_number(value: object) -> bool:
+    """Whether a value is a finite number, and no bool."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value)
+
+
 def positive(key: str, value: float, unit: str = "") -> float:
     """Return `value` if it is a finite number above 0.
 
     Raises:
         InputError: it is not; the message begins with `<key>=<value>`.
     """
-    if not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise InputError(f"{key}={value}: expected {unit}{', ' if unit else ''}more than 0")
+    if not is_number(value) or value <= 0:
+        raise InputError(f"{key}={shown(value)}: expected {unit}{', ' if unit else ''}more than 0")
     return value
 
 
@@ -37,6 +44,6 @@ def within(key: str, value: float, low: float, high: float, unit: str = "") -> f
     Raises:
         InputError: it is not; the message begins with `<key>=<value>`.
     """
-    if not low <= value <= high:
-        raise InputError(f"{key}={value}: expected from {low} to {high} {unit}".rstrip())
+    if isinstance(value, bool) or not low <= value <= high:
+        raise InputError(f"{key}={shown(value)}: expected from {low} to {high} {unit}".rstrip())
     return value

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-import numpy as np
 from omegaconf import DictConfig
 
 from auralflow_pl.config.instantiate import build
 from auralflow_pl.config.schema import DoctorKeys
 from auralflow_pl.config.validation import validate
-from auralflow_pl.data.chunks import ChunkDataset
 from auralflow_pl.data.examination import (
-    AUDIBLE_DB,
     SAME_SONG_SIMILARITY,
     Examination,
     Finding,
@@ -26,27 +21,21 @@ from auralflow_pl.data.examination import (
     examine,
     same_song,
 )
-from auralflow_pl.data.mixtures import power_to_db
+from auralflow_pl.data.heard import ChunkDraw, draw_chunks, draws_lines
+from auralflow_pl.data.spans import MarkedSpan
 from auralflow_pl.data.tracks import SPLIT_NAMES, Track, TrackSource
 from auralflow_pl.errors import InputError, printable, printable_lines
+from auralflow_pl.evaluation.foreign_sound import foreign_findings, foreign_spans
 from auralflow_pl.report.figures import level_map
 from auralflow_pl.report.spare import spare_result
+from auralflow_pl.separator.load import load_separator
+from auralflow_pl.system.device import choose_device
 from auralflow_pl.system.files import write_csv
 from auralflow_pl.system.progress import Progress
 from auralflow_pl.system.staging import check_writable, staged_folder
 from auralflow_pl.training.build import build_data
 
 MAX_WORKERS = 4  # tracks in memory at a time, each as a whole
-
-
-@dataclass(frozen=True)
-class ChunkDraw:
-    """Share of the drawn chunks with a track, or with a silent stem."""
-
-    kind: str  # "track" (share of all drawn stems) or "silence" (share of the chunks that have it)
-    name: str  # of the track or the stem
-    expected: float | None  # expected share; None: depends on the music or on several data sets
-    drawn: float  # share found
 
 
 def doctor(config: DictConfig) -> list[Finding]:
@@ -63,17 +52,23 @@ def doctor(config: DictConfig) -> list[Finding]:
     findings, tracks = find_tracks(source, config.audio.sample_rate)
     examinations = examine_all(tracks, findings)
     findings += find_leaks(tracks, examinations)
+    spans: list[MarkedSpan] | None = None
+    if config.ckpt is not None:
+        spans = find_foreign(config, [t for t, e in zip(tracks, examinations, strict=True) if e])
+        for track in tracks:
+            mine = [s for s in spans if (s.split, s.track) == (track.split, track.name)]
+            findings += foreign_findings(track, mine)
     findings.sort(key=lambda f: (f.severity, f.check, SPLIT_NAMES.index(f.split), f.track))
     errors = sum(f.severity == "error" for f in findings)
     draws: list[ChunkDraw] = []
     if config.draws and not errors:
         try:
-            draws = draw_chunks(config)
+            draws = draws_of(config)
         except InputError as error:  # what a training would say
             findings.insert(0, Finding("error", "chunks", "train", "", "", str(error)))
             errors = 1
     levels = [level for one in examinations if one for level in one.levels]
-    write_doctor_report(output, findings, levels, draws)
+    write_doctor_report(output, findings, levels, draws, spans)
     print(printable_lines(findings_table(findings, draws, config.draws)))
     warnings = len(findings) - errors
     text = f"{errors} errors, {warnings} warnings in {len(tracks)} tracks; see {output}"
@@ -148,50 +143,46 @@ def find_leaks(
             yield Finding("error", "leak", two.split, two.name, "", text)
 
 
-def draw_chunks(config: DictConfig) -> list[ChunkDraw]:
-    """Draw training chunks; return shares of stems by track and of silent chunks by stem."""
+def find_foreign(config: DictConfig, tracks: Sequence[Track]) -> list[MarkedSpan]:
+    """Spans of the tracks in which the model `config.ckpt` hears sound of other stems.
+
+    Raises:
+        InputError: the model cannot be used, or has no target that the tracks have.
+    """
+    separator = load_separator(config.ckpt).to(choose_device(config.device))
+    known = {stem for track in tracks for stem in track.stems}
+    if not any(name in known or known >= set(m) for name, m in separator.target_stems.items()):
+        raise InputError(
+            f"ckpt={config.ckpt}: separates {', '.join(separator.target_stems)}; expected a "
+            f"model of {', '.join(sorted(known))}"
+        )
+    bar = Progress(tracks, "model", unit="track")
+    return [span for track in bar for span in foreign_spans(track, separator, config.foreign_db)]
+
+
+def draws_of(config: DictConfig) -> list[ChunkDraw]:
+    """Draw training chunks as a training with these keys would."""
     data = build_data(config)
     data.prepare_data()
     data.setup("fit")
-    chunks: ChunkDataset = data.chunks
-    stems = chunks.stems
-    places: Counter[Track] = Counter()
-    silent, held = np.zeros(len(stems)), np.zeros(len(stems))
-    for number in Progress(range(config.draws), "draws", unit="chunk"):
-        rng = np.random.default_rng((chunks.seed, number))
-        places.update(position.track for position in chunks.positions(rng))
-        chunk = chunks[number]
-        held += chunk["holds"].any(1).numpy() if chunks.is_mixed else 1
-        for index, stem in enumerate(chunk["stems"]):
-            if chunks.is_mixed and not chunk["holds"][index].any():
-                continue  # in an undivided sum of stems
-            silent[index] += power_to_db(float(stem.square().mean())) < AUDIBLE_DB
-    chances = chunks.drawing.chances(chunks.tracks)
-    total = config.draws * len(stems)
-    drawn = [
-        ChunkDraw(
-            "track",
-            track.name,
-            None if chunks.is_mixed else float(chance),
-            places[track] / total,
-        )
-        for track, chance in zip(chunks.tracks, chances, strict=True)
-    ]
-    quiet = zip(stems, silent / np.maximum(held, 1), strict=True)
-    return drawn + [ChunkDraw("silence", stem, None, float(share)) for stem, share in quiet]
+    return draw_chunks(data.chunks, config.epoch, config.draws)
 
 
 def write_doctor_report(
-    output: Path, findings: list[Finding], levels: list[StemLevel], draws: list[ChunkDraw]
+    output: Path,
+    findings: list[Finding],
+    levels: list[StemLevel],
+    draws: list[ChunkDraw],
+    spans: list[MarkedSpan] | None,
 ) -> None:
-    """Write `findings.csv`, `levels.csv`, `draws.csv` and `levels.png`."""
+    """Write `findings.csv`, `levels.csv`, `draws.csv`, `levels.png`, and with spans `spans.csv`."""
     with staged_folder(output) as folder:
         findings_rows = (finding._asdict() for finding in findings)
         write_csv(folder / "findings.csv", Finding._fields, findings_rows)
         write_csv(folder / "levels.csv", StemLevel._fields, (level._asdict() for level in levels))
-        columns = ("kind", "name", "expected", "drawn")
-        rows = ({column: getattr(draw, column) for column in columns} for draw in draws)
-        write_csv(folder / "draws.csv", columns, rows)
+        write_csv(folder / "draws.csv", ChunkDraw._fields, (draw._asdict() for draw in draws))
+        if spans is not None:
+            write_csv(folder / "spans.csv", MarkedSpan._fields, (span._asdict() for span in spans))
         if levels:
             shown = [(f"{x.split}/{x.track}", x.stem, x.level_db, x.coverage) for x in levels]
             with spare_result(output / "levels.png"):
@@ -213,14 +204,5 @@ def findings_table(findings: Sequence[Finding], draws: Sequence[ChunkDraw], coun
         lines.append(f"{'':<9}{'check':<12}{'where':<{width}}what")
     for f, place in zip(findings, places, strict=True):
         lines.append(f"{f.severity:<9}{f.check:<12}{place:<{width}}{f.text}")
-    tracks = [draw for draw in draws if draw.kind == "track"]
-    if tracks:
-        shares = [draw.drawn for draw in tracks]
-        heard = sum(share > 0 for share in shares)
-        lines.append(
-            f"drawn: {count} chunks, stems from {heard} of {len(tracks)} tracks, "
-            f"{min(shares):.1%} to {max(shares):.1%} from each"
-        )
-        silent = ", ".join(f"{d.name} {d.drawn:.0%}" for d in draws if d.kind == "silence")
-        lines.append(f"silent chunks (below {AUDIBLE_DB:g} dB): {silent}")
+    lines += draws_lines(draws, count)
     return "\n".join(lines) or "nothing found"

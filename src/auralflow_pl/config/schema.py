@@ -58,6 +58,9 @@ class DataKeys:
     groups: dict[str, list[str]] | None = None
     max_tracks: int | None = None
     balance: str = MISSING
+    balance_by: str | None = None
+    schedule: Any = None
+    spans: str | None = None
     silence_db: float | None = None
     keep_silent: float = MISSING
     chunks_per_epoch: int = MISSING
@@ -101,6 +104,7 @@ class TrainKeys:
 
     target: Any = MISSING
     loss_weights: dict[str, float] | None = None
+    loss_truncation: float = 0.0
     log_step_loss: bool = True
     log_epoch_loss: bool = True
     val_chunks: int = 8
@@ -150,6 +154,10 @@ class DoctorKeys:
     seed: int = MISSING
     chunk_seconds: float = MISSING
     draws: int = MISSING
+    epoch: int = MISSING
+    ckpt: str | None = None
+    foreign_db: float = MISSING
+    device: str = MISSING
     output: str = MISSING
     audio: AudioKeys = field(default_factory=AudioKeys)
     stft: STFTKeys = field(default_factory=STFTKeys)

@@ -54,6 +54,7 @@ NOT_NEGATIVE_KEYS = (
     "val_chunks",
     "separation.seed",
     "draws",
+    "epoch",
     "port",
     "data.num_workers",
     "trainer.log_every_n_steps",

@@ -30,9 +30,10 @@ if TYPE_CHECKING:
         SoftClip,
     )
     from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, WholeTracks
-    from auralflow_pl.data.draws import SamplingOptions
     from auralflow_pl.data.pool import Pool
+    from auralflow_pl.data.sampling import SamplingOptions
     from auralflow_pl.data.sources.manifest import Manifest
+    from auralflow_pl.data.sources.medleydb import MedleyDB
     from auralflow_pl.data.sources.mixed import MixedSets
     from auralflow_pl.data.sources.moisesdb import MoisesDB
     from auralflow_pl.data.sources.musdb18 import Musdb18, Musdb18HQ
@@ -61,6 +62,7 @@ __all__ = [
     "Limiter",
     "Loudness",
     "Manifest",
+    "MedleyDB",
     "MixedSets",
     "Mixup",
     "MoisesDB",

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, SequentialSampler
 
 from auralflow_pl.data.augment import Addition, Augmentation, ReadPosition
-from auralflow_pl.data.draws import PositionDraws, SamplingOptions, lowest_band
+from auralflow_pl.data.draws import PositionDraws, lowest_band
+from auralflow_pl.data.sampling import SamplingOptions
 from auralflow_pl.data.targets import to_channels
 from auralflow_pl.data.tracks import Track, TrackSound
 from auralflow_pl.errors import InputError
@@ -133,8 +134,9 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         rng = np.random.default_rng((self.seed, number))
-        positions = self.positions(rng)
-        additions = self.draws.additions(positions, rng, self.augmentations)
+        draws = self.draws_of(number)
+        positions = draws.positions(rng, self.augmentations)
+        additions = draws.additions(positions, rng, self.augmentations)
         stems = self.add(self.read(positions), additions)
         for augmentation in self.augmentations:
             stems = augmentation(stems, rng)
@@ -148,9 +150,14 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
         chunk = {"mixture": mixture, "stems": stems, "number": torch.tensor(number)}
         return chunk | limits
 
-    def positions(self, rng: np.random.Generator) -> list[ReadPosition]:
+    def draws_of(self, number: int) -> PositionDraws:
+        """Draws with the probabilities of a chunk, whose number tells its time in epochs."""
+        return self.draws.at_epoch(number / self.chunks_per_epoch)
+
+    def positions(self, number: int) -> list[ReadPosition]:
         """Read position of each stem of a chunk, after all augmentations."""
-        return self.draws.positions(rng, self.augmentations)
+        rng = np.random.default_rng((self.seed, number))
+        return self.draws_of(number).positions(rng, self.augmentations)
 
     def limits(
         self, positions: Sequence[ReadPosition], additions: Sequence[Addition]

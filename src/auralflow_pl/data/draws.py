@@ -9,65 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from auralflow_pl.checks.values import one_of
 from auralflow_pl.data.augment import Addition, Augmentation, ReadPosition
+from auralflow_pl.data.sampling import ChanceTable, SamplingOptions
 from auralflow_pl.data.targets import resolve_targets
 from auralflow_pl.data.tracks import Track
 from auralflow_pl.errors import InputError
 
-BALANCE_NAMES = ("length", "track")
-
 MOST_DRAWS = 100  # attempts to draw a position at which a target is audible
-
-
-@dataclass(frozen=True)
-class SamplingOptions:
-    """Options for drawing the positions of chunks.
-
-    Args:
-        balance: `length`: tracks are drawn in proportion to their length; `track`: all tracks are
-            equally likely. Both are multiplied by the weights of the tracks.
-        silence_db: RMS level in dB re full scale below which a target counts as silent; None:
-            silence is not detected.
-        keep_silent: probability with which a chunk with a silent target is kept; the others are
-            drawn again.
-        targets: stems that should be audible; empty: silence is not detected.
-        weights: relative weights of the roots of tracks; empty: roots have no weights.
-
-    Raises:
-        InputError: an unknown balance, or a number out of range.
-    """
-
-    balance: str = "length"
-    silence_db: float | None = None
-    keep_silent: float = 1.0
-    targets: tuple[str, ...] = ()
-    weights: Mapping[Path, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        one_of("data.balance", self.balance, BALANCE_NAMES)
-        if not 0 <= self.keep_silent <= 1:
-            raise InputError(f"data.keep_silent={self.keep_silent}: expected from 0 to 1")
-        if self.silence_db is not None and not -200 <= self.silence_db <= 0:
-            raise InputError(f"data.silence_db={self.silence_db}: expected from -200 to 0 dB")
-
-    def chances(self, tracks: Sequence[Track]) -> np.ndarray:
-        """Probability of each track, `(tracks,)`."""
-        sizes = (t.frames if self.balance == "length" else 1 for t in tracks)
-        share = np.array([s * t.weight for s, t in zip(sizes, tracks, strict=True)], np.float64)
-        if self.weights:
-            roots = [track.root for track in tracks]
-            for root in set(roots):
-                here = np.array([r == root for r in roots])
-                share[here] *= self.weights[root] / share[here].sum()
-        return share / share.sum()
 
 
 class Place(NamedTuple):
@@ -109,25 +64,24 @@ def places_of(
 
 
 class Choice(NamedTuple):
-    """Tracks to choose from."""
+    """Tracks to choose from, by their numbers."""
 
-    tracks: tuple[Track, ...]
-    cumulated: np.ndarray  # probabilities, `(tracks,)`
+    numbers: np.ndarray  # (tracks,)
+    cumulated: np.ndarray  # probabilities among them, `(tracks,)`
 
     @classmethod
-    def of(cls, tracks: Sequence[Track], chances: np.ndarray) -> Choice:
-        """Choose in proportion to `chances`."""
-        cumulated = np.cumsum(chances)
-        return cls(
-            tuple(tracks), cumulated if cumulated[-1] > 1 - 1e-9 else cumulated / cumulated[-1]
-        )
+    def of(cls, numbers: Sequence[int] | np.ndarray, chances: np.ndarray) -> Choice | None:
+        """Choose in proportion to the chances of all tracks; None: from no track with a chance."""
+        total = np.cumsum(chances[numbers])
+        if not len(total) or total[-1] <= 0:
+            return None
+        return cls(np.asarray(numbers), total if total[-1] > 1 - 1e-9 else total / total[-1])
 
-    def draw(self, rng: np.random.Generator, reach: int) -> ReadPosition:
-        """Draw a track with its probability, and a uniform position in it."""
-        last = len(self.tracks) - 1
-        number = min(last, int(np.searchsorted(self.cumulated, rng.random(), "right")))
-        track = self.tracks[number]
-        return ReadPosition(track, int(rng.integers(max(0, track.frames - reach) + 1)))
+    def draw(self, rng: np.random.Generator) -> int:
+        """Draw the number of a track with its probability."""
+        last = len(self.numbers) - 1
+        place = int(np.searchsorted(self.cumulated, rng.random(), "right"))
+        return int(self.numbers[min(last, place)])
 
 
 class PositionDraws:
@@ -157,12 +111,13 @@ class PositionDraws:
         frames: int,
         reach: int,
     ) -> None:
+        self.tracks = tuple(tracks)
         self.stems = tuple(stems)
         self.drawing = drawing
         self.frames = frames
         self.reach = reach
         self.known: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[Place, ...]] = {}
-        members: dict[tuple[int, frozenset[int], Path | None], list[int]] = {}
+        self.members: dict[tuple[int, frozenset[int], Path | None], list[int]] = {}
         for index, track in enumerate(tracks):
             key = (track.stems, track.absent)
             if key not in self.known:
@@ -170,15 +125,28 @@ class PositionDraws:
             for number, place in enumerate(self.known[key]):
                 for root in (None, track.root) if track.loose else (None,):
                     if place.holds:
-                        members.setdefault((number, place.holds, root), []).append(index)
-        chances = drawing.chances(tracks)
-        self.all = Choice.of(tracks, chances)
-        self.choices = {
-            key: Choice.of([tracks[i] for i in found], chances[found])
-            for key, found in members.items()
-        }
-        songs = [index for index, track in enumerate(tracks) if not track.loose]
-        self.songs = Choice.of([tracks[i] for i in songs], chances[songs]) if songs else None
+                        self.members.setdefault((number, place.holds, root), []).append(index)
+        if drawing.spans is not None:
+            drawing.spans.check(tracks)
+        self.table = ChanceTable(tracks, drawing)
+        self.choose(self.table.at(0.0))
+
+    def choose(self, chances: np.ndarray) -> None:
+        """Draw with these probabilities of the tracks, `(tracks,)`, from now on."""
+        self.chances = chances
+        self.all = Choice.of(np.arange(len(self.tracks)), chances)
+        found = {key: Choice.of(numbers, chances) for key, numbers in self.members.items()}
+        self.choices = {key: choice for key, choice in found.items() if choice is not None}
+        songs = [number for number, track in enumerate(self.tracks) if not track.loose]
+        self.songs = Choice.of(songs, chances)
+
+    def at_epoch(self, epoch: float) -> PositionDraws:
+        """These draws with the probabilities of a time in the training, in epochs."""
+        if self.table.is_constant:
+            return self
+        other = copy(self)
+        other.choose(self.table.at(epoch))
+        return other
 
     def at(self, position: ReadPosition) -> tuple[Place, ...]:
         """What the track of a position has in each place."""
@@ -189,6 +157,7 @@ class PositionDraws:
     ) -> list[ReadPosition]:
         """Read position of each stem of a chunk, after all augmentations."""
         every = range(len(self.stems))
+        assert self.all is not None  # chances add up to 1
         first = self.draw(rng, every, self.all)
         loose = first.track.loose
         found = self.assemble(rng, first.track.root) if loose else [first] * len(every)
@@ -234,24 +203,42 @@ class PositionDraws:
     def draw(
         self, rng: np.random.Generator, numbers: Sequence[int], choice: Choice
     ) -> ReadPosition:
-        """Draw a position for some stems; draw again while all targets among them are silent."""
-        wanted = [number for number in numbers if self.stems[number] in self.drawing.targets]
-        position = choice.draw(rng, self.reach)
-        if not wanted or self.drawing.silence_db is None:
-            return position
-        for _ in range(MOST_DRAWS):
-            if self.is_heard(position, wanted) or rng.random() < self.drawing.keep_silent:
+        """Draw a track and a uniform position in it for some stems.
+
+        It is drawn again while all targets among them are silent, or with a marked span.
+        """
+        for _ in range(MOST_DRAWS + 1):
+            track = self.tracks[choice.draw(rng)]
+            start = int(rng.integers(max(0, track.frames - self.reach) + 1))
+            position = ReadPosition(track, start)
+            silent = not self.is_heard(position, numbers)
+            if silent and rng.random() >= self.drawing.keep_silent:
+                continue
+            weight = self.weight(position, numbers)
+            if weight == 1 or rng.random() < weight:
                 break
-            position = choice.draw(rng, self.reach)
         return position
 
-    def is_heard(self, position: ReadPosition, numbers: Sequence[int]) -> bool:
-        """Whether a stem is above the silence level in a chunk, or the track has none of them."""
+    def stems_at(self, position: ReadPosition, numbers: Sequence[int]) -> list[str]:
+        """What the track of a position has in some places."""
+        return [place.stem for n in numbers if (place := self.at(position)[n]).stem is not None]
+
+    def weight(self, position: ReadPosition, numbers: Sequence[int]) -> float:
+        """Share of the chunks at a position that is kept, for the marked spans of some stems."""
+        if self.drawing.spans is None:
+            return 1.0
         track, start = position
-        assert self.drawing.silence_db is not None  # else nobody asks
+        return self.drawing.spans.weight(track, self.stems_at(position, numbers), start, self.reach)
+
+    def is_heard(self, position: ReadPosition, numbers: Sequence[int]) -> bool:
+        """Whether a target among some stems is not silent, or the track has none of them."""
+        wanted = [number for number in numbers if self.stems[number] in self.drawing.targets]
+        if not wanted or self.drawing.silence_db is None:
+            return True
+        track, start = position
         floor = 10 ** (self.drawing.silence_db / 10)
         frames = min(self.frames, track.frames)
-        stems = [place.stem for n in numbers if (place := self.at(position)[n]).stem is not None]
+        stems = self.stems_at(position, wanted)
         levels = (track.level(stem, start, frames) for stem in stems)
         return not stems or any(level > floor for level in levels)
 

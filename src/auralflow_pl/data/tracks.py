@@ -15,6 +15,7 @@ from torch import Tensor
 
 from auralflow_pl.audio.reading import Header, read_audio, read_span
 from auralflow_pl.data.targets import to_channels
+from auralflow_pl.errors import InputError
 from auralflow_pl.signal.resampling import match_length, resample
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,10 @@ class TrackSound(NamedTuple):
         return cls(mixture, stems, mixture)
 
 
+class NoTracksError(InputError):
+    """A data set without faults has no tracks of a split."""
+
+
 @dataclass(frozen=True)
 class Track(ABC):
     """A song as stems of equal length, sample rate and number of channels."""
@@ -55,6 +60,7 @@ class Track(ABC):
     changes: str = field(default="", kw_only=True)  # how files were made to fit; empty: not at all
     spans: tuple[tuple[int, int], ...] = field(default=(), kw_only=True)  # see `FittedTrack`
     weight: float = field(default=1.0, kw_only=True)  # relative number of chunks, see `draws`
+    labels: tuple[tuple[str, str], ...] = field(default=(), kw_only=True)  # names and classes
     loose: bool = field(default=False, kw_only=True)  # its stems belong to no song, see `draws`
     bandwidth: float | None = field(default=None, kw_only=True)  # Hz; nothing above; None: full
 
@@ -232,7 +238,8 @@ class TrackSource(ABC):
         """Paths of the tracks of `train`, `valid` or `test`, in a fixed order, at least one.
 
         Raises:
-            InputError: unknown split, or no tracks.
+            NoTracksError: there are none.
+            InputError: unknown split, or a fault in the data set.
         """
 
     @abstractmethod

@@ -29,6 +29,7 @@ class Separation:
     target: Tensor  # (batch, targets, channels, time)
     known: Tensor | None = None  # (batch, targets), targets that a chunk can teach; None: all
     bandwidth: Tensor | None = None  # (batch,), share of half the sample rate; above is no sound
+    truncation: float = 0.0  # share of the items, those of highest error, that do not count
 
     @cached_property
     def mixture_magnitude(self) -> Tensor:
@@ -82,6 +83,7 @@ class SignalPair:
 
     known = None  # all targets
     bandwidth = None  # all frequencies
+    truncation = 0.0
 
     def __init__(self, estimate: Tensor, target: Tensor | None) -> None:
         shapes = [None if signal is None else tuple(signal.shape) for signal in (estimate, target)]
@@ -148,12 +150,16 @@ class TargetLoss(nn.Module, ABC):
         if self.best_perm and targets > 4:
             raise InputError(f"loss.best_perm=true: {targets} targets, expected at most 4")
         if self.best_perm:
-            loss = self.least_cost(separation, targets).mean()
+            error = self.least_cost(separation, targets)
         else:
-            loss = self.counted(separation, range(targets)).mean()
+            error = self.counted(separation, range(targets))
+        known = separation.known
+        if dropped := int(separation.truncation * len(error)):
+            kept = least_errors(error.detach(), known, len(error) - dropped)
+            error, known = error[kept], None if known is None else known[kept]
+        loss = error.mean()
         if self.reduction == "sum":
             return loss * self.terms(separation)
-        known = separation.known
         return loss if known is None else loss * (known.numel() / known.sum().clamp(min=1))
 
     def counted(self, separation: Separation, order: Sequence[int]) -> Tensor:
@@ -173,3 +179,17 @@ class TargetLoss(nn.Module, ABC):
             for order in permutations(range(targets))
         ]
         return torch.stack(costs).min(0).values
+
+
+def least_errors(error: Tensor, known: Tensor | None, count: int) -> Tensor:
+    """Numbers of the `count` items of a batch with the lowest mean error over known targets.
+
+    Args:
+        error: `(batch, ...)`, 0 for targets that are not known.
+        known: targets that an item can teach, `(batch, targets)`; None: all.
+        count: number of items.
+    """
+    means = error.flatten(1).mean(1) if error.ndim > 1 else error
+    if known is not None:
+        means = means / known.float().mean(1).clamp(min=1e-6)
+    return means.topk(count, largest=False).indices

@@ -32,18 +32,20 @@ from auralflow_pl.system.files import file_sha256, free_bytes
 log = logging.getLogger(__name__)
 
 
-def resolve_ckpt(ckpt: str | Path, registries: str | Sequence[str] = ()) -> Path:
-    """Path for the key `ckpt`: a path, a run folder, or `pretrained:<name>`, which is fetched.
+def resolve_ckpt(ckpt: str | Path, registries: str | Sequence[str] = (), key: str = "ckpt") -> Path:
+    """Path of a model given as a path, a run folder, or `pretrained:<name>`, which is fetched.
+
+    Messages name it by its `key`.
 
     Raises:
         InputError: no registry has the model, no source provides it, or a run folder has no
             checkpoint.
     """
     entry = registry_entry(str(ckpt), registries)
-    return fetch_model(entry) if entry else run_checkpoint(Path(ckpt))
+    return fetch_model(entry) if entry else run_checkpoint(Path(ckpt), key)
 
 
-def run_checkpoint(path: Path) -> Path:
+def run_checkpoint(path: Path, key: str = "ckpt") -> Path:
     """Best checkpoint of a run folder or of its `checkpoints`, or else the last one.
 
     Other paths are returned unchanged.
@@ -61,7 +63,7 @@ def run_checkpoint(path: Path) -> Path:
     if named:  # a folder of models
         return path
     raise InputError(
-        f"ckpt={path}: no best.ckpt or last.ckpt in {folder}; give the path of a checkpoint"
+        f"{key}={path}: no best.ckpt or last.ckpt in {folder}; give the path of a checkpoint"
     )
 
 
@@ -69,17 +71,19 @@ def locate(
     model: str | Path,
     target: str | Sequence[str] | None = None,
     registries: str | Sequence[str] = (),
+    key: str = "ckpt",
 ) -> Path:
     """Path of a model given as a path, a registry name or an architecture.
 
-    Without `target`, an existing path takes precedence over a registry name.
+    Without `target`, an existing path takes precedence over a registry name. Messages name it by
+    its `key`.
 
     Raises:
         InputError: no registry has the model, or no source provides it.
     """
     named = isinstance(model, str) and NAME_PATTERN.fullmatch(model) and not Path(model).exists()
     if target is None and not named:
-        return resolve_ckpt(model, registries)
+        return resolve_ckpt(model, registries, key)
     if not NAME_PATTERN.fullmatch(str(model)) and Path(model).exists():
         raise InputError(f"target={target}: chooses among models of registries; {model} is a path")
     entries = read_registries(registries)
@@ -87,7 +91,7 @@ def locate(
         return fetch_model(find_entry(entries, str(model), target))
     except InputError as error:
         if target is None and model not in entries:
-            raise InputError(f"ckpt={model}: no such file, nor a model: {error}") from None
+            raise InputError(f"{key}={model}: no such file, nor a model: {error}") from None
         raise
 
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -21,7 +22,8 @@ from torch import nn
 
 from auralflow_pl.config.instantiate import build, to_plain
 from auralflow_pl.config.monitors import choose_directions, monitoring_nodes
-from auralflow_pl.data.draws import SamplingOptions
+from auralflow_pl.data.sampling import SamplingOptions
+from auralflow_pl.data.spans import MarkedSpans
 from auralflow_pl.data.targets import resolve_targets
 from auralflow_pl.errors import InputError, did_you_mean, one_line
 from auralflow_pl.separator.build import new_separator
@@ -76,6 +78,9 @@ def build_data(config: DictConfig) -> StemDataModule:
             settings["keep_silent"],
             tuple(stem for members in targets.values() for stem in members),
             dict(source.weights),
+            settings["balance_by"],
+            settings["schedule"] or {},
+            None if settings["spans"] is None else MarkedSpans.read(Path(settings["spans"])),
         ),
         groups=settings["groups"],
         **loading,
@@ -195,6 +200,7 @@ def build_task(config: DictConfig) -> SeparationTask:
         config.chunk_seconds,
         settings.get("log_step_loss", True),
         settings.get("log_epoch_loss", True),
+        settings.get("loss_truncation", 0.0),
     )
 
 

@@ -13,9 +13,10 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from auralflow_pl.data.augment import Augmentation
 from auralflow_pl.data.chunks import ChunkDataset, ChunkSampler, WholeTracks
-from auralflow_pl.data.draws import SamplingOptions
 from auralflow_pl.data.mixtures import check_mixtures, check_stems
 from auralflow_pl.data.pool import Pool
+from auralflow_pl.data.sampling import SamplingOptions
+from auralflow_pl.data.splits import check_apart
 from auralflow_pl.data.tracks import Track, TrackSource
 from auralflow_pl.errors import InputError
 from auralflow_pl.metrics.scale_invariant import SILENCE_DB
@@ -153,7 +154,7 @@ class StemDataModule(pl.LightningDataModule):
         """Find the tracks of both splits, so errors are raised before the first step.
 
         Raises:
-            InputError: the targets are silent in every validation track.
+            InputError: the targets are silent in every validation track, or one is in both splits.
         """
         if stage in ("test", "predict"):
             return
@@ -170,6 +171,7 @@ class StemDataModule(pl.LightningDataModule):
             self.groups,
         )
         check_mixtures(self.chunks.tracks)
+        check_apart(self.listed("train"), self.listed("valid"))
         valid = self.tracks("valid")
         stems = self.drawing.targets
         if stems and not any(is_audible(track, stem) for track in valid for stem in stems):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from auralflow_pl.checkpoints.trained import CHECKPOINT_FORMAT, CHECKPOINT_KEY
+from auralflow_pl.checks.values import within
 from auralflow_pl.data.targets import known_targets, sum_stems
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.metrics.base import TargetMetric
@@ -57,6 +58,8 @@ class SeparationTask(TrackSteps):
         log_step_loss: pass the losses of single steps to the loggers. Callbacks and the progress
             bar have them in any case.
         log_epoch_loss: pass the mean losses of epochs to the loggers, likewise.
+        loss_truncation: share of the chunks of a batch on a device, rounded down, that do not count
+            in a training step: those with the highest loss; from 0 to 0.9.
 
     Raises:
         InputError: `loss_weights` names an unknown loss.
@@ -77,6 +80,7 @@ class SeparationTask(TrackSteps):
         loss_seconds: float = 4.0,
         log_step_loss: bool = True,
         log_epoch_loss: bool = True,
+        loss_truncation: float = 0.0,
     ) -> None:
         super().__init__(separator, stems, metrics or {}, loss_chunks, loss_seconds)
         for name in loss_weights or {}:
@@ -85,6 +89,7 @@ class SeparationTask(TrackSteps):
         self.losses = nn.ModuleDict(losses)
         self.loss_weights = dict.fromkeys(losses, 1.0) | dict(loss_weights or {})
         self.log_step_loss, self.log_epoch_loss = log_step_loss, log_epoch_loss
+        self.loss_truncation = within("loss_truncation", loss_truncation, 0, 0.9)
         self.make_optimizer = optimizer
         self.make_schedule = schedule
         self.config = copy.deepcopy(dict(config or separator.config or {}))
@@ -187,6 +192,7 @@ class SeparationTask(TrackSteps):
             targets = self.separator.target_stems
             separation.known = known_targets(batch["holds"], self.stems, targets)
             separation.bandwidth = batch["bandwidth"]
+        separation.truncation = self.loss_truncation if self.training else 0.0
         terms = {name: loss(separation) for name, loss in self.losses.items()}
         total = sum(self.loss_weights[name] * term for name, term in terms.items())
         total = total + sum(separation.penalties.values())

@@ -12,7 +12,7 @@ import torch
 from omegaconf import OmegaConf
 
 from auralflow_pl.errors import InputError
-from auralflow_pl.training.callbacks.alarms import ALARM_KINDS, Alarms
+from auralflow_pl.training.callbacks.alarms import ALARM_KINDS, ALARMS_FILE, Alarms
 from support import TINY, composed
 
 TARGETS = ("vocals", "drums")
@@ -180,3 +180,12 @@ def test_a_sound_training_leaves_no_alarms(command, songs, tmp_path):
 def test_the_number_of_validations_is_checked():
     with pytest.raises(InputError, match="validations=0: expected at least 1"):
         Alarms("x", validations=0)
+
+
+@pytest.mark.parametrize("given", [0, 1])
+def test_alarms_of_an_earlier_attempt_are_left_out(lesson, given, tmp_path):
+    here, path = lesson(), tmp_path / ALARMS_FILE
+    path.write_text('[{"kind": "no_gain"}, {"kind": "overfitting"}]')
+    here.alarms.given = [{"kind": "no_gain"}] * given
+    here.alarms.on_train_start(here, here)
+    assert (json.loads(path.read_text()) if path.exists() else []) == here.alarms.given

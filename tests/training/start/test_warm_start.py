@@ -90,7 +90,7 @@ def test_other_mistakes(trained, run, tmp_path):
     shutil.copytree(BUNDLED_MODEL, tmp_path / "model")
     (tmp_path / "model" / "model.safetensors").write_bytes(b"spoilt")
     for init, message in [
-        ("nowhere", "ckpt=nowhere: no such file, nor a model: nowhere: no such model"),
+        ("nowhere", "init=nowhere: no such file, nor a model: nowhere: no such model"),
         ("nowhere.ckpt", "init=nowhere.ckpt: no such file"),
         (tmp_path / "model", "model.safetensors"),
         ("mixing-vocals", "was trained with other sound; pass "),

@@ -11,11 +11,13 @@ from auralflow_pl.audio.reading import read_header
 from auralflow_pl.checks.values import one_of
 from auralflow_pl.data.sources.fitting import Fitting, Part
 from auralflow_pl.data.sources.stem_folder import divide_tracks
-from auralflow_pl.data.sources.table import Row, read_rows
-from auralflow_pl.data.tracks import SPLIT_NAMES, Track, TrackSource
+from auralflow_pl.data.table import Row, read_rows
+from auralflow_pl.data.tracks import SPLIT_NAMES, NoTracksError, Track, TrackSource
 from auralflow_pl.errors import InputError, did_you_mean, shown
 
 REQUIRED, OPTIONAL = ("track", "stem", "path"), ("start", "end", "weight", "split")
+
+LABELS = ("singer", "genre", "dataset")
 
 
 @dataclass
@@ -47,8 +49,9 @@ class Manifest(TrackSource):
 
     Columns are `track`, `stem` (one of `stems`, or `mixture`) and `path`, and, all optional,
     `start` and `end` (the span of the file that is read, in seconds), `weight` (relative number of
-    chunks of the track) and `split`. Without splits, a tenth of the tracks, at least one, is in
-    valid and as many in test, chosen by their names as in a `StemFolder`.
+    chunks of the track), `split`, and the `labels` of the track. Without splits, a tenth of the
+    tracks, at least one, is in valid and as many in test, chosen by their names as in a
+    `StemFolder`.
 
     Args:
         file: the table, `.csv` or `.jsonl`, see `read_rows`.
@@ -57,6 +60,7 @@ class Manifest(TrackSource):
         max_tracks: use only the first tracks (by name) of each split.
         mismatch: what to do with stems of a track that differ, see `Fitting`.
         missing: what to do with a stem without a line, see `Fitting`.
+        labels: further columns, by which draws can be balanced.
 
     Raises:
         InputError: no table, or one of its lines is not valid.
@@ -70,6 +74,7 @@ class Manifest(TrackSource):
         max_tracks: int | None = None,
         mismatch: str = "error",
         missing: str = "error",
+        labels: Sequence[str] = LABELS,
     ) -> None:
         if file is None:
             raise InputError("data.file: not given; pass data.file=<songs.csv or songs.jsonl>")
@@ -79,7 +84,8 @@ class Manifest(TrackSource):
         self.max_tracks = max_tracks
         self.fitting = Fitting(self.stems, mismatch, missing)
         self.songs: dict[str, Song] = {}
-        for row in read_rows(self.file, REQUIRED, OPTIONAL):
+        self.labels = tuple(labels)
+        for row in read_rows(self.file, REQUIRED, (*OPTIONAL, *self.labels)):
             self.add(row)
         self.splits = self.divided()
 
@@ -120,6 +126,8 @@ class Manifest(TrackSource):
         song.lines[stem] = row
         song.note("split", split, row)
         song.note("weight", weight, row)
+        for label in self.labels:
+            song.note(label, row.text(label) if label in row.values else None, row)
 
     def divided(self) -> dict[str, list[Path]]:
         """Names of the tracks of each split below the path of the table, sorted.
@@ -145,7 +153,7 @@ class Manifest(TrackSource):
         """Names of the tracks of a split below the path of the table, sorted."""
         found = self.splits[one_of("split", split, SPLIT_NAMES)]
         if not found:
-            raise InputError(
+            raise NoTracksError(
                 f"no {split} tracks in data.file={self.file} with {len(self.songs)} tracks; "
                 f"expected lines with split={split}, or at least three tracks and no splits at all"
             )
@@ -164,6 +172,7 @@ class Manifest(TrackSource):
                 split=split,
                 root=self.root,
                 weight=float(song.given.get("weight", (1.0, ""))[0]),
+                labels=tuple((n, str(song.given[n][0])) for n in self.labels if n in song.given),
             )
         except InputError as error:
             raise InputError(f"{song.first}: {error}") from error

@@ -10,6 +10,7 @@ from typing import Any
 from auralflow_pl.checks.arguments import check_arguments
 from auralflow_pl.checks.values import one_of, positive
 from auralflow_pl.data.sources.manifest import Manifest
+from auralflow_pl.data.sources.medleydb import MedleyDB
 from auralflow_pl.data.sources.moisesdb import MoisesDB
 from auralflow_pl.data.sources.musdb18 import Musdb18, Musdb18HQ
 from auralflow_pl.data.sources.pairs import PairedFolders
@@ -17,13 +18,14 @@ from auralflow_pl.data.sources.slakh import Slakh
 from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.data.sources.unaligned import UnalignedFolders
 from auralflow_pl.data.targets import resolve_targets
-from auralflow_pl.data.tracks import SPLIT_NAMES, Track, TrackSource
+from auralflow_pl.data.tracks import SPLIT_NAMES, NoTracksError, Track, TrackSource
 from auralflow_pl.errors import InputError, shown
 
 LAYOUTS: dict[str, type[TrackSource]] = {
     "stem_folder": StemFolder,
     "musdb18": Musdb18,
     "musdb18hq": Musdb18HQ,
+    "medleydb": MedleyDB,
     "moisesdb": MoisesDB,
     "slakh": Slakh,
     "unaligned": UnalignedFolders,
@@ -63,7 +65,7 @@ class MixedSets(TrackSource):
         self.stems = tuple(stems)
         self.sources: dict[str, TrackSource] = {}
         self.bandwidths: dict[str, float | None] = {}
-        self.owners: dict[tuple[str, Path], str] = {}  # set by split and path of a track
+        self.owners: dict[tuple[str, Path], str] = {}  # set by split and resolved path of a track
         if not sets:
             raise InputError(f"data.sets: none; pass data.sets={SETS_EXAMPLE}")
         if not isinstance(sets, Mapping):
@@ -127,16 +129,19 @@ class MixedSets(TrackSource):
                 continue
             try:
                 paths = source.find(split)
-            except InputError as error:
+            except NoTracksError as error:
                 if split != "train":
                     continue
                 raise InputError(f"data.sets.{name}: {error}") from error
+            except InputError as error:
+                raise InputError(f"data.sets.{name}: {error}") from error
             for path in paths:
-                if self.owners.setdefault((split, path), name) != name:
-                    raise InputError(f"{path}: in data.sets.{name} and in another of data.sets")
+                owner = self.owners.setdefault((split, path.resolve()), name)
+                if owner != name:
+                    raise InputError(f"{path}: in data.sets.{name} and in data.sets.{owner}")
             found += paths
         if not found:
-            raise InputError(
+            raise NoTracksError(
                 f"no {split} songs: expected a set in data.sets with {split} songs that have "
                 f"all of data.stems=[{','.join(self.stems)}]"
             )
@@ -144,6 +149,6 @@ class MixedSets(TrackSource):
 
     def track(self, path: Path, split: str) -> Track:
         """Open a track of its set."""
-        name = self.owners[split, path]
+        name = self.owners[split, path.resolve()]
         track = self.sources[name].track(path, split)
         return replace(track, root=Path(name), bandwidth=self.bandwidths[name])

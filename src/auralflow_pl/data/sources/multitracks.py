@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -89,6 +90,17 @@ class Multitracks(StemFolder):
         known |= {"has_mixture": "" in parts, "parts": parts}
         return self.fitting.fitted([Part.whole(path) for path in files], absent, known)
 
+    @contextmanager
+    def as_expected(self, source: Path) -> Iterator[None]:
+        """Raise InputError if the metadata of a file are not as the code within expects."""
+        try:
+            yield
+        except (LookupError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{source}: not as expected ({type(error).__name__}: {one_line(error, 80)}); "
+                f"{self.layout('')}"
+            ) from error
+
     def kinds_of_files(self, folder: Path) -> dict[Path, str]:
         """Kind of each file of a song; all files exist.
 
@@ -98,13 +110,8 @@ class Multitracks(StemFolder):
         """
         source = self.metadata(folder)
         content = read_metadata(source)
-        try:
+        with self.as_expected(source):
             entries = list(self.listed(content, folder))
-        except (LookupError, TypeError, AttributeError) as error:
-            raise InputError(
-                f"{source}: not as expected ({type(error).__name__}: {one_line(error, 80)}); "
-                f"{self.layout('')}"
-            ) from error
         kinds: dict[Path, str] = {}
         for kind, name in entries:
             path = folder / name

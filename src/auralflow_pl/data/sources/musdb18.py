@@ -22,6 +22,7 @@ from auralflow_pl.data.sources.stem_folder import StemFolder, subfolders
 from auralflow_pl.data.tracks import (
     REST,
     SPLIT_NAMES,
+    NoTracksError,
     RestTrack,
     Track,
     TrackSound,
@@ -158,7 +159,7 @@ class Musdb18(TrackSource):
         )
         if not paths:
             layout = f"expected <train|test>/<track>{STEM_SUFFIX}"
-            raise InputError(
+            raise NoTracksError(
                 f"no {split} tracks in data.root={self.root}; "
                 f"{NO_VALIDATION_TRACKS if split == 'valid' else layout}"
             )

@@ -9,7 +9,7 @@ from auralflow_pl.audio.folders import named_sounds
 from auralflow_pl.checks.values import one_of
 from auralflow_pl.data.sources.fitting import Fitting, Part
 from auralflow_pl.data.sources.stem_folder import check_link, divide_tracks, is_divided
-from auralflow_pl.data.tracks import REST, SPLIT_NAMES, Track, TrackSource
+from auralflow_pl.data.tracks import REST, SPLIT_NAMES, NoTracksError, Track, TrackSource
 from auralflow_pl.errors import InputError
 
 MOST_UNPAIRED = 5  # files without a partner that a message names
@@ -60,12 +60,12 @@ class PairedFolders(TrackSource):
             raise InputError(f"data.root={self.root}: no such folder; {self.layout(split)}")
         divided = is_divided(self.root)
         place = self.root / split if divided else self.root
-        found = self.pairs(place, split)
+        found = self.pairs(place, split) if place.is_dir() else {}
         tracks = [place / name for name in sorted(found)]
         here = tracks if divided else divide_tracks(tracks)[split]
         if not here:
             few = "" if divided else f"too few songs to divide ({len(tracks)}), add some, or "
-            raise InputError(f"no {split} tracks in {place}; {few}{self.layout(split)}")
+            raise NoTracksError(f"no {split} tracks in {place}; {few}{self.layout(split)}")
         self.files |= {track: found[track.name] for track in here}
         return here[: self.max_tracks]
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from auralflow_pl.audio.folders import named_sounds
-from auralflow_pl.checks.values import one_of
+from auralflow_pl.checks.values import one_of, positive
 from auralflow_pl.data.sources.fitting import Fitting, Part
-from auralflow_pl.data.tracks import SPLIT_NAMES, Track, TrackSource
+from auralflow_pl.data.tracks import SPLIT_NAMES, NoTracksError, Track, TrackSource
 from auralflow_pl.errors import InputError
 from auralflow_pl.system.files import text_sha256
 from auralflow_pl.system.folders import visible
@@ -79,7 +78,7 @@ class StemFolder(TrackSource):
         found = [folder for root in self.roots for folder in self.folders_in(root, split)]
         if not found:
             places = ", ".join(f"{root}/{split}" for root in self.roots)
-            raise InputError(f"no tracks in data.root={places}; {self.remedy(split)}")
+            raise NoTracksError(f"no tracks in data.root={places}; {self.remedy(split)}")
         return found
 
     def folders_in(self, root: Path, split: str) -> list[Path]:
@@ -133,10 +132,10 @@ class AudioFolder(StemFolder):
 
 def check_weights(weights: Sequence[float], roots: int) -> None:
     """Raise InputError unless there is one positive weight for each root."""
-    if len(weights) != roots or not all(math.isfinite(w) and w > 0 for w in weights):
-        raise InputError(
-            f"data.weights={list(weights)}: expected {roots} positive numbers, one for each root"
-        )
+    if len(weights) != roots:
+        raise InputError(f"data.weights={list(weights)}: expected {roots}, one for each root")
+    for number, weight in enumerate(weights):
+        positive(f"data.weights.{number}", weight)
 
 
 def is_divided(root: Path) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from auralflow_pl.audio.reading import AUDIO_SUFFIXES, read_header
 from auralflow_pl.checks.values import one_of
 from auralflow_pl.data.sources.stem_folder import StemFolder, check_link
-from auralflow_pl.data.tracks import SPLIT_NAMES, FileTrack, Track, TrackSource
+from auralflow_pl.data.tracks import SPLIT_NAMES, FileTrack, NoTracksError, Track, TrackSource
 from auralflow_pl.errors import InputError, did_you_mean, shown
 from auralflow_pl.system.folders import folders_below, visible
 
@@ -91,7 +91,7 @@ class UnalignedFolders(TrackSource):
         one_of("split", split, SPLIT_NAMES)
         if split != "train":
             if self.songs is None:
-                raise InputError(
+                raise NoTracksError(
                     f"no {split} songs: files of single stems belong to no song; pass "
                     "data.songs=<folder> of songs for validation, with "
                     f"{split}/<track>/{{{','.join(self.stems)}}}.wav"

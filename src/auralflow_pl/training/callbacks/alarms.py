@@ -121,6 +121,10 @@ class Alarms(pl.Callback):
         self.energies: dict[str, Tensor] = {}  # of one validation, (targets,)
         self.track_gains: list[Tensor] = []
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: SeparationTask) -> None:  # noqa: ARG002
+        """Keep in the file what was given up to the step at which the training begins."""
+        self.write(trainer)
+
     def on_train_batch_end(
         self,
         trainer: pl.Trainer,  # noqa: ARG002
@@ -229,11 +233,20 @@ class Alarms(pl.Callback):
         self.given.append({"kind": kind, "target": target, **place, "text": line})
         if rank() == 0:
             log.warning("alarm: %s", line)
-            if not trainer.fast_dev_run:
-                write_json(self.folder / ALARMS_FILE, self.given)
+        self.write(trainer)
         if self.stop and not trainer.should_stop:
             log.info("training stops: callbacks.alarms.stop is true")
             trainer.should_stop = True
+
+    def write(self, trainer: pl.Trainer) -> None:
+        """Write all alarms to the file in the first process; no alarms, no file."""
+        path = self.folder / ALARMS_FILE
+        if rank() > 0 or trainer.fast_dev_run:
+            return
+        if self.given:
+            write_json(path, self.given)
+        else:
+            path.unlink(missing_ok=True)
 
     def state_dict(self) -> dict[str, Any]:
         """State for checkpoints."""

@@ -46,7 +46,7 @@ def warm_start(network: nn.Module, config: Mapping[str, Any]) -> None:
             `init_strict`, its sound or its weights differ.
     """
     given, strict = config["init"], config["init_strict"]
-    checkpoint = load_checkpoint(locate(given), "init")
+    checkpoint = load_checkpoint(locate(given, key="init"), "init")
     if not checkpoint.weights:
         raise InputError(f"init={given}: an ONNX file has a graph, but no weights to train")
     check_network_kind(config, checkpoint)
