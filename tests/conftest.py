@@ -81,7 +81,7 @@ def shared(tmp_path_factory) -> Path:
 def songs(shared) -> Path:
     """Six generated songs of six seconds, in MUSDB18-HQ layout; to be left as they are."""
     root = shared / "synthetic"
-    SyntheticSongs(root, train_tracks=3, valid_tracks=1, test_tracks=2, seconds=6).prepare()
+    SyntheticSongs(root, 3, 1, 2, seconds=6, workers=1).prepare()
     return root
 
 
