@@ -145,6 +145,11 @@ def forked(work: Callable[[], object]) -> tuple[int, int]:
         os._exit(code)
 
 
+def runs(child: int) -> bool:
+    """Whether a fork has not ended."""
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
 def ended(child: int, read: int, within: float = 600) -> tuple[int, str]:
     """Wait for a fork and for all that share its output.
 

@@ -14,7 +14,7 @@ import torch
 from auralflow_pl.config.saved import save_composed
 from auralflow_pl.errors import InputError
 from auralflow_pl.system.processes import check_run_dir, free_port, process_group, rank, world_size
-from support import TINY, Result, ended, forked_command, python
+from support import TINY, Result, ended, forked_command, python, runs
 
 PLAIN = [
     *(key for key in TINY if not key.startswith("model.")),
@@ -99,6 +99,7 @@ def test_two_processes_are_resumed_from_within_an_epoch(pair, songs, tmp_path):
     first, printed = begin(folder, *PLAIN, f"data.root={songs}", *keys)
     deadline = time.monotonic() + 400
     while not (folder / "checkpoints" / "last.ckpt").is_file():
+        assert runs(first)
         assert time.monotonic() < deadline
         time.sleep(0.02)
     os.kill(first, signal.SIGKILL)
