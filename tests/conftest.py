@@ -17,6 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 from filelock import FileLock
+from hydra._internal.hydra import Hydra
 
 from auralflow_pl.cli import main as cli
 from auralflow_pl.data.sources.synthetic import SyntheticSongs
@@ -48,7 +49,24 @@ def data_dir(tmp_path_factory) -> Iterator[None]:
 
 
 @pytest.fixture
-def command(monkeypatch, capfd) -> Callable[..., Result]:
+def one_composition(monkeypatch) -> None:
+    """Hydra composes once where it cannot find a mode.
+
+    It composes every configuration twice, the first time for the key `hydra.mode` alone. That is
+    null unless the arguments set it or choose a file that may.
+    """
+    search = Hydra.get_mode
+
+    def get_mode(self: Hydra, config_name: str, overrides: list[str]) -> object:
+        if any("hydra" in key or key.startswith("experiment=") for key in overrides):
+            return search(self, config_name, overrides)
+        return None
+
+    monkeypatch.setattr(Hydra, "get_mode", get_mode)
+
+
+@pytest.fixture
+def command(monkeypatch, capfd, one_composition) -> Callable[..., Result]:
     """Run a command in this process as its entry point would: `command("train", "seed=1")`.
 
     Standard output is a log here, so no command writes a control character.
@@ -81,7 +99,7 @@ def shared(tmp_path_factory) -> Path:
 def songs(shared) -> Path:
     """Six generated songs of six seconds, in MUSDB18-HQ layout; to be left as they are."""
     root = shared / "synthetic"
-    SyntheticSongs(root, train_tracks=3, valid_tracks=1, test_tracks=2, seconds=6).prepare()
+    SyntheticSongs(root, 3, 1, 2, seconds=6, workers=1).prepare()
     return root
 
 

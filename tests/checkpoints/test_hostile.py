@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import pickle
-import re
+import shutil
 import struct
 import zipfile
 
@@ -17,12 +17,15 @@ from safetensors.torch import load, save
 
 from auralflow_pl.checkpoints.archive import write_archive, write_weights
 from auralflow_pl.checkpoints.contents import METADATA_KEY
+from auralflow_pl.commands.model_files.export import export
+from auralflow_pl.commands.model_files.publish import publish
 from auralflow_pl.errors import InputError
 from auralflow_pl.publishing.exporting import load_model
 from auralflow_pl.separator.build import make_network
 from auralflow_pl.separator.load import load_separator
 from auralflow_pl.separator.onnx import export_onnx
 from auralflow_pl.separator.torchscript import export_torchscript
+from support import composed
 
 
 class Bomb:
@@ -40,13 +43,20 @@ def model(ckpt):
     return load_model(ckpt, [], None)
 
 
-@pytest.fixture
-def folder(model, tmp_path):
+@pytest.fixture(scope="module")
+def whole(model, tmp_path_factory):
     """An exported model that works."""
-    (tmp_path / "model").mkdir()
-    write_weights(tmp_path / "model", model.description, model.separator.network.state_dict())
-    load_separator(tmp_path / "model")
-    return tmp_path / "model"
+    path = tmp_path_factory.mktemp("whole") / "model"
+    path.mkdir()
+    write_weights(path, model.description, model.separator.network.state_dict())
+    load_separator(path)
+    return path
+
+
+@pytest.fixture
+def folder(whole, tmp_path):
+    """A copy of it, to be spoilt."""
+    return shutil.copytree(whole, tmp_path / "model")
 
 
 @pytest.fixture(scope="module")
@@ -528,21 +538,28 @@ def test_commands_give_one_line(command, folder, songs):
     for name, *arguments in (
         ("separate", f"input={source}", f"output={folder.parent / 'out'}"),
         ("evaluate", "data=stem_folder", f"data.root={songs}"),
+        ("export", "format=onnx"),
+        ("publish", "name=x", "licence=CC0", f"output={folder.parent}"),
     ):
         assert "not of auralflow_pl" in command(name, f"ckpt={folder}", *arguments).error
     assert sorted(folder.parent.rglob("*")) == before
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_export_and_publish_give_one_line(command, folder, name):
+def test_export_and_publish_give_one_line(folder, name):
+    """Called with a configuration, of which each composition takes long."""
     keys, value, message = BROKEN[name]
     edited(folder, *keys, value=value)
     before = sorted(folder.parent.rglob("*"))
-    for done in (
-        command("export", f"ckpt={folder}", "format=onnx"),
-        command("publish", f"ckpt={folder}", "name=x", "licence=CC0", f"output={folder.parent}"),
+    for function, given in (
+        (export, composed("export", "ckpt=x", "format=onnx")),
+        (publish, composed("publish", "ckpt=x", "name=x", "licence=CC0", "output=x")),
     ):
-        assert re.search(message, done.error)
+        given.ckpt = str(folder)
+        given.output = str(folder.parent / "x.onnx" if function is export else folder.parent)
+        with pytest.raises(InputError, match=message) as caught:
+            function(given)
+        assert "\n" not in str(caught.value)
     assert sorted(folder.parent.rglob("*")) == before
 
 

@@ -165,7 +165,7 @@ def test_published_networks_are_measured(implementation, capsys, settings, tmp_p
 
 @pytest.mark.filterwarnings("ignore:.*(val_dataloader|LeafSpec)")  # of Lightning
 def test_quality_is_measured(script, one_process, tmp_path):
-    songs = SyntheticSongs(tmp_path / "made", 8, 1, 1, seconds=6)
+    songs = SyntheticSongs(tmp_path / "made", 8, 1, 1, seconds=6, workers=1)
     songs.prepare()
     keys = [
         f"songs={songs.root / 'train'}",

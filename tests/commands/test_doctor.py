@@ -18,9 +18,7 @@ RATE = 44100
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory):
     root = tmp_path_factory.mktemp("clean") / "set"
-    SyntheticSongs(
-        root, train_tracks=2, valid_tracks=1, test_tracks=1, seconds=10, seed=3
-    ).prepare()
+    SyntheticSongs(root, 2, 1, 1, seconds=10, seed=3, workers=1).prepare()
     (root / "synthetic.json").unlink()
     song = root / "test" / "song000"
     song.rename(song.with_name(os.fsdecode(b"caf\xe9")))  # no valid UTF-8, as from an old archive

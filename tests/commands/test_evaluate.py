@@ -4,10 +4,9 @@ import csv
 import hashlib
 import json
 import math
+import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from multiprocessing import active_children
 
@@ -20,7 +19,8 @@ from torchmetrics.functional.audio import signal_noise_ratio
 
 from auralflow_pl import __version__
 from auralflow_pl.audio.reading import read_audio
-from support import REPOSITORY, python
+from auralflow_pl.data.sources.synthetic import SyntheticSongs
+from support import ended, forked_command, python, runs
 from support.museval_code import museval_bss_eval
 
 STEMS = ("vocals", "drums", "bass", "other")
@@ -31,11 +31,19 @@ def rows(folder):
         return list(csv.DictReader(file))
 
 
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    """Two songs of three seconds, since most tests need no more."""
+    root = tmp_path_factory.mktemp("short") / "songs"
+    SyntheticSongs(root, 1, 1, 2, seconds=3, workers=1).prepare()
+    return root
+
+
 @pytest.fixture
-def estimates(songs, tmp_path):
+def estimates(short, tmp_path):
     """Stems of some other tool: each hears a little of all the others, and noise."""
     root = tmp_path / "estimates"
-    for song in (songs / "test").iterdir():
+    for song in (short / "test").iterdir():
         mixture, rate = soundfile.read(song / "mixture.wav")
         (root / song.name).mkdir(parents=True)
         for stem in STEMS:
@@ -46,9 +54,9 @@ def estimates(songs, tmp_path):
 
 
 @pytest.fixture
-def evaluate(command, estimates, songs, tmp_path):
+def evaluate(command, estimates, short, tmp_path):
     def call(*arguments, output="eval"):
-        given = [f"estimates={estimates}", "data=stem_folder", f"data.root={songs}"]
+        given = [f"estimates={estimates}", "data=stem_folder", f"data.root={short}"]
         done = command(
             "evaluate", *given, f"output={tmp_path / output}", "report=false", *arguments
         )
@@ -58,7 +66,7 @@ def evaluate(command, estimates, songs, tmp_path):
     return call
 
 
-def test_stems_of_another_tool_agree_with_museval_and_torchmetrics(evaluate, estimates, songs):
+def test_stems_of_another_tool_agree_with_museval_and_torchmetrics(evaluate, estimates, short):
     folder = evaluate(
         "metrics=[snr,bss_eval]",
         "references=[mixture]",
@@ -66,7 +74,7 @@ def test_stems_of_another_tool_agree_with_museval_and_torchmetrics(evaluate, est
         "metrics.bss_eval.all_audible=true",
     )
     sound, song = {}, sorted(p.name for p in estimates.iterdir())[0]
-    for kind, root in (("estimate", estimates), ("target", songs / "test")):
+    for kind, root in (("estimate", estimates), ("target", short / "test")):
         sound[kind] = torch.stack([read_audio(root / song / f"{s}.wav").samples for s in STEMS])
     rate = read_audio(estimates / song / "vocals.wav").sample_rate
     theirs = museval_bss_eval(sound["estimate"], sound["target"], rate, rate, 64)
@@ -116,7 +124,7 @@ def test_museval_reads_its_layout(evaluate, estimates, tmp_path):
     assert "NaN" not in (folder / "eval.json").read_text()
 
 
-def test_nothing_of_an_earlier_evaluation_stays(evaluate, estimates, songs, tmp_path):
+def test_nothing_of_an_earlier_evaluation_stays(evaluate, estimates, short, tmp_path):
     fast = ["references=[]", "metrics.bss_eval.taps=16"]
     folder = evaluate("metrics=[bss_eval]", *fast, "report=true")
     theirs = [folder / "museval" / "test" / name for name in ("notes.json", "list.json", "a.txt")]
@@ -124,7 +132,7 @@ def test_nothing_of_an_earlier_evaluation_stays(evaluate, estimates, songs, tmp_
         theirs, ('{"targets": [], "museval_version": "0.4.1"}', "[", "x"), strict=True
     ):
         path.write_text(text)
-    evaluate("metrics=[bss_eval]", *fast, f"data.root={without(songs, 'song001', tmp_path)}")
+    evaluate("metrics=[bss_eval]", *fast, f"data.root={without(short, 'song001', tmp_path)}")
     assert not (folder / "report.html").exists()
     (folder / "report.html").write_text("<!doctype html><title>mine</title>")
     files = {path.name for path in folder.glob("museval/*/*")}
@@ -140,9 +148,9 @@ def test_nothing_of_an_earlier_evaluation_stays(evaluate, estimates, songs, tmp_
     assert "mine" in (folder / "report.html").read_text()
 
 
-def without(songs, name, tmp_path):
+def without(short, name, tmp_path):
     """A data set that has lost a song."""
-    shutil.copytree(songs / "test", tmp_path / "fewer" / "test")
+    shutil.copytree(short / "test", tmp_path / "fewer" / "test")
     shutil.rmtree(tmp_path / "fewer" / "test" / name)
     return tmp_path / "fewer"
 
@@ -177,10 +185,10 @@ def test_two_processes_give_the_same_files(evaluate):
 
 
 @pytest.fixture
-def many(songs, estimates, tmp_path):
+def many(short, estimates, tmp_path):
     """Ten times the same song and its estimates, and the arguments that evaluate them."""
     for number in range(10):
-        shutil.copytree(songs / "test" / "song000", tmp_path / "many" / "test" / f"{number}")
+        shutil.copytree(short / "test" / "song000", tmp_path / "many" / "test" / f"{number}")
         shutil.copytree(estimates / "song000", tmp_path / "stems" / f"{number}")
     given = [f"estimates={tmp_path / 'stems'}", "data=stem_folder", f"data.root={tmp_path}/many"]
     return [*given, f"output={tmp_path / 'eval'}", "report=false", "metrics=[bss_eval]", "jobs=2"]
@@ -197,18 +205,22 @@ def test_an_error_in_one_process_stops_the_others(command, many, tmp_path):
     assert set(active_children()) <= before
 
 
+def killed_after_a_track(folder, *arguments):
+    """Kill an evaluation when its first track is written; return its exit code and its output."""
+    child, read = forked_command("evaluate", *arguments)
+    deadline = time.monotonic() + 400
+    while not list(folder.glob("tracks/*.json")):
+        assert runs(child)
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    return ended(child, read, within=60)
+
+
 def test_a_killed_evaluation_leaves_no_processes(many, tmp_path):
     """Its processes share its output, which ends with the last of them."""
-    running = subprocess.Popen(
-        [sys.executable, "evaluate.py", *many],
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    while running.poll() is None and not list((tmp_path / "eval").glob("tracks/*.json")):
-        time.sleep(0.005)
-    running.kill()
-    running.communicate(timeout=60)
+    code, _ = killed_after_a_track(tmp_path / "eval", *many)
+    assert code == -signal.SIGKILL
     assert 0 < len(list((tmp_path / "eval").glob("tracks/*.json"))) < 10
 
 
@@ -240,25 +252,16 @@ def test_a_process_of_ddp_takes_what_nobody_has_begun(evaluate, monkeypatch):
         (["trainer=ddp", "trainer.devices=0"], "trainer.devices=0: expected a number"),
     ],
 )
-def test_mistakes_with_several_processes(command, estimates, songs, arguments, message):
-    given = [f"estimates={estimates}", "data=stem_folder", f"data.root={songs}"]
+def test_mistakes_with_several_processes(command, estimates, short, arguments, message):
+    given = [f"estimates={estimates}", "data=stem_folder", f"data.root={short}"]
     assert message in command("evaluate", *given, *arguments).error
 
 
-def test_a_killed_evaluation_goes_on(evaluate, estimates, songs, tmp_path):
+def test_a_killed_evaluation_goes_on(evaluate, estimates, short, tmp_path):
     whole = evaluate(output="whole")
     folder = tmp_path / "killed"
-    arguments = [f"estimates={estimates}", "data=stem_folder", f"data.root={songs}"]
-    running = subprocess.Popen(
-        [sys.executable, "evaluate.py", *arguments, f"output={folder}", "report=false"],
-        cwd=REPOSITORY,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    while running.poll() is None and not list(folder.glob("tracks/*.json")):
-        time.sleep(0.005)
-    running.send_signal(signal.SIGKILL)
-    running.wait()
+    arguments = [f"estimates={estimates}", "data=stem_folder", f"data.root={short}"]
+    killed_after_a_track(folder, *arguments, f"output={folder}", "report=false")
     before = {p.name: p.stat().st_mtime_ns for p in folder.glob("tracks/*.json")}
     assert before
     evaluate(output="killed")
@@ -268,9 +271,9 @@ def test_a_killed_evaluation_goes_on(evaluate, estimates, songs, tmp_path):
         assert (folder / name).read_bytes() == (whole / name).read_bytes()
 
 
-def test_silence_is_null_and_counted(evaluate, songs, estimates, tmp_path, command):
+def test_silence_is_null_and_counted(evaluate, short, estimates, tmp_path, command):
     quiet = tmp_path / "quiet" / "test"
-    shutil.copytree(songs / "test", quiet)
+    shutil.copytree(short / "test", quiet)
     (quiet / "song000" / "mixture.wav").unlink()
     sound, rate = soundfile.read(quiet / "song000" / "vocals.wav")
     soundfile.write(quiet / "song000" / "vocals.wav", 0 * sound, rate)
@@ -293,7 +296,7 @@ def test_silence_is_null_and_counted(evaluate, songs, estimates, tmp_path, comma
     assert rows(folder)[0]["si_sdr"] == ""
 
 
-def test_the_tables_say_what_was_measured(evaluate, estimates, songs):
+def test_the_tables_say_what_was_measured(evaluate, estimates, short):
     folder = evaluate("metrics=[snr]", "references=[mixture]", "metrics.snr.window_seconds=2")
     content = json.loads((folder / "eval.json").read_text())
     assert content["settings"] == {
@@ -301,7 +304,7 @@ def test_the_tables_say_what_was_measured(evaluate, estimates, songs):
         "subject": estimates.name,
         "checkpoint": None,
         "separation": None,
-        "data": songs.name,
+        "data": short.name,
         "split": "test",
         "targets": {stem: [stem] for stem in STEMS},
         "rest": False,
@@ -311,7 +314,7 @@ def test_the_tables_say_what_was_measured(evaluate, estimates, songs):
     assert len({track["sound"] for track in content["tracks"]}) == 2
 
 
-def test_every_file_is_hashed_once(command, ckpt, songs, tmp_path, monkeypatch):
+def test_every_file_is_hashed_once(command, ckpt, short, tmp_path, monkeypatch):
     """Not once for every track and use."""
     model, hashed, digest = shutil.copy(ckpt, tmp_path / "own.ckpt"), [], hashlib.file_digest
 
@@ -320,7 +323,7 @@ def test_every_file_is_hashed_once(command, ckpt, songs, tmp_path, monkeypatch):
         return digest(file, kind)
 
     monkeypatch.setattr(hashlib, "file_digest", note)
-    given = [f"ckpt={model}", f"data.root={shutil.copytree(songs, tmp_path / 'set')}"]
+    given = [f"ckpt={model}", f"data.root={shutil.copytree(short, tmp_path / 'set')}"]
     given += ["data=stem_folder", f"output={tmp_path / 'eval'}", "metrics=[snr]", "references=[]"]
     assert command("evaluate", *given, "report=false").code == 0
     names = [str(name) for name in hashed]
@@ -343,10 +346,10 @@ def test_the_digest_of_a_checkpoint_follows_its_content(command, ckpt, tmp_path)
 
 
 def test_evaluations_of_other_sound_or_settings_are_not_compared(
-    evaluate, command, songs, tmp_path
+    evaluate, command, short, tmp_path
 ):
     louder = tmp_path / "louder"
-    shutil.copytree(songs / "test", louder / "test")
+    shutil.copytree(short / "test", louder / "test")
     for path in (louder / "test").rglob("*.wav"):
         sound, rate = soundfile.read(path)
         soundfile.write(path, 0.5 * sound, rate)
@@ -392,10 +395,12 @@ def test_aggregates_and_share_of_the_gap(evaluate):
     assert mean["values"]["phase"] > values["mixture"]
 
 
-def test_the_accompaniment_of_a_single_target(command, ckpt, songs, tmp_path):
+def test_the_accompaniment_of_a_single_target(command, ckpt, short, tmp_path):
     done = command(
         "evaluate",
         f"ckpt={ckpt}",
+        "data=stem_folder",
+        f"data.root={short}",
         f"output={tmp_path}",
         "metrics=[bss_eval,si_sdr]",
         "metrics.bss_eval.taps=16",
@@ -406,8 +411,8 @@ def test_the_accompaniment_of_a_single_target(command, ckpt, songs, tmp_path):
     assert done.code == 0, done.err
     table = rows(tmp_path)
     assert [row["target"] for row in table[:2]] == ["vocals", "accompaniment"]
-    stems = [soundfile.read(songs / "test" / "song000" / f"{s}.wav")[0].T for s in STEMS]
-    mixture = read_audio(songs / "test" / "song000" / "mixture.wav").samples.double()
+    stems = [soundfile.read(short / "test" / "song000" / f"{s}.wav")[0].T for s in STEMS]
+    mixture = read_audio(short / "test" / "song000" / "mixture.wav").samples.double()
     target = mixture - torch.from_numpy(stems[0])
     from auralflow_pl.metrics.scale_invariant import si_sdr
 
@@ -415,12 +420,12 @@ def test_the_accompaniment_of_a_single_target(command, ckpt, songs, tmp_path):
     assert float(table[1]["si_sdr_mixture"]) == pytest.approx(expected, abs=1e-3)
 
 
-def test_nothing_is_no_target(evaluate, songs, tmp_path):
+def test_nothing_is_no_target(evaluate, short, tmp_path):
     """All four stems are the whole mixture, unless that holds more than the stems."""
     few = ["metrics=[sdr]", "references=[]", "rest=true"]
     assert [row["target"] for row in rows(evaluate(*few))] == [*STEMS, *STEMS]
     more = tmp_path / "more"
-    shutil.copytree(songs / "test", more / "test")
+    shutil.copytree(short / "test", more / "test")
     mixture, rate = soundfile.read(more / "test" / "song000" / "mixture.wav")
     mixture += 0.01 * np.random.default_rng(0).standard_normal(mixture.shape)
     soundfile.write(more / "test" / "song000" / "mixture.wav", mixture, rate, "FLOAT")
@@ -459,9 +464,9 @@ def test_mistakes_are_named(command, arguments, message):
         ),
     ],
 )
-def test_faulty_estimates_are_named(command, estimates, songs, tmp_path, spoil, message):
+def test_faulty_estimates_are_named(command, estimates, short, tmp_path, spoil, message):
     spoil(estimates)
-    given = [f"estimates={estimates}", "data=stem_folder", f"data.root={songs}"]
+    given = [f"estimates={estimates}", "data=stem_folder", f"data.root={short}"]
     done = command("evaluate", *given, f"output={tmp_path / 'eval'}", "report=false")
     assert message in done.error
     assert not (tmp_path / "eval" / "eval.csv").exists()

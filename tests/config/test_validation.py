@@ -1,5 +1,7 @@
 """Every YAML of every group composes, its keys exist, and mistakes are named."""
 
+from itertools import zip_longest
+
 import pytest
 from omegaconf import OmegaConf, open_dict
 from pytorch_lightning import Callback
@@ -15,13 +17,20 @@ from support import composed, option_names
 
 ELSEWHERE = {"hydra", "sweep"}  # sweeps only make sense with -m: see test_sweep.py
 GROUPS = sorted({p.name for p in config_dir().iterdir() if p.is_dir()} - ELSEWHERE)
-CHOICES = [f"{group}={option}" for group in GROUPS for option in option_names(group)]
+TOGETHER = [group for group in GROUPS if group != "experiment"]
+# One option of every group at a time, since a composition takes long; an experiment chooses itself.
+CHOICES = [[f"experiment={option}"] for option in option_names("experiment")]
+CHOICES += [
+    [f"{group}={option}" for group, option in zip(TOGETHER, options, strict=True) if option]
+    for options in zip_longest(*map(option_names, TOGETHER))
+]
 
 
-@pytest.mark.parametrize("choice", CHOICES)
-def test_every_option_composes_and_its_keys_exist(choice):
-    extra = ["data.root=x"] if choice.startswith("data=") and choice != "data=mixed" else []
-    config = validate(composed("train", choice, "paths.run_dir=x", *extra), TrainKeys)
+@pytest.mark.parametrize("choices", CHOICES, ids=",".join)
+def test_every_option_composes_and_its_keys_exist(choices):
+    rooted = any(choice.startswith("data=") and choice != "data=mixed" for choice in choices)
+    extra = ["data.root=x"] if rooted else []
+    config = validate(composed("train", *choices, "paths.run_dir=x", *extra), TrainKeys)
     assert config.target in ("vocals", ["vocals", "accompaniment"])
 
 

@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -9,6 +7,7 @@ import soundfile
 from auralflow_pl.data.sources.synthetic import SyntheticSongs
 from auralflow_pl.data.synthesis.song import render_song
 from auralflow_pl.errors import InputError
+from support import ended, forked
 
 STEMS = ("vocals", "drums", "bass", "other")
 
@@ -82,12 +81,9 @@ def test_an_interrupted_generation_goes_on(songs, tmp_path):
 
 def test_two_processes_generate_one_set(tmp_path):
     """As the first two jobs of a sweep do."""
-    program = (
-        "from auralflow_pl.data.sources.synthetic import SyntheticSongs\n"
-        f"SyntheticSongs({str(tmp_path / 's')!r}, 2, 1, 0, seconds=2, workers=1).prepare()\n"
-    )
-    pair = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(2)]
-    assert [process.wait(300) for process in pair] == [0, 0]
+    songs = SyntheticSongs(tmp_path / "s", 2, 1, 0, seconds=2, workers=1)
+    pair = [forked(songs.prepare) for _ in range(2)]
+    assert [ended(*process)[0] for process in pair] == [0, 0]
     assert len(list(tmp_path.glob("s/*/*/mixture.wav"))) == 3
     assert not list(tmp_path.rglob(".partial-*"))
 

@@ -7,6 +7,7 @@ import functools
 import os
 import random
 import runpy
+import select
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from auralflow_pl.checkpoints.trained import CHECKPOINT_FORMAT, CHECKPOINT_KEY, NETWORK_PREFIX
+from auralflow_pl.cli import main as cli
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.locations import config_dir
 from auralflow_pl.separator.build import new_separator
@@ -143,11 +145,49 @@ def forked(work: Callable[[], object]) -> tuple[int, int]:
         os._exit(code)
 
 
-def ended(child: int, read: int) -> tuple[int, str]:
-    """Wait for a fork; return its exit code (negative: killed) and its output."""
-    with os.fdopen(read) as file:
-        text = file.read()
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text
+def runs(child: int) -> bool:
+    """Whether a fork has not ended."""
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
+def ended(child: int, read: int, within: float = 600) -> tuple[int, str]:
+    """Wait for a fork and for all that share its output.
+
+    Args:
+        child, read: as from `forked`.
+        within: seconds in which the output is written or closed.
+
+    Returns:
+        its exit code (negative: killed), and its output.
+    """
+    content = b""
+    with os.fdopen(read, "rb", buffering=0) as file:
+        while True:
+            assert select.select([file], [], [], within)[0], "its output is not closed"
+            block = file.read(1 << 16)
+            if not block:
+                break
+            content += block
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), content.decode()
+
+
+def forked_command(
+    name: str, *arguments: str | Path, errors: Path | None = None, **environment: str
+) -> tuple[int, int]:
+    """Start a command in a fork of this process; standard error goes to a file if one is given.
+
+    Returns:
+        as `forked`.
+    """
+
+    def work() -> None:
+        os.environ.update(environment)
+        if errors:
+            os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT, 0o600), 2)
+        sys.argv = [name, *map(str, arguments)]
+        cli.run(name)
+
+    return forked(work)
 
 
 def script(path: Path, *arguments: str | Path) -> tuple[int, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import signal
-import subprocess
 import sys
 import time
 
@@ -15,7 +14,7 @@ import torch
 from auralflow_pl.config.saved import save_composed
 from auralflow_pl.errors import InputError
 from auralflow_pl.system.processes import check_run_dir, free_port, process_group, rank, world_size
-from support import REPOSITORY, TINY, python
+from support import TINY, Result, ended, forked_command, python, runs
 
 PLAIN = [
     *(key for key in TINY if not key.startswith("model.")),
@@ -35,15 +34,15 @@ def train(songs, folder, *arguments, **environment):
 
 
 def launch(folder, *arguments, **environment):
-    done = python(
-        "train.py",
-        *arguments,
-        f"paths.run_dir={folder}",
-        PYTHONPATH=str(REPOSITORY / "tests"),
-        **environment,
-    )
+    errors = folder.with_suffix(".errors")
+    child = begin(folder, *arguments, errors=errors, **environment)
+    done = Result(*ended(*child), errors.read_text())
     assert done.code == 0, done.err
     return done
+
+
+def begin(folder, *arguments, **more):
+    return forked_command("train", *arguments, f"paths.run_dir={folder}", **more)
 
 
 def losses(folder):
@@ -97,21 +96,14 @@ def test_two_processes_leave_one_run(pair):
 def test_two_processes_are_resumed_from_within_an_epoch(pair, songs, tmp_path):
     folder = tmp_path / "run"
     keys = [*TWO, "data.batch_size=2", "callbacks.autosave.minutes=0", "resume=auto"]
-    command = ["train.py", *PLAIN, f"data.root={songs}", f"paths.run_dir={folder}", *keys]
-    first = subprocess.Popen(
-        [sys.executable, *command],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "tests")},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+    first, printed = begin(folder, *PLAIN, f"data.root={songs}", *keys)
     deadline = time.monotonic() + 400
     while not (folder / "checkpoints" / "last.ckpt").is_file():
-        assert first.poll() is None, first.stderr.read()
+        assert runs(first)
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    first.send_signal(signal.SIGKILL)
-    first.communicate()
+    os.kill(first, signal.SIGKILL)
+    assert ended(first, printed)[0] == -signal.SIGKILL
     assert state(folder)["global_step"] < 8
     train(songs, folder, *keys)
     assert losses(folder) == losses(pair[0])
@@ -176,21 +168,22 @@ def test_two_nodes_find_each_other_by_their_environment(pair, songs, tmp_path):
     """As on two machines, each process started by hand."""
     folder, port = tmp_path / "run", str(free_port())
     keys = ["trainer=ddp", "trainer.devices=1", "trainer.num_nodes=2", "trainer.accelerator=cpu"]
-    command = ["train.py", *PLAIN, f"data.root={songs}", f"paths.run_dir={folder}", *keys]
+    places = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     nodes = [
-        subprocess.Popen(
-            [sys.executable, *command, "data.batch_size=2"],
-            cwd=REPOSITORY,
-            env=os.environ
-            | {"PYTHONPATH": str(REPOSITORY / "tests"), "NODE_RANK": number}
-            | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
-            stdout=subprocess.PIPE,
-            text=True,
+        begin(
+            folder,
+            *PLAIN,
+            f"data.root={songs}",
+            *keys,
+            "data.batch_size=2",
+            errors=tmp_path / number,
+            NODE_RANK=number,
+            **places,
         )
         for number in ("0", "1")
     ]
-    first, second = (node.communicate(timeout=300)[0] for node in nodes)
-    assert [node.returncode for node in nodes] == [0, 0]
+    (code, first), (other, second) = (ended(*node) for node in nodes)
+    assert [code, other] == [0, 0], (tmp_path / "0").read_text()
     assert "best validation score" in first
     assert "best validation score" not in second
     assert losses(folder) == losses(pair[0])

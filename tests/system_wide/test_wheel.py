@@ -4,11 +4,41 @@ import subprocess
 import sys
 import tempfile
 import venv
+import zipfile
+from email import message_from_bytes
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from support import REPOSITORY, TINY
+
+
+def asked_for(wheel):
+    """The distributions that a wheel needs, and those that these need, as they are here."""
+    (text,) = (wheel.read(n) for n in wheel.namelist() if n.endswith(".dist-info/METADATA"))
+    needs = [(line, "") for line in message_from_bytes(text).get_all("Requires-Dist")]
+    found = {}
+    for line, extra in needs:  # which grows
+        need = Requirement(line)
+        if need.marker and not need.marker.evaluate({"extra": extra}):
+            continue
+        new = {canonicalize_name(need.name) + f"[{name}]" for name in ("", *need.extras)}
+        for name in sorted(new - found.keys()):
+            found[name] = distribution(need.name)
+            needs += [(line, name.partition("[")[2][:-1]) for line in found[name].requires or ()]
+    return found.values()
+
+
+def link(distributions, folder):
+    """Link distributions into a folder: as if installed there, with their compiled bytecode."""
+    folder.mkdir()
+    for one in distributions:
+        for top in {file.parts[0] for file in one.files} - {"..", "__pycache__"}:
+            if not (folder / top).exists():
+                (folder / top).symlink_to(one.locate_file(top))
 
 
 @pytest.fixture(scope="module")
@@ -18,13 +48,14 @@ def installed():
         folder = Path(name)
         build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", name]
         subprocess.run([*build, str(REPOSITORY)], check=True, capture_output=True)
-        venv.create(folder / "env", with_pip=True)
+        venv.create(folder / "env")
         (wheel,) = folder.glob("*.whl")
         python = folder / "env" / "bin" / "python"
-        uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python, wheel]
-        if subprocess.run(uv, capture_output=True).returncode:
-            pip = [python, "-m", "pip", "install", "--quiet", "--no-compile", wheel]
-            subprocess.run(pip, check=True, capture_output=True)
+        pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps"]
+        subprocess.run([*pip, "--no-compile", wheel], check=True, capture_output=True)
+        link(asked_for(zipfile.ZipFile(wheel)), folder / "needed")
+        (packages,) = (folder / "env").glob("lib/python*/site-packages")
+        (packages / "needed.pth").write_text(f"{folder / 'needed'}\n")
         yield folder / "env" / "bin"
 
 

@@ -93,10 +93,9 @@ def test_three_of_six_jobs_crash_and_a_rerun_does_these(sweep, tmp_path):
     assert json.loads((tmp_path / "sweep" / "3" / "result.json").read_text())["score"] is not None
 
 
-def test_a_folder_of_another_sweep_is_refused(sweep, tmp_path):
-    (tmp_path / "mended").touch()
-    assert sweep("seed=0").code == 0
-    assert "is of another sweep" in sweep("seed=1").err
+def test_a_folder_of_another_sweep_is_refused(sweep):
+    assert sweep("+callbacks.crash.kind=a", "seed=0").code == 0
+    assert "is of another sweep" in sweep("+callbacks.crash.kind=a", "seed=1").err
 
 
 @pytest.mark.parametrize(

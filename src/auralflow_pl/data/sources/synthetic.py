@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -41,7 +42,7 @@ class SyntheticSongs(StemFolder):
         test_tracks: number of songs for the test.
         seconds: length of each song in seconds.
         seed: seed of the songs; independent of the seed of the training.
-        workers: number of processes that render; None: one for each core.
+        workers: number of processes that render, 1: none but this one; None: one for each core.
         max_tracks: use only the first tracks of each split.
 
     Raises:
@@ -90,12 +91,13 @@ class SyntheticSongs(StemFolder):
         return [job for job in self.jobs() if not (self.root / job[1] / job[2]).is_dir()]
 
     def render(self, jobs: Sequence[tuple[tuple[int, int, int], str, str]]) -> None:
-        """Render songs in parallel."""
+        """Render songs in parallel, or in this process if that is the only one."""
         write_json(self.root / RECIPE_FILE, self.recipe)
         render = partial(write_song, self.root, seconds=float(self.recipe["seconds"]))
-        with worker_pool(self.workers) as pool:
-            songs = pool.map(render, jobs)
-            list(Progress(songs, "synthetic songs", len(jobs), unit="song"))
+        with ExitStack() as stack:
+            several = self.workers > 1
+            apply = stack.enter_context(worker_pool(self.workers)).map if several else map
+            list(Progress(apply(render, jobs), "synthetic songs", len(jobs), unit="song"))
 
     def jobs(self) -> Iterator[tuple[tuple[int, int, int], str, str]]:
         """Yield seed, split and name of every song."""
