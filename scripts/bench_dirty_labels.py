@@ -4,10 +4,11 @@ python scripts/bench_dirty_labels.py [seeds=3] [steps=300] [share=0.2] [out=benc
 
 A small vocal network is trained on synthetic songs. In a share of them the vocals are exchanged
 with another stem. It is trained on the right labels, on the wrong ones, and on the wrong ones with
-each remedy: `loss_truncation`, `data.spans` with the spans that the network trained on the wrong
-labels finds in them (as `auralflow doctor ckpt=...`), and both. Printed are the mean SI-SDR of the
-validation songs, whose labels are right, and how far it falls, with Student's 95 % interval over
-the seeds, and the share of the fall that is left.
+the remedies: `loss_truncation`, `data.spans` with the spans that a model finds (as
+`auralflow doctor ckpt=...`), and both. The model is `finder`, by default the one in the package; it
+was trained on songs like these. With `finder=self` it is the network trained on the wrong labels.
+Printed are the mean SI-SDR of the validation songs, whose labels are right, and how far it falls,
+with Student's 95 % interval over the seeds, and the share of the fall that is left.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.data.sources.synthetic import SyntheticSongs
 from auralflow_pl.data.spans import MarkedSpan
 from auralflow_pl.evaluation.foreign_sound import foreign_spans
+from auralflow_pl.pretrained.locations import BUNDLED_MODEL
 from auralflow_pl.separator.load import load_separator
 from auralflow_pl.system.files import write_csv
 from auralflow_pl.training.run import train_run
@@ -64,6 +66,7 @@ class Options:
     valid: int = 6
     test: int = 1  # songs that are made, but not used
     seconds: float = 10.0
+    finder: str = str(BUNDLED_MODEL)
     remedies: list[str] = field(default_factory=lambda: ["truncation", "spans", "both"])
     out: str = "bench/dirty_labels"
     overrides: list[str] = field(default_factory=list)
@@ -85,7 +88,7 @@ def main() -> None:
         model = out / f"run{seed}/wrong"
         scores.setdefault("wrong labels", []).append(score(options, model, wrong, seed))
         spans = out / f"run{seed}/spans.csv"
-        find(model, wrong, spans)
+        find(str(model) if options.finder == "self" else options.finder, wrong, spans)
         remedies = {"truncation": ["loss_truncation=0.2"], "spans": [f"data.spans={spans}"]}
         remedies["both"] = [*remedies["truncation"], *remedies["spans"]]
         for name in options.remedies:
@@ -121,7 +124,7 @@ def score(options: Options, folder: Path, root: Path, seed: int, *keys: str) -> 
     return value
 
 
-def find(model: Path, root: Path, table: Path) -> None:
+def find(model: str, root: Path, table: Path) -> None:
     """Write the spans of the training songs in which a model finds foreign sound."""
     separator = load_separator(model)
     tracks = StemFolder(root, STEMS).tracks("train")

@@ -187,7 +187,16 @@ def test_quality_is_measured(script, one_process, tmp_path):
 @pytest.mark.filterwarnings("ignore:.*(val_dataloader|LeafSpec)")  # of Lightning
 def test_the_cost_of_wrong_labels_is_measured(script, songs, tmp_path):
     shutil.copytree(songs, tmp_path / "out/right")
-    keys = ["songs=3", "valid=1", "test=2", "seconds=6", "seeds=1", "steps=1", "share=0.5"]
+    keys = [
+        "finder=self",
+        "songs=3",
+        "valid=1",
+        "test=2",
+        "seconds=6",
+        "seeds=1",
+        "steps=1",
+        "share=0.5",
+    ]
     small = keys_of(*SMALL, "data.chunks_per_epoch=2", "data.batch_size=2")
     printed = script("bench_dirty_labels", *keys, "remedies=[both]", f"out={tmp_path}/out", small)
     assert re.search(r"wrong labels +-?\d+\.\d\d +-?\d+\.\d\d .* 100%\n", printed)
