@@ -14,7 +14,6 @@ source=<weights of Spleeter>, songs=<folder with train/ and valid/>, output=<fol
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +125,7 @@ def score(separator: Separator, songs: StemFolder) -> float:
 
 
 @torch.no_grad()
-def main(options: Options) -> None:
+def make(options: Options) -> None:
     """Write the model and print its score."""
     songs = StemFolder(options.songs, ["vocals", "drums", "bass", "other"])
     config = configuration()
@@ -163,6 +162,11 @@ def main(options: Options) -> None:
     print(output)
 
 
+def main() -> None:
+    """Make the model that the command line asks for."""
+    given = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_cli())
+    make(OmegaConf.to_object(given))
+
+
 if __name__ == "__main__":
-    given = OmegaConf.from_dotlist(sys.argv[1:])
-    main(Options(**OmegaConf.to_container(given)))
+    main()

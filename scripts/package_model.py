@@ -153,7 +153,7 @@ def write_entry(path: Path, name: str, added: dict[str, Any]) -> None:
     read_registry(path)
 
 
-def main(options: Options) -> None:
+def package(options: Options) -> None:
     """Write the model and print its scores."""
     folder, songs = Path(options.folder), StemFolder(options.songs, STEMS)
     check_model_name(options.name)
@@ -176,12 +176,19 @@ def main(options: Options) -> None:
     rows = list(scores(auralflow_pl.load(output, engine="torch"), songs))
     text = table(rows, options.set_name)
     _, card = (output / CARD_FILE).read_text("utf-8").split("\n", 1)
+    before, _, after = card.partition("## Scores\n")  # of evaluations beside the checkpoint
+    card = f"{before}## Licence\n{after.partition('## Licence')[2].lstrip()}"
     notes = Path(options.notes).read_text("utf-8").strip()
     write_text(output / CARD_FILE, f"# {options.name}\n\n{notes}\n\n{text}\n{card}")
     write_entry(folder / "registry.yaml", options.name, entry(options, folder, rows))
     print(text)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Package the model that the command line names."""
     given = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_cli())
-    main(OmegaConf.to_object(given))
+    package(OmegaConf.to_object(given))
+
+
+if __name__ == "__main__":
+    main()

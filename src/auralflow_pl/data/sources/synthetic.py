@@ -119,7 +119,7 @@ class SyntheticSongs(StemFolder):
                     f"data.root={self.root}: holds synthetic songs of another recipe "
                     f"({', '.join(different)} differ); choose another data.root or remove it"
                 )
-        elif visible(self.root):
+        elif visible(self.root) and not recipe.is_file():  # which another process may write
             raise InputError(
                 f"data.root={self.root}: is not empty and was not generated; choose another "
                 "folder, or data=stem_folder to read it"
