@@ -185,23 +185,20 @@ def test_quality_is_measured(script, one_process, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:.*(val_dataloader|LeafSpec)")  # of Lightning
-def test_the_cost_of_wrong_labels_is_measured(script, songs, tmp_path):
-    shutil.copytree(songs, tmp_path / "out/right")
-    keys = [
-        "finder=self",
-        "songs=3",
-        "valid=1",
-        "test=2",
-        "seconds=6",
-        "seeds=1",
-        "steps=1",
-        "share=0.5",
-    ]
-    small = keys_of(*SMALL, "data.chunks_per_epoch=2", "data.batch_size=2")
-    printed = script("bench_dirty_labels", *keys, "remedies=[both]", f"out={tmp_path}/out", small)
-    assert re.search(r"wrong labels +-?\d+\.\d\d +-?\d+\.\d\d .* 100%\n", printed)
-    assert re.search(r"both +-?\d+\.\d\d", printed)
-    assert (tmp_path / "out/run0/spans.csv").is_file()
+def test_the_cost_of_wrong_labels_is_measured(songs, tmp_path, settings, capsys):
+    script = importlib.import_module("bench_dirty_labels")
+    wrong = script.exchange(songs, tmp_path / "wrong", 0.34, 0)
+    links = [link for link in wrong.rglob("*.wav") if link.name != link.readlink().name]
+    assert {link.parent.parent.name for link in links} == {"train"}
+    assert len(links) == 2
+    tiny = [*SMALL, "data.chunks_per_epoch=2", "data.batch_size=2", "chunk_seconds=0.5"]
+    options = script.Options(out=str(tmp_path), overrides=tiny)
+    value = script.score(options, tmp_path / "run", wrong, 0, "loss_truncation=0.5")
+    assert f"seed 0, run: {value:.2f} dB" in capsys.readouterr().out
+    script.find(str(tmp_path / "run"), wrong, tmp_path / "spans.csv")
+    assert (tmp_path / "spans.csv").read_text().startswith("split,track,stem,start,end,weight")
+    scores = {"right labels": [3.0, 2.0], "wrong labels": [1.0, 0.0], "spans": [2.5, 1.5]}
+    assert re.search(r"spans +2.00 +0.50 +0.50 to 0.50 +25%$", script.table(scores))
 
 
 @pytest.mark.parametrize("name", ["test_slurm", "train_bundled"])

@@ -210,6 +210,7 @@ def test_songs_are_recognised_at_another_level_and_place(clean):
     [
         (["data.root=none"], "no such folder"),
         (["draws=-1"], "draws=-1: expected at least 0"),
+        (["ckpt=nowhere"], "ckpt=nowhere: no such file, nor a model"),
         (["drawz=3"], "drawz: no such key, did you mean 'draws'?"),
     ],
 )

@@ -6,7 +6,9 @@ import pytest
 import soundfile
 
 from auralflow_pl.data.sources.stem_folder import StemFolder
-from auralflow_pl.evaluation.foreign_sound import foreign_findings, foreign_spans, marked
+from auralflow_pl.data.spans import MarkedSpans
+from auralflow_pl.evaluation.foreign_sound import foreign_spans, marked
+from auralflow_pl.pretrained.locations import BUNDLED_MODEL
 from auralflow_pl.separator.load import load_separator
 
 RATE, STEMS = 44100, ("vocals", "drums")
@@ -28,16 +30,22 @@ def tracks(songs, tmp_path_factory):
     return StemFolder(root, STEMS).tracks("train")
 
 
-def test_exchanged_stems_are_found(tracks):
-    separator = load_separator()
-    right, wrong = (list(foreign_spans(track, separator, -6.0)) for track in tracks)
-    assert right == []
-    assert {span.stem for span in wrong} == set(STEMS)
-    assert {span.check for span in wrong} == {"label"}
-    assert all(span.start >= 2 and span.end <= 4 and span.track == "wrong" for span in wrong)
-    assert [finding.stem for finding in foreign_findings(tracks[1], wrong)] == list(STEMS)
-    absent = replace(tracks[1], stems=("drums",), files=tracks[1].files[1:])
-    assert list(foreign_spans(absent, separator, -6.0)) == []  # vocals may be in what is not named
+def test_exchanged_stems_are_found(command, tracks, tmp_path):
+    keys = [f"data.root={tracks[0].root}", "data.stems=[vocals,drums]", f"ckpt={BUNDLED_MODEL}"]
+    done = command("doctor", "data=stem_folder", *keys, f"output={tmp_path}/out", "draws=0")
+    assert "train/wrong/drums" in done.out
+    spans = MarkedSpans.read(tmp_path / "out/spans.csv")
+    spans.check(tracks)
+    assert set(spans.found) == {("wrong", "vocals"), ("wrong", "drums")}
+    assert all(2 <= span.start < span.end <= 4 for found in spans.found.values() for span in found)
+    right, wrong = tracks
+    assert spans.weight(right, STEMS, 0, right.frames) == 1
+    assert spans.weight(wrong, STEMS, 0, wrong.frames) == 0
+
+
+def test_targets_that_a_track_may_hide_are_not_used(tracks):
+    hidden = replace(tracks[1], stems=("drums",), files=tracks[1].files[1:])
+    assert list(foreign_spans(hidden, load_separator(), -6.0)) == []  # vocals may be in drums
 
 
 def test_seconds_in_a_row_are_one_span(tracks):

@@ -29,6 +29,7 @@ from auralflow_pl.evaluation.foreign_sound import foreign_findings, foreign_span
 from auralflow_pl.report.figures import level_map
 from auralflow_pl.report.spare import spare_result
 from auralflow_pl.separator.load import load_separator
+from auralflow_pl.separator.separator import Separator
 from auralflow_pl.system.device import choose_device
 from auralflow_pl.system.files import write_csv
 from auralflow_pl.system.progress import Progress
@@ -47,14 +48,18 @@ def doctor(config: DictConfig) -> list[Finding]:
     config = validate(config, DoctorKeys)
     output = Path(config.output)
     check_writable(output)
+    separator = None  # loaded first, as all else takes long
+    if config.ckpt is not None:
+        separator = load_separator(config.ckpt).to(choose_device(config.device))
     source = build(config.data.source)
     source.prepare()
     findings, tracks = find_tracks(source, config.audio.sample_rate)
     examinations = examine_all(tracks, findings)
     findings += find_leaks(tracks, examinations)
     spans: list[MarkedSpan] | None = None
-    if config.ckpt is not None:
-        spans = find_foreign(config, [t for t, e in zip(tracks, examinations, strict=True) if e])
+    if separator is not None:
+        readable = [track for track, one in zip(tracks, examinations, strict=True) if one]
+        spans = find_foreign(separator, config, readable)
         for track in tracks:
             mine = [s for s in spans if (s.split, s.track) == (track.split, track.name)]
             findings += foreign_findings(track, mine)
@@ -143,13 +148,14 @@ def find_leaks(
             yield Finding("error", "leak", two.split, two.name, "", text)
 
 
-def find_foreign(config: DictConfig, tracks: Sequence[Track]) -> list[MarkedSpan]:
-    """Spans of the tracks in which the model `config.ckpt` hears sound of other stems.
+def find_foreign(
+    separator: Separator, config: DictConfig, tracks: Sequence[Track]
+) -> list[MarkedSpan]:
+    """Spans of the tracks in which a model hears sound of other stems.
 
     Raises:
-        InputError: the model cannot be used, or has no target that the tracks have.
+        InputError: the model has no target that the tracks have.
     """
-    separator = load_separator(config.ckpt).to(choose_device(config.device))
     known = {stem for track in tracks for stem in track.stems}
     if not any(name in known or known >= set(m) for name, m in separator.target_stems.items()):
         raise InputError(
