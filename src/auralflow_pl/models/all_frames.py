@@ -117,10 +117,10 @@ class AttentionBottleneck(Bottleneck):
     def forward(self, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Map `(batch, size, cells, frames)` to the same shape; no penalties."""
         _, size, cells, _ = x.shape
-        frames = self.reduce(self.norm(x.flatten(1, 2).mT))
+        frames = self.reduce(self.norm(x.flatten(1, 2).transpose(1, 2)))
         for norm, enter, leave in zip(self.norms, self.inputs, self.outputs, strict=True):
             parts = enter(norm(frames)).unflatten(-1, (3, self.heads, -1))
             query, key, value = parts.permute(2, 0, 3, 1, 4)  # (3, batch, heads, frames, features)
             found = F.scaled_dot_product_attention(query, key, value)
             frames = frames + leave(found.transpose(1, 2).flatten(-2))
-        return x + self.expand(frames).mT.unflatten(1, (size, cells)), {}
+        return x + self.expand(frames).transpose(1, 2).unflatten(1, (size, cells)), {}
