@@ -25,6 +25,7 @@ class Line(pl.LightningModule):
 @pytest.mark.filterwarnings("ignore")  # of Lightning, which a training of ours explains or avoids
 def test_an_epoch_that_is_resumed_within_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(progress, "LINE_SECONDS", 0)
+    monkeypatch.setattr(progress.Progress, "hidden", False)  # after silent=true
     path = tmp_path / "one.ckpt"
 
     def fit(resume, **hooks):
