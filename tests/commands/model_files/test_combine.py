@@ -20,7 +20,7 @@ STEMS = ["vocals", "drums", "bass", "other"]
 def members(tmp_path_factory):
     """Three models of two targets, of two classes."""
     folder = tmp_path_factory.mktemp("members")
-    shared = ("target=[vocals,drums]",)
+    shared = ("target=[vocals,drums]", "model.bottleneck.hidden_size=8")
     torch.manual_seed(1)
     return [
         untrained(folder / f"{number}.ckpt", f"model={model}", *shared, "model.segment_frames=64")
