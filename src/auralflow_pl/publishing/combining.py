@@ -14,6 +14,7 @@ from torch import Tensor
 from auralflow_pl.checkpoints.contents import Checkpoint
 from auralflow_pl.checkpoints.reading import load_checkpoint
 from auralflow_pl.data.sources.stem_folder import StemFolder
+from auralflow_pl.data.targets import sum_stems, to_channels
 from auralflow_pl.errors import InputError, shown
 from auralflow_pl.models.ensemble import MaskEnsemble, band_of_frequency
 from auralflow_pl.separator.build import build_separator
@@ -111,17 +112,15 @@ def fitted_weights(
     assert isinstance(network, MaskEnsemble)
     shape = tuple(network.weights.shape)
     products = np.zeros((shape[1], shape[2], shape[0] + 1, shape[0] + 1))
-    tracks = songs.tracks(split)
-    for track in Progress(tracks, desc="fit"):
+    members = target_members(separator, songs.stems)
+    for track in Progress(songs.tracks(split), desc="fit"):
         mixture, stems = track.read()
-        truth = resolved_targets(separator, stems, songs.stems)
-        sounds = [
-            resample(to_width(x, separator.channels), track.sample_rate, separator.sample_rate)
-            for x in (mixture, *truth)
-        ]
-        truth = torch.stack(sounds[1:])
+        mixture, truth = (
+            resample(to_channels(x, separator.channels), track.sample_rate, separator.sample_rate)
+            for x in (mixture, sum_stems(stems, songs.stems, members))
+        )
         energy = truth.double().square().sum((1, 2))
-        pieces = zip(sounds[0].split(PIECE, -1), truth.split(PIECE, -1), strict=True)
+        pieces = zip(mixture.split(PIECE, -1), truth.split(PIECE, -1), strict=True)
         song = sum(piece_products(separator, network, *piece) for piece in pieces)
         products += song / energy.clamp(min=1e-9).numpy()[:, None, None, None]
     weights = np.zeros(shape)
@@ -131,28 +130,20 @@ def fitted_weights(
     return [[list(map(float, row)) for row in member] for member in weights.round(4)]
 
 
-def resolved_targets(separator: Separator, stems: Tensor, names: Sequence[str]) -> Tensor:
-    """True targets `(targets, channels, time)` of a song.
+def target_members(separator: Separator, names: Sequence[str]) -> dict[str, list[str]]:
+    """Stems of each target among those of the songs: the target itself, or its members.
 
     Raises:
         InputError: the songs lack a stem of a target.
     """
-    found = []
+    found = {}
     for target, members in separator.target_stems.items():
-        wanted = [target] if target in names else list(members)
-        if missing := [stem for stem in wanted if stem not in names]:
+        found[target] = [target] if target in names else list(members)
+        if missing := [stem for stem in found[target] if stem not in names]:
             raise InputError(
                 f"stems={','.join(names)}: no {', '.join(missing)}, which {target} consists of"
             )
-        found.append(stems[[list(names).index(stem) for stem in wanted]].sum(0))
-    return torch.stack(found)
-
-
-def to_width(sound: Tensor, channels: int) -> Tensor:
-    """A sound `(channels, time)` as mono or stereo."""
-    if len(sound) == channels:
-        return sound
-    return sound.mean(0, keepdim=True).expand(channels, -1)
+    return found
 
 
 def piece_products(

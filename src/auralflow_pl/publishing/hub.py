@@ -21,12 +21,9 @@ TASK = "audio-to-audio"  # the Hub's name of the task
 
 TAGS = ("music-source-separation", "audio", "auralflow")
 
-LICENCES = {  # what the Hub calls them, by what is commonly written; others are stated as `other`
-    name.lower(): name.lower()
-    for name in (
-        "MIT", "Apache-2.0", "GPL-3.0", "LGPL-3.0", "BSD-3-Clause", "CC0-1.0", "CC-BY-4.0",
-        "CC-BY-SA-4.0", "CC-BY-NC-4.0", "CC-BY-NC-SA-4.0", "CC-BY-3.0", "CC-BY-SA-3.0",
-    )
+LICENCES = {  # that the Hub knows; others are stated as `other`
+    "mit", "apache-2.0", "gpl-3.0", "lgpl-3.0", "bsd-3-clause", "cc0-1.0", "cc-by-4.0",
+    "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-3.0", "cc-by-sa-3.0",
 }  # fmt: skip
 
 
@@ -65,12 +62,12 @@ def hub_card(card: str, entry: RegistryEntry, base_model: str | None) -> str:
     """
     from huggingface_hub import ModelCardData
 
-    licence = LICENCES.get(entry.licence.lower())
+    known = entry.licence.lower() in LICENCES
     data = ModelCardData(
         model_name=entry.name,
         library_name="auralflow_pl",
-        license=licence or "other",
-        license_name=None if licence else hub_word(entry.licence),
+        license=entry.licence.lower() if known else "other",
+        license_name=None if known else hub_word(entry.licence),
         pipeline_tag=TASK,
         tags=[*TAGS, *dict.fromkeys(map(hub_word, (entry.architecture, *entry.targets)))],
         base_model=base_model,
@@ -113,7 +110,7 @@ def upload(repository: str, files: Mapping[str, Path], private: bool) -> str:
         address of the repository.
 
     Raises:
-        InputError: the Hub refuses, or cannot be reached; nothing is changed there then.
+        InputError: the Hub refuses, or cannot be reached; no file is changed there then.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
