@@ -14,7 +14,7 @@ from torch import Tensor
 from auralflow_pl.checkpoints.contents import Checkpoint
 from auralflow_pl.checkpoints.reading import load_checkpoint
 from auralflow_pl.data.sources.stem_folder import StemFolder
-from auralflow_pl.data.targets import sum_stems, to_channels
+from auralflow_pl.data.targets import check_members, sum_stems, to_channels
 from auralflow_pl.errors import InputError, shown
 from auralflow_pl.models.ensemble import MaskEnsemble, band_of_frequency
 from auralflow_pl.separator.build import build_separator
@@ -136,13 +136,11 @@ def target_members(separator: Separator, names: Sequence[str]) -> dict[str, list
     Raises:
         InputError: the songs lack a stem of a target.
     """
-    found = {}
-    for target, members in separator.target_stems.items():
-        found[target] = [target] if target in names else list(members)
-        if missing := [stem for stem in found[target] if stem not in names]:
-            raise InputError(
-                f"stems={','.join(names)}: no {', '.join(missing)}, which {target} consists of"
-            )
+    found = {
+        target: [target] if target in names else list(members)
+        for target, members in separator.target_stems.items()
+    }
+    check_members(found, names)
     return found
 
 
