@@ -9,6 +9,7 @@ import pytest
 from auralflow_pl.pretrained import download as fetching
 from auralflow_pl.pretrained import sources
 from auralflow_pl.pretrained.download import NotFetchedError, WantedFile, fetch_file
+from support.hub import Hub
 from support.web import Web, endless, ranged, status, whole
 
 CONTENT = os.urandom(300_000)
@@ -236,18 +237,29 @@ def test_files_of_this_machine(part, tmp_path):
     assert not part.exists()
 
 
-def test_the_hub(web, part, monkeypatch):
-    monkeypatch.setenv("HF_ENDPOINT", web.base)
+def test_the_hub(part, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    with Web() as store:  # files are elsewhere, which must not see the token
-        there = store.add("/blob", ranged(CONTENT)).replace("127.0.0.1", "localhost")
-        path = "/owner/repo/resolve/v1/sub/model.zip"
-        web.add(path, status(302, Location=there))
-        fetch_file(["hf://owner/repo/sub/model.zip@v1"], WANTED, part)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    with Hub() as hub, Hub() as store:  # files are elsewhere, which must not see the token
+        monkeypatch.setenv("HF_ENDPOINT", hub.base)
+        hub.store = store.base.replace("127.0.0.1", "localhost")
+        hub.files["owner/repo/sub/model.zip"] = CONTENT
+        store.files["owner/repo/sub/model.zip"] = CONTENT
+        source = "hf://owner/repo/sub/model.zip@v1"
+        fetch_file([source], WANTED, part)
         assert part.read_bytes() == CONTENT
-        assert web.headers[0]["Authorization"] == "Bearer hf_secret"
-        assert "Authorization" not in store.headers[0]
+        assert {header["authorization"] for header in hub.headers} == {"Bearer hf_secret"}
+        assert store.headers
+        assert not any("authorization" in map(str.lower, header) for header in store.headers)
+        asked = len(store.headers)
+        hub.files["owner/repo/sub/model.zip"] += b"more"  # refused before a byte is received
+        assert "has 300004 bytes, expected 300000" in failures([source], tmp(part))[0]
+        assert len(store.headers) == asked
+        assert "404" in failures(["hf://owner/repo/none.zip"], tmp(part))[0]
     assert "expected hf://owner/" in failures(["hf://owner/repo"], tmp(part))[0]
+    assert failures([source], tmp(part))[0].startswith(source)  # nobody answers
 
 
 def tmp(part):

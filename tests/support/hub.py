@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 TOKEN = "hf_test"
+
+COMMIT = "a" * 40
 
 
 class HubHandler(BaseHTTPRequestHandler):
@@ -42,23 +45,34 @@ class HubHandler(BaseHTTPRequestHandler):
             return self.answer(200, {"commitUrl": url, "commitOid": "abc", "success": True})
         return self.answer(404, {"error": f"no route {self.path}"})
 
+    def do_HEAD(self):
+        self.do_GET()
+
     def do_GET(self):
-        name = self.path.replace("/resolve/main/", "/").lstrip("/")
-        if name not in self.server.files:
-            return self.answer(404, {"error": "Not found"})
-        return self.answer(200, self.server.files[name])
+        self.server.headers.append(dict(self.headers))
+        name = re.sub(r"/resolve/[^/]+/", "/", self.path).lstrip("/")
+        content = self.server.files.get(name)
+        if content is None:
+            return self.answer(404, {"error": "Not found"}, X_Error_Code="EntryNotFound")
+        facts = {"X-Repo-Commit": COMMIT, "ETag": f'"{hashlib.sha256(content).hexdigest()}"'}
+        if self.server.store and self.path != f"/{name}":  # large files are on another host
+            facts |= {"X-Linked-Size": str(len(content)), "X-Linked-Etag": facts["ETag"]}
+            return self.answer(302, b"", Location=f"{self.server.store}/{name}", **facts)
+        return self.answer(200, content, **facts)
 
     def chunks(self):
         while size := int(self.rfile.readline(), 16):
             yield self.rfile.read(size)
             self.rfile.readline()
 
-    def answer(self, code, content):
+    def answer(self, code, content, **headers):
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(code)
-        self.send_header("Content-Length", str(len(data)))
+        for name, value in {"Content-Length": str(len(data)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
         self.end_headers()
-        self.wfile.write(data)
+        if self.command != "HEAD":
+            self.wfile.write(data)
 
     def log_message(self, *_):
         pass
@@ -74,6 +88,8 @@ class Hub(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.asked: dict[str, dict] = {}  # what a new repository was asked to be, by its name
         self.cards: list[str] = []
+        self.headers: list[dict[str, str]] = []  # of requests for files
+        self.store: str | None = None  # address of the host that large files are on
         self.base = f"http://127.0.0.1:{self.server_address[1]}"
 
     def __enter__(self):

@@ -8,13 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from auralflow_pl.pretrained.sources import (
-    BrokeOffError,
-    SourceError,
-    WrongBytesError,
-    open_source_at,
-    stated_size,
-)
+from auralflow_pl.pretrained.failures import BrokeOffError, SourceError, WrongBytesError
+from auralflow_pl.pretrained.sources import open_source_at, stated_size
 from auralflow_pl.system.files import file_sha256, file_size
 from auralflow_pl.system.progress import Progress
 

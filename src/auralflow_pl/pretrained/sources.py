@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import http.client
 import importlib.util
-import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import url2pathname
 
-from auralflow_pl.errors import one_line, os_reason
+from auralflow_pl.errors import os_reason
 from auralflow_pl.pretrained.entries import MAX_FILE_BYTES
-from auralflow_pl.system.extras import EXTRA_PACKAGES, install_line, is_installed
+from auralflow_pl.pretrained.failures import BrokeOffError, SourceError, WrongBytesError
+from auralflow_pl.pretrained.hub_files import hub_file_of, hub_path, hub_size
+from auralflow_pl.system.extras import EXTRA_PACKAGES, install_line
 
 if TYPE_CHECKING:
     import requests
@@ -29,18 +30,6 @@ TIMEOUT_SECONDS = (10.0, 30.0)  # to connect, and between two reads
 MAX_REDIRECTS = 10
 
 REDIRECT_CODES = (301, 302, 303, 307, 308)
-
-
-class SourceError(Exception):
-    """A source does not provide the file; bytes received before are kept."""
-
-
-class BrokeOffError(SourceError):
-    """The connection broke; a retry may resume the download."""
-
-
-class WrongBytesError(SourceError):
-    """The received bytes are not those of the expected file."""
 
 
 @contextlib.contextmanager
@@ -62,8 +51,10 @@ def open_source_at(source: str, size: int, start: int) -> Iterator[tuple[int, It
     if not mark or scheme in LOCAL_SCHEMES:
         yield start, file_blocks(local_path(source), size, start)
         return
-    address, headers = hub_address(rest) if scheme == "hf" else (source, {})
-    with request_answer(address, headers, start) as response:
+    if scheme == "hf":
+        yield start, file_blocks(hub_path(hub_file_of(rest), size), size, start)
+        return
+    with request_answer(source, start) as response:
         yield first_byte_of(response, size, start), response_blocks(response)
 
 
@@ -79,11 +70,13 @@ def stated_size(source: str) -> int:
         if not path.is_file():
             raise SourceError("no such file")
         return path.stat().st_size
-    address, headers = hub_address(rest) if scheme == "hf" else (source, {})
-    with request_answer(address, headers, 0) as response:
-        if response.status_code != 200:
-            raise SourceError(status_line(response))
-        length = response.headers.get("Content-Length") or ""
+    if scheme == "hf":
+        length = str(hub_size(hub_file_of(rest)))
+    else:
+        with request_answer(source, 0) as response:
+            if response.status_code != 200:
+                raise SourceError(status_line(response))
+            length = response.headers.get("Content-Length") or ""
     if not length.isdigit() or not 0 < int(length) <= MAX_FILE_BYTES:
         raise SourceError(f"says no size from 1 to {MAX_FILE_BYTES} bytes")
     return int(length)
@@ -142,40 +135,15 @@ def read_from(path: Path, start: int) -> Iterator[bytes]:
         raise SourceError(os_reason(error)) from error
 
 
-def hub_address(rest: str) -> tuple[str, dict[str, str]]:
-    """URL and request headers of `owner/repo/file@revision` on the Hugging Face Hub."""
-    if not is_installed("hub"):
-        raise SourceError(f"the Hugging Face Hub needs {install_line('hub')}")
-    from huggingface_hub import get_token, hf_hub_url
-
-    place, _, revision = rest.partition("@")
-    owner, _, name = place.partition("/")
-    repository, _, file = name.partition("/")
-    if not (owner and repository and file):
-        raise SourceError("expected hf://owner/repository/file@revision")
-    endpoint = os.environ.get("HF_ENDPOINT") or None
-    try:
-        address = hf_hub_url(
-            f"{owner}/{repository}", file, revision=revision or None, endpoint=endpoint
-        )
-    except ValueError as error:
-        raise SourceError(one_line(error)) from error
-    token = get_token()  # not needed for public files
-    return address, {"Authorization": f"Bearer {token}"} if token else {}
-
-
 @contextlib.contextmanager
-def request_answer(
-    address: str, headers: Mapping[str, str], start: int
-) -> Iterator[requests.Response]:
+def request_answer(address: str, start: int) -> Iterator[requests.Response]:
     """Request all bytes from `start` on, follow redirects, and yield the final response.
 
     `requests` would read the whole body of each redirect, so redirects are followed here.
     """
     import requests
 
-    asked = requests.structures.CaseInsensitiveDict(headers)
-    asked["Accept-Encoding"] = "identity"
+    asked = {"Accept-Encoding": "identity"}
     if start:
         asked["Range"] = f"bytes={start}-"
     with requests.Session() as session:
@@ -190,8 +158,6 @@ def request_answer(
                     yield response
                     return
                 target = follow_redirect(address, response.headers["Location"])
-            if session.should_strip_auth(address, target):
-                asked.pop("Authorization", None)
             address = target
     raise SourceError(f"more than {MAX_REDIRECTS} redirects")
 

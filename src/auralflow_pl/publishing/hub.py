@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from auralflow_pl.errors import InputError, one_line, shown
 from auralflow_pl.pretrained.entries import RegistryEntry
+from auralflow_pl.pretrained.hub_files import hub_endpoint, hub_network_errors
 from auralflow_pl.system.extras import require_extra
 
 if TYPE_CHECKING:
@@ -115,25 +115,14 @@ def upload(repository: str, files: Mapping[str, Path], private: bool) -> str:
     from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-    api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None)
+    api = HfApi(endpoint=hub_endpoint())
     try:
         address = api.create_repo(repository, private=private, exist_ok=True)
         additions = [CommitOperationAdd(name, path) for name, path in files.items()]
         api.create_commit(repository, additions, commit_message="Publish the model")
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError, *network_errors()) as error:
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError, *hub_network_errors()) as error:
         kept = ", ".join(map(str, files.values()))
         raise InputError(
             f"hub={repository}: not uploaded: {one_line(error)}; the files are here: {kept}"
         ) from error
     return str(address)
-
-
-def network_errors() -> tuple[type[Exception], ...]:
-    """Errors of the HTTP library that the Hub's client uses, which differs by its version."""
-    found: list[type[Any]] = []
-    for library, name in (("httpx", "HTTPError"), ("requests", "RequestException")):
-        try:
-            found.append(getattr(__import__(library), name))
-        except ImportError:
-            continue
-    return tuple(found)
