@@ -43,6 +43,7 @@ class Checkpoint(NamedTuple):
     frame_multiple: int = 1  # see MaskEstimator; for graphs only
     frame_reach: int | None = None  # see MaskEstimator; for graphs only
     bounded: bool = True  # see MaskEstimator; for graphs only
+    complex_masks: bool = False  # see MaskEstimator; for graphs only
     exported: bool = False  # has no training state, so training cannot resume from it
     path: Path | None = None  # file or folder it was read from
     batches: int = 0  # batches taken from an epoch that is not finished
@@ -73,6 +74,7 @@ def describe_model(
         "frame_multiple": network.frame_multiple,
         "frame_reach": network.frame_reach,
         "bounded": network.bounded,
+        "complex_masks": network.complex_masks,
         "config": without_folders(public),
     }
 
@@ -123,9 +125,10 @@ def parse_description(content: bytes) -> Mapping[str, Any]:
     reach = description.get("frame_reach")
     if reach is not None and not (type(reach) is int and 0 <= reach <= 2**20):
         raise InputError(f"{CONFIG_FILE}: frame_reach={reach!s:.50}: expected a number of frames")
-    bounded = description.get("bounded", True)  # former versions knew bounded networks only
-    if not isinstance(bounded, bool):
-        raise InputError(f"{CONFIG_FILE}: bounded={shown(bounded)}: expected true or false")
+    for key in ("bounded", "complex_masks"):  # former versions did not state them
+        value = description.get(key, True)
+        if not isinstance(value, bool):
+            raise InputError(f"{CONFIG_FILE}: {key}={shown(value)}: expected true or false")
     return description
 
 
@@ -144,6 +147,7 @@ def checkpoint_of(
         description["frame_multiple"],
         description.get("frame_reach"),
         description.get("bounded", True),
+        description.get("complex_masks", False),
         exported=True,
     )
 

@@ -23,7 +23,7 @@ class Separation:
 
     mixture: Tensor  # (batch, channels, time)
     spectrogram: Tensor  # of the mixture, complex: (batch, channels, freq, frames)
-    mask: Tensor  # (batch, targets, channels, freq, frames)
+    mask: Tensor  # (batch, targets, channels, freq, frames), real or complex
     penalties: Mapping[str, Tensor]  # scalars of the network that are added to the loss
     stft: STFT
     target: Tensor  # (batch, targets, channels, time)
@@ -39,12 +39,32 @@ class Separation:
     @cached_property
     def estimate_magnitude(self) -> Tensor:
         """Masked magnitude of the mixture, `(batch, targets, channels, freq, frames)`."""
-        return self.mask * self.mixture_magnitude.unsqueeze(1)
+        return self.mask_magnitude * self.mixture_magnitude.unsqueeze(1)
+
+    @cached_property
+    def mask_magnitude(self) -> Tensor:
+        """The mask, or the magnitude of complex masks."""
+        return magnitude(self.mask) if self.mask.is_complex() else self.mask
+
+    @cached_property
+    def target_spectrogram(self) -> Tensor:
+        """Complex spectrogram of the targets, `(batch, targets, channels, freq, frames)`."""
+        return self.stft(self.target)
+
+    def deviation_from(self, order: Sequence[int]) -> Tensor:
+        """Estimate `i` minus target `order[i]`, `(batch, targets, channels, freq, frames)`.
+
+        Of magnitudes, or of complex spectrograms if the masks are complex.
+        """
+        if self.mask.is_complex():
+            estimate = self.mask * self.spectrogram.unsqueeze(1)
+            return estimate - self.target_spectrogram[:, order]
+        return self.estimate_magnitude - self.target_magnitude[:, order]
 
     @cached_property
     def target_magnitude(self) -> Tensor:
         """Magnitude of the targets, `(batch, targets, channels, freq, frames)`."""
-        return magnitude(self.stft(self.target))
+        return magnitude(self.target_spectrogram)
 
     @cached_property
     def rest_magnitude(self) -> Tensor:

@@ -2,6 +2,8 @@
 
 In the formulas `M` is the mask, and `X`, `T` and `R` are the magnitudes of the mixture, of a target
 and of the mixture without the target; their shape is `(batch, targets, channels, freq, frames)`.
+With complex masks, `|M X - T|` is that of complex spectrograms, so phases count; the losses on
+masks and components compare magnitudes.
 """
 
 from __future__ import annotations
@@ -23,8 +25,13 @@ ITEM_AXES = (-3, -2, -1)  # channels, freq, frames
 
 
 def mean_distance(difference: Tensor, kind: str) -> Tensor:
-    """Mean over channels, freq and frames of absolute values (`l1`) or of squares (`l2`)."""
-    values = difference.abs() if kind == "l1" else difference.square()
+    """Mean over channels, freq and frames of absolute values (`l1`) or of their squares (`l2`)."""
+    if kind == "l1":
+        values = difference.abs()
+    elif difference.is_complex():
+        values = torch.view_as_real(difference).square().sum(-1)
+    else:
+        values = difference.square()
     return values.mean(ITEM_AXES)
 
 
@@ -41,8 +48,7 @@ class L1Loss(SpectralLoss):
 
     def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
         """Mean absolute difference, `(batch, targets)`."""
-        target = separation.target_magnitude[:, order]
-        return mean_distance(separation.estimate_magnitude - target, "l1")
+        return mean_distance(separation.deviation_from(order), "l1")
 
 
 class L2Loss(SpectralLoss):
@@ -50,8 +56,7 @@ class L2Loss(SpectralLoss):
 
     def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
         """Mean squared difference, `(batch, targets)`."""
-        target = separation.target_magnitude[:, order]
-        return mean_distance(separation.estimate_magnitude - target, "l2")
+        return mean_distance(separation.deviation_from(order), "l2")
 
 
 class RMSELoss(L2Loss):
@@ -94,7 +99,7 @@ class MaskLoss(ConstructionLoss):
         """Mean distance of the masks, `(batch, targets)`."""
         mixture = separation.mixture_magnitude.unsqueeze(1)
         ideal = separation.target_magnitude[:, order] / mixture.clamp(min=1e-8)
-        difference = separation.mask - ideal.clamp(max=1)
+        difference = separation.mask_magnitude - ideal.clamp(max=1)
         counted = below_bandwidth(separation, difference.shape[-2])
         return mean_distance(difference * counted, self.kind)
 
@@ -143,7 +148,7 @@ class ComponentLoss(SpectralLoss):
 
     def error(self, separation: Separation, order: Sequence[int]) -> Tensor:
         """Weighted mean of the terms, `(batch, targets)`."""
-        mask = separation.mask
+        mask = separation.mask_magnitude
         target = separation.target_magnitude[:, order]
         rest = separation.rest_magnitude[:, order]
         passed = mask * rest
@@ -177,5 +182,4 @@ class KLDivLoss(ConstructionLoss):
             raise InputError(
                 "loss=kl_div: the network has no latent; use model=vae or another loss"
             )
-        target = separation.target_magnitude[:, order]
-        return mean_distance(separation.estimate_magnitude - target, self.kind)
+        return mean_distance(separation.deviation_from(order), self.kind)

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 class MaskEstimate(NamedTuple):
     """Output of a mask estimator: masks, and penalties to be added to the loss."""
 
-    mask: Tensor  # (batch, targets, channels, freq, frames), not negative; see `bounded`
+    mask: Tensor  # (batch, targets, channels, freq, frames), see `bounded` and `complex_masks`
     penalties: Mapping[str, Tensor] = MappingProxyType({})  # scalars to be added to the loss
 
 
 class MaskEstimator(nn.Module, ABC):
-    """Base of all networks that estimate masks from magnitudes.
+    """Base of all networks that estimate masks from the spectrum of the mixture.
 
     Subclasses accept any number of frames from 1 on. Items of a batch do not interact in
     evaluation mode.
@@ -26,6 +26,12 @@ class MaskEstimator(nn.Module, ABC):
 
     bounded: bool = True
     """Whether masks are at most 1; if not, an estimate may be louder than the mixture."""
+
+    complex_masks: bool = False
+    """Whether it hears and gives complex numbers, as real tensors: the real parts of all channels
+    before the imaginary ones, `(batch, 2 * channels, freq, frames)`, and so with the targets of the
+    masks, `(batch, 2 * targets, channels, freq, frames)`. If not, it hears magnitudes, and masks
+    are not negative."""
 
     frame_multiple: int = 1
     """Frames per cell of the coarsest grid; windows should start at multiples of it."""
@@ -45,6 +51,14 @@ class MaskEstimator(nn.Module, ABC):
         The network can be neither trained nor saved afterwards. The default changes nothing.
         """
 
+    @property
+    def planes(self) -> int:
+        """Real numbers for each bin of an input and for each value of a mask: 1, complex 2."""
+        return 2 if self.complex_masks else 1
+
     @abstractmethod
     def forward(self, magnitude: Tensor) -> MaskEstimate:
-        """Estimate masks and penalties from a magnitude `(batch, channels, freq, frames)`."""
+        """Estimate masks and penalties from a magnitude `(batch, channels, freq, frames)`.
+
+        With `complex_masks` the input is the spectrum, as said there.
+        """

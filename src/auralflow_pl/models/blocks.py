@@ -102,6 +102,50 @@ class Compression(nn.Module):
                 return magnitude
 
 
+class ComplexFeatures(nn.Module):
+    """What a network with complex masks hears: compressed magnitudes, and where the phases point.
+
+    Args:
+        kind: of compression, see `Compression`.
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.compress = Compression(kind)
+
+    def forward(self, spectrum: Tensor) -> tuple[Tensor, Tensor]:
+        """Split a spectrum into magnitudes and phases.
+
+        Args:
+            spectrum: real parts of all channels, then imaginary ones,
+                `(batch, 2 * channels, freq, frames)`.
+
+        Returns:
+            compressed magnitudes `(batch, channels, freq, frames)`, and the spectrum with the cubic
+            root of its magnitude, in the shape of the input.
+        """
+        real, imaginary = spectrum.chunk(2, dim=1)
+        level = torch.sqrt(real.square() + imaginary.square() + 1e-10)
+        return self.compress(level), spectrum * level.pow(-2 / 3).repeat(1, 2, 1, 1)
+
+
+def rotated_mask(mask: Tensor, turn: Tensor) -> Tensor:
+    """Complex masks of given magnitudes, in the polar form of Kong et al. (2021).
+
+    Args:
+        mask: magnitudes of the masks, `(batch, targets, channels, freq, frames)`.
+        turn: numbers without bounds, `(batch, 2 * targets, channels, freq, frames)`. The phase of a
+            mask is that of `1 + x + iy`, where `x` and `y` are the first and the second half.
+
+    Returns:
+        real parts of the masks of all targets, then imaginary ones, in the shape of `turn`.
+    """
+    along, across = turn.chunk(2, dim=1)
+    along = along + 1
+    scale = mask * torch.rsqrt(along.square() + across.square() + 1e-8)
+    return torch.cat([along * scale, across * scale], dim=1)
+
+
 class MaskActivation(nn.Module):
     """Map logits `(batch, targets, channels, freq, frames)` to masks in [0, 1], times `limit`.
 

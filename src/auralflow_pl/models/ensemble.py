@@ -32,7 +32,7 @@ class MaskEnsemble(MaskEstimator):
         band_edges: upper edges of all bands but the last, as rising shares of the frequencies.
 
     Raises:
-        InputError: fewer than two members, or weights that do not fit.
+        InputError: fewer than two members, complex masks, or weights that do not fit.
     """
 
     weights: Tensor
@@ -59,6 +59,8 @@ class MaskEnsemble(MaskEstimator):
         if weights is not None and combine != "mean":
             raise InputError(f"model.combine={combine}: has no weights; use combine=mean")
         self.members = nn.ModuleList(make(targets=targets) for make in members)
+        if any(one.complex_masks for one in self.networks()):
+            raise InputError("model.members: complex masks; only magnitude masks can be combined")
         self.combine, self.band_edges = combine, tuple(band_edges)
         given = [1 / len(members)] * len(members) if weights is None else weights
         table = weight_table(given, (len(members), targets, len(edges) - 1))

@@ -12,9 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from auralflow_pl.checks.values import one_of
 from auralflow_pl.errors import InputError
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
 from auralflow_pl.models.blocks import (
+    ComplexFeatures,
     Compression,
     FrequencyAffine,
     InputNormalisation,
@@ -23,8 +25,11 @@ from auralflow_pl.models.blocks import (
     full_precision,
     initialise_weights,
     pad_to_multiple,
+    rotated_mask,
 )
 from auralflow_pl.models.mixing import mixing_layers
+
+MASKS = ("magnitude", "complex")
 
 
 class UNetLevel(nn.Module):
@@ -177,6 +182,7 @@ class UNet(MaskEstimator):
             selu or elu.
         mask_leak: slope of `mask_activation=leaky_relu`, between 0 and 1.
         mask_limit: largest value of the masks, at least 1.
+        mask: magnitude, or complex: the network hears phases too, and its masks change them.
         compression: of the magnitudes that the network hears: log, power or none.
         mixing: bottleneck factor of the frequency layers: `freq // mixing` hidden units at every
             level; 0: no such layers.
@@ -202,6 +208,7 @@ class UNet(MaskEstimator):
         mask_activation: str = "sigmoid",
         mask_leak: float = 0.01,
         mask_limit: float = 1.0,
+        mask: str = "magnitude",
         compression: str = "log",
         mixing: int = 0,
         bottleneck: Callable[[int, int], Bottleneck] | None = None,
@@ -214,22 +221,26 @@ class UNet(MaskEstimator):
                 "10, mixing at least 0"
             )
         self.targets = targets
+        self.complex_masks = one_of("model.mask", mask, MASKS) == "complex"
         self.frame_multiple = 2**levels
         self.bins = max(1, round(bandwidth * n_fft / 2))  # without the Nyquist bin: a power of 2
-        self.compress = Compression(compression)
+        self.compress = (ComplexFeatures if self.complex_masks else Compression)(compression)
+        heard, drawn = (3, 3) if self.complex_masks else (1, 1)  # maps per channel and per mask
         self.normalize_input = InputNormalisation(self.bins) if normalize_input else nn.Identity()
         sizes = [width * 2**level for level in range(levels)]
         cells = -(-self.bins // self.frame_multiple)
         mixers = mixing_layers(sizes, cells, mixing, hidden_leak)
-        self.encoder = Encoder(channels, sizes, hidden_leak, mixers)
+        self.encoder = Encoder(heard * channels, sizes, hidden_leak, mixers)
         self.bottleneck = bottleneck(sizes[-1], cells) if bottleneck else Bottleneck()
         self.frame_reach = frame_reach_of(levels, self.bottleneck.frame_reach)
         mixers = mixing_layers(sizes, cells, mixing, hidden_leak)[:-1]
-        self.decoder = Decoder(sizes, channels * targets, hidden_leak, dropout, mixers)
+        self.decoder = Decoder(sizes, drawn * channels * targets, hidden_leak, dropout, mixers)
         self.normalize_output = FrequencyAffine(self.bins) if normalize_output else nn.Identity()
         self.mask_activation = MaskActivation(mask_activation, targets, mask_leak, mask_limit)
         self.bounded = mask_limit == 1
         initialise_weights(self, hidden_leak)
+        if self.complex_masks:  # the phases of the masks begin at 0
+            nn.init.zeros_(self.decoder.head.weight[:, channels * targets :])
 
     def simplify(self) -> None:
         """Fold normalisations into convolutions, use the channels-last format, drop penalties."""
@@ -240,16 +251,26 @@ class UNet(MaskEstimator):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, magnitude: Tensor) -> MaskEstimate:
-        """Estimate one mask per target from a magnitude `(batch, channels, freq, frames)`."""
-        _, channels, freq, frames = magnitude.shape
-        x = self.normalize_input(self.compress(magnitude[:, :, : self.bins]))
-        *skips, x = self.encoder(pad_to_multiple(x, self.frame_multiple))
+        """Estimate one mask per target, see `MaskEstimator.forward`."""
+        _, planes, freq, frames = magnitude.shape
+        x, phases = self.features(magnitude[:, :, : self.bins])
+        *skips, x = self.encoder(pad_to_multiple(torch.cat([x, *phases], 1), self.frame_multiple))
         x, penalties = self.bottleneck(x)
         x = self.decoder(x, skips)[..., : self.bins, :frames]
-        logits = full_precision(x.unflatten(1, (self.targets, channels)))
-        mask = self.mask_activation(self.normalize_output(logits))
-        above = freq - self.bins
-        return MaskEstimate(F.pad(mask, (0, 0, 0, above, 0, 0), mode="replicate"), penalties)
+        logits = full_precision(x.unflatten(1, (-1, planes // self.planes)))
+        mask = self.mask_activation(self.normalize_output(logits[:, : self.targets]))
+        above = (0, 0, 0, freq - self.bins, 0, 0)
+        mask = F.pad(mask, above, mode="replicate")
+        if self.complex_masks:
+            mask = rotated_mask(mask, F.pad(logits[:, self.targets :], above))
+        return MaskEstimate(mask, penalties)
+
+    def features(self, spectrum: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Normalised magnitudes, and with `complex_masks` the maps of the phases."""
+        if not self.complex_masks:
+            return self.normalize_input(self.compress(spectrum)), []
+        magnitude, phases = self.compress(spectrum)
+        return self.normalize_input(magnitude), [phases]
 
 
 def frame_reach_of(levels: int, cells: int | None) -> int | None:

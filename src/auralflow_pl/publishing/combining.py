@@ -20,6 +20,7 @@ from auralflow_pl.models.ensemble import MaskEnsemble, band_of_frequency
 from auralflow_pl.separator.build import build_separator
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.signal.resampling import resample
+from auralflow_pl.signal.stft import magnitude
 from auralflow_pl.system.progress import Progress
 
 ENSEMBLE = "auralflow_pl.models.ensemble.MaskEnsemble"
@@ -149,7 +150,7 @@ def piece_products(
 ) -> np.ndarray:
     """Inner products `(targets, bands, n, n)` of the spectra of members and target, the last."""
     spectrum = separator.stft(mixture[None])
-    masks = network.masks(spectrum.abs())[:, 0]  # (members, targets, channels, freq, frames)
+    masks = network.masks(magnitude(spectrum))[:, 0]  # (members, targets, channels, freq, frames)
     wanted = separator.stft(truth)
     bands = band_of_frequency(network.band_edges, spectrum.shape[-2], spectrum.device)
     found = np.zeros((*network.weights.shape[1:], len(masks) + 1, len(masks) + 1))

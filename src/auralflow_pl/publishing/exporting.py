@@ -44,8 +44,11 @@ class ExportedModel:
     card: str
 
     def sizes(self) -> tuple[int, int]:
-        """Channels and frequency bins of the magnitudes that the network takes."""
-        return self.separator.channels, self.separator.stft.n_fft // 2 + 1
+        """Channels and frequency bins of what the network takes."""
+        return (
+            self.separator.channels * self.separator.network.planes,
+            self.separator.stft.n_fft // 2 + 1,
+        )
 
 
 def export_path(ckpt: Path, form: str) -> Path:

@@ -74,6 +74,7 @@ def build_separator(
                 checkpoint.frame_multiple,
                 checkpoint.frame_reach,
                 checkpoint.bounded,
+                checkpoint.complex_masks,
             )
         else:
             plan = plan_network(checkpoint, len(targets), channels, freq, trust)

@@ -35,7 +35,7 @@ class NetworkPlan(NamedTuple):
     weights: Mapping[str, Tensor]
     outline: MaskEstimator  # the network, possibly on the meta device
     targets: int
-    channels: int  # channels of the magnitude
+    channels: int  # channels of the sound
     freq: int  # frequency bins of the magnitude
     build: Callable[[], MaskEstimator]  # builds the network with weights, in evaluation mode
 
@@ -48,14 +48,23 @@ def cached_graph(plan: NetworkPlan) -> OnnxNetwork:
     """
     name = graph_name(plan)
     path = graph_folder() / f"{name}.onnx"
-    outline, sizes = plan.outline, (plan.channels, plan.freq)
-    facts = (plan.targets, *sizes, outline.frame_multiple, outline.frame_reach, outline.bounded)
+    outline = plan.outline
+    facts = (
+        plan.targets,
+        plan.channels,
+        plan.freq,
+        outline.frame_multiple,
+        outline.frame_reach,
+        outline.bounded,
+        outline.complex_masks,
+    )
     with contextlib.suppress(InputError, OSError):  # a missing or damaged graph is exported again
         network = OnnxNetwork(path, *facts)
         if network.metadata().get(GRAPH_KEY) == name:
             path.touch()
             return network
-    content, _ = export_onnx(plan.build(), *sizes, {GRAPH_KEY: name})
+    inputs = outline.planes * plan.channels
+    content, _ = export_onnx(plan.build(), inputs, plan.freq, {GRAPH_KEY: name})
     keep_graph(content, path)
     return OnnxNetwork(content, *facts)
 

@@ -1,4 +1,4 @@
-"""Check the audio passed to a Separator."""
+"""What a Separator is given, checked, and what its network is given of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from torch import Tensor
 
 from auralflow_pl.audio.checks import RATES_HZ
 from auralflow_pl.errors import InputError
+from auralflow_pl.models.base import MaskEstimator
+from auralflow_pl.signal.stft import magnitude
 
 AudioArray = Tensor | np.ndarray
 
@@ -97,3 +99,15 @@ def whole_rate(name: str, value: float | None, default: int) -> int:
             f"{name}={value}: expected a whole number of Hz from {RATES_HZ[0]} to {RATES_HZ[-1]}"
         )
     return int(value)
+
+
+def network_input(network: MaskEstimator, spectrogram: Tensor) -> Tensor:
+    """What a network hears of a complex spectrogram `(batch, channels, freq, frames)`.
+
+    Returns:
+        its magnitude, or for `complex_masks` its real parts before its imaginary ones,
+        `(batch, 2 * channels, freq, frames)`.
+    """
+    if network.complex_masks:
+        return torch.cat([spectrogram.real, spectrogram.imag], dim=1)
+    return magnitude(spectrogram)

@@ -111,7 +111,7 @@ def add_metadata(
 
     onnx.helper.set_model_props(model, dict(metadata))
     with torch.no_grad():
-        targets = network(torch.zeros(1, channels, freq, 1)).mask.shape[1]
+        _, targets, channels, *_ = network(torch.zeros(1, channels, freq, 1)).mask.shape
     shape = ["batch", targets, channels, freq, "frames"]
     typed = onnx.helper.make_tensor_value_info(OUTPUT_NAME, onnx.TensorProto.FLOAT, shape)
     model.graph.output[0].CopyFrom(typed)
@@ -206,11 +206,12 @@ class OnnxNetwork(MaskEstimator):
     Args:
         content: content or path of the ONNX file.
         targets: number of targets.
-        channels: channels of the magnitude.
+        channels: channels of the sound.
         freq: frequency bins of the magnitude.
         frame_multiple: see `MaskEstimator`.
         frame_reach: see `MaskEstimator`.
         bounded: see `MaskEstimator`.
+        complex_masks: see `MaskEstimator`.
 
     Raises:
         InputError: the graph cannot be run, or its values are not masks.
@@ -230,25 +231,28 @@ class OnnxNetwork(MaskEstimator):
         frame_multiple: int = 1,
         frame_reach: int | None = None,
         bounded: bool = True,
+        complex_masks: bool = False,
     ) -> None:
         super().__init__()
-        self.targets, self.bounded = targets, bounded
+        self.targets, self.bounded, self.complex_masks = targets, bounded, complex_masks
         self.frame_multiple, self.frame_reach = frame_multiple, frame_reach
         self.session = make_session(content)
-        mask = self(torch.zeros(1, channels, freq, 1)).mask
+        mask = self(torch.zeros(1, self.planes * channels, freq, 1)).mask
         largest = 1 + MASK_TOLERANCE if bounded else torch.finfo(mask.dtype).max
+        mask = mask.abs() if complex_masks else mask
         if not (mask.min() >= -MASK_TOLERANCE and mask.max() <= largest):
             expected = "0 to 1" if bounded else "at least 0"
             raise InputError(f"the graph gives values that are no masks: expected {expected}")
 
     def forward(self, magnitude: Tensor) -> MaskEstimate:
         """Masks of a magnitude `(batch, channels, freq, frames)` on any device; no penalties."""
-        batch, *rest = magnitude.shape
+        batch, inputs, *rest = magnitude.shape
+        expected = (batch, self.planes * self.targets, inputs // self.planes, *rest)
         mask = run_session(self.session, magnitude.detach().cpu().float())
-        if mask.shape != (batch, self.targets, *rest):
+        if mask.shape != expected:
             raise InputError(
                 f"the graph gives masks {tuple(mask.shape)} for magnitudes "
-                f"{tuple(magnitude.shape)}, expected {(batch, self.targets, *rest)}"
+                f"{tuple(magnitude.shape)}, expected {expected}"
             )
         return MaskEstimate(mask.to(magnitude.device))
 

@@ -14,11 +14,17 @@ from torch import Tensor, nn
 
 from auralflow_pl.errors import Cancelled, InputError
 from auralflow_pl.losses.base import Separation
-from auralflow_pl.models.base import MaskEstimator
-from auralflow_pl.separator.input import AudioArray, CheckedBlocks, as_float_tensor, whole_rate
+from auralflow_pl.models.base import MaskEstimate, MaskEstimator
+from auralflow_pl.separator.input import (
+    AudioArray,
+    CheckedBlocks,
+    as_float_tensor,
+    network_input,
+    whole_rate,
+)
 from auralflow_pl.separator.precision import autocast_dtype
 from auralflow_pl.signal.resampling import resample_blocks
-from auralflow_pl.signal.stft import STFT, magnitude
+from auralflow_pl.signal.stft import STFT
 from auralflow_pl.signal.streams import align_blocks, delay_blocks, extend_blocks, skip_samples
 from auralflow_pl.signal.wiener import refine_blocks
 from auralflow_pl.signal.windows import choose_windows, overlap_add
@@ -174,10 +180,19 @@ class Separator(nn.Module):
             target: true targets `(batch, targets, channels, time)`, for a loss that needs them.
         """
         spectrogram = self.stft(mixture)
-        with self.autocast(mixture.device.type):
-            mask, penalties = self.network(magnitude(spectrogram))
+        mask, penalties = self.masks(spectrogram)
         target = mixture.new_empty(0) if target is None else target
-        return Separation(mixture, spectrogram, mask.float(), penalties, self.stft, target)
+        return Separation(mixture, spectrogram, mask, penalties, self.stft, target)
+
+    def masks(self, spectrogram: Tensor) -> MaskEstimate:
+        """Masks of a complex spectrogram `(batch, channels, freq, frames)`, real or complex."""
+        heard = network_input(self.network, spectrogram)
+        with self.autocast(spectrogram.device.type):
+            mask, penalties = self.network(heard)
+        mask = mask.float()
+        if self.network.complex_masks:
+            mask = torch.complex(*mask.chunk(2, dim=1))
+        return MaskEstimate(mask, penalties)
 
     def autocast(self, device: str) -> AbstractContextManager[Any]:
         """Autocast context for `precision`; without one, an outer autocast stays in effect."""

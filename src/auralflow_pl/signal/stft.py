@@ -107,7 +107,7 @@ class STFT(nn.Module):
         Args:
             spec: as `forward` returns it.
             length: length of the waveform in samples.
-            mask: real factor of the spectrogram, with as many frames; None: 1.
+            mask: real or complex factor of the spectrogram, with as many frames; None: 1.
         """
         with torch.autocast(spec.device.type, enabled=False):
             if self.n_fft % self.hop_length:

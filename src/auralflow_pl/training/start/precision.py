@@ -14,6 +14,7 @@ from auralflow_pl.checkpoints.reading import load_checkpoint
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.separator.build import new_separator
+from auralflow_pl.separator.input import network_input
 from auralflow_pl.system.device import choose_device, computes_in_bfloat16, wait_for
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def measured_ratio(config: DictConfig) -> float:
     items = min(MOST_ITEMS, config.data.batch_size)
     samples = round(config.chunk_seconds * config.audio.sample_rate)
     noise = torch.randn(items, config.audio.channels, samples, device=device) * 0.1
-    return step_ratio(separator.network, separator.stft(noise).abs())
+    return step_ratio(separator.network, network_input(separator.network, separator.stft(noise)))
 
 
 def step_ratio(network: MaskEstimator, magnitude: Tensor) -> float:
