@@ -28,6 +28,12 @@ from auralflow_pl.system.extras import install_line
 
 OPTUNA_REMEDY = "of another package too, which is in the way; pip uninstall hydra-optuna-sweeper"
 
+OPTIONAL_GROUPS = {  # groups that are null by default, so no composed key bears their name
+    "train": ["experiment"],
+    "evaluate": ["data", "trainer"],
+    "separate": ["chain"],
+}
+
 SET_BY = {  # flags of Lightning's Trainer that other keys set
     "callbacks": "callbacks=...",
     "default_root_dir": "paths.run_dir=...",
@@ -170,4 +176,4 @@ def valid_keys(command: str, wrong: str, overrides: Sequence[str]) -> list[str]:
             keys = list(flat_keys(hydra.compose(command, [*choices, *sources])))
         except HydraException:
             keys = list(flat_keys(hydra.compose(command, sources)))
-    return [*keys, *{"train": ["experiment"], "evaluate": ["data", "trainer"]}.get(command, [])]
+    return [*keys, *OPTIONAL_GROUPS.get(command, [])]
