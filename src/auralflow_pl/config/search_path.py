@@ -193,13 +193,14 @@ def is_group(name: str, overrides: Iterable[str] = ()) -> bool:
     return any((folder / name).is_dir() for folder in search_folders(overrides))
 
 
+@cache
 def command_groups(command: str) -> list[str]:
     """Groups of the defaults list of a command, and those of a command that it is based on."""
     content = OmegaConf.load(config_dir() / f"{command}.yaml")
     groups: list[str] = []
-    for entry in content.get("defaults", ()):
-        if OmegaConf.is_dict(entry):
-            groups += [name for name in entry if "/" not in name and " " not in name]
+    for entry in OmegaConf.select(content, "defaults") or ():
+        if OmegaConf.is_dict(entry):  # a single key; that of an override has a space
+            groups += [name for name in entry if " " not in name]
         elif entry != "_self_":
             groups += command_groups(entry)
     return groups

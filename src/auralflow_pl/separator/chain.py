@@ -38,8 +38,8 @@ class Step:
         if isinstance(self.names, str):
             if len(targets) > 1:
                 raise InputError(
-                    f"chain.{self.name}.names={self.names}: the model has several targets; expected "
-                    f"names for them, {{{targets[0]}:<stem>,...}}, of {', '.join(targets)}"
+                    f"chain.{self.name}.names={self.names}: the model has the targets "
+                    f"{', '.join(targets)}; expected names for them, {{{targets[0]}:<stem>,...}}"
                 )
             return self.with_rest([self.names])
         renamed = self.names or {}
