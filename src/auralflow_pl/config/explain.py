@@ -68,6 +68,12 @@ def explain(error: Exception, command: str, arguments: Sequence[str] = ()) -> st
         return f"{key[1]}: needs a data set, for example data=stem_folder {key[1]}=..."
     if key and command == "evaluate" and key[1].startswith("trainer."):
         return f"{key[1]}: needs several processes, for example trainer=ddp {key[1]}=..."
+    chosen = any(word.startswith(("chain=", "+chain", "++chain")) for word in overrides)
+    if key and command == "separate" and key[1].startswith("chain.") and not chosen:
+        return (
+            f"{key[1]}: needs a chain, chain=karaoke {key[1]}=..., or +{key[1]}=... for a step of "
+            "your own"
+        )
     group, _, flag = key[1].partition(".") if key else ("", "", "")
     if group == "trainer" and flag in SET_BY:
         return set_elsewhere(flag)
