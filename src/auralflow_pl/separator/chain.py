@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import tee
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.separator.build import SAFE_NAME
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.signal.resampling import resample_blocks
-from auralflow_pl.signal.streams import align_blocks
+from auralflow_pl.signal.streams import align_blocks, branch_blocks
 
 MIXTURE_NAME = "mixture"
 
@@ -160,7 +159,7 @@ class Chain:
         """
         wanted = output_rate or sample_rate
         rate = wanted if self.is_flat else sample_rate  # of the stems
-        mixture, *branches = tee(blocks, 1 + self.uses(MIXTURE_NAME))
+        mixture, *branches = branch_blocks(blocks, 1 + self.uses(MIXTURE_NAME))
         signals = {MIXTURE_NAME: branches}  # branches that no step took yet, by signal
         results: list[Iterable[Tensor]] = [
             (block[None] for block in resample_blocks(mixture, sample_rate, rate))
@@ -173,7 +172,7 @@ class Chain:
                 parts = append_rest(ready.pop(), parts)
             kept = [number for number, stem in enumerate(stems) if stem in self.stems]
             uses = [number for number, stem in enumerate(stems) for _ in range(self.uses(stem))]
-            copies = iter(tee(parts, bool(kept) + len(uses)))
+            copies = iter(branch_blocks(parts, bool(kept) + len(uses)))
             if kept:
                 results.append(chosen_stems(next(copies), kept))
             for number, copy in zip(uses, copies, strict=True):

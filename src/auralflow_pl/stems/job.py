@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, replace
-from itertools import tee
 from pathlib import Path
 
 import torch
@@ -19,7 +18,7 @@ from auralflow_pl.audio.writing import check_encoding, choose_encoding
 from auralflow_pl.errors import Cancelled, InputError, did_you_mean, printable
 from auralflow_pl.report.spare import spare_result
 from auralflow_pl.separator.chain import Chain, Step
-from auralflow_pl.signal.streams import align_blocks
+from auralflow_pl.signal.streams import align_blocks, branch_blocks
 from auralflow_pl.stems.excerpt import MiddleExcerpt
 from auralflow_pl.stems.inputs import BytePipe, HashingReader, InputFile
 from auralflow_pl.stems.loading import LoadedModel
@@ -273,7 +272,7 @@ class StemJob:
             for block in joined:
                 yield block[0], block[1:]
             return
-        one, two = tee(joined)
+        one, two = branch_blocks(joined, 2)
         filtered = refine_estimates(two, rate, self.options.residual)
         for block, estimates in align_blocks([one, filtered]):
             yield block[0], estimates
