@@ -59,18 +59,20 @@ def load_models(config: DictConfig, device: torch.device) -> list[LoadedModel]:
         InputError: a model cannot be found or loaded, or `engine` does not support it.
     """
     if config.get("chain") is None:
-        return [load_model(path, config, device) for path in checkpoint_paths(config)]
+        return [load_with_settings(path, config, device) for path in checkpoint_paths(config)]
     if config.ckpt is not None:
         raise InputError(
             "ckpt: not with a chain, each step of which has its model; pass chain.<step>.ckpt=..."
         )
     steps = to_plain(config.chain)
     paths = {name: step_path(name, step["ckpt"], config) for name, step in steps.items()}
-    models = {path: load_model(path, config, device) for path in dict.fromkeys(paths.values())}
+    models = {
+        path: load_with_settings(path, config, device) for path in dict.fromkeys(paths.values())
+    }
     return [replace(models[paths[name]], step=read_step(name, steps[name])) for name in steps]
 
 
-def load_model(path: Path, config: DictConfig, device: torch.device) -> LoadedModel:
+def load_with_settings(path: Path, config: DictConfig, device: torch.device) -> LoadedModel:
     """Load a model with the settings of a configuration.
 
     Raises:
