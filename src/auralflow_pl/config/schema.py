@@ -315,7 +315,7 @@ class RawKeys:
 class StepKeys:
     """A step of a chain; arguments of `separator.chain.Step`, and its model."""
 
-    ckpt: str | None = MISSING
+    ckpt: Any | None = MISSING
     input: str = "mixture"
     names: Any = None
     rest: str | None = None

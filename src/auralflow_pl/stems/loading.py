@@ -111,7 +111,7 @@ def read_step(name: str, content: Mapping[str, Any]) -> Step:
     return Step(name, content["input"], names, content["rest"], content["keep"])
 
 
-def step_path(name: str, ckpt: str | None, config: DictConfig) -> Path:
+def step_path(name: str, ckpt: Any, config: DictConfig) -> Path:
     """File or exported folder of the model of a step; the best model present for None.
 
     Raises:
@@ -120,6 +120,11 @@ def step_path(name: str, ckpt: str | None, config: DictConfig) -> Path:
     registries = to_plain(config)["registries"]
     if ckpt is None:
         return chosen_model(f"chain.{name}.ckpt=null", registries)
+    if not isinstance(ckpt, str):
+        raise InputError(
+            f"chain.{name}.ckpt={shown(ckpt)}: expected one model; give each a step, or make one "
+            "of several with `auralflow combine`"
+        )
     path = resolve_ckpt(ckpt, registries, f"chain.{name}.ckpt")
     if path.is_dir() and not is_model_path(path):
         raise InputError(f"chain.{name}.ckpt={path}: a folder without a model; expected one model")
