@@ -9,12 +9,14 @@ from auralflow_pl.cli import main as cli
 from auralflow_pl.cli.comments import first_sentence
 from auralflow_pl.cli.listing import describe_options, help_sections
 from auralflow_pl.config.locations import config_dir
+from auralflow_pl.config.search_path import command_groups
 from support import option_names
 
 GROUPS = sorted(
     path.name for path in config_dir().iterdir() if path.is_dir() and path.name != "hydra"
 )
-SINGLE = [group for group in GROUPS if group not in (*cli.LIST_GROUPS, "experiment")]
+SEVERAL = (*cli.LIST_GROUPS, "experiment", "hydra")
+SINGLE = [group for group in command_groups("train") if group not in SEVERAL]
 
 
 def unexplained(command, *overrides):
@@ -34,6 +36,19 @@ def test_every_key_of_the_options_of_a_group_has_a_meaning(number):
 def test_every_key_of_options_that_can_be_combined_has_a_meaning():
     chosen = [f"{group}=[{','.join(option_names(group))}]" for group in cli.LIST_GROUPS]
     assert unexplained("train", *chosen) == []
+
+
+def test_every_key_of_a_chain_has_a_meaning():
+    for option in option_names("chain"):
+        assert unexplained("separate", f"chain={option}") == []
+
+
+def test_a_group_of_another_command_is_found_without_its_name(capsys):
+    cli.show_help("config", ["chain"])
+    assert "\n  options of chain:\n    karaoke  " in capsys.readouterr().out
+    cli.show_help("completion", ["query", "config", "chain=k"])
+    cli.show_help("completion", ["query", "config", "ch"])
+    assert capsys.readouterr().out == "chain=karaoke\nchain=\nchunk_seconds=\n"
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)

@@ -9,15 +9,21 @@ from pytorch_lightning.loggers import Logger
 
 from auralflow_pl.config.instantiate import build
 from auralflow_pl.config.locations import config_dir
-from auralflow_pl.config.schema import CompareKeys, EvaluateKeys, SeparateKeys, TrainKeys
+from auralflow_pl.config.schema import (
+    COMMAND_SCHEMAS,
+    CompareKeys,
+    EvaluateKeys,
+    SeparateKeys,
+    TrainKeys,
+)
+from auralflow_pl.config.search_path import command_groups, command_of
 from auralflow_pl.config.validation import validate
 from auralflow_pl.errors import InputError
 from auralflow_pl.training.build import choose_directions
 from support import composed, option_names
 
 ELSEWHERE = {"hydra", "sweep"}  # sweeps only make sense with -m: see test_sweep.py
-GROUPS = sorted({p.name for p in config_dir().iterdir() if p.is_dir()} - ELSEWHERE)
-TOGETHER = [group for group in GROUPS if group != "experiment"]
+TOGETHER = sorted({*command_groups("train")} - ELSEWHERE - {"experiment"})
 # One option of every group at a time, since a composition takes long; an experiment chooses itself.
 CHOICES = [[f"experiment={option}"] for option in option_names("experiment")]
 CHOICES += [
@@ -54,6 +60,36 @@ def test_the_other_commands_compose():
     validate(composed("compare", "runs=[a,b]"), CompareKeys)
     validate(composed("evaluate", "ckpt=x", "data=synthetic"), EvaluateKeys)
     validate(composed("separate", "ckpt=x", "input=y"), SeparateKeys)
+
+
+def test_every_group_is_of_some_command():
+    folders = {path.name for path in config_dir().iterdir() if path.is_dir()}
+    assert folders == {group for command in COMMAND_SCHEMAS for group in command_groups(command)}
+    assert command_groups("selfcheck") == command_groups("train")
+    assert command_of(["loss", "input"], COMMAND_SCHEMAS, "train") == "train"
+    assert command_of(["chain"], COMMAND_SCHEMAS, "train") == "separate"
+
+
+def test_the_options_of_a_chain_compose():
+    for option in option_names("chain"):
+        config = composed("separate", f"chain={option}", "input=x")
+        models = [f"chain.{step}.ckpt=x" for step in config.chain]
+        validate(composed("separate", f"chain={option}", "input=x", *models), SeparateKeys)
+
+
+@pytest.mark.parametrize(
+    "key, message",
+    [
+        ("chain=karaoke", r"missing required key: chain\.lead\.ckpt; pass chain\.lead\.ckpt="),
+        ("+chain.a.input=x", r"missing required key: chain\.a\.ckpt; pass chain\.a\.ckpt="),
+        ("+chain.a.chkpt=x", r"chain\.a\.chkpt: no such key, did you mean 'ckpt'"),
+        ("+chain.a=3", r"chain\.a=3: expected chain\.<name>\.<key>=\.\.\. with one of ckpt, inp"),
+        ("+chain.a.ckpt=", r"chain\.a\.ckpt=: an empty path"),
+    ],
+)
+def test_mistakes_in_a_chain_are_named(key, message):
+    with pytest.raises(InputError, match=message):
+        validate(composed("separate", "input=x", key), SeparateKeys)
 
 
 def test_a_missing_key_is_named():

@@ -1,10 +1,18 @@
+import weakref
+
 import numpy as np
 import pytest
 import torch
 
 from auralflow_pl.errors import InputError
 from auralflow_pl.separator.input import as_float_tensor
-from auralflow_pl.signal.streams import SampleQueue, align_blocks, delay_blocks, skip_samples
+from auralflow_pl.signal.streams import (
+    SampleQueue,
+    align_blocks,
+    branch_blocks,
+    delay_blocks,
+    skip_samples,
+)
 from support import pieces
 
 
@@ -26,6 +34,25 @@ def test_aligned_streams_give_equal_spans():
     assert all(a.shape[-1] == b.shape[-1] > 0 for a, b in spans)
     assert torch.equal(torch.cat([a for a, _ in spans], -1), one)
     assert torch.equal(torch.cat([b for _, b in spans], -1), two)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_branches_give_the_same_blocks_and_keep_none_that_all_have_taken(count):
+    made = []
+
+    def blocks():
+        for number in range(50):
+            block = torch.full((2, 3), float(number))
+            made.append(weakref.ref(block))
+            yield block
+            del block
+
+    branches = branch_blocks(blocks(), count)
+    for number in range(50):
+        for branch in branches:
+            assert torch.equal(next(branch), torch.full((2, 3), float(number)))
+        assert sum(ref() is not None for ref in made) <= 1
+    assert [next(branch, None) for branch in branches] == [None] * count
 
 
 def test_delay_and_skip_are_inverse():

@@ -16,6 +16,8 @@ from auralflow_pl.config.names import is_path_key
 from auralflow_pl.config.search_path import (
     DIR_FLAGS,
     add_config_dirs,
+    command_groups,
+    command_of,
     group_options,
     is_group,
     is_search_key,
@@ -88,8 +90,12 @@ def candidates(words: Sequence[str], grammar: CommandGrammar) -> list[str]:
         return matching_words(word, SHELL_SCRIPTS) if not chosen else []
     extra: list[str] = []
     if command == "config":
-        command = chosen[0] if chosen and chosen[0] in grammar.commands else "train"
-        extra = [name for name in grammar.commands if not chosen]
+        keys = [part.partition("=")[0].partition(".")[0] for part in words[1:]]
+        given = chosen and chosen[0] in grammar.commands
+        command = chosen[0] if given else command_of(keys, grammar.commands, "train")
+        if not chosen:
+            groups = {g for name in grammar.commands for g in command_groups(name)}
+            extra = [*grammar.commands, *(f"{group}=" for group in groups - {"hydra"})]
     if command not in grammar.commands:
         return []
     if chosen and chosen[-1] in DIR_FLAGS:

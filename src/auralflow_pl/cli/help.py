@@ -114,8 +114,9 @@ def print_overview(command: str, text: str, word: str, overrides: Sequence[str])
         print_row(row)
     print("\ngroups (group=option):" if groups else "", end="\n" if groups else "")
     for group in groups:
-        names = ", ".join(describe_options(group.group, overrides))
-        print_paragraph(f"{group.name} of {names}" if "," in names else group.name, 2, 6)
+        names = [*describe_options(group.group, overrides)]
+        others = f" of {', '.join(names)}" if {*names} - {*group.choice} else ""
+        print_paragraph(f"{group.name}{others}", 2, 6)
     print()
     print_paragraph(
         f"`auralflow config {command}` explains the keys and options of the groups, `--cfg job` "
@@ -134,7 +135,7 @@ def print_section(section: HelpSection, options: Mapping[str, str]) -> None:
     shown = [row for row in section.rows if row not in repeated or row.meaning not in said]
     for row in shown:
         print_row(row)
-    if len(options) > 1:
+    if {*options} - {*section.choice}:
         print("\n" * bool(shown) + f"  options of {section.group}:")
         for name, text in options.items():
             print_paragraph(f"{name:<16} {text}", 4, 21)

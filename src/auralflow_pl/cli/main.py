@@ -32,6 +32,7 @@ from auralflow_pl.config.locations import config_dir
 from auralflow_pl.config.names import LIST_GROUPS
 from auralflow_pl.config.search_path import (
     add_config_dirs,
+    command_of,
     register_plugin,
     split_config_dirs,
     split_flag,
@@ -116,6 +117,9 @@ def show_help(name: str, arguments: list[str]) -> None:
             words = [word for word in arguments if "=" not in word and word[:1] not in ("-", "~")]
             if name == "config" and words and words[0] in COMMANDS:
                 command = words.pop(0)
+            elif name == "config":  # `config chain`: the command that has this group
+                keys = [word.partition("=")[0].partition(".")[0] for word in arguments]
+                command = command_of(keys, COMMANDS, command)
             overrides = prepare_arguments(command, [word for word in arguments if "=" in word])
             overrides = add_config_dirs(overrides, folders)
             if name == "config" and saved:

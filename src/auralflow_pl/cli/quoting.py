@@ -19,12 +19,15 @@ from auralflow_pl.config.search_path import (
     is_search_key,
     split_config_dirs,
 )
+from auralflow_pl.errors import did_you_mean
 
 QUOTES = ("'", '"')
 
 CONFIG_PATH_FLAGS = ("--config-path", "-cp")
 
 SWEEP_FLAGS = ("-m", "--multirun", "hydra.mode=MULTIRUN")
+
+NO_NAME = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?|true|false", re.IGNORECASE)
 
 SEVERAL_SEEDS = re.compile(r"\+{0,2}seeds=(?!1$)")
 
@@ -54,6 +57,11 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
             fail(f"{argument}: expected key=value; see {command} --help")
         if value == "null" and is_group(key, sources):
             fail(f"{argument}: expected one of {', '.join(group_options(key, sources))}")
+        group = key.lstrip("+")
+        if NO_NAME.fullmatch(value) and is_group(group, sources):  # Hydra raises a ValueError
+            fail(
+                f"{argument}: no such option, {did_you_mean(value, group_options(group, sources))}"
+            )
         if value.startswith("[") and is_group(key, sources) and key not in LIST_GROUPS:
             fail(f"{argument}: {key} takes one option; to compare several, -m {key}={value[1:-1]}")
     return sweep[:1] + [quote_argument(argument, command, bool(sweep)) for argument in rest]

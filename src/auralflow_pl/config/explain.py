@@ -28,6 +28,12 @@ from auralflow_pl.system.extras import install_line
 
 OPTUNA_REMEDY = "of another package too, which is in the way; pip uninstall hydra-optuna-sweeper"
 
+OPTIONAL_GROUPS = {  # groups that are null by default, so no composed key bears their name
+    "train": ["experiment"],
+    "evaluate": ["data", "trainer"],
+    "separate": ["chain"],
+}
+
 SET_BY = {  # flags of Lightning's Trainer that other keys set
     "callbacks": "callbacks=...",
     "default_root_dir": "paths.run_dir=...",
@@ -62,6 +68,12 @@ def explain(error: Exception, command: str, arguments: Sequence[str] = ()) -> st
         return f"{key[1]}: needs a data set, for example data=stem_folder {key[1]}=..."
     if key and command == "evaluate" and key[1].startswith("trainer."):
         return f"{key[1]}: needs several processes, for example trainer=ddp {key[1]}=..."
+    chosen = any(word.startswith(("chain=", "+chain", "++chain")) for word in overrides)
+    if key and command == "separate" and key[1].startswith("chain.") and not chosen:
+        return (
+            f"{key[1]}: needs a chain, chain=karaoke {key[1]}=..., or +{key[1]}=... for a step of "
+            "your own"
+        )
     group, _, flag = key[1].partition(".") if key else ("", "", "")
     if group == "trainer" and flag in SET_BY:
         return set_elsewhere(flag)
@@ -170,4 +182,4 @@ def valid_keys(command: str, wrong: str, overrides: Sequence[str]) -> list[str]:
             keys = list(flat_keys(hydra.compose(command, [*choices, *sources])))
         except HydraException:
             keys = list(flat_keys(hydra.compose(command, sources)))
-    return [*keys, *{"train": ["experiment"], "evaluate": ["data", "trainer"]}.get(command, [])]
+    return [*keys, *OPTIONAL_GROUPS.get(command, [])]

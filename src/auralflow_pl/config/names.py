@@ -32,16 +32,21 @@ LIST_GROUPS = ("augment", "callbacks", "logger", "loss", "metrics")
 
 PATH_NODE = "paths"  # its keys are paths as well
 
+STEP_CKPT = re.compile(r"\+{0,2}chain\.[^.]+\.ckpt")  # a model of a chain
+
 
 def is_path_key(key: str) -> bool:
     """Whether the values of a dotted key are paths."""
-    return key in PATH_KEYS or key.startswith(f"{PATH_NODE}.")
+    return (
+        key in PATH_KEYS or key.startswith(f"{PATH_NODE}.") or STEP_CKPT.fullmatch(key) is not None
+    )
 
 
 def check_paths(config: DictConfig) -> None:
     """Raise InputError for an empty path, as `output=$FOLDER` with an unset variable gives."""
     folders = [f"{PATH_NODE}.{name}" for name in config.get(PATH_NODE) or ()]
-    for key in (*folders, *PATH_KEYS):
+    models = [f"chain.{name}.ckpt" for name in config.get("chain") or ()]
+    for key in (*folders, *models, *PATH_KEYS):
         value = OmegaConf.select(config, key)
         for path in value if OmegaConf.is_list(value) else [value]:
             if path == "":

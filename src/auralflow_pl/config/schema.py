@@ -7,6 +7,8 @@ from typing import Any
 
 from omegaconf import MISSING
 
+EACH = "each"  # metadata of a field: the dataclass of every node in its mapping
+
 
 @dataclass
 class AudioKeys:
@@ -310,6 +312,17 @@ class RawKeys:
 
 
 @dataclass
+class StepKeys:
+    """A step of a chain; arguments of `separator.chain.Step`, and its model."""
+
+    ckpt: Any | None = MISSING
+    input: str = "mixture"
+    names: Any = None
+    rest: str | None = None
+    keep: bool = False
+
+
+@dataclass
 class SeparateKeys:
     """Top level of configs/separate.yaml."""
 
@@ -337,6 +350,7 @@ class SeparateKeys:
     precision: PrecisionKeys = field(default_factory=PrecisionKeys)
     separation: SeparationKeys = field(default_factory=SeparationKeys)
     paths: PathKeys = field(default_factory=PathKeys)
+    chain: dict[str, StepKeys] | None = field(default=None, metadata={EACH: StepKeys})
 
 
 @dataclass

@@ -27,6 +27,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import OmegaConf
 
 from auralflow_pl.config.locations import config_dir
 from auralflow_pl.errors import InputError
@@ -190,6 +191,25 @@ def search_folders(overrides: Iterable[str] = ()) -> list[Path]:
 def is_group(name: str, overrides: Iterable[str] = ()) -> bool:
     """Whether any folder has a group of that name."""
     return any((folder / name).is_dir() for folder in search_folders(overrides))
+
+
+@cache
+def command_groups(command: str) -> list[str]:
+    """Groups of the defaults list of a command, and those of a command that it is based on."""
+    content = OmegaConf.load(config_dir() / f"{command}.yaml")
+    groups: list[str] = []
+    for entry in OmegaConf.select(content, "defaults") or ():
+        if OmegaConf.is_dict(entry):  # a single key; that of an override has a space
+            groups += [name for name in entry if " " not in name]
+        elif entry != "_self_":
+            groups += command_groups(entry)
+    return groups
+
+
+def command_of(groups: Iterable[str], commands: Iterable[str], default: str) -> str:
+    """The first of several commands with a group that `default` does not have; else `default`."""
+    other = {*groups} - {*command_groups(default)}
+    return next((c for c in commands if other & {*command_groups(c)}), default)
 
 
 def group_files(group: str, overrides: Iterable[str] = ()) -> dict[str, Path]:

@@ -22,6 +22,7 @@ from auralflow_pl.config.names import (
     literal,
     mapped_texts,
 )
+from auralflow_pl.config.schema import EACH
 from auralflow_pl.errors import InputError, did_you_mean, shown
 
 POSITIVE_KEYS = (
@@ -150,7 +151,8 @@ def check_keys(config: Mapping[str, Any], schema: type, where: str) -> None:
         if key not in valid:
             raise InputError(f"{name}: no such key, {did_you_mean(str(key), valid)}")
         default = valid[key].default_factory
-        if config[key] is None and valid[key].default is MISSING:
+        optional = "None" in str(valid[key].type)
+        if config[key] is None and valid[key].default is MISSING and not optional:
             raise InputError(f"{name}=null: expected a value")
         if is_dataclass(default) and not OmegaConf.is_dict(config[key]):
             raise InputError(
@@ -159,6 +161,26 @@ def check_keys(config: Mapping[str, Any], schema: type, where: str) -> None:
             )
         if is_dataclass(default):
             check_keys(config[key], default, f"{name}.")
+        if EACH in valid[key].metadata and config[key] is not None:
+            check_each(config[key], valid[key].metadata[EACH], name)
+
+
+def check_each(nodes: Any, schema: type, where: str) -> None:
+    """Raise InputError unless every value of a mapping is a node of a schema, with its keys."""
+    names = [entry.name for entry in fields(schema)]
+    for name in nodes if OmegaConf.is_dict(nodes) else [""]:
+        node = nodes[name] if name else nodes
+        if not OmegaConf.is_dict(node) or not name:
+            place = f"{where}.{name}" if name else where
+            raise InputError(
+                f"{place}={shown(node)}: expected {where}.<name>.<key>=... with one of "
+                f"{', '.join(names)}"
+            )
+        check_keys(node, schema, f"{where}.{name}.")
+        for entry in fields(schema):
+            if entry.default is MISSING and entry.name not in node:
+                key = f"{where}.{name}.{entry.name}"
+                raise InputError(f"missing required key: {key}; pass {key}=...")
 
 
 def target_nodes(node: Any, where: str = "") -> Iterator[tuple[str, DictConfig]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import tee
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -25,7 +24,13 @@ from auralflow_pl.separator.input import (
 from auralflow_pl.separator.precision import autocast_dtype
 from auralflow_pl.signal.resampling import resample_blocks
 from auralflow_pl.signal.stft import STFT
-from auralflow_pl.signal.streams import align_blocks, delay_blocks, extend_blocks, skip_samples
+from auralflow_pl.signal.streams import (
+    align_blocks,
+    branch_blocks,
+    delay_blocks,
+    extend_blocks,
+    skip_samples,
+)
 from auralflow_pl.signal.wiener import refine_blocks
 from auralflow_pl.signal.windows import choose_windows, overlap_add
 
@@ -297,7 +302,7 @@ class Separator(nn.Module):
         Yields:
             `(targets, channels, time)`.
         """
-        branches = tee(extend_blocks(blocks, self.padding), len(self.delays))
+        branches = branch_blocks(extend_blocks(blocks, self.padding), len(self.delays))
         shifted = [
             skip_samples(
                 overlap_add(

@@ -90,6 +90,27 @@ def limit_samples(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
             return
 
 
+def branch_blocks(blocks: Iterable[Tensor], count: int) -> list[Iterator[Tensor]]:
+    """Several iterators over one stream; a block is kept until all of them have taken it.
+
+    `itertools.tee` keeps up to 57 blocks longer, which may be as long as windows.
+    """
+    source, queues = iter(blocks), [deque[Tensor]() for _ in range(count)]
+
+    def branch(queue: deque[Tensor]) -> Iterator[Tensor]:
+        while True:
+            if not queue:
+                block = next(source, None)
+                if block is None:
+                    return
+                for each in queues:
+                    each.append(block)
+                del block
+            yield queue.popleft()
+
+    return [branch(queue) for queue in queues]
+
+
 def align_blocks(streams: Sequence[Iterable[Tensor]]) -> Iterator[tuple[Tensor, ...]]:
     """Yield equal spans of equally long streams, each as soon as all streams have supplied it."""
     sources = [iter(stream) for stream in streams]

@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, replace
-from itertools import tee
 from pathlib import Path
 
 import torch
@@ -18,8 +17,8 @@ from auralflow_pl.audio.reading import Source, Span, open_pipe, open_source
 from auralflow_pl.audio.writing import check_encoding, choose_encoding
 from auralflow_pl.errors import Cancelled, InputError, did_you_mean, printable
 from auralflow_pl.report.spare import spare_result
-from auralflow_pl.signal.resampling import resample_blocks
-from auralflow_pl.signal.streams import align_blocks
+from auralflow_pl.separator.chain import Chain, Step
+from auralflow_pl.signal.streams import align_blocks, branch_blocks
 from auralflow_pl.stems.excerpt import MiddleExcerpt
 from auralflow_pl.stems.inputs import BytePipe, HashingReader, InputFile
 from auralflow_pl.stems.loading import LoadedModel
@@ -49,7 +48,7 @@ class StemJob:
     """Separates files with one or several models.
 
     Args:
-        models: models with distinct targets.
+        models: models with distinct targets, or those of the steps of a chain, in order.
         template: template of the names of output files.
         options: settings of the stems.
         device: device of the models.
@@ -59,8 +58,9 @@ class StemJob:
         inputs: resolved paths of all inputs of the run; they are never removed.
 
     Raises:
-        InputError: two models have the same target, no model has one of `targets`, a target has
-            the name of the residual, or `wiener` has only one source.
+        InputError: two models have the same target, the steps make no chain, no model has one of
+            `targets`, a target has the name of the residual, or `wiener` has only one source or
+            stems that hold others.
     """
 
     def __init__(
@@ -76,15 +76,13 @@ class StemJob:
     ) -> None:
         self.models, self.template, self.options = models, template, options
         self.device, self.plot, self.overwrite, self.inputs = device, plot, overwrite, inputs
-        known = [name for model in models for name in model.separator.targets]
-        for name in known:
-            if known.count(name) > 1:
-                raise InputError(f"ckpt: several separate {name}; expected different targets")
+        self.chain = chain_of(models)
+        known = self.chain.stems
         for name in targets or ():
             if name not in known:
                 raise InputError(f"target={name}: no model has it, {did_you_mean(name, known)}")
         if options.wiener:
-            check_refinable(len(known), options.residual)
+            check_refinable(len(known), options.residual, self.chain.wholes)
         self.targets = [name for name in known if targets is None or name in targets]
         if options.residual and RESIDUAL_NAME in self.targets:
             raise InputError(
@@ -152,8 +150,10 @@ class StemJob:
     def shrunk(self) -> StemJob | None:
         """A copy that needs less memory, see `Separator.shrink`; None if no model can shrink."""
         smaller = copy.copy(self)
-        smaller.models = [replace(m, separator=copy.copy(m.separator)) for m in self.models]
-        could = [model.separator.shrink() for model in smaller.models]
+        copies = {id(model.separator): copy.copy(model.separator) for model in self.models}
+        smaller.models = [replace(m, separator=copies[id(m.separator)]) for m in self.models]
+        smaller.chain = chain_of(smaller.models)
+        could = [separator.shrink() for separator in copies.values()]
         return smaller if any(could) else None
 
     def report(self, job: InputFile) -> Path:
@@ -173,8 +173,10 @@ class StemJob:
         """Digest of everything that the stems depend on; `digest` is that of the input."""
         models = [[model.sha256, dict(model.settings)] for model in self.models]
         content = [REPORT_FORMAT, digest, models, asdict(self.options)]
-        if len(self.targets) < sum(len(model.separator.targets) for model in self.models):
+        if len(self.targets) < len(self.chain.stems):
             content.append(self.targets)
+        if steps := [asdict(model.step) for model in self.models if model.step]:
+            content.append(steps)
         return values_sha256(content)
 
     def is_finished(self, job: InputFile, digest: str | None) -> bool:
@@ -236,6 +238,7 @@ class StemJob:
             frames,
             options.clip,
             source.tags,
+            self.chain.wholes,
         )
         writer, excerpt = StemWriter(folder, layout), MiddleExcerpt(frames, PICTURE_SECONDS * rate)
         try:
@@ -264,18 +267,12 @@ class StemJob:
         Yields:
             mixture `(channels, time)` and estimates `(targets, channels, time)`.
         """
-        branches = tee(source.blocks, 1 + len(self.models))
-        streams = [resample_blocks(branches[0], source.sample_rate, rate)]
-        for model, branch in zip(self.models, branches[1:], strict=True):
-            blocks = (block.to(self.device) for block in branch)
-            estimates = model.separator.stream(blocks, source.sample_rate, rate)
-            streams.append(part.cpu() for part in estimates)
-        joined = (torch.cat([mixture[None], *parts]) for mixture, *parts in align_blocks(streams))
+        joined = self.chain.stream(source.blocks, source.sample_rate, rate)
         if not self.options.wiener:
             for block in joined:
                 yield block[0], block[1:]
             return
-        one, two = tee(joined)
+        one, two = branch_blocks(joined, 2)
         filtered = refine_estimates(two, rate, self.options.residual)
         for block, estimates in align_blocks([one, filtered]):
             yield block[0], estimates
@@ -292,3 +289,17 @@ class StemJob:
         part = folder / "spectrograms.png"
         figure.savefig(part, dpi=80)
         return part, self.picture(job)
+
+
+def chain_of(models: Sequence[LoadedModel]) -> Chain:
+    """The chain of the steps of models; each model separates the mixture if it has no step.
+
+    Raises:
+        InputError: two models without steps have the same target, or the steps make no chain.
+    """
+    steps = [m.step or Step(f"model{number}") for number, m in enumerate(models, 1)]
+    known = [target for m in models if not m.step for target in m.separator.targets]
+    for name in known:
+        if known.count(name) > 1:
+            raise InputError(f"ckpt: several separate {name}; expected different targets")
+    return Chain(steps, [model.separator for model in models])

@@ -1,10 +1,10 @@
-"""Load the models given by the key `ckpt`."""
+"""Load the models given by the keys `ckpt` and `chain`."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ from omegaconf import DictConfig
 from auralflow_pl.checkpoints.foreign.open_unmix import open_unmix_files
 from auralflow_pl.checkpoints.foreign.spleeter import is_spleeter
 from auralflow_pl.config.instantiate import to_plain
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, shown
 from auralflow_pl.pretrained.cache import best_present, fetch_model, resolve_ckpt
 from auralflow_pl.pretrained.entries import RegistryEntry
 from auralflow_pl.pretrained.registry import NAME_PREFIX
+from auralflow_pl.separator.chain import Step
 from auralflow_pl.separator.engine import choose_engine, engine_name
 from auralflow_pl.separator.load import load_separator
 from auralflow_pl.separator.precision import autocast_dtype
@@ -36,6 +37,7 @@ class LoadedModel:
     sha256: str
     separator: Separator
     settings: Mapping[str, Any]  # settings of the Separator that change the result
+    step: Step | None = None  # of a chain; None: it separates the mixture
 
 
 def model_digest(path: Path) -> str:
@@ -51,32 +53,89 @@ MODEL_SUFFIXES = (".ckpt", ".onnx", ".zip", ".pth")
 
 
 def load_models(config: DictConfig, device: torch.device) -> list[LoadedModel]:
-    """Load the models of the key `ckpt`: one, several, or all models of a folder.
+    """Load the models of the key `ckpt` (one, several, or all of a folder), or those of a chain.
 
     Raises:
         InputError: a model cannot be found or loaded, or `engine` does not support it.
     """
+    if config.get("chain") is None:
+        return [load_with_settings(path, config, device) for path in checkpoint_paths(config)]
+    if config.ckpt is not None:
+        raise InputError(
+            "ckpt: not with a chain, each step of which has its model; pass chain.<step>.ckpt=..."
+        )
+    steps = to_plain(config.chain)
+    paths = {name: step_path(name, step["ckpt"], config) for name, step in steps.items()}
+    models = {
+        path: load_with_settings(path, config, device) for path in dict.fromkeys(paths.values())
+    }
+    return [replace(models[paths[name]], step=read_step(name, steps[name])) for name in steps]
+
+
+def load_with_settings(path: Path, config: DictConfig, device: torch.device) -> LoadedModel:
+    """Load a model with the settings of a configuration.
+
+    Raises:
+        InputError: it cannot be loaded, or `engine` does not support it.
+    """
     settings = to_plain(config.separation)
     precision = config.precision.precision
-    dtype = autocast_dtype(precision)
     known = {key: value for key, value in settings.items() if key != "batch_size"}
     for key in ("padding_seconds", "wiener_steps", "wiener_residual"):
         if not known[key]:  # so stems made before there was this key are known again
             del known[key]
-    models = []
-    for path in checkpoint_paths(config):
-        engine = choose_engine(config.engine, device, path)
-        separator = load_separator(
-            path,
-            list(config.trust),
-            engine=engine,
-            precision=dtype,
-            **settings,
+    engine = choose_engine(config.engine, device, path)
+    separator = load_separator(
+        path,
+        list(config.trust),
+        engine=engine,
+        precision=autocast_dtype(precision),
+        **settings,
+    )
+    described = {**known, "precision": precision, "engine": engine_name(separator.network)}
+    return LoadedModel(str(path), model_digest(path), separator.to(device), described)
+
+
+def read_step(name: str, content: Mapping[str, Any]) -> Step:
+    """A step of a chain, from its configuration.
+
+    Raises:
+        InputError: `names` is neither a mapping nor a list.
+    """
+    names = content["names"]
+    if not isinstance(names, dict | str | None):
+        raise InputError(
+            f"chain.{name}.names={shown(names)}: expected a name, or names by target, "
+            "{<target>:<stem>}"
         )
-        digest = model_digest(path)
-        described = {**known, "precision": precision, "engine": engine_name(separator.network)}
-        models.append(LoadedModel(str(path), digest, separator.to(device), described))
-    return models
+    return Step(name, content["input"], names, content["rest"], content["keep"])
+
+
+def step_path(name: str, ckpt: Any, config: DictConfig) -> Path:
+    """File or exported folder of the model of a step; the best model present for None.
+
+    Raises:
+        InputError: it cannot be found, or is a folder of several models.
+    """
+    registries = to_plain(config)["registries"]
+    if ckpt is None:
+        return chosen_model(f"chain.{name}.ckpt=null", registries)
+    if not isinstance(ckpt, str):
+        raise InputError(
+            f"chain.{name}.ckpt={shown(ckpt)}: expected one model; give each a step, or make one "
+            "of several with `auralflow combine`"
+        )
+    path = resolve_ckpt(ckpt, registries, f"chain.{name}.ckpt")
+    if path.is_dir() and not is_model_path(path):
+        raise InputError(f"chain.{name}.ckpt={path}: a folder without a model; expected one model")
+    return path
+
+
+def chosen_model(given: str, registries: Any) -> Path:
+    """The best model present, named in the log; `given` says why it is taken."""
+    entry = best_present(registries)
+    log.info("%s: %s", given, described_choice(entry))
+    return fetch_model(entry)
 
 
 def checkpoint_paths(config: DictConfig) -> list[Path]:
@@ -87,9 +146,7 @@ def checkpoint_paths(config: DictConfig) -> list[Path]:
     """
     ckpt, registries = (to_plain(config)[key] for key in ("ckpt", "registries"))
     if ckpt is None:
-        entry = best_present(registries)
-        log.info("no ckpt is given: %s", described_choice(entry))
-        return [fetch_model(entry)]
+        return [chosen_model("no ckpt is given", registries)]
     found = []
     for one in [ckpt] if isinstance(ckpt, str) else ckpt:
         path = resolve_ckpt(one, registries)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -15,13 +15,19 @@ from auralflow_pl.signal.windows import WindowLayout, overlap_add
 REFINEMENT_SECONDS, CONTEXT_SECONDS, FADE_SECONDS = 10.0, 0.25, 1.0
 
 
-def check_refinable(targets: int, residual: bool) -> None:
-    """Raise InputError for a single source, which the filter would set to the whole mixture.
+def check_refinable(targets: int, residual: bool, wholes: Sequence[str] = ()) -> None:
+    """Raise InputError for sources that do not make up the mixture.
 
     Args:
-        targets: number of targets of all models.
+        targets: number of targets of all models; the filter would set a single one to the mixture.
         residual: whether the residual is another source, as for `refine_estimates`.
+        wholes: targets that are sums of others.
     """
+    if wholes:
+        raise InputError(
+            f"wiener=true: {', '.join(wholes)} holds other stems, which would count twice; pass "
+            "keep=false in the steps of the chain"
+        )
     if targets == 1 and not residual:
         raise InputError(
             "wiener=true: with one target and no residual, all of the mixture is the target; pass "

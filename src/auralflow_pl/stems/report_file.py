@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +132,9 @@ def describe_input(source: Source) -> dict[str, Any]:
 
 def describe_loaded_model(model: LoadedModel) -> dict[str, Any]:
     """Entries of the report on a model."""
-    windows, rate = model.separator.windows, model.separator.sample_rate
+    windows, rate, step = model.separator.windows, model.separator.sample_rate, model.step
     return {
+        **({"step": asdict(step)} if step else {}),
         "ckpt": model.path,
         "sha256": model.sha256,
         "targets": list(model.separator.targets),

@@ -41,11 +41,16 @@ class StemLayout:
     frames: int | None = None  # expected length in samples; None: unknown
     clip: str = "none"
     tags: Mapping[str, str] | None = None
+    wholes: Sequence[str] = ()  # targets that hold others, and so are no part of the sum
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the stems, the residual last."""
         return (*self.targets, *([RESIDUAL_NAME] if self.residual else []))
+
+    def total(self, stems: Mapping[str, Tensor]) -> Tensor | int:
+        """Sum of the stems that are no `wholes`."""
+        return sum(samples for name, samples in stems.items() if name not in self.wholes)
 
 
 class StemFiles:
@@ -100,7 +105,7 @@ class StemFiles:
                 )
             self.peaks[name] = max(self.peaks[name], highest)
         if mixture is not None:
-            self.null_error = max(self.null_error, peak_level(mixture - sum(stems.values())))
+            self.null_error = max(self.null_error, peak_level(mixture - self.layout.total(stems)))
 
     def close(self) -> None:
         """Complete all files."""
@@ -193,11 +198,16 @@ class StemWriter:
         if self.layout.clip == "clamp":
             low, high = (-1.0, 1.0) if steps is None else (-steps, steps - 1)
             estimates = estimates.clamp(low, high)
-            rest = (mixture - estimates.sum(0)).clamp(low, high)
+            rest = (mixture - self.parts(estimates).sum(0)).clamp(low, high)
         else:
-            rest = mixture - estimates.sum(0)
+            rest = mixture - self.parts(estimates).sum(0)
         stems = dict(zip(self.layout.names, [*estimates, rest], strict=False))
         return stems if steps is None else {name: x / steps for name, x in stems.items()}
+
+    def parts(self, estimates: Tensor) -> Tensor:
+        """Those of the estimates `(targets, channels, time)` that are no `wholes`."""
+        wholes, targets = self.layout.wholes, self.layout.targets
+        return estimates[[name not in wholes for name in targets]] if wholes else estimates
 
     def exceeds(self, stems: Mapping[str, Tensor]) -> bool:
         """Return True if samples exceed the integer range of the files."""
@@ -246,7 +256,7 @@ class StemWriter:
         for stems in former.read():
             scaled = {name: self.gain * x for name, x in stems.items()}
             estimates = torch.stack([scaled[name] for name in self.layout.targets])
-            mixture = sum(scaled.values())
+            mixture = self.layout.total(scaled)
             self.files.write(
                 self.rounded(mixture, estimates), mixture if self.layout.residual else None
             )
