@@ -240,7 +240,6 @@ FAULTS = [
     (OTHER | {"powers": {"bass": "x"}}, "line 2: powers.bass=x: expected a number"),
     (OTHER | {"weight": 0}, "line 2: weight=0: expected more than 0"),
     (OTHER | {"labels": {"singer": 1}}, "line 2: labels.singer=1: expected a printable text"),
-    ('{"track": "\xfc\ud800"}', "line 2: track="),
 ]
 
 
@@ -265,6 +264,7 @@ def test_a_table_has_weights_labels_and_silent_stems(listed):
     assert source.track(source.find("train")[1], "train") is other
 
 
+ONCE = {"retries": {"max_attempts": 0}}
 WRONG = [
     ({"url": None}, "data.url: not given"),
     ({"url": "s3://bucket/none"}, "none/index.jsonl: no such file; expected a folder with"),
@@ -274,7 +274,10 @@ WRONG = [
     ({"options": {"nonsense": 1}}, "unexpected keyword argument 'nonsense'; expected a"),
     ({"options": {"secret": "x"}}, "data.options.secret: would be stored in checkpoints; pass"),
     ({"options": {"s3": {"Token": "x"}}}, "data.options.s3.Token: would be stored in check"),
-    ({"options": {"endpoint_url": "http://127.0.0.1:9"}}, "Could not connect to the endpoint"),
+    (
+        {"options": {"endpoint_url": "http://127.0.0.1:9", "config_kwargs": ONCE}},
+        "Could not connect to the endpoint",
+    ),
     ({"options": 3}, "data.options=3: expected {<option>:<value>}"),
     ({"timeout_seconds": 0}, "data.timeout_seconds=0: expected seconds, more than 0"),
     ({"patience_seconds": "x"}, "data.patience_seconds=x: expected seconds, more than 0"),
@@ -312,11 +315,11 @@ def test_a_shard_that_vanishes_is_named(s3, caplog):
 def test_a_shard_that_vanishes_is_named_by_loader_processes(s3):
     data = module(opened(s3, patience=0.2), workers=1)
     del s3.objects["bucket/songs/train-00000.tar"]
-    with pytest.raises(InputError, match=f"{URL}/train-00000.tar: cannot be read: no such file"):
+    with pytest.raises(InputError, match=f"^{URL}/train-00000.tar: cannot be read: no .*=0.2.$"):
         chunks_of(data)
 
 
-@pytest.mark.parametrize("kind, times", [("stall", 2), ("503", 8), ("403", 3)])
+@pytest.mark.parametrize("kind, times", [("stall", 2), ("503", 4), ("403", 3)])
 def test_a_read_that_fails_is_tried_again(s3, songs, kind, times):
     expected = chunks_of(module(AudioFolder(songs, STEMS)))
     data = module(opened(s3, timeout=1.0))
@@ -327,7 +330,8 @@ def test_a_read_that_fails_is_tried_again(s3, songs, kind, times):
 
 
 def test_a_server_that_stalls_is_an_error_in_the_end(s3):
-    store = opened(s3, timeout=0.3, patience=0.5).store
+    store = opened(s3).store
+    store.timeout_seconds, store.patience_seconds = 0.3, 0.5
     s3.fault("train", "stall")
     with pytest.raises(
         InputError, match=r"train-00000.tar: .*stalled for data.timeout_seconds=0.3"
@@ -380,16 +384,26 @@ def test_doctor_examines_shards(s3, command, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:.*(val_dataloader|LeafSpec)")  # of Lightning
-def test_a_training_from_a_server_resumes_exactly(s3, command, tmp_path):
-    def weights(folder, *more):
-        given = [*TINY[len(TINY_SET) :], f"paths.run_dir={tmp_path / folder}", *more]
-        done = command("train", *keys(s3, *given))
-        assert done.code == 0, done.err
-        last = torch.load(tmp_path / folder / "checkpoints" / "last.ckpt", weights_only=True)
-        return last["state_dict"]
+def test_a_training_whose_shard_vanishes_is_resumed_exactly(s3, command, tmp_path):
+    def train(folder, *more):
+        given = [*TINY[len(TINY_SET) :], "trainer.max_epochs=2", "callbacks.autosave.minutes=0"]
+        return command("train", *keys(s3, *given, f"paths.run_dir={tmp_path / folder}", *more))
 
-    whole = weights("whole", "trainer.max_epochs=2", "trainer.max_steps=5")
-    weights("parts", "trainer.max_steps=2")  # within an epoch
-    parts = weights("parts", "trainer.max_epochs=2", "trainer.max_steps=5", "resume=auto")
+    def last(folder):
+        path = tmp_path / folder / "checkpoints" / "last.ckpt"
+        return torch.load(path, weights_only=True)
+
+    done = train("whole")
+    assert done.code == 0, done.err
+    asked = len([key for key, _ in s3.asked if key.endswith("train-00000.tar")])
+    before = 15  # excerpts of 3 mixtures and 4 stems of each
+    s3.fault("train-00000.tar", "404", after=before + (asked - before) * 5 // 12)
+    done = train("parts", "data.patience_seconds=0.2")
+    assert "train-00000.tar: cannot be read: no such file" in done.error
+    assert last("parts")["global_step"] in (1, 2)  # of 3 in an epoch
+    s3.faults.clear()
+    done = train("parts", "resume=auto")
+    assert done.code == 0, done.err
+    whole, parts = last("whole")["state_dict"], last("parts")["state_dict"]
     assert all(torch.equal(parts[name], weight) for name, weight in whole.items())
     assert "something" not in (tmp_path / "whole" / "config.yaml").read_text()

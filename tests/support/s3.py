@@ -12,12 +12,16 @@ from xml.sax.saxutils import escape
 SPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 
 
+ERROR_CODES = {"403": "AccessDenied", "404": "NoSuchKey", "503": "SlowDown"}
+
+
 class Fault(NamedTuple):
     """What the next requests of the bytes of a file get instead of them."""
 
     pattern: str  # of keys
     kind: str  # stall, or the status of an error
     times: int
+    after: int  # requests that are answered before
 
 
 class S3Handler(BaseHTTPRequestHandler):
@@ -66,7 +70,7 @@ class S3Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if fault is not None:
-            self.error(int(fault), "SlowDown" if fault == "503" else "AccessDenied")
+            self.error(int(fault), ERROR_CODES[fault])
             return
         content = self.server.objects.get(key)
         if content is None:
@@ -168,17 +172,21 @@ class S3(ThreadingHTTPServer):
             "config_kwargs": {"retries": {"max_attempts": 0}},
         }
 
-    def fault(self, pattern: str, kind: str, times: int = 10**9) -> None:
-        """Let the next requests of the bytes of some files fail."""
-        self.faults.append(Fault(pattern, kind, times))
+    def fault(self, pattern: str, kind: str, times: int = 10**9, after: int = 0) -> None:
+        """Let requests of the bytes of some files fail."""
+        self.faults.append(Fault(pattern, kind, times, after))
 
     def fault_of(self, key: str) -> str | None:
         """The fault of the next request of a file."""
         with self.lock:
-            for number, (pattern, kind, times) in enumerate(self.faults):
-                if times and re.search(pattern, key):
-                    self.faults[number] = Fault(pattern, kind, times - 1)
-                    return kind
+            for number, fault in enumerate(self.faults):
+                if not fault.times or not re.search(fault.pattern, key):
+                    continue
+                if fault.after:
+                    self.faults[number] = fault._replace(after=fault.after - 1)
+                else:
+                    self.faults[number] = fault._replace(times=fault.times - 1)
+                    return fault.kind
         return None
 
     def handle_error(self, *_):

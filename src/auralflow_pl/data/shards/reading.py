@@ -48,16 +48,17 @@ class ShardTrack(Track):
 
     store: Store
     shard: str  # name of the tar file
-    starts: Mapping[str, int]  # first byte of the samples of each stem, and of `mixture`
+    members: tuple[str, ...]  # stems in the shard, and `mixture`
+    starts: tuple[int, ...]  # first byte of the samples of each member
+    powers: tuple[float | None, ...]  # mean square of each whole member, if known
     subtype: str  # of `SAMPLE_TYPES`
     digest: str  # of the sound
-    powers: Mapping[str, float]  # mean square of whole stems, if known
 
     def span(self, name: str, start: int, frames: int) -> ByteSpan:
         """Bytes of some samples of a stem or of the mixture."""
         step = sample_bytes(self.subtype, self.channels)
         stop = min(start + frames, self.frames)
-        first = self.starts[name]
+        first = self.starts[self.members.index(name)]
         return ByteSpan(self.shard, first + step * min(start, stop), first + step * stop)
 
     def read_members(self, names: Sequence[str], start: int, frames: int) -> list[Tensor]:
@@ -99,8 +100,9 @@ class ShardTrack(Track):
 
     def level(self, stem: str, start: int, frames: int) -> float:
         """Mean square of one stem over a span; that of the whole track is in the table."""
-        if (start, frames) == (0, self.frames) and stem in self.powers:
-            return self.powers[stem]
+        known = self.powers[self.members.index(stem)] if stem in self.members else None
+        if (start, frames) == (0, self.frames) and known is not None:
+            return known
         return super().level(stem, start, frames)
 
     def planes(self) -> Iterator[Tensor]:
@@ -158,6 +160,7 @@ class Shards(TrackSource):
         self.store = Store(url, options, timeout_seconds, patience_seconds)
         self.root = Path(self.store.url)
         self.found: dict[str, dict[str, Track]] = {split: {} for split in SPLIT_NAMES}
+        self.layouts: dict[tuple[str, ...], tuple[str, ...]] = {}
         file = f"{self.store.url}/{INDEX_NAME}"
         places = ShardPlaces(file)
         for row in parse_rows(file, self.store.content(INDEX_NAME), INDEX_COLUMNS, INDEX_OPTIONS):
@@ -217,6 +220,7 @@ class Shards(TrackSource):
         return self.made(
             row,
             starts,
+            dict(powers_of(row)),
             name=name,
             split=sys.intern(split),
             sample_rate=whole(row, "sample_rate", RATES_HZ),
@@ -227,10 +231,11 @@ class Shards(TrackSource):
             shard=sys.intern(shard),
             subtype=sys.intern(subtype),
             digest=digest,
-            powers=dict(powers_of(row)),
         )
 
-    def made(self, row: Row, starts: Mapping[str, int], **known: Any) -> Track:
+    def made(
+        self, row: Row, starts: Mapping[str, int], powers: Mapping[str, float], **known: Any
+    ) -> Track:
         """A track with the stems of the training.
 
         Raises:
@@ -247,7 +252,8 @@ class Shards(TrackSource):
                 + (f", or mixture, to make {REST} of" if REST in absent else "")
             )
         changes = "; ".join(f"no {stem}, taken as silence" for stem in absent)
-        wanted = (*stems, MIXTURE)
+        members = tuple(name for name in (*stems, MIXTURE) if name in starts)
+        members = self.layouts.setdefault(members, members)  # one object for all tracks
         fields = known | {
             "stems": stems,
             "has_mixture": has_mixture,
@@ -256,7 +262,9 @@ class Shards(TrackSource):
             "files": (),
             "root": self.root,
             "store": self.store,
-            "starts": {sys.intern(name): at for name, at in starts.items() if name in wanted},
+            "members": members,
+            "starts": tuple(starts[name] for name in members),
+            "powers": tuple(powers.get(name) for name in members),
         }
         track = ShardTrack(**fields)
         return RestTrack.of(track, self.stems) if has_rest else track
@@ -323,7 +331,7 @@ def powers_of(row: Row) -> Iterator[tuple[str, float]]:
         power = Row(row.place, {f"powers.{stem}": value}).number(f"powers.{stem}")
         if power is None or power < 0:
             raise InputError(f"{row.place}: powers.{shown(stem)}: expected at least 0")
-        yield sys.intern(stem), power
+        yield stem, power
 
 
 def text(row: Row, label: str, given: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import os
 import re
@@ -23,6 +24,8 @@ LARGEST_READ, READS_AT_ONCE = 2**22, 4  # bytes of a request, and requests that 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds between attempts; each pause is twice the last
 
 RECENT_READS = 16  # spans that are kept, as silence is looked for in what is read next
+
+LIBRARIES = ("aiobotocore", "botocore", "fsspec", "s3fs")
 
 SECRET_OPTION = re.compile(r"secret|passw|passphrase|token|account_key|credential|connection_str")
 
@@ -106,7 +109,10 @@ class Store:
         if self.process != os.getpid():
             from fsspec.core import url_to_fs
 
-            made = {"skip_instance_cache": True} | self.options
+            for name in LIBRARIES:  # they log how they found credentials
+                if not logging.getLogger(name).level:
+                    logging.getLogger(name).setLevel(logging.WARNING)
+            made = {"skip_instance_cache": True} | copy.deepcopy(self.options)  # some are changed
             self.system, self.root = url_to_fs(self.url, **made)
             self.process, self.recent = os.getpid(), {}
         return self.system
