@@ -319,7 +319,7 @@ def test_a_shard_that_vanishes_is_named_by_loader_processes(s3):
         chunks_of(data)
 
 
-@pytest.mark.parametrize("kind, times", [("stall", 2), ("503", 4), ("403", 3)])
+@pytest.mark.parametrize("kind, times", [("stall", 2), ("cut", 3), ("503", 4), ("403", 3)])
 def test_a_read_that_fails_is_tried_again(s3, songs, kind, times):
     expected = chunks_of(module(AudioFolder(songs, STEMS)))
     data = module(opened(s3, timeout=1.0))

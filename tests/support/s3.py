@@ -19,7 +19,7 @@ class Fault(NamedTuple):
     """What the next requests of the bytes of a file get instead of them."""
 
     pattern: str  # of keys
-    kind: str  # stall, or the status of an error
+    kind: str  # stall, cut (the connection ends within the answer), or the status of an error
     times: int
     after: int  # requests that are answered before
 
@@ -67,6 +67,10 @@ class S3Handler(BaseHTTPRequestHandler):
         if fault == "stall":
             self.server.stalls.append(key)
             self.server.ended.wait(30)
+            self.close_connection = True
+            return
+        if fault == "cut":
+            self.answer(206, b"half of it", Content_Length="20", **WHEN)
             self.close_connection = True
             return
         if fault is not None:
