@@ -1,6 +1,7 @@
 """What wrong labels cost, and what is left of that cost with the remedies.
 
 python scripts/bench_dirty_labels.py [seeds=3] [steps=300] [share=0.2] [out=bench/dirty_labels]
+    [songs=20] [overrides=[loss=si_sdr]]
 
 A small vocal network is trained on synthetic songs. In a share of them the vocals are exchanged
 with another stem. It is trained on the right labels, on the wrong ones, and on the wrong ones with

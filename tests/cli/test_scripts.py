@@ -13,7 +13,9 @@ import pytest
 import torch
 from omegaconf.errors import OmegaConfBaseException
 
+from auralflow_pl.data.shards.reading import Shards
 from auralflow_pl.data.sources.synthetic import SyntheticSongs
+from auralflow_pl.errors import InputError
 from support import REPOSITORY, TINY
 
 NAMES = sorted(path.stem for path in (REPOSITORY / "scripts").glob("*.py"))
@@ -199,6 +201,25 @@ def test_the_cost_of_wrong_labels_is_measured(songs, tmp_path, settings, capsys)
     assert (tmp_path / "spans.csv").read_text().startswith("split,track,stem,start,end,weight")
     scores = {"right labels": [3.0, 2.0], "wrong labels": [1.0, 0.0], "spans": [2.5, 1.5]}
     assert re.search(r"spans +2.00 +0.50 +0.50 to 0.50 +25%$", script.table(scores))
+
+
+def test_shards_are_written_and_read(script, songs, tmp_path):
+    keys = (f"url={tmp_path / 'shards'}", f"data=[data=stem_folder,data.root={songs}]")
+    printed = script("make_shards", *keys, "shard_gb=0.001")
+    assert f"6 tracks, 0.0 hours in 6 shards at {tmp_path / 'shards'}" in printed
+    source = Shards(str(tmp_path / "shards"), ("vocals", "rest"))
+    assert [len(source.tracks(split)) for split in ("train", "valid", "test")] == [3, 1, 2]
+    with pytest.raises(InputError, match=r"has a index.jsonl; choose another place"):
+        script("make_shards", *keys)
+    with pytest.raises(InputError, match="missing required key: url"):
+        script("make_shards", keys[1])
+
+
+def test_a_large_collection_is_measured(script):
+    printed = script("bench_shards", "tracks=200", "minutes=1", "draws=20")
+    assert "200 tracks, 3 hours in " in printed
+    assert re.search(r"opening the table: \d+\.\d s, -?\d+ MB more memory\n", printed)
+    assert re.search(r"positions of chunks: \d+ per second\n", printed)
 
 
 @pytest.mark.parametrize("name", ["test_slurm", "train_bundled"])

@@ -333,3 +333,16 @@ def test_the_worst_items_do_not_count_in_a_truncated_loss(best_perm):
     assert float(loss(separation).detach()) == pytest.approx(sum(sorted(alone)[:3]) / 3, rel=1e-4)
     worst = alone.index(max(alone))
     assert not gradient_of_mask(loss, separation)[worst].any()
+
+
+@pytest.mark.parametrize("best_perm", [False, True])
+def test_a_truncated_sum_is_that_of_the_other_items(loss, best_perm):
+    loss.best_perm, loss.reduction = best_perm, "sum"
+    mixture, target, mask = random_bundle(batch=4)
+    items = [[part[n : n + 1] for part in (mixture, target, mask)] for n in range(4)]
+    alone = [float(loss(bundle(*item)).detach()) for item in items]
+    separation = bundle(mixture, target, mask)
+    separation.truncation = 0.5  # of 4: 2
+    assert float(loss(separation).detach()) == pytest.approx(sum(sorted(alone)[:2]), rel=1e-4)
+    separation.known = torch.tensor([[True, True]] * 4)
+    assert float(loss(separation).detach()) == pytest.approx(sum(sorted(alone)[:2]), rel=1e-4)

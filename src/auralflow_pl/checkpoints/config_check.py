@@ -115,6 +115,7 @@ CONFIG_CHECKS = {  # checks of optional keys that describe the training
     "data.file": check_name,
     "data.root": check_name,
     "data.roots": check_names,
+    "data.url": check_name,
     "data.batch_size": expect_whole,
     "data.max_tracks": expect_whole,
     "trainer": expect_mapping,

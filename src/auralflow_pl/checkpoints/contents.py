@@ -61,7 +61,7 @@ def describe_model(
         network: network with these weights.
     """
     data = config["data"]
-    roots = data.get("roots") or [data.get("root")]
+    roots = data.get("roots") or [data.get("url") or data.get("root")]
     public = {key: config[key] for key in SHARED_KEYS if key in config}
     public["data"] = {key: data[key] for key in SHARED_DATA_KEYS if key in data} | {
         "name": printable(data.get("name") or "+".join(Path(str(r)).name for r in roots if r))

@@ -50,6 +50,10 @@ class DataKeys:
     file: str | None = None
     root: str | None = None
     roots: list[str] | None = None
+    url: str | None = None
+    options: dict[str, Any] | None = None
+    timeout_seconds: float = 30.0
+    patience_seconds: float = 300.0
     weights: list[float] | None = None
     folders: dict[str, Any] | None = None
     songs: str | None = None

@@ -72,14 +72,24 @@ def read_rows(path: Path, required: Sequence[str], optional: Sequence[str]) -> l
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"{path}: expected a file with the suffix {' or '.join(SUFFIXES)}")
     check_file(path)
-    content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    return list(parse_rows(str(path), path.read_bytes(), required, optional))
+
+
+def parse_rows(
+    path: str, content: bytes, required: Sequence[str], optional: Sequence[str]
+) -> Iterator[Row]:
+    """Yield the lines of a table that are not empty, as in `read_rows`, of the content of a file.
+
+    Raises:
+        InputError: it is not valid.
+    """
+    content = content.removeprefix(codecs.BOM_UTF8)
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from error
-    read = csv_rows if path.suffix.lower() == ".csv" else json_rows
-    rows = []
+    read = csv_rows if path.lower().endswith(".csv") else json_rows
     for number, values in read(path, text):
         place = f"{path}, line {number}"
         for column in values:
@@ -94,11 +104,10 @@ def read_rows(path: Path, required: Sequence[str], optional: Sequence[str]) -> l
                 )
         given = {column: value for column, value in values.items() if value not in (None, "")}
         if given:
-            rows.append(Row(place, given))
-    return rows
+            yield Row(place, given)
 
 
-def csv_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def csv_rows(path: str, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield number and values of each line, first of that with the names of the columns.
 
     The names come with empty values, as a line without any.
@@ -145,7 +154,7 @@ def check_columns(place: str, columns: Sequence[str]) -> None:
             raise InputError(f"{place}: column {shown(column)} is there twice")
 
 
-def json_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def json_rows(path: str, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield number and values of each line that is not empty.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -96,6 +97,11 @@ class Track(ABC):
         planes = torch.stack(list(self.planes()))
         stems = planes[: len(self.stems)]
         return planes[-1] if self.has_mixture else stems.sum(0), stems
+
+    @property
+    def identity(self) -> str:
+        """What tells its sound from others in the same `files`; empty: it is all of them."""
+        return json.dumps(self.spans) if self.spans else ""
 
     @property
     def is_published_otherwise(self) -> bool:
@@ -211,6 +217,11 @@ class RestTrack(Track):
         return iter([*sounds, mixture])
 
     @property
+    def identity(self) -> str:
+        """As for the track without `rest`."""
+        return self.part.identity
+
+    @property
     def is_published_otherwise(self) -> bool:
         """As for the track without `rest`."""
         return self.part.is_published_otherwise
@@ -228,6 +239,7 @@ class TrackSource(ABC):
 
     stems: Sequence[str]
     pooled: bool = True  # whether tracks are decoded into the pool
+    opens_addresses: bool = False  # whether an argument is an address that the source connects to
     weights: Mapping[Path, float] = MappingProxyType({})  # of roots; empty: by length of the tracks
 
     def prepare(self) -> None:  # noqa: B027 - nothing to do is a fine default

@@ -94,8 +94,8 @@ class Evaluation:
         )
 
     def sound(self, track: Track) -> str:
-        """Digest of the audio files of a track and of its spans in them."""
-        return sound_digest(track.files, json.dumps(track.spans) if track.spans else "")
+        """Digest of the audio files of a track and of what it is in them."""
+        return sound_digest(track.files, track.identity)
 
     def cached(self, track: Track, sound: str | None = None) -> Path:
         """Path of the cached result of a track; `sound` is the digest of its files if known."""

@@ -13,7 +13,7 @@ from auralflow_pl.checks.arguments import check_arguments
 from auralflow_pl.checks.imports import import_class
 from auralflow_pl.config.instantiate import build
 from auralflow_pl.data.tracks import TrackSource
-from auralflow_pl.errors import InputError, one_line, printable
+from auralflow_pl.errors import InputError, one_line, printable, shown
 
 
 def build_source(node: Mapping[str, Any] | None, trust: Sequence[str] = ()) -> TrackSource:
@@ -24,12 +24,17 @@ def build_source(node: Mapping[str, Any] | None, trust: Sequence[str] = ()) -> T
         trust: packages besides `auralflow_pl` whose data sets may be built.
 
     Raises:
-        InputError: the class is not a `TrackSource` of a trusted package, or an argument is
-            unknown or not plain.
+        InputError: the class is not a `TrackSource` of a trusted package or connects to an address,
+            or an argument is unknown or not plain.
     """
     if not isinstance(node, Mapping):
         raise InputError("data.source: the checkpoint names no data set; pass data=<set>")
     source = import_class(node, TrackSource, "data.source", trust)
+    if source.opens_addresses:
+        raise InputError(
+            f"data.source: the checkpoint names the address {shown(node.get('url'))}, which is not "
+            "opened without your word; pass data=shards data.url=<address>"
+        )
     arguments = {key: value for key, value in node.items() if key != "_target_"}
     check_arguments(source, arguments, "data.source")
     if any(isinstance(value, Mapping) for value in arguments.values()):
@@ -55,6 +60,8 @@ def find_source(config: DictConfig, checkpoint: Checkpoint | None) -> tuple[str,
     if checkpoint is None:
         raise InputError("estimates: of which data set? pass data=<set> data.root=<folder>")
     data = checkpoint.config["data"]
+    if data.get("url"):
+        build_source(data.get("source"), list(config.trust))
     for place in places(data):
         if place is None or not Path(place).exists():
             key = "file" if data.get("file") else "root"
@@ -74,5 +81,5 @@ def source_label(data: Mapping[str, Any]) -> str:
 
 
 def places(data: Mapping[str, Any]) -> Sequence[str | None]:
-    """Folders of a data set, or the file that lists its tracks; None: it has none."""
-    return data.get("roots") or [data.get("file") or data.get("root")]
+    """Folders of a data set, its address, or the file that lists its tracks; None: it has none."""
+    return data.get("roots") or [data.get("url") or data.get("file") or data.get("root")]

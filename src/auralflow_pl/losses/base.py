@@ -130,6 +130,7 @@ class TargetLoss(nn.Module, ABC):
 
     Args:
         reduction: `mean` or `sum` over all terms of the batch; a sum weighs a batch by its size.
+            Items that do not count (`Separation.truncation`) are in neither.
         best_perm: with several targets, let each item choose the assignment of estimates to targets
             with the lowest error (permutation-invariant training). For networks whose outputs have
             no fixed order. All assignments are tried, so at most four targets are allowed.
@@ -148,7 +149,7 @@ class TargetLoss(nn.Module, ABC):
         """Mean error `(batch, targets)` of estimate `i` compared with target `order[i]`."""
 
     def terms(self, separation: Separation) -> int:
-        """Number of terms in the mean over a batch; by default one per target and item."""
+        """Number of terms in the mean over a whole batch; by default one per target and item."""
         batch, targets, *_ = separation.target.shape
         return batch * targets
 
@@ -173,13 +174,13 @@ class TargetLoss(nn.Module, ABC):
             error = self.least_cost(separation, targets)
         else:
             error = self.counted(separation, range(targets))
-        known = separation.known
-        if dropped := int(separation.truncation * len(error)):
-            kept = least_errors(error.detach(), known, len(error) - dropped)
+        known, items = separation.known, len(error)
+        if dropped := int(separation.truncation * items):
+            kept = least_errors(error.detach(), known, items - dropped)
             error, known = error[kept], None if known is None else known[kept]
         loss = error.mean()
         if self.reduction == "sum":
-            return loss * self.terms(separation)
+            return loss * (self.terms(separation) * len(error) / items)
         return loss if known is None else loss * (known.numel() / known.sum().clamp(min=1))
 
     def counted(self, separation: Separation, order: Sequence[int]) -> Tensor:

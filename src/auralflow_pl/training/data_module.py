@@ -39,6 +39,11 @@ def is_audible(track: Track, stem: str) -> bool:
     return track.level(stem, 0, track.frames) >= 10 ** (SILENCE_DB / 10)
 
 
+def own_message(error: InputError) -> str:
+    """Message of an error, of which torch makes a traceback if a loader process raised it."""
+    return str(error).rpartition(f"{InputError.__name__}: ")[2].strip()
+
+
 class ChunkLoader(DataLoader[dict[str, Tensor]]):
     """A loader of chunks in the order of a `ChunkSampler` that can resume within an epoch.
 
@@ -53,9 +58,12 @@ class ChunkLoader(DataLoader[dict[str, Tensor]]):
         self.taken, self.first = self.first, 0
         self.sampler.skip = self.taken * self.batch_size
         self.batches = super().__iter__()
-        for batch in self.batches:
-            self.taken += 1
-            yield batch
+        try:
+            for batch in self.batches:
+                self.taken += 1
+                yield batch
+        except InputError as error:
+            raise InputError(own_message(error)) from error
 
     def close(self) -> None:
         """End the loader processes, which ignore the signal that Python ends its children with.
