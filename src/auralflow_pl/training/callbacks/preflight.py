@@ -136,19 +136,20 @@ class LayerOutline(nn.Module):
         self.kept = self.features * layer.num_layers * (6 if isinstance(layer, nn.LSTM) else 5)
         self.flop = self.memory = 0.0
 
-    def forward(self, sequence: Tensor) -> tuple[Tensor, None]:
+    def forward(self, sequence: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Add the cost of all positions: matrix products, stored gates and states.
 
         Args:
             sequence: input of the layer, `(..., features)`.
+            state: of the layer before the first position.
 
         Returns:
-            zeros in place of the output of the layer, and None for its state.
+            zeros in place of the output of the layer, and the state as it was.
         """
         positions = sequence.numel() // sequence.shape[-1]
         self.flop += 2.0 * positions * self.weights
         self.memory += 4.0 * positions * self.kept
-        return sequence.new_zeros(*sequence.shape[:-1], self.features), None
+        return sequence.new_zeros(*sequence.shape[:-1], self.features), state
 
 
 def describe_tracks(tracks: list[Track]) -> str:
