@@ -114,9 +114,9 @@ class CausalNetwork(CausalMaskEstimator):
         ):
             raise InputError(
                 f"model: bandwidth={bandwidth}, width={width}, levels={levels}, "
-                f"hidden_size={hidden_size}, layers={layers}, dropout={dropout}: expected bandwidth "
-                "more than 0 and at most 1, width and hidden_size at least 1, levels from 1 to 10, "
-                "layers from 1 to 64, dropout from 0 to 1"
+                f"hidden_size={hidden_size}, layers={layers}, dropout={dropout}: expected "
+                "bandwidth more than 0 and at most 1, width and hidden_size at least 1, levels "
+                "from 1 to 10, layers from 1 to 64, dropout from 0 to 1"
             )
         self.targets = targets
         self.bins = max(1, round(bandwidth * n_fft / 2))  # without the Nyquist bin: a power of 2
