@@ -128,6 +128,14 @@ def test_the_times_of_the_engines_are_printed(script, one_process):
     assert "Wiener filter: " in printed
 
 
+def test_the_speed_in_real_time_is_printed(script):
+    keys = ("cases=[512/128/128]", "seconds=0.5", "rounds=1", keys_of("model.width=2"))
+    printed = script("bench_live", *keys)
+    latency, difference = re.search(r"128 +(\d+) .* (\S+)$", printed.strip()).groups()
+    assert int(latency) == 512
+    assert float(difference) < 1e-5
+
+
 @pytest.mark.filterwarnings("ignore:.*(val_dataloader|LeafSpec)")  # of Lightning
 def test_the_times_of_the_networks_are_printed(script, one_process):
     keys = ("networks=[simple]", "steps=1", "rounds=1", "threads=1", keys_of(*SMALL))

@@ -9,7 +9,7 @@ from support import composed, fitting, option_names
 
 PARAMETERS_MILLION = {  # one decimal
     "simple": 7.9, "mixing": 7.9, "lstm": 31.7, "vae": 38.8, "open_unmix": 5.7, "spleeter": 9.8,
-    "dual_path": 3.8, "attention": 10.2,
+    "dual_path": 3.8, "attention": 10.2, "causal": 1.1,
 }  # fmt: skip
 
 U_NETS = ("simple", "mixing", "lstm", "vae", "spleeter", "dual_path", "attention")

@@ -21,6 +21,7 @@ COMMANDS = {
     "compare": Command("tell whether one evaluation is better than another"),
     "report": Command("make one page of all runs of a folder", word="folder"),
     "separate": Command("separate files or folders with a checkpoint"),
+    "live": Command("separate sound while it arrives, from a pipe or a sound device"),
     "export": Command("write a model as safetensors, ONNX or TorchScript", folder=MODEL_FILES),
     "download": Command("fetch a pretrained model", word="name", folder=MODEL_FILES),
     "models": Command("show pretrained models, or remove one", word="name", folder=MODEL_FILES),

@@ -358,6 +358,24 @@ class SeparateKeys:
 
 
 @dataclass
+class LiveKeys:
+    """Top level of configs/live.yaml."""
+
+    ckpt: str = MISSING
+    target: str | None = None
+    block: int = MISSING
+    input: str = MISSING
+    output: str = MISSING
+    raw: RawKeys = field(default_factory=RawKeys)
+    sound_device: Any = None
+    overwrite: bool = MISSING
+    precision: str = MISSING
+    device: str = MISSING
+    registries: Any = MISSING
+    trust: list[str] = MISSING
+
+
+@dataclass
 class DemoKeys:
     """Top level of configs/demo.yaml."""
 
@@ -383,6 +401,7 @@ COMMAND_SCHEMAS: dict[str, type] = {
     "compare": CompareKeys,
     "report": ReportKeys,
     "separate": SeparateKeys,
+    "live": LiveKeys,
     "export": ExportKeys,
     "download": DownloadKeys,
     "models": ModelsKeys,

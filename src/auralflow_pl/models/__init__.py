@@ -12,7 +12,8 @@ from auralflow_pl.system.lazy import attach
 
 if TYPE_CHECKING:
     from auralflow_pl.models.all_frames import AttentionBottleneck, DualPathBottleneck
-    from auralflow_pl.models.base import MaskEstimate, MaskEstimator
+    from auralflow_pl.models.base import CausalMaskEstimator, MaskEstimate, MaskEstimator
+    from auralflow_pl.models.causal import CausalNetwork
     from auralflow_pl.models.ensemble import MaskEnsemble
     from auralflow_pl.models.lstm import RecurrentBottleneck
     from auralflow_pl.models.open_unmix import OpenUnmix
@@ -25,6 +26,8 @@ else:
 __all__ = [
     "AttentionBottleneck",
     "Bottleneck",
+    "CausalMaskEstimator",
+    "CausalNetwork",
     "DualPathBottleneck",
     "MaskEnsemble",
     "MaskEstimate",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -62,3 +62,29 @@ class MaskEstimator(nn.Module, ABC):
 
         With `complex_masks` the input is the spectrum, as said there.
         """
+
+
+class CausalMaskEstimator(MaskEstimator):
+    """Base of networks without look-ahead, which can be run frame by frame.
+
+    The mask of a frame depends on this frame and on earlier ones only. `step` over the parts of a
+    signal, with the state passed on, gives the masks of `forward` over the whole up to rounding.
+    """
+
+    @abstractmethod
+    def step(
+        self, magnitude: Tensor, state: Sequence[Tensor] | None
+    ) -> tuple[MaskEstimate, tuple[Tensor, ...]]:
+        """Estimate masks and penalties of frames that follow those before.
+
+        Args:
+            magnitude: one or more frames, `(batch, channels, freq, frames)`.
+            state: what the call for the frames before returned; None: the frames are the beginning.
+
+        Returns:
+            as `forward`, and the state after the last of these frames.
+        """
+
+    def forward(self, magnitude: Tensor) -> MaskEstimate:
+        """Estimate masks and penalties from a magnitude `(batch, channels, freq, frames)`."""
+        return self.step(magnitude, None)[0]

@@ -22,6 +22,7 @@ from auralflow_pl.separator.input import (
     whole_rate,
 )
 from auralflow_pl.separator.precision import autocast_dtype
+from auralflow_pl.separator.realtime import RealTimeSeparator
 from auralflow_pl.signal.resampling import resample_blocks
 from auralflow_pl.signal.stft import STFT
 from auralflow_pl.signal.streams import (
@@ -292,6 +293,32 @@ class Separator(nn.Module):
             if fitting.shape[-1]:
                 fitting = fitting.to(signal.given)
                 yield fitting.numpy() if signal.arrays else fitting
+
+    def realtime(self, block: int) -> RealTimeSeparator:
+        """Separate a signal while it arrives, without windows and with state between blocks.
+
+        Args:
+            block: samples per block, for which the latency is stated.
+
+        Raises:
+            InputError: the network has look-ahead (all but those of `model=causal`), or a setting
+                needs the whole signal.
+        """
+        whole = (len(self.delays) > 1, self.padding, self.wiener_steps)
+        if any(whole):
+            raise InputError(
+                "realtime: shifts, padding_seconds and wiener_steps need the whole signal; leave "
+                "them at shifts=1, padding_seconds=0, wiener_steps=0"
+            )
+        return RealTimeSeparator(
+            self.network,
+            self.stft,
+            len(self.targets),
+            self.sample_rate,
+            self.channels,
+            block,
+            self.precision,
+        )
 
     def windowed(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
         """Separate a stream at the network's sample rate, averaged over all shifts.

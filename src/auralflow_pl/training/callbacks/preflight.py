@@ -132,23 +132,34 @@ class LayerOutline(nn.Module):
         super().__init__()
         matrices = (weight for weights in layer.all_weights for weight in weights)
         self.weights = sum(weight.numel() for weight in matrices if weight.dim() > 1)
-        self.features = layer.hidden_size * (1 + layer.bidirectional)
-        self.kept = self.features * layer.num_layers * (6 if isinstance(layer, nn.LSTM) else 5)
+        directions = 1 + layer.bidirectional
+        self.features = layer.hidden_size * directions
+        self.state_shape = (layer.num_layers * directions, layer.hidden_size)
+        self.batch_axis, self.gated = int(not layer.batch_first), isinstance(layer, nn.LSTM)
+        self.kept = self.features * layer.num_layers * (6 if self.gated else 5)
         self.flop = self.memory = 0.0
 
-    def forward(self, sequence: Tensor) -> tuple[Tensor, None]:
+    def forward(
+        self,
+        sequence: Tensor,
+        state: Any = None,  # noqa: ARG002 - part of the interface of recurrent layers
+    ) -> tuple[Tensor, Any]:
         """Add the cost of all positions: matrix products, stored gates and states.
 
         Args:
-            sequence: input of the layer, `(..., features)`.
+            sequence: input of the layer, batched, `(..., features)`.
+            state: of the layer before the first position; costs nothing.
 
         Returns:
-            zeros in place of the output of the layer, and None for its state.
+            zeros in place of the output of the layer and of its state.
         """
         positions = sequence.numel() // sequence.shape[-1]
         self.flop += 2.0 * positions * self.weights
         self.memory += 4.0 * positions * self.kept
-        return sequence.new_zeros(*sequence.shape[:-1], self.features), None
+        layers, units = self.state_shape
+        after = sequence.new_zeros(layers, sequence.shape[self.batch_axis], units)
+        output = sequence.new_zeros(*sequence.shape[:-1], self.features)
+        return output, (after, after) if self.gated else after
 
 
 def describe_tracks(tracks: list[Track]) -> str:
