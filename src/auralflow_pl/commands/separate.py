@@ -18,6 +18,7 @@ from auralflow_pl.stems.job import StemJob
 from auralflow_pl.stems.loading import load_models
 from auralflow_pl.stems.memory_limit import fit_memory
 from auralflow_pl.stems.outputs import OutputTemplate, StemOptions
+from auralflow_pl.stems.refinement import Averaging
 from auralflow_pl.stems.runner import separate_files
 from auralflow_pl.stems.writer import CLIP_MODES
 from auralflow_pl.system.device import choose_devices
@@ -50,7 +51,16 @@ def separate(config: DictConfig) -> None:
         limit = {"max_ram": config.max_ram}  # it changes the windows
         loaded = [[replace(m, settings={**m.settings, **limit}) for m in ms] for ms in loaded]
     stem_jobs = [
-        StemJob(models, template, options, device, config.plot, config.overwrite, inputs=inputs)
+        StemJob(
+            models,
+            template,
+            options,
+            device,
+            config.plot,
+            config.overwrite,
+            inputs=inputs,
+            averaging=averaging_of(config, len(models)),
+        )
         for device, models in zip(devices, loaded, strict=True)
     ]
     check_outputs(everything, stem_jobs[0])
@@ -89,6 +99,26 @@ def build_options(config: DictConfig) -> tuple[StemOptions, OutputTemplate]:
     choose_encoding(form, config.subtype, "")
     one_of("clip", config.clip, CLIP_MODES)
     return options, template
+
+
+def averaging_of(config: DictConfig, models: int) -> Averaging | None:
+    """How the estimates of so many models are averaged; None: they are not.
+
+    Raises:
+        InputError: an unknown way, weights that do not fit, a chain, or a single model.
+    """
+    if config.average is None:
+        if config.average_weights is not None:
+            raise InputError("average_weights: only with average=mean")
+        return None
+    if config.chain is not None or models < 2:
+        given = "a chain" if config.chain is not None else "one model"
+        raise InputError(
+            f"average={config.average}: with {given}; expected several models, ckpt=[a.ckpt,b.ckpt]"
+        )
+    averaging = Averaging(config.average, tuple(config.average_weights or ()))
+    averaging.of_models(models)
+    return averaging
 
 
 def check_outputs(jobs: Sequence[InputFile], stem_job: StemJob) -> None:

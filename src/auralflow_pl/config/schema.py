@@ -338,6 +338,8 @@ class SeparateKeys:
     sample_rate: int | None = None
     residual: bool = MISSING
     wiener: bool = MISSING
+    average: str | None = None
+    average_weights: list[float] | None = None
     clip: str = MISSING
     offset: float = MISSING
     duration: float | None = None

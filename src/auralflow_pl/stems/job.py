@@ -17,13 +17,17 @@ from auralflow_pl.audio.reading import Source, Span, open_pipe, open_source
 from auralflow_pl.audio.writing import check_encoding, choose_encoding
 from auralflow_pl.errors import Cancelled, InputError, did_you_mean, printable
 from auralflow_pl.report.spare import spare_result
-from auralflow_pl.separator.chain import Chain, Step
 from auralflow_pl.signal.streams import align_blocks, branch_blocks
 from auralflow_pl.stems.excerpt import MiddleExcerpt
 from auralflow_pl.stems.inputs import BytePipe, HashingReader, InputFile
-from auralflow_pl.stems.loading import LoadedModel
+from auralflow_pl.stems.loading import LoadedModel, chain_of, stems_of
 from auralflow_pl.stems.outputs import OutputTemplate, StemOptions
-from auralflow_pl.stems.refinement import check_refinable, refine_estimates
+from auralflow_pl.stems.refinement import (
+    Averaging,
+    average_stems,
+    check_refinable,
+    refine_estimates,
+)
 from auralflow_pl.stems.report_file import (
     REPORT_FORMAT,
     describe_file,
@@ -56,11 +60,12 @@ class StemJob:
         overwrite: replace existing files.
         targets: targets to write; None: all targets of the models.
         inputs: resolved paths of all inputs of the run; they are never removed.
+        averaging: how estimates of the same target become one; None: no two models have one.
 
     Raises:
-        InputError: two models have the same target, the steps make no chain, no model has one of
-            `targets`, a target has the name of the residual, or `wiener` has only one source or
-            stems that hold others.
+        InputError: two models have the same target without `averaging`, the steps make no chain,
+            no model has one of `targets`, a target has the name of the residual, or `wiener` has only
+            one source or stems that hold others.
     """
 
     def __init__(
@@ -73,11 +78,13 @@ class StemJob:
         overwrite: bool = False,
         targets: Sequence[str] | None = None,
         inputs: Collection[Path] = (),
+        averaging: Averaging | None = None,
     ) -> None:
         self.models, self.template, self.options = models, template, options
+        self.averaging = averaging
         self.device, self.plot, self.overwrite, self.inputs = device, plot, overwrite, inputs
-        self.chain = chain_of(models)
-        known = self.chain.stems
+        self.chain = chain_of(models, averaging is not None)
+        known = self.stems = stems_of(models) if averaging else self.chain.stems
         for name in targets or ():
             if name not in known:
                 raise InputError(f"target={name}: no model has it, {did_you_mean(name, known)}")
@@ -135,6 +142,7 @@ class StemJob:
                 "input": {"path": job.name, "sha256": digest, **describe_input(source)},
                 "models": [describe_loaded_model(model) for model in self.models],
                 "options": asdict(self.options),
+                **({"averaging": asdict(self.averaging)} if self.averaging else {}),
                 **describe_stems(writer, finals, place),
                 "picture": describe_file(*picture, place) if picture else None,
                 "speed": speed_of(time.monotonic() - started, writer),
@@ -152,7 +160,7 @@ class StemJob:
         smaller = copy.copy(self)
         copies = {id(model.separator): copy.copy(model.separator) for model in self.models}
         smaller.models = [replace(m, separator=copies[id(m.separator)]) for m in self.models]
-        smaller.chain = chain_of(smaller.models)
+        smaller.chain = chain_of(smaller.models, self.averaging is not None)
         could = [separator.shrink() for separator in copies.values()]
         return smaller if any(could) else None
 
@@ -173,10 +181,12 @@ class StemJob:
         """Digest of everything that the stems depend on; `digest` is that of the input."""
         models = [[model.sha256, dict(model.settings)] for model in self.models]
         content = [REPORT_FORMAT, digest, models, asdict(self.options)]
-        if len(self.targets) < len(self.chain.stems):
+        if len(self.targets) < len(self.stems):
             content.append(self.targets)
         if steps := [asdict(model.step) for model in self.models if model.step]:
             content.append(steps)
+        if self.averaging:
+            content.append(asdict(self.averaging))
         return values_sha256(content)
 
     def is_finished(self, job: InputFile, digest: str | None) -> bool:
@@ -268,6 +278,9 @@ class StemJob:
             mixture `(channels, time)` and estimates `(targets, channels, time)`.
         """
         joined = self.chain.stream(source.blocks, source.sample_rate, rate)
+        if self.averaging:
+            names = [model.separator.targets for model in self.models]
+            joined = average_stems(joined, rate, names, self.averaging)
         if not self.options.wiener:
             for block in joined:
                 yield block[0], block[1:]
@@ -289,17 +302,3 @@ class StemJob:
         part = folder / "spectrograms.png"
         figure.savefig(part, dpi=80)
         return part, self.picture(job)
-
-
-def chain_of(models: Sequence[LoadedModel]) -> Chain:
-    """The chain of the steps of models; each model separates the mixture if it has no step.
-
-    Raises:
-        InputError: two models without steps have the same target, or the steps make no chain.
-    """
-    steps = [m.step or Step(f"model{number}") for number, m in enumerate(models, 1)]
-    known = [target for m in models if not m.step for target in m.separator.targets]
-    for name in known:
-        if known.count(name) > 1:
-            raise InputError(f"ckpt: several separate {name}; expected different targets")
-    return Chain(steps, [model.separator for model in models])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from auralflow_pl.errors import InputError, shown
 from auralflow_pl.pretrained.cache import best_present, fetch_model, resolve_ckpt
 from auralflow_pl.pretrained.entries import RegistryEntry
 from auralflow_pl.pretrained.registry import NAME_PREFIX
-from auralflow_pl.separator.chain import Step
+from auralflow_pl.separator.chain import Chain, Step
 from auralflow_pl.separator.engine import choose_engine, engine_name
 from auralflow_pl.separator.load import load_separator
 from auralflow_pl.separator.precision import autocast_dtype
@@ -172,3 +172,34 @@ def is_model_path(path: Path) -> bool:
     """Return True if a folder is one model: an exported one, or one of another project."""
     exported = (path / "config.json").is_file()
     return exported or is_spleeter(path) or bool(open_unmix_files(path))
+
+
+def stems_of(models: Sequence[LoadedModel]) -> tuple[str, ...]:
+    """Targets of models, each once."""
+    return tuple(dict.fromkeys(t for model in models for t in model.separator.targets))
+
+
+def chain_of(models: Sequence[LoadedModel], averaged: bool) -> Chain:
+    """The chain of the steps of models; each model separates the mixture if it has no step.
+
+    Args:
+        models: the models.
+        averaged: they may have the same targets, so each stem gets a name with that of its model.
+
+    Raises:
+        InputError: two models without steps have the same target, or the steps make no chain.
+    """
+    if averaged:
+        steps = [
+            Step(f"model{number}", names={t: f"{t} {number}" for t in model.separator.targets})
+            for number, model in enumerate(models, 1)
+        ]
+        return Chain(steps, [model.separator for model in models])
+    steps = [m.step or Step(f"model{number}") for number, m in enumerate(models, 1)]
+    known = [target for m in models if not m.step for target in m.separator.targets]
+    for name in known:
+        if known.count(name) > 1:
+            raise InputError(
+                f"ckpt: several separate {name}; expected different targets, or average=mean"
+            )
+    return Chain(steps, [model.separator for model in models])
