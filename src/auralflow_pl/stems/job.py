@@ -64,8 +64,8 @@ class StemJob:
 
     Raises:
         InputError: two models have the same target without `averaging`, the steps make no chain,
-            no model has one of `targets`, a target has the name of the residual, or `wiener` has only
-            one source or stems that hold others.
+            no model has one of `targets`, a target has the name of the residual, or `wiener` has
+            only one source or stems that hold others.
     """
 
     def __init__(
