@@ -56,9 +56,9 @@ def main() -> None:
         if OmegaConf.is_missing(given, key) or not given[key]:
             raise InputError(f"missing required key: {key}; see the first lines of this script")
     options: Options = OmegaConf.to_object(given)
+    writer = ShardWriter(Store(options.url, options.options), options.shard_gb, options.subtype)
     source = build(compose("train", options.data).data.source)
     source.prepare()
-    writer = ShardWriter(Store(options.url, options.options), options.shard_gb, options.subtype)
     tracks = tracks_of(source)
     write_shards(writer, Progress(tracks, "shards", len(tracks), unit="track"))
     hours = sum(track.frames / track.sample_rate for track in tracks) / 3600
