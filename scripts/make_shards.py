@@ -1,7 +1,7 @@
 """Write the tracks of a data set into shards, for `data=shards`.
 
 python scripts/make_shards.py url=s3://bucket/songs data=[data=stem_folder,data.root=songs]
-    [shard_gb=1] [subtype=PCM_16] [options={endpoint_url:"http://..."}]
+    [shard_gb=1] [subtype=PCM_16] [options.endpoint_url=https://storage.example.org]
 
 `data` has the keys of the data set, as `train` takes them. `url` is a folder or an address of
 fsspec. There, tar files appear that WebDataset reads too, `<split>-<number>.tar`, and when all are
