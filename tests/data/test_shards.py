@@ -243,6 +243,7 @@ FAULTS = [
     (OTHER | {"powers": {"bass": -1}}, "line 2: powers.bass: expected at least 0"),
     (OTHER | {"powers": {"bass": "x"}}, "line 2: powers.bass=x: expected a number"),
     (OTHER | {"weight": 0}, "line 2: weight=0: expected more than 0"),
+    (OTHER | {"labels": {"a\nb": "x"}}, "line 2: labels has a name that is not printable"),
     (OTHER | {"labels": {"singer": 1}}, "line 2: labels.singer=1: expected a printable text"),
 ]
 

@@ -28,7 +28,7 @@ def pairs(row: Row, column: str) -> list[tuple[str, Any]]:
     """Names and values of an object in a line; of one that is not there: none.
 
     Raises:
-        InputError: it is no object, or has a name twice.
+        InputError: it is no object, or a name in it is there twice or not printable.
     """
     found = row.values.get(column, ())
     if not isinstance(found, tuple) or (column == "stems" and not found):
@@ -36,6 +36,8 @@ def pairs(row: Row, column: str) -> list[tuple[str, Any]]:
     names = [name for name, _ in found]
     if len(set(names)) < len(names):
         raise InputError(f"{row.place}: {column} has a name twice")
+    if not all(name.isprintable() for name in names):
+        raise InputError(f"{row.place}: {column} has a name that is not printable")
     return list(found)
 
 
