@@ -1,7 +1,7 @@
 """Write the tracks of a data set into shards, for `data=shards`.
 
 python scripts/make_shards.py url=s3://bucket/songs data=[data=stem_folder,data.root=songs]
-    [shard_gb=1] [subtype=PCM_16] [options={endpoint_url:"http://..."}]
+    [shard_gb=1] [subtype=PCM_16] [options.endpoint_url=https://storage.example.org]
 
 `data` has the keys of the data set, as `train` takes them. `url` is a folder or an address of
 fsspec. There, tar files appear that WebDataset reads too, `<split>-<number>.tar`, and when all are
@@ -56,9 +56,9 @@ def main() -> None:
         if OmegaConf.is_missing(given, key) or not given[key]:
             raise InputError(f"missing required key: {key}; see the first lines of this script")
     options: Options = OmegaConf.to_object(given)
+    writer = ShardWriter(Store(options.url, options.options), options.shard_gb, options.subtype)
     source = build(compose("train", options.data).data.source)
     source.prepare()
-    writer = ShardWriter(Store(options.url, options.options), options.shard_gb, options.subtype)
     tracks = tracks_of(source)
     write_shards(writer, Progress(tracks, "shards", len(tracks), unit="track"))
     hours = sum(track.frames / track.sample_rate for track in tracks) / 3600

@@ -68,10 +68,14 @@ def s3(written):
     written.faults.clear()
     written.asked.clear()
     written.stalls.clear()
+    written.lists = written.ranges = True
 
 
-def opened(server, timeout=3.0, patience=10.0, **more):
-    return Shards(URL, STEMS, server.options, timeout, patience, **more)
+def opened(server, timeout=60.0, patience=60.0, **more):
+    """The shards, with these times from now on; a busy machine opens them slowly."""
+    source = Shards(URL, STEMS, server.options, 60.0, 60.0, **more)
+    source.store.timeout_seconds, source.store.patience_seconds = timeout, patience
+    return source
 
 
 def module(source, workers=0, **more):
@@ -239,6 +243,7 @@ FAULTS = [
     (OTHER | {"powers": {"bass": -1}}, "line 2: powers.bass: expected at least 0"),
     (OTHER | {"powers": {"bass": "x"}}, "line 2: powers.bass=x: expected a number"),
     (OTHER | {"weight": 0}, "line 2: weight=0: expected more than 0"),
+    (OTHER | {"labels": {"a\nb": "x"}}, "line 2: labels has a name that is not printable"),
     (OTHER | {"labels": {"singer": 1}}, "line 2: labels.singer=1: expected a printable text"),
 ]
 
@@ -300,7 +305,9 @@ def test_shards_need_the_packages_of_their_extra(monkeypatch):
 
 
 def test_a_shard_that_vanishes_is_named(s3, caplog):
-    data = module(opened(s3, patience=0.5))
+    source = opened(s3)
+    data = module(source)
+    source.store.patience_seconds = 0.5
     del s3.objects["bucket/songs/train-00000.tar"]
     with pytest.raises(InputError) as error:
         chunks_of(data)
@@ -313,7 +320,9 @@ def test_a_shard_that_vanishes_is_named(s3, caplog):
 
 
 def test_a_shard_that_vanishes_is_named_by_loader_processes(s3):
-    data = module(opened(s3, patience=0.2), workers=1)
+    source = opened(s3)
+    data = module(source, workers=1)
+    source.store.patience_seconds = 0.2
     del s3.objects["bucket/songs/train-00000.tar"]
     with pytest.raises(InputError, match=f"^{URL}/train-00000.tar: cannot be read: no .*=0.2.$"):
         chunks_of(data)
@@ -330,8 +339,7 @@ def test_a_read_that_fails_is_tried_again(s3, songs, kind, times):
 
 
 def test_a_server_that_stalls_is_an_error_in_the_end(s3):
-    store = opened(s3).store
-    store.timeout_seconds, store.patience_seconds = 0.3, 0.5
+    store = opened(s3, timeout=0.3, patience=0.5).store
     s3.fault("train", "stall")
     with pytest.raises(
         InputError, match=r"train-00000.tar: .*stalled for data.timeout_seconds=0.3"
@@ -344,6 +352,14 @@ def test_a_shard_that_became_shorter_is_an_error(s3):
     s3.objects["bucket/songs/test-00002.tar"] = bytes(2000)
     with pytest.raises(InputError, match=r"test-00002.tar: ends at byte 2000, expected at least "):
         source.tracks("test")[0].read_stem("vocals", 0, 1000)
+
+
+def test_a_server_need_not_list_files_but_know_ranges(s3):
+    s3.lists = False
+    track = opened(s3).tracks("test")[0]
+    s3.ranges = False
+    with pytest.raises(InputError, match=r"bytes for a range of 40; expected a server that knows"):
+        track.read_stem("vocals", 0, 10)
 
 
 def test_long_reads_are_cut_and_short_ones_kept(s3, monkeypatch):
@@ -367,7 +383,7 @@ def test_a_checkpoint_opens_no_address():
     config = SimpleNamespace(data=None, trust=[])
     for data in ({"url": URL, "source": source}, {"root": "/", "source": source}):
         checkpoint = SimpleNamespace(config={"data": data})
-        with pytest.raises(InputError, match=f"address {URL}, which is not opened .*data=shards"):
+        with pytest.raises(InputError, match=f"address {URL}, which is opened only .*data=shards"):
             find_source(config, checkpoint)
 
 

@@ -60,6 +60,9 @@ class S3Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         key, query = self.split()
         self.server.asked.append((key, self.headers.get("Range")))
+        if "list-type" in query and not self.server.lists:
+            self.error(403, "AccessDenied")
+            return
         if "list-type" in query:
             self.list_files(key, query)
             return
@@ -81,7 +84,7 @@ class S3Handler(BaseHTTPRequestHandler):
             self.error(404, "NoSuchKey")
             return
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        if not asked:
+        if not asked or not self.server.ranges:
             self.answer(200, content, ETag='"e"', **WHEN)
             return
         first, last = int(asked[1]), int(asked[2] or len(content))
@@ -168,6 +171,7 @@ class S3(ThreadingHTTPServer):
         self.asked: list[tuple[str, str | None]] = []  # key, and range
         self.put: list[str] = []
         self.stalls: list[str] = []
+        self.lists = self.ranges = True  # whether it can list files, and knows ranges
         self.faults: list[Fault] = []
         self.ended = threading.Event()
         self.lock = threading.Lock()

@@ -32,8 +32,8 @@ def build_source(node: Mapping[str, Any] | None, trust: Sequence[str] = ()) -> T
     source = import_class(node, TrackSource, "data.source", trust)
     if source.opens_addresses:
         raise InputError(
-            f"data.source: the checkpoint names the address {shown(node.get('url'))}, which is not "
-            "opened without your word; pass data=shards data.url=<address>"
+            f"data.source: the checkpoint names the address {shown(node.get('url'))}, which is "
+            "opened only if you name it; pass data=shards data.url=<address>"
         )
     arguments = {key: value for key, value in node.items() if key != "_target_"}
     check_arguments(source, arguments, "data.source")

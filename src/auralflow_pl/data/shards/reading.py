@@ -14,6 +14,7 @@ from torch import Tensor
 
 from auralflow_pl.audio.checks import RATES_HZ, check_finite
 from auralflow_pl.checks.values import one_of
+from auralflow_pl.data.shards.cells import first_byte, label_text, pairs, powers_of, whole
 from auralflow_pl.data.shards.pcm import SAMPLE_TYPES, from_pcm, sample_bytes
 from auralflow_pl.data.shards.places import ShardPlaces
 from auralflow_pl.data.shards.store import ByteSpan, Store
@@ -227,7 +228,9 @@ class Shards(TrackSource):
             frames=frames,
             channels=channels,
             weight=1.0 if weight is None else weight,
-            labels=tuple((label, text(row, label, given)) for label, given in pairs(row, "labels")),
+            labels=tuple(
+                (label, label_text(row, label, given)) for label, given in pairs(row, "labels")
+            ),
             shard=sys.intern(shard),
             subtype=sys.intern(subtype),
             digest=digest,
@@ -268,76 +271,3 @@ class Shards(TrackSource):
         }
         track = ShardTrack(**fields)
         return RestTrack.of(track, self.stems) if has_rest else track
-
-
-def whole(row: Row, column: str, limits: range) -> int:
-    """A whole number of a line.
-
-    Raises:
-        InputError: it is none, or outside the limits.
-    """
-    value = row.values.get(column)
-    if isinstance(value, bool) or not isinstance(value, int) or value not in limits:
-        raise InputError(
-            f"{row.place}: {column}={shown(value)}: expected a whole number from {limits[0]} to "
-            f"{limits[-1]}"
-        )
-    return value
-
-
-def pairs(row: Row, column: str) -> list[tuple[str, Any]]:
-    """Names and values of an object in a line; of one that is not there: none.
-
-    Raises:
-        InputError: it is no object, or has a name twice.
-    """
-    found = row.values.get(column, ())
-    if not isinstance(found, tuple) or (column == "stems" and not found):
-        raise InputError(f"{row.place}: {column}={shown(found)}: expected an object, {{...}}")
-    names = [name for name, _ in found]
-    if len(set(names)) < len(names):
-        raise InputError(f"{row.place}: {column} has a name twice")
-    return list(found)
-
-
-def first_byte(row: Row, stem: str, given: Any, size: int) -> int:
-    """First byte of the samples of a stem, after checking their number of bytes.
-
-    Raises:
-        InputError: expected two whole numbers, the second that of the samples of the track.
-    """
-    is_pair = isinstance(given, list) and len(given) == 2
-    if not is_pair or any(type(one) is not int or not 0 <= one < 2**62 for one in given):
-        raise InputError(
-            f"{row.place}: stems.{shown(stem)}: expected first byte and number of bytes, as in "
-            "[1536, 42336000]"
-        )
-    start, length = given
-    if length != size:
-        raise InputError(
-            f"{row.place}: stems.{shown(stem)}: {length} bytes, expected {size} for the frames and "
-            "channels of the track"
-        )
-    return int(start)
-
-
-def powers_of(row: Row) -> Iterator[tuple[str, float]]:
-    """Mean squares of the stems by name.
-
-    Raises:
-        InputError: one is no number from 0 on.
-    """
-    for stem, value in pairs(row, "powers"):
-        power = Row(row.place, {f"powers.{stem}": value}).number(f"powers.{stem}")
-        if power is None or power < 0:
-            raise InputError(f"{row.place}: powers.{shown(stem)}: expected at least 0")
-        yield stem, power
-
-
-def text(row: Row, label: str, given: Any) -> str:
-    """A label of a track.
-
-    Raises:
-        InputError: it is no printable text.
-    """
-    return Row(row.place, {f"labels.{label}": given}).text(f"labels.{label}")

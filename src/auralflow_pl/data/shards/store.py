@@ -7,13 +7,13 @@ import copy
 import logging
 import os
 import re
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from auralflow_pl.checks.values import positive
+from auralflow_pl.data.shards.patience import StalledError, is_wrong, within_time
 from auralflow_pl.errors import InputError, one_line, shown
 from auralflow_pl.system.extras import require_extra
 
@@ -28,23 +28,6 @@ RECENT_READS = 16  # spans that are kept, as silence is looked for in what is re
 LIBRARIES = ("aiobotocore", "botocore", "fsspec", "s3fs")
 
 SECRET_OPTION = re.compile(r"secret|passw|passphrase|token|account_key|credential|connection_str")
-
-WRONG_ERRORS = (  # what waiting does not change
-    FileNotFoundError,
-    PermissionError,
-    NotADirectoryError,
-    IsADirectoryError,
-    ConnectionRefusedError,
-    ValueError,
-    TypeError,
-    ImportError,
-)
-
-WRONG_NAMES = ("EndpointConnectionError", "NoCredentialsError", "ProfileNotFound", "gaierror")
-
-
-class StalledError(Exception):
-    """A read took longer than it may."""
 
 
 class ByteSpan(NamedTuple):
@@ -156,20 +139,21 @@ class Store:
         return self.patiently(name, look, "expected an address that can be read")
 
     def sizes(self) -> dict[str, int | None]:
-        """Sizes in bytes of all files by name; None: not known. Empty: files cannot be listed.
+        """Sizes in bytes of all files by name; None: not known. Empty: they cannot be listed.
 
         Raises:
-            InputError: as for `content`.
+            InputError: the list could not be read with patience.
         """
 
         def listed() -> Mapping[str, Any]:
             system = self.connect()
-            with contextlib.suppress(NotImplementedError):
+            with contextlib.suppress(NotImplementedError, PermissionError, FileNotFoundError):
                 return system.find(self.root, detail=True)
             return {}
 
         prefix = f"{self.root.rstrip('/')}/"
-        found = self.patiently("list of files", listed, "expected a folder that can be listed")
+        seconds = max(self.timeout_seconds, self.patience_seconds)  # it may have many pages
+        found = self.patiently("list of files", listed, seconds=seconds)
         return {
             path[len(prefix) :]: facts.get("size")
             for path, facts in found.items()
@@ -215,21 +199,34 @@ class Store:
         return self.patiently(pieces[0].name, attempt)
 
     def check_length(self, piece: ByteSpan, content: bytes) -> None:
-        """Raise InputError if a file has fewer bytes than the table says."""
-        if len(content) != piece.stop - piece.start:
+        """Raise InputError if a read has another number of bytes than were asked for."""
+        wanted = piece.stop - piece.start
+        if len(content) > wanted:
+            raise InputError(
+                f"{self.url}/{piece.name}: {len(content)} bytes for a range of {wanted}; expected "
+                "a server that knows ranges of bytes (Range)"
+            )
+        if len(content) < wanted:
             raise InputError(
                 f"{self.url}/{piece.name}: ends at byte {piece.start + len(content)}, expected "
                 f"at least {piece.stop}; write the shard again"
             )
 
-    def patiently(self, name: str, work: Callable[[], Any], expected: str | None = None) -> Any:
+    def patiently(
+        self,
+        name: str,
+        work: Callable[[], Any],
+        expected: str | None = None,
+        seconds: float | None = None,
+    ) -> Any:
         """Do some work, again if it fails or stalls, until the patience ends.
 
         Args:
             name: file that it reads, for messages.
-            work: what is done; it has `timeout_seconds`.
+            work: what is done.
             expected: for what is read first: what is expected there. An error that waiting does not
                 change is then raised at once.
+            seconds: time that it may take; None: `timeout_seconds`.
 
         Raises:
             InputError: it failed.
@@ -238,7 +235,7 @@ class Store:
         while True:
             try:
                 self.connect()  # imports take their time once
-                return within_time(work, self.timeout_seconds)
+                return within_time(work, seconds or self.timeout_seconds)
             except InputError:
                 raise
             except Exception as error:
@@ -267,45 +264,10 @@ class Store:
         return f"{type(error).__name__}: {one_line(error)}" if str(error) else type(error).__name__
 
 
-def within_time(work: Callable[[], Any], seconds: float) -> Any:
-    """Result of some work, which goes on in a thread of its own if it takes longer.
-
-    Raises:
-        StalledError: it takes longer.
-        Exception: that of the work.
-    """
-    result: list[Any] = []
-    errors: list[Exception] = []
-
-    def run() -> None:
-        try:
-            result.append(work())
-        except Exception as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run, daemon=True, name="shards")
-    thread.start()
-    thread.join(seconds)
-    if errors:
-        raise errors[0]
-    if not result:
-        raise StalledError
-    return result[0]
-
-
 def cut(span: ByteSpan) -> list[ByteSpan]:
     """A span as spans of at most `LARGEST_READ` bytes."""
     starts = range(span.start, span.stop, LARGEST_READ)
     return [ByteSpan(span.name, at, min(at + LARGEST_READ, span.stop)) for at in starts]
-
-
-def is_wrong(error: BaseException | None) -> bool:
-    """Whether an error, or what caused it, is one that waiting does not change."""
-    while error is not None:
-        if isinstance(error, WRONG_ERRORS) or type(error).__name__ in WRONG_NAMES:
-            return True
-        error = error.__cause__
-    return False
 
 
 def check_no_secret(url: str, options: Any, where: str = "data.options") -> None:

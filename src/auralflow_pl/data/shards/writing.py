@@ -50,8 +50,6 @@ class ShardWriter:
         self.split = ""
         self.name = ""
         self.tar: tarfile.TarFile | None = None
-        if store.folder is not None:
-            store.folder.mkdir(parents=True, exist_ok=True)
         if store.holds(INDEX_NAME):
             raise InputError(f"{store.url}: has a {INDEX_NAME}; choose another place or remove it")
 
@@ -119,6 +117,8 @@ class ShardWriter:
         if self.tar is None:
             self.name = f"{split}-{self.shards:05d}.tar"
             self.split, self.shards = split, self.shards + 1
+            if self.store.folder is not None:
+                self.store.folder.mkdir(parents=True, exist_ok=True)
             self.file = self.store.connect().open(self.store.path(self.name), "wb")
             self.tar = tarfile.open(fileobj=self.file, mode="w|", format=tarfile.GNU_FORMAT)  # noqa: SIM115
         return self.tar
