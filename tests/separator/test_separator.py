@@ -161,6 +161,28 @@ def test_shifts_average_windows_at_different_places():
 
 
 @torch.no_grad()
+def test_speeds_are_the_mean_of_what_the_network_hears_at_each():
+    torch.manual_seed(1)
+    network = UNet(n_fft=256, width=4, levels=2).eval()
+    audio = torch.randn(2, 5 * CHUNK + 3) * 0.1
+    plain, several = separator(network), separator(network, speeds=[1, 0.8, 1.25])
+    heard = [plain(audio)]
+    for rate in (RATE * 5 // 4, RATE * 4 // 5):
+        part = plain(resample(audio, RATE, rate))  # at the rate of the network: slower, faster
+        heard.append(resample(part, rate, RATE)[..., : audio.shape[-1]])
+    assert torch.allclose(several(audio), sum(heard) / 3, atol=1e-6)
+    assert torch.equal(torch.cat(list(several.stream(pieces(audio))), -1), several(audio))
+    assert several(audio, 11025).shape == plain(audio, 11025).shape
+    assert torch.equal(separator(network, speeds=[1.0])(audio), plain(audio))
+
+
+@pytest.mark.parametrize("speeds", [[], [0.4], [1, 2.1], [float("nan")], [1.0] * 21])
+def test_speeds_out_of_range_are_refused(speeds):
+    with pytest.raises(InputError, match=r"^speeds=\[.*expected 1 to 20 numbers from 0.5 to 2"):
+        separator(speeds=speeds)
+
+
+@torch.no_grad()
 def test_padding_is_silence_that_the_network_hears():
     torch.manual_seed(1)
     network = UNet(n_fft=256, width=4, levels=2).eval()

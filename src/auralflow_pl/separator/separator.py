@@ -40,6 +40,8 @@ MOST_SHIFTS = 100
 
 MOST_WIENER_STEPS = 20
 
+MOST_SPEEDS = 20
+
 WIENER_FRAMES = 300  # of a block of the Wiener filter; 7 s at a hop of 1024 and 44.1 kHz
 
 
@@ -73,6 +75,8 @@ class Separator(nn.Module):
             blocks of about 300 frames of the STFT; the estimates then about sum to the mixture.
         wiener_residual: what the estimates leave of the mixture is another source for the filter,
             which is required for a single target.
+        speeds: speeds at which the network hears the signal, 1 to 20 of them from 0.5 to 2, whose
+            estimates are averaged; None: 1 alone.
 
     Raises:
         InputError: a setting is out of its range, windows are too short for the network, or the
@@ -95,8 +99,15 @@ class Separator(nn.Module):
         padding_seconds: float = 0.0,
         wiener_steps: int = 0,
         wiener_residual: bool = False,
+        speeds: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
+        speeds = (1.0,) if speeds is None else tuple(speeds)
+        if not 1 <= len(speeds) <= MOST_SPEEDS or not all(0.5 <= speed <= 2 for speed in speeds):
+            raise InputError(
+                f"speeds=[{','.join(map(str, speeds))[:60]}]: expected 1 to {MOST_SPEEDS} numbers "
+                "from 0.5 to 2"
+            )
         if (
             not (window_seconds is None or 0 < window_seconds <= LONGEST_WINDOW_SECONDS)
             or not (overlap is None or 0 <= overlap <= 0.5)
@@ -126,6 +137,7 @@ class Separator(nn.Module):
             dict(targets) if isinstance(targets, Mapping) else {t: (t,) for t in targets}
         )
         self.sample_rate = sample_rate
+        self.rates_heard = [round(sample_rate / speed) for speed in speeds]  # taken as sample_rate
         self.channels = channels
         self.batch_size = batch_size
         self.precision = autocast_dtype(precision)
@@ -267,9 +279,14 @@ class Separator(nn.Module):
         wanted = whole_rate("output_rate", output_rate, rate)
         device = self.stft.window.device
         signal = CheckedBlocks(blocks, self.training and torch.is_grad_enabled(), device)
-        estimates = self.windowed(resample_blocks(signal, rate, self.sample_rate))
+        estimates = [
+            resample_blocks(self.windowed(resample_blocks(branch, rate, heard)), heard, wanted)
+            for branch, heard in zip(
+                branch_blocks(signal, len(self.rates_heard)), self.rates_heard, strict=True
+            )
+        ]
         given = 0
-        for part in resample_blocks(estimates, self.sample_rate, wanted):
+        for part in map(mean_of, align_blocks(estimates)):
             # After resampling there and back, a signal may be longer than the original.
             total = -(-signal.time * wanted // rate) if signal.ended else sys.maxsize
             fitting = part[..., : max(0, total - given)]
@@ -279,7 +296,7 @@ class Separator(nn.Module):
                 yield fitting.numpy() if signal.arrays else fitting
 
     def windowed(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Separate a stream at the network's sample rate, averaged over all shifts.
+        """Separate a stream at the sample rate of the network, averaged over all shifts.
 
         Args:
             blocks: `(channels, time)`.
@@ -300,7 +317,7 @@ class Separator(nn.Module):
             )
             for branch, length in zip(branches, self.delays, strict=True)
         ]
-        return (torch.as_tensor(sum(parts)) / len(parts) for parts in align_blocks(shifted))
+        return map(mean_of, align_blocks(shifted))
 
     def estimate_windows(self, windows: Tensor) -> Tensor:
         """Separate windows with any number of channels.
@@ -330,3 +347,8 @@ class Separator(nn.Module):
             self.wiener_residual,
         )
         return self.stft.inverse(spectra, windows.shape[-1])
+
+
+def mean_of(parts: Sequence[Tensor]) -> Tensor:
+    """Mean of tensors of one shape."""
+    return torch.as_tensor(sum(parts)) / len(parts)
