@@ -176,9 +176,9 @@ def test_speeds_are_the_mean_of_what_the_network_hears_at_each():
     assert torch.equal(separator(network, speeds=[1.0])(audio), plain(audio))
 
 
-@pytest.mark.parametrize("speeds", [[], [0.4], [1, 2.1], [float("nan")], [1.0] * 21])
+@pytest.mark.parametrize("speeds", [[], [0.4], [1, 2.1], [float("nan")], [1.0] * 21, 3, "1", ["a"]])
 def test_speeds_out_of_range_are_refused(speeds):
-    with pytest.raises(InputError, match=r"^speeds=\[.*expected 1 to 20 numbers from 0.5 to 2"):
+    with pytest.raises(InputError, match=r"^speeds=.*: expected 1 to 20 numbers, 0.5 to 2"):
         separator(speeds=speeds)
 
 

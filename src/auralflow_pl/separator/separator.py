@@ -102,12 +102,7 @@ class Separator(nn.Module):
         speeds: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
-        speeds = (1.0,) if speeds is None else tuple(speeds)
-        if not 1 <= len(speeds) <= MOST_SPEEDS or not all(0.5 <= speed <= 2 for speed in speeds):
-            raise InputError(
-                f"speeds=[{','.join(map(str, speeds))[:60]}]: expected 1 to {MOST_SPEEDS} numbers "
-                "from 0.5 to 2"
-            )
+        speeds = (1.0,) if speeds is None else checked_speeds(speeds)
         if (
             not (window_seconds is None or 0 < window_seconds <= LONGEST_WINDOW_SECONDS)
             or not (overlap is None or 0 <= overlap <= 0.5)
@@ -347,6 +342,17 @@ class Separator(nn.Module):
             self.wiener_residual,
         )
         return self.stft.inverse(spectra, windows.shape[-1])
+
+
+def checked_speeds(speeds: Any) -> list[float]:
+    """Raise InputError unless these are 1 to 20 numbers from 0.5 to 2; return them."""
+    given = list(speeds) if isinstance(speeds, list | tuple) else []
+    numbers = [speed for speed in given if isinstance(speed, int | float) and 0.5 <= speed <= 2]
+    if not 1 <= len(given) <= MOST_SPEEDS or len(numbers) < len(given):
+        raise InputError(
+            f"speeds={str(speeds)[:60]}: expected 1 to {MOST_SPEEDS} numbers, 0.5 to 2"
+        )
+    return numbers
 
 
 def mean_of(parts: Sequence[Tensor]) -> Tensor:
