@@ -10,7 +10,7 @@ from auralflow_pl.errors import Cancelled, InputError
 from auralflow_pl.metrics.scale_invariant import si_sdr
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
 from auralflow_pl.models.unet import UNet
-from auralflow_pl.separator.separator import Separator
+from auralflow_pl.separator.separator import Separator, rate_heard
 from auralflow_pl.signal.resampling import resample
 from auralflow_pl.signal.stft import STFT
 from support import pieces
@@ -172,8 +172,17 @@ def test_speeds_are_the_mean_of_what_the_network_hears_at_each():
         heard.append(resample(part, rate, RATE)[..., : audio.shape[-1]])
     assert torch.allclose(several(audio), sum(heard) / 3, atol=1e-6)
     assert torch.equal(torch.cat(list(several.stream(pieces(audio))), -1), several(audio))
-    assert several(audio, 11025).shape == plain(audio, 11025).shape
+    assert several(audio, 2 * RATE).shape == plain(audio, 2 * RATE).shape
     assert torch.equal(separator(network, speeds=[1.0])(audio), plain(audio))
+
+
+@pytest.mark.parametrize(
+    "rate, speed, expected",
+    [(44100, 1.1, 40131), (44100, 0.9, 48951), (22050, 1.1, 20025), (8009, 1.1, 7281)],
+)
+def test_speeds_are_rounded_so_that_resampling_is_fast(rate, speed, expected):
+    assert rate_heard(rate, speed) == expected
+    assert rate_heard(rate, 1.0) == rate
 
 
 @pytest.mark.parametrize("speeds", [[], [0.4], [1, 2.1], [float("nan")], [1.0] * 21, 3, "1", ["a"]])

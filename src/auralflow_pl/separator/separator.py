@@ -75,8 +75,8 @@ class Separator(nn.Module):
             blocks of about 300 frames of the STFT; the estimates then about sum to the mixture.
         wiener_residual: what the estimates leave of the mixture is another source for the filter,
             which is required for a single target.
-        speeds: speeds at which the network hears the signal, 1 to 20 of them from 0.5 to 2, whose
-            estimates are averaged; None: 1 alone.
+        speeds: speeds at which the network hears the signal, 1 to 20 of them from 0.5 to 2, each
+            rounded to about 0.01, whose estimates are averaged; None: 1 alone.
 
     Raises:
         InputError: a setting is out of its range, windows are too short for the network, or the
@@ -132,7 +132,7 @@ class Separator(nn.Module):
             dict(targets) if isinstance(targets, Mapping) else {t: (t,) for t in targets}
         )
         self.sample_rate = sample_rate
-        self.rates_heard = [round(sample_rate / speed) for speed in speeds]  # taken as sample_rate
+        self.rates_heard = [rate_heard(sample_rate, speed) for speed in speeds]
         self.channels = channels
         self.batch_size = batch_size
         self.precision = autocast_dtype(precision)
@@ -274,14 +274,9 @@ class Separator(nn.Module):
         wanted = whole_rate("output_rate", output_rate, rate)
         device = self.stft.window.device
         signal = CheckedBlocks(blocks, self.training and torch.is_grad_enabled(), device)
-        estimates = [
-            resample_blocks(self.windowed(resample_blocks(branch, rate, heard)), heard, wanted)
-            for branch, heard in zip(
-                branch_blocks(signal, len(self.rates_heard)), self.rates_heard, strict=True
-            )
-        ]
+        estimates = self.at_speeds(resample_blocks(signal, rate, self.sample_rate))
         given = 0
-        for part in map(mean_of, align_blocks(estimates)):
+        for part in resample_blocks(estimates, self.sample_rate, wanted):
             # After resampling there and back, a signal may be longer than the original.
             total = -(-signal.time * wanted // rate) if signal.ended else sys.maxsize
             fitting = part[..., : max(0, total - given)]
@@ -289,6 +284,23 @@ class Separator(nn.Module):
             if fitting.shape[-1]:
                 fitting = fitting.to(signal.given)
                 yield fitting.numpy() if signal.arrays else fitting
+
+    def at_speeds(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Separate a stream at the sample rate of the network, averaged over all speeds.
+
+        Args:
+            blocks: `(channels, time)`.
+
+        Yields:
+            `(targets, channels, time)`, as long as the stream or a little longer.
+        """
+        rate = self.sample_rate
+        branches = branch_blocks(blocks, len(self.rates_heard))
+        estimates = [
+            resample_blocks(self.windowed(resample_blocks(branch, rate, heard)), heard, rate)
+            for branch, heard in zip(branches, self.rates_heard, strict=True)
+        ]
+        return map(mean_of, align_blocks(estimates))
 
     def windowed(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
         """Separate a stream at the sample rate of the network, averaged over all shifts.
@@ -353,6 +365,17 @@ def checked_speeds(speeds: Any) -> list[float]:
             f"speeds={str(speeds)[:60]}: expected 1 to {MOST_SPEEDS} numbers, 0.5 to 2"
         )
     return numbers
+
+
+def rate_heard(sample_rate: int, speed: float) -> int:
+    """Rate in Hz of a signal that a network of `sample_rate` takes as its own, so it is faster.
+
+    The rate is rounded to about a hundredth of `sample_rate`: ratios of large numbers are slow to
+    resample.
+    """
+    parts = max(number for number in range(1, 101) if sample_rate % number == 0)
+    step = sample_rate // parts if parts >= 20 else 1
+    return round(sample_rate / speed / step) * step
 
 
 def mean_of(parts: Sequence[Tensor]) -> Tensor:
