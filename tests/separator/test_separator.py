@@ -10,7 +10,7 @@ from auralflow_pl.errors import Cancelled, InputError
 from auralflow_pl.metrics.scale_invariant import si_sdr
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
 from auralflow_pl.models.unet import UNet
-from auralflow_pl.separator.separator import Separator
+from auralflow_pl.separator.separator import Separator, rate_heard
 from auralflow_pl.signal.resampling import resample
 from auralflow_pl.signal.stft import STFT
 from support import pieces
@@ -158,6 +158,37 @@ def test_shifts_average_windows_at_different_places():
     assert torch.allclose(separator(shifts=4)(audio)[0], audio, atol=1e-6)
     parts = list(separator(network, shifts=3).stream(pieces(audio)))
     assert torch.equal(torch.cat(parts, -1), three)
+
+
+@torch.no_grad()
+def test_speeds_are_the_mean_of_what_the_network_hears_at_each():
+    torch.manual_seed(1)
+    network = UNet(n_fft=256, width=4, levels=2).eval()
+    audio = torch.randn(2, 5 * CHUNK + 3) * 0.1
+    plain, several = separator(network), separator(network, speeds=[1, 0.8, 1.25])
+    heard = [plain(audio)]
+    for rate in (RATE * 5 // 4, RATE * 4 // 5):
+        part = plain(resample(audio, RATE, rate))  # at the rate of the network: slower, faster
+        heard.append(resample(part, rate, RATE)[..., : audio.shape[-1]])
+    assert torch.allclose(several(audio), sum(heard) / 3, atol=1e-6)
+    assert torch.equal(torch.cat(list(several.stream(pieces(audio))), -1), several(audio))
+    assert several(audio, 2 * RATE).shape == plain(audio, 2 * RATE).shape
+    assert torch.equal(separator(network, speeds=[1.0])(audio), plain(audio))
+
+
+@pytest.mark.parametrize(
+    "rate, speed, expected",
+    [(44100, 1.1, 40131), (44100, 0.9, 48951), (22050, 1.1, 20025), (8009, 1.1, 7281)],
+)
+def test_speeds_are_rounded_so_that_resampling_is_fast(rate, speed, expected):
+    assert rate_heard(rate, speed) == expected
+    assert rate_heard(rate, 1.0) == rate
+
+
+@pytest.mark.parametrize("speeds", [[], [0.4], [1, 2.1], [float("nan")], [1.0] * 21, 3, "1", ["a"]])
+def test_speeds_out_of_range_are_refused(speeds):
+    with pytest.raises(InputError, match=r"^speeds=.*: expected 1 to 20 numbers, 0.5 to 2"):
+        separator(speeds=speeds)
 
 
 @torch.no_grad()

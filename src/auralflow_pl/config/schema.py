@@ -40,6 +40,7 @@ class SeparationKeys:
     padding_seconds: float = 0.0
     wiener_steps: int = 0
     wiener_residual: bool = False
+    speeds: list[float] | None = None
 
 
 @dataclass

@@ -47,6 +47,8 @@ MOST_SHIFTS = 100
 
 MOST_WIENER_STEPS = 20
 
+MOST_SPEEDS = 20
+
 WIENER_FRAMES = 300  # of a block of the Wiener filter; 7 s at a hop of 1024 and 44.1 kHz
 
 
@@ -80,6 +82,8 @@ class Separator(nn.Module):
             blocks of about 300 frames of the STFT; the estimates then about sum to the mixture.
         wiener_residual: what the estimates leave of the mixture is another source for the filter,
             which is required for a single target.
+        speeds: speeds at which the network hears the signal, 1 to 20 of them from 0.5 to 2, each
+            rounded to about 0.01, whose estimates are averaged; None: 1 alone.
 
     Raises:
         InputError: a setting is out of its range, windows are too short for the network, or the
@@ -102,8 +106,10 @@ class Separator(nn.Module):
         padding_seconds: float = 0.0,
         wiener_steps: int = 0,
         wiener_residual: bool = False,
+        speeds: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
+        speeds = (1.0,) if speeds is None else checked_speeds(speeds)
         if (
             not (window_seconds is None or 0 < window_seconds <= LONGEST_WINDOW_SECONDS)
             or not (overlap is None or 0 <= overlap <= 0.5)
@@ -133,6 +139,7 @@ class Separator(nn.Module):
             dict(targets) if isinstance(targets, Mapping) else {t: (t,) for t in targets}
         )
         self.sample_rate = sample_rate
+        self.rates_heard = [rate_heard(sample_rate, speed) for speed in speeds]
         self.channels = channels
         self.batch_size = batch_size
         self.precision = autocast_dtype(precision)
@@ -283,7 +290,7 @@ class Separator(nn.Module):
         wanted = whole_rate("output_rate", output_rate, rate)
         device = self.stft.window.device
         signal = CheckedBlocks(blocks, self.training and torch.is_grad_enabled(), device)
-        estimates = self.windowed(resample_blocks(signal, rate, self.sample_rate))
+        estimates = self.at_speeds(resample_blocks(signal, rate, self.sample_rate))
         given = 0
         for part in resample_blocks(estimates, self.sample_rate, wanted):
             # After resampling there and back, a signal may be longer than the original.
@@ -304,11 +311,11 @@ class Separator(nn.Module):
             InputError: the network has look-ahead (all but those of `model=causal`), or a setting
                 needs the whole signal.
         """
-        whole = (len(self.delays) > 1, self.padding, self.wiener_steps)
-        if any(whole):
+        passes = len(self.delays) * len(self.rates_heard)
+        if passes > 1 or self.padding or self.wiener_steps:
             raise InputError(
-                "realtime: shifts, padding_seconds and wiener_steps need the whole signal; leave "
-                "them at shifts=1, padding_seconds=0, wiener_steps=0"
+                "realtime: shifts, speeds, padding_seconds and wiener_steps need the whole signal; "
+                "leave them at their defaults"
             )
         return RealTimeSeparator(
             self.network,
@@ -320,8 +327,25 @@ class Separator(nn.Module):
             self.precision,
         )
 
+    def at_speeds(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Separate a stream at the sample rate of the network, averaged over all speeds.
+
+        Args:
+            blocks: `(channels, time)`.
+
+        Yields:
+            `(targets, channels, time)`, as long as the stream or a little longer.
+        """
+        rate = self.sample_rate
+        branches = branch_blocks(blocks, len(self.rates_heard))
+        estimates = [
+            resample_blocks(self.windowed(resample_blocks(branch, rate, heard)), heard, rate)
+            for branch, heard in zip(branches, self.rates_heard, strict=True)
+        ]
+        return map(mean_of, align_blocks(estimates))
+
     def windowed(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Separate a stream at the network's sample rate, averaged over all shifts.
+        """Separate a stream at the sample rate of the network, averaged over all shifts.
 
         Args:
             blocks: `(channels, time)`.
@@ -342,7 +366,7 @@ class Separator(nn.Module):
             )
             for branch, length in zip(branches, self.delays, strict=True)
         ]
-        return (torch.as_tensor(sum(parts)) / len(parts) for parts in align_blocks(shifted))
+        return map(mean_of, align_blocks(shifted))
 
     def estimate_windows(self, windows: Tensor) -> Tensor:
         """Separate windows with any number of channels.
@@ -372,3 +396,30 @@ class Separator(nn.Module):
             self.wiener_residual,
         )
         return self.stft.inverse(spectra, windows.shape[-1])
+
+
+def checked_speeds(speeds: Any) -> list[float]:
+    """Raise InputError unless these are 1 to 20 numbers from 0.5 to 2; return them."""
+    given = list(speeds) if isinstance(speeds, list | tuple) else []
+    numbers = [speed for speed in given if isinstance(speed, int | float) and 0.5 <= speed <= 2]
+    if not 1 <= len(given) <= MOST_SPEEDS or len(numbers) < len(given):
+        raise InputError(
+            f"speeds={str(speeds)[:60]}: expected 1 to {MOST_SPEEDS} numbers, 0.5 to 2"
+        )
+    return numbers
+
+
+def rate_heard(sample_rate: int, speed: float) -> int:
+    """Rate in Hz of a signal that a network of `sample_rate` takes as its own, so it is faster.
+
+    The rate is rounded to about a hundredth of `sample_rate`: ratios of large numbers are slow to
+    resample.
+    """
+    parts = max(number for number in range(1, 101) if sample_rate % number == 0)
+    step = sample_rate // parts if parts >= 20 else 1
+    return round(sample_rate / speed / step) * step
+
+
+def mean_of(parts: Sequence[Tensor]) -> Tensor:
+    """Mean of tensors of one shape."""
+    return torch.as_tensor(sum(parts)) / len(parts)
