@@ -130,6 +130,7 @@ def test_what_a_truncated_pipe_had_is_heard(ckpt, song, tmp_path):
         (b"", ["target=drums"], "target=drums: the model has no such stem"),
         (b"", ["block=0"], "block=0: expected a number of samples"),
     ],
+    ids=lambda value: str(value)[:30],
 )
 def test_a_mistake_is_one_line_and_no_sound(ckpt, content, arguments, message):
     code, found, text = piped(ckpt, content, *arguments)
@@ -184,6 +185,20 @@ def test_a_model_with_look_ahead_is_refused(command, tmp_path, song):
     error = command("live", f"ckpt={unet}", f"input={song}").error
     assert "needs sound that has not arrived" in error
     assert "model=causal" in error
+
+
+@pytest.mark.parametrize("key, stream, mode", [("input", "stdin", "r"), ("output", "stdout", "w")])
+def test_no_sound_is_read_from_a_terminal_or_written_to_one(
+    command, ckpt, song, monkeypatch, key, stream, mode
+):
+    other = f"output={song}.out.wav" if key == "input" else f"input={song}"
+    terminal = os.openpty()
+    with os.fdopen(terminal[1], mode, closefd=False) as file:
+        monkeypatch.setattr(sys, stream, file)
+        done = command("live", f"ckpt={ckpt}", other)
+    for end in terminal:
+        os.close(end)
+    assert done.error.startswith(f"error: {key}=-: is a terminal")
 
 
 # Sound devices: PortAudio is replaced, not our code.
@@ -267,8 +282,9 @@ def test_a_device_is_heard_with_a_constant_delay(command, ckpt, sound_card):
 def test_under_runs_of_a_device_are_counted(command, ckpt, sound_card):
     gap, lost = flags(output_underflow=True), flags(input_overflow=True)
     sound_card.flags = [FLAGS, gap, FLAGS, gap, gap, lost]
-    done = command("live", f"ckpt={ckpt}", "sound_device=default")
+    done = command("live", f"ckpt={ckpt}", "sound_device=default", "device_latency=0.2")
     assert done.code == 0, done.err
+    assert sound_card.opened["latency"] == 0.2
     assert "3 under-runs, 1 overruns" in done.err
 
 
