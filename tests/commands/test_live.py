@@ -162,6 +162,8 @@ def test_files(command, ckpt, song, tmp_path):
     kept = tmp_path / "kept.flac"
     assert "truncated" in command("live", *keys[:2], f"output={kept}").error
     assert soundfile.info(kept).frames == 2711 - 500
+    wrong = command("live", *keys[:2], f"output={tmp_path}/vocals")
+    assert "expected a name that ends in one of .wav, .flac" in wrong.error
     assert "no such file" in command("live", f"ckpt={ckpt}", "input=none.wav").error
     assert not list(tmp_path.rglob(".*"))
 
@@ -293,6 +295,7 @@ def test_under_runs_of_a_device_are_counted(command, ckpt, sound_card):
     [
         (["sound_device=none"], "sound_device=none: No input device matching 'none'"),
         (["sound_device=default", "output=x.wav"], "sound_device: is input and output"),
+        (["sound_device=[1,2,3]"], "expected one device, or [input,output]"),
         (["sound_device=default"], "sound_device=default: ended before the first block"),
     ],
 )

@@ -20,7 +20,13 @@ from auralflow_pl.audio.pcm import (
     encode_pcm,
     stream_header,
 )
-from auralflow_pl.audio.writing import WAV_SUBTYPES, SoundWriter, check_encoding, choose_encoding
+from auralflow_pl.audio.writing import (
+    AUDIO_FORMATS,
+    WAV_SUBTYPES,
+    SoundWriter,
+    check_encoding,
+    choose_encoding,
+)
 from auralflow_pl.checks.values import one_of
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.schema import LiveKeys
@@ -53,6 +59,9 @@ def live(config: DictConfig) -> None:
     if device is None:
         check_terminal("input", plain["input"], sys.stdin)
         check_terminal("output", output, sys.stdout)
+    if output != STDIN_NAME and Path(output).suffix[1:] not in AUDIO_FORMATS:
+        names = ", ".join(f".{form}" for form in AUDIO_FORMATS)
+        raise InputError(f"output={output}: expected a name that ends in one of {names}")
     if output != STDIN_NAME and Path(output).exists() and not plain["overwrite"]:
         raise InputError(f"output={output}: is there already; pass another, or overwrite=true")
     separator = load_separator(

@@ -284,21 +284,13 @@ class Separator(nn.Module):
             InputError: the network has look-ahead (all but those of `model=causal`), or a setting
                 needs the whole signal.
         """
-        whole = (len(self.delays) > 1, self.padding, self.wiener_steps)
-        if any(whole):
+        if len(self.delays) > 1 or self.padding or self.wiener_steps:
             raise InputError(
                 "realtime: shifts, padding_seconds and wiener_steps need the whole signal; leave "
                 "them at shifts=1, padding_seconds=0, wiener_steps=0"
             )
-        return RealTimeSeparator(
-            self.network,
-            self.stft,
-            len(self.targets),
-            self.sample_rate,
-            self.channels,
-            block,
-            self.precision,
-        )
+        audio, targets = (self.sample_rate, self.channels), len(self.targets)
+        return RealTimeSeparator(self.network, self.stft, targets, *audio, block, self.precision)
 
     def windowed(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
         """Separate a stream at the network's sample rate, averaged over all shifts.

@@ -196,6 +196,8 @@ def separate_device(session: LiveSession, device: Any, latency: str | float, cha
     """
     sounddevice = import_sounddevice()
     chosen = device if isinstance(device, list) else [device, device]
+    if len(chosen) != 2:
+        raise InputError(f"sound_device={device}: expected one device, or [input,output]")
     pair = [None if name == "default" else name for name in chosen]
     rate, ended = session.stream.sample_rate, threading.Event()
     try:
