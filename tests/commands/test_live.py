@@ -5,6 +5,7 @@ import signal
 import sys
 import types
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,6 +98,7 @@ def test_wav_goes_through_a_pipe(ckpt, song, tmp_path):
     assert text.splitlines()[0].startswith("latency ")
     assert "0.3 s in 28 blocks, real-time factor" in text
     assert "0 under-runs" in text
+    assert not list(Path.cwd().glob("live.log"))
     code, found, text = piped(ckpt, song.read_bytes(), "target=rest")
     assert code == 0, text
     assert abs(decoded(found, tmp_path / "out.wav") - (mixture - vocals)).max() < 2**-15
