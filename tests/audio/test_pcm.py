@@ -71,6 +71,20 @@ def test_bytes_may_come_in_any_portions():
     assert torch.equal(opened.read(100), reader(wav()).read(100))
 
 
+@pytest.mark.parametrize("size", [0, 0x7FFFF000, 0x7FFFFF00, 2**31, 2**32 - 1])
+def test_placeholders_of_streams_mean_to_the_end(size):
+    """Of FFmpeg, SoX and arecord."""
+    opened = reader(changed(40, "<I", size))
+    assert opened.read(500).shape[-1] == 100
+    assert opened.read(500).shape[-1] == 0
+
+
+def changed(place, form, value):
+    content = bytearray(wav())
+    struct.pack_into(form, content, place, value)
+    return bytes(content)
+
+
 def test_what_follows_the_samples_is_no_sound():
     assert reader(wav() + b"LIST\4\0\0\0note").read(500).shape[-1] == 100
 
@@ -91,12 +105,6 @@ def test_raw_samples_that_end_within_one_are_an_error():
         opened.read(50)
 
 
-def changed(place, form, value):
-    content = bytearray(wav())
-    struct.pack_into(form, content, place, value)
-    return bytes(content)
-
-
 @pytest.mark.parametrize(
     "content, message",
     [
@@ -112,6 +120,7 @@ def changed(place, form, value):
         (changed(32, "<H", 3), "2 channels in 3 bytes"),
         (changed(24, "<I", 3), "a sample rate of 3 Hz"),
     ],
+    ids=lambda value: str(value)[:30],
 )
 def test_a_damaged_header_is_one_line(content, message):
     with pytest.raises(InputError, match=message):

@@ -131,7 +131,7 @@ def test_the_times_of_the_engines_are_printed(script, one_process):
 def test_the_speed_in_real_time_is_printed(script):
     keys = ("cases=[512/128/128]", "seconds=0.5", "rounds=1", keys_of("model.width=2"))
     printed = script("bench_live", *keys)
-    latency, difference = re.search(r"128 +(\d+) .* (\S+)$", printed.strip()).groups()
+    latency, difference = re.search(r"128 +128 +(\d+) .* (\S+)$", printed.strip()).groups()
     assert int(latency) == 512
     assert float(difference) < 1e-5
 

@@ -5,6 +5,7 @@ import signal
 import sys
 import types
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,6 +98,7 @@ def test_wav_goes_through_a_pipe(ckpt, song, tmp_path):
     assert text.splitlines()[0].startswith("latency ")
     assert "0.3 s in 28 blocks, real-time factor" in text
     assert "0 under-runs" in text
+    assert not list(Path.cwd().glob("live.log"))
     code, found, text = piped(ckpt, song.read_bytes(), "target=rest")
     assert code == 0, text
     assert abs(decoded(found, tmp_path / "out.wav") - (mixture - vocals)).max() < 2**-15
@@ -130,6 +132,7 @@ def test_what_a_truncated_pipe_had_is_heard(ckpt, song, tmp_path):
         (b"", ["target=drums"], "target=drums: the model has no such stem"),
         (b"", ["block=0"], "block=0: expected a number of samples"),
     ],
+    ids=lambda value: str(value)[:30],
 )
 def test_a_mistake_is_one_line_and_no_sound(ckpt, content, arguments, message):
     code, found, text = piped(ckpt, content, *arguments)
@@ -161,6 +164,8 @@ def test_files(command, ckpt, song, tmp_path):
     kept = tmp_path / "kept.flac"
     assert "truncated" in command("live", *keys[:2], f"output={kept}").error
     assert soundfile.info(kept).frames == 2711 - 500
+    wrong = command("live", *keys[:2], f"output={tmp_path}/vocals")
+    assert "expected a name that ends in one of .wav, .flac" in wrong.error
     assert "no such file" in command("live", f"ckpt={ckpt}", "input=none.wav").error
     assert not list(tmp_path.rglob(".*"))
 
@@ -184,6 +189,20 @@ def test_a_model_with_look_ahead_is_refused(command, tmp_path, song):
     error = command("live", f"ckpt={unet}", f"input={song}").error
     assert "needs sound that has not arrived" in error
     assert "model=causal" in error
+
+
+@pytest.mark.parametrize("key, stream, mode", [("input", "stdin", "r"), ("output", "stdout", "w")])
+def test_no_sound_is_read_from_a_terminal_or_written_to_one(
+    command, ckpt, song, monkeypatch, key, stream, mode
+):
+    other = f"output={song}.out.wav" if key == "input" else f"input={song}"
+    terminal = os.openpty()
+    with os.fdopen(terminal[1], mode, closefd=False) as file:
+        monkeypatch.setattr(sys, stream, file)
+        done = command("live", f"ckpt={ckpt}", other)
+    for end in terminal:
+        os.close(end)
+    assert done.error.startswith(f"error: {key}=-: is a terminal")
 
 
 # Sound devices: PortAudio is replaced, not our code.
@@ -267,8 +286,9 @@ def test_a_device_is_heard_with_a_constant_delay(command, ckpt, sound_card):
 def test_under_runs_of_a_device_are_counted(command, ckpt, sound_card):
     gap, lost = flags(output_underflow=True), flags(input_overflow=True)
     sound_card.flags = [FLAGS, gap, FLAGS, gap, gap, lost]
-    done = command("live", f"ckpt={ckpt}", "sound_device=default")
+    done = command("live", f"ckpt={ckpt}", "sound_device=default", "device_latency=0.2")
     assert done.code == 0, done.err
+    assert sound_card.opened["latency"] == 0.2
     assert "3 under-runs, 1 overruns" in done.err
 
 
@@ -277,6 +297,7 @@ def test_under_runs_of_a_device_are_counted(command, ckpt, sound_card):
     [
         (["sound_device=none"], "sound_device=none: No input device matching 'none'"),
         (["sound_device=default", "output=x.wav"], "sound_device: is input and output"),
+        (["sound_device=[1,2,3]"], "expected one device, or [input,output]"),
         (["sound_device=default"], "sound_device=default: ended before the first block"),
     ],
 )

@@ -23,7 +23,13 @@ SMALL = [
     "model.hidden_size=64",
     "model.layers=1",
 ]
-ONE_LOSS = ("open_unmix", "spleeter", "dual_path", "attention")  # the others show the losses
+ONE_LOSS = (
+    "open_unmix",
+    "spleeter",
+    "dual_path",
+    "attention",
+    "causal",
+)  # the others show the losses
 PAIRS = [
     (model, loss)
     for model in option_names("model")

@@ -119,7 +119,7 @@ class PcmReader:
                 form = parse_format(content, self.name)
         if form is None:
             raise InputError(f"{self.name}: damaged WAV header: no format before the sound")
-        if size not in UNKNOWN_SIZES and size not in STREAMED_SIZES:
+        if size not in UNKNOWN_SIZES and size < STREAMED_SIZES.start:  # above: 3 hours, or unknown
             self.left = size // form.frame_bytes * form.frame_bytes
         return form
 

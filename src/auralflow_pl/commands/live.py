@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from omegaconf import DictConfig
 from torch import Tensor
@@ -19,7 +20,13 @@ from auralflow_pl.audio.pcm import (
     encode_pcm,
     stream_header,
 )
-from auralflow_pl.audio.writing import WAV_SUBTYPES, SoundWriter, check_encoding, choose_encoding
+from auralflow_pl.audio.writing import (
+    AUDIO_FORMATS,
+    WAV_SUBTYPES,
+    SoundWriter,
+    check_encoding,
+    choose_encoding,
+)
 from auralflow_pl.checks.values import one_of
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.config.schema import LiveKeys
@@ -49,6 +56,12 @@ def live(config: DictConfig) -> None:
         raise InputError(
             "sound_device: is input and output; leave out input and output, or sound_device"
         )
+    if device is None:
+        check_terminal("input", plain["input"], sys.stdin)
+        check_terminal("output", output, sys.stdout)
+    if output != STDIN_NAME and Path(output).suffix[1:] not in AUDIO_FORMATS:
+        names = ", ".join(f".{form}" for form in AUDIO_FORMATS)
+        raise InputError(f"output={output}: expected a name that ends in one of {names}")
     if output != STDIN_NAME and Path(output).exists() and not plain["overwrite"]:
         raise InputError(f"output={output}: is there already; pass another, or overwrite=true")
     separator = load_separator(
@@ -65,12 +78,18 @@ def live(config: DictConfig) -> None:
     try:
         with handling(signal.default_int_handler, "SIGTERM"):
             if device is not None:
-                separate_device(session, device, separator.channels)
+                separate_device(session, device, plain["device_latency"], separator.channels)
             else:
                 run_pipe(session, plain)
     finally:
         if session.blocks:
             print(session.summary(), file=sys.stderr, flush=True)
+
+
+def check_terminal(key: str, value: str, stream: TextIO | None) -> None:
+    """Raise InputError if sound would be read from a terminal or written to one."""
+    if value == STDIN_NAME and stream is not None and stream.isatty():
+        raise InputError(f"{key}=-: is a terminal; pass a file, or connect a pipe")
 
 
 def run_pipe(session: LiveSession, keys: dict) -> None:

@@ -371,6 +371,7 @@ class LiveKeys:
     output: str = MISSING
     raw: RawKeys = field(default_factory=RawKeys)
     sound_device: Any = None
+    device_latency: Any = MISSING
     overwrite: bool = MISSING
     precision: str = MISSING
     device: str = MISSING

@@ -13,8 +13,9 @@ from auralflow_pl.system.lazy import attach
 if TYPE_CHECKING:
     from auralflow_pl.separator.build import build_network, build_separator
     from auralflow_pl.separator.load import load_separator
+    from auralflow_pl.separator.realtime import RealTimeSeparator
     from auralflow_pl.separator.separator import Separator
 else:
     __getattr__, __dir__ = attach(__name__)
 
-__all__ = ["Separator", "build_network", "build_separator", "load_separator"]
+__all__ = ["RealTimeSeparator", "Separator", "build_network", "build_separator", "load_separator"]

@@ -317,15 +317,8 @@ class Separator(nn.Module):
                 "realtime: shifts, speeds, padding_seconds and wiener_steps need the whole signal; "
                 "leave them at their defaults"
             )
-        return RealTimeSeparator(
-            self.network,
-            self.stft,
-            len(self.targets),
-            self.sample_rate,
-            self.channels,
-            block,
-            self.precision,
-        )
+        audio, targets = (self.sample_rate, self.channels), len(self.targets)
+        return RealTimeSeparator(self.network, self.stft, targets, *audio, block, self.precision)
 
     def at_speeds(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
         """Separate a stream at the sample rate of the network, averaged over all speeds.

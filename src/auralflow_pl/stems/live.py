@@ -168,6 +168,7 @@ class DeviceCallback:
             output: `(time, channels)`, which is filled; with zeros where there is no estimate.
             flags: what PortAudio says of the blocks before, as `sounddevice.CallbackFlags`.
         """
+        output[:] = 0  # PortAudio plays it, whatever happens here
         session = self.session
         session.overruns += bool(flags.input_overflow)
         session.under_runs += bool(flags.output_underflow)
@@ -176,17 +177,17 @@ class DeviceCallback:
         self.queue.push(stem if same else stem.mean(0, keepdim=True).expand(self.channels, -1))
         ready = min(len(output), len(self.queue))
         session.under_runs += ready < len(output)
-        output[:] = 0
         if ready:
             output[:ready] = self.queue.take(ready).T.numpy()
 
 
-def separate_device(session: LiveSession, device: Any, channels: int) -> None:
+def separate_device(session: LiveSession, device: Any, latency: str | float, channels: int) -> None:
     """Separate the sound of a device until it is interrupted or fails.
 
     Args:
         session: what separates.
         device: number or name of a device, a pair of them for input and output, or `default`.
+        latency: of the driver: `low`, `high`, or seconds.
         channels: channels of the model; devices with fewer are used with those they have.
 
     Raises:
@@ -195,6 +196,8 @@ def separate_device(session: LiveSession, device: Any, channels: int) -> None:
     """
     sounddevice = import_sounddevice()
     chosen = device if isinstance(device, list) else [device, device]
+    if len(chosen) != 2:
+        raise InputError(f"sound_device={device}: expected one device, or [input,output]")
     pair = [None if name == "default" else name for name in chosen]
     rate, ended = session.stream.sample_rate, threading.Event()
     try:
@@ -218,7 +221,7 @@ def separate_device(session: LiveSession, device: Any, channels: int) -> None:
                 device=tuple(pair),
                 channels=(inputs, outputs),
                 dtype="float32",
-                latency="low",
+                latency=latency,
                 callback=call,
                 finished_callback=ended.set,
             ),
