@@ -11,6 +11,7 @@ import torch
 
 from auralflow_pl.config.schema import ServeKeys
 from auralflow_pl.config.validation import validate
+from auralflow_pl.errors import WriteError
 from auralflow_pl.serving.jobs import ServeLimits
 from auralflow_pl.serving.refusals import Refusal
 from auralflow_pl.serving.service import SeparationService
@@ -92,6 +93,15 @@ def test_a_closed_service_takes_nothing_and_ends_what_waits(service):
                 call()
         assert not wait([job.finished for job in (*jobs, receiving)], 60).not_done
     assert {job.state for job in jobs} <= {"done", "cancelled"}
+
+
+def test_stems_for_which_the_disk_has_no_room_are_not_begun(tmp_path):
+    path = tmp_path / "silence.flac"
+    soundfile.write(path, np.zeros(2 * RATE, np.int16), RATE)
+    LIMITS.sound.check_file(path, stems=2)
+    with pytest.raises(WriteError, match="no room for 64000000000000 bytes"):
+        LIMITS.sound.check_file(path, stems=10**9)
+    path.unlink()
 
 
 def test_a_place_is_free_once_a_job_has_ended(service):

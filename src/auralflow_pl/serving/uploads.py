@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from auralflow_pl.audio.reading import open_source
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, WriteError
 from auralflow_pl.stems.inputs import InputFile
 from auralflow_pl.stems.job import SecondsCallback, StemJob
+from auralflow_pl.system.files import free_bytes
 
 SeparateFunction = Callable[[StemJob, InputFile, SecondsCallback], bool]
+
+SAMPLE_BYTES = 4  # of a stem, at most
 
 UPLOAD_TRACK = "stems"  # name of the folder with the stems of an upload
 
@@ -29,11 +32,22 @@ class SoundLimits:
         if seconds > self.seconds:
             raise InputError(f"longer than {spoken_length(self.seconds)}, {self.advice}")
 
-    def check_file(self, path: Path) -> None:
-        """Raise InputError for a file that is no sound, is too long, or has too many channels."""
+    def check_file(self, path: Path, stems: int) -> None:
+        """Raise InputError for a file that is no sound or beyond the limits.
+
+        Args:
+            path: the file; its disk also has to have room for the stems.
+            stems: number of stems.
+
+        Raises:
+            WriteError: the disk has no room: a small file may hold hours of silence.
+        """
         with open_source(path) as source:
             if source.frames is not None:
                 self.check_seconds(source.frames / source.sample_rate)
+                needed = stems * source.frames * source.channels * SAMPLE_BYTES
+                if needed > free_bytes(path):
+                    raise WriteError(f"{path.name}: the disk has no room for {needed} bytes")
             if self.channels is not None and source.channels > self.channels:
                 raise InputError(
                     f"{source.channels} channels; expected at most {self.channels} (max_channels)"
@@ -70,13 +84,14 @@ def separate_upload(
         InputError: the file cannot be read, or is beyond the limits; the message may name `path`.
         Cancelled: `progress` returned False.
     """
-    limits.check_file(path)
+    work = InputFile(path, UPLOAD_TRACK)
+    stems = stem_job.finals(work, stem_job.options.format)
+    limits.check_file(path, len(stems))
 
     def within_limits(done: float, total: float | None) -> bool | None:
         limits.check_seconds(done)
         return progress(done, total)
 
-    work = InputFile(path, UPLOAD_TRACK)
     run(stem_job, work, within_limits)
     stem_job.report(work).unlink()
-    return stem_job.finals(work, stem_job.options.format)
+    return stems

@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 import zipfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -55,8 +55,8 @@ class StemZipResponse(StreamingResponse):
             "Cache-Control": "no-store",
             "Content-Disposition": f"attachment; filename*=utf-8''{quote(name, safe='')}",
         }
-        blocks = zip_blocks(stems.values())
-        super().__init__(blocks, headers=headers, media_type="application/zip")
+        self.blocks = zip_blocks(stems.values())
+        super().__init__(self.blocks, headers=headers, media_type="application/zip")
         self.release = release
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,6 +64,7 @@ class StemZipResponse(StreamingResponse):
         try:
             await super().__call__(scope, receive, send)
         finally:
+            self.blocks.close()  # else a zip that was not sent to its end complains when it is freed
             self.release()
 
 
@@ -88,7 +89,7 @@ class ZipSink(io.RawIOBase):
         return content
 
 
-def zip_blocks(paths: Any) -> Iterator[bytes]:
+def zip_blocks(paths: Iterable[Path]) -> Generator[bytes, None, None]:
     """Blocks of a zip of files, stored without compression: sound hardly shrinks."""
     sink = ZipSink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
