@@ -42,6 +42,7 @@ from auralflow_pl.pretrained.locations import BUNDLED_MODEL
 
 RATE = 44100
 PATIENCE_SECONDS = 600.0
+KILLED_SECONDS = 60  # of sound in work when the server is killed
 FORM_TYPE = {"Content-Type": "multipart/form-data; boundary=x"}
 
 
@@ -85,7 +86,8 @@ class ServedProcess:
 
     def read(self) -> None:
         """Keep what the server prints."""
-        self.lines.extend(self.process.stdout)
+        with self.process.stdout as lines:
+            self.lines.extend(lines)
 
     def stop(self, number: int) -> None:
         """Send a signal and wait for the end."""
@@ -260,7 +262,7 @@ def main() -> None:
         server.wait_idle()
         load(server, options.clients, song, expected)
         attack(server, options.uploads, song)
-        jobs = kill(server, noise(60))
+        jobs = kill(server, noise(KILLED_SECONDS))
         server = ServedProcess(Path(name), options.ckpt, options.queue_size)
         served = sum(
             requests.get(f"{server.url}{job}/stems.zip", timeout=60).status_code == 200
@@ -270,7 +272,8 @@ def main() -> None:
         print(f"with queue_size={options.queue_size}:")
         load(server, options.clients, song, expected)
         server.stop(signal.SIGTERM)
-        print(f"ended: {len(list(Path(name).iterdir()))} folders left")
+        tracebacks = sum("Traceback" in line for line in server.lines)
+        print(f"ended: {len(list(Path(name).iterdir()))} folders left, {tracebacks} tracebacks")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
-from auralflow_pl.errors import did_you_mean
+from auralflow_pl.errors import did_you_mean, shown
 from auralflow_pl.serving.jobs import JobState, UploadJob
 from auralflow_pl.serving.refusals import Refusal
 from auralflow_pl.serving.service import SeparationService
@@ -23,14 +23,14 @@ from auralflow_pl.serving.web.documents import (
     WAITING_REFUSALS,
     Health,
     JobStatus,
-    described,
     form_of,
+    refusals_document,
 )
 from auralflow_pl.serving.web.forms import ClientGone
 from auralflow_pl.serving.web.guard import RequestGuard, refusal_response
 from auralflow_pl.serving.web.metrics import METRICS_TYPE, ServeMetrics
 from auralflow_pl.serving.web.pages import api_page
-from auralflow_pl.serving.web.receiving import FORM_FIELDS, received_job, shortened
+from auralflow_pl.serving.web.receiving import FORM_FIELDS, received_job
 from auralflow_pl.serving.web.responses import StemFileResponse, StemZipResponse, job_events
 from auralflow_pl.stems.inputs import track_name
 from auralflow_pl.version import __version__
@@ -99,7 +99,7 @@ def add_uploads(app: FastAPI, service: SeparationService) -> None:
                 "description": "the stems as zip, or one stem",
                 "content": {"application/zip": {}, "audio/wav": {}, "audio/flac": {}},
             },
-            **described(REFUSALS | WAITING_REFUSALS),
+            **refusals_document(REFUSALS | WAITING_REFUSALS),
         },
         openapi_extra=form_of(STEM_FIELD),
     )
@@ -121,7 +121,7 @@ def add_uploads(app: FastAPI, service: SeparationService) -> None:
         "/jobs",
         status_code=202,
         response_model=JobStatus,
-        responses=described(REFUSALS),
+        responses=refusals_document(REFUSALS),
         openapi_extra=form_of(),
     )
     async def start(request: Request, response: Response) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def add_uploads(app: FastAPI, service: SeparationService) -> None:
 def add_jobs(app: FastAPI, service: SeparationService) -> None:
     """The endpoints of a job."""
 
-    @app.get("/jobs/{number}", response_model=JobStatus, responses=described(JOB_REFUSALS))
+    @app.get("/jobs/{number}", response_model=JobStatus, responses=refusals_document(JOB_REFUSALS))
     async def status(number: str) -> dict[str, Any]:
         """State and progress of a job."""
         return describe_job(service, service.find(number))
@@ -147,7 +147,7 @@ def add_jobs(app: FastAPI, service: SeparationService) -> None:
                 "description": "an event named like the state whenever it or the progress changes",
                 "content": {"text/event-stream": {}},
             },
-            **described(JOB_REFUSALS),
+            **refusals_document(JOB_REFUSALS),
         },
     )
     async def events(number: str) -> Response:
@@ -165,7 +165,7 @@ def add_jobs(app: FastAPI, service: SeparationService) -> None:
         response_class=Response,
         responses={
             200: {"description": "all stems", "content": {"application/zip": {}}},
-            **described(JOB_REFUSALS | not_done),
+            **refusals_document(JOB_REFUSALS | not_done),
         },
     )
     async def stems(number: str) -> Response:
@@ -177,14 +177,14 @@ def add_jobs(app: FastAPI, service: SeparationService) -> None:
         response_class=Response,
         responses={
             200: {"description": "the stem", "content": {"audio/wav": {}, "audio/flac": {}}},
-            **described(JOB_REFUSALS | not_done),
+            **refusals_document(JOB_REFUSALS | not_done),
         },
     )
     async def stem(number: str, name: str) -> Response:
         """One stem of a job, or a range of it."""
         return stems_response(service, service.find(number), name)
 
-    @app.delete("/jobs/{number}", status_code=204, responses=described(JOB_REFUSALS))
+    @app.delete("/jobs/{number}", status_code=204, responses=refusals_document(JOB_REFUSALS))
     async def delete(number: str) -> None:
         """Cancel a job if it has not ended, and delete its files."""
         service.discard(service.find(number))
@@ -271,7 +271,7 @@ def stems_response(
         path = next((p for known, p in stems.items() if name in (known, p.name)), None)
         if path is None:
             known = did_you_mean(name, stems)
-            raise Refusal(404, f"stem {shortened(name)}: the job has none of this name, {known}")
+            raise Refusal(404, f"stem {shown(name)}: the job has none of this name, {known}")
         return StemFileResponse(path, f"{track} - {path.name}", release)
     except BaseException:
         service.release(job)

@@ -91,7 +91,7 @@ WAITING_REFUSALS = {504: "the separation took too long"}
 JOB_REFUSALS = {401: REFUSALS[401], 404: "no such job"}
 
 
-def described(texts: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
+def refusals_document(texts: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
     """Descriptions of refusals for the OpenAPI document, by status."""
     return {status: {"model": Refused, "description": text} for status, text in texts.items()}
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from fastapi import Request
 
-from auralflow_pl.errors import did_you_mean, printable
+from auralflow_pl.errors import did_you_mean, shown
 from auralflow_pl.serving.jobs import UploadJob
 from auralflow_pl.serving.refusals import Refusal, refusal_of
 from auralflow_pl.serving.service import SeparationService
@@ -64,21 +64,16 @@ def stem_options(
     texts = {name: value.decode("utf-8", "replace").strip() for name, value in fields.items()}
     for name in texts:
         if name not in known:
-            raise Refusal(422, f"{shortened(name)}: no such field, {did_you_mean(name, known)}")
+            raise Refusal(422, f"{shown(name)}: no such field, {did_you_mean(name, known)}")
     form = texts.get("format") or "wav"
     if form not in SERVED_FORMATS:
-        raise Refusal(422, f"format={shortened(form)}: expected wav or flac")
+        raise Refusal(422, f"format={shown(form)}: expected wav or flac")
     residual = (texts.get("residual") or "false").lower()
     if residual not in ("true", "false"):
-        raise Refusal(422, f"residual={shortened(residual)}: expected true or false")
+        raise Refusal(422, f"residual={shown(residual)}: expected true or false")
     stem = texts.get("stem") or None
     names = [*targets, RESIDUAL_NAME]
     if stem is not None and stem not in names:
-        raise Refusal(422, f"stem={shortened(stem)}: no such stem, {did_you_mean(stem, names)}")
+        raise Refusal(422, f"stem={shown(stem)}: no such stem, {did_you_mean(stem, names)}")
     wanted = residual == "true" or (stem == RESIDUAL_NAME and stem not in targets)
     return StemOptions(wanted, form), stem
-
-
-def shortened(text: str) -> str:
-    """A text of a client for a message."""
-    return printable(text)[:60]

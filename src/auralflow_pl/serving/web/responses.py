@@ -64,7 +64,7 @@ class StemZipResponse(StreamingResponse):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self.blocks.close()  # else a zip that was not sent to its end complains when it is freed
+            self.blocks.close()  # else it complains once it is freed, if it was not sent
             self.release()
 
 
