@@ -16,6 +16,10 @@ class InputError(ValueError):
     """
 
 
+class WriteError(InputError):
+    """A file cannot be written, mostly because the disk is full."""
+
+
 class Cancelled(Exception):  # noqa: N818 - not an error
     """Raised to stop a run after its progress callback returned False."""
 

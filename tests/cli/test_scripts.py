@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from auralflow_pl.data.shards.reading import Shards
 from auralflow_pl.data.sources.synthetic import SyntheticSongs
 from auralflow_pl.errors import InputError
-from support import REPOSITORY, TINY
+from support import REPOSITORY, TINY, untrained
 
 NAMES = sorted(path.stem for path in (REPOSITORY / "scripts").glob("*.py"))
 NO_KEYS = ("bench_startup", "bench_synthetic")
@@ -163,6 +163,17 @@ def test_the_memory_of_separation_is_measured(tmp_path):
     assert peak > 100  # MiB
     assert seconds > 0
     assert (tmp_path / "out" / "noise" / "vocals.wav").is_file()
+
+
+def test_the_load_of_a_server_is_measured(script, tmp_path):
+    ckpt = untrained(tmp_path / "vocals.ckpt")
+    keys = ("clients=3", "seconds=0.3", "uploads=6", "queue_size=1", f"ckpt={ckpt}")
+    printed = script("bench_serve", *keys, KILLED_SECONDS=20)
+    assert printed.count("3 clients at once: 0 lost {'right stems': 3}") == 2
+    assert re.search(r"6 hostile uploads: .*, 0 tracebacks, 0 files left", printed)
+    assert "after the next start: 0 files left, 0 old jobs served" in printed
+    assert "WITHOUT" not in printed
+    assert "ended: 0 folders left, 0 tracebacks" in printed
 
 
 @pytest.mark.parametrize("implementation", ["openunmix", "torch"])

@@ -18,7 +18,7 @@ import soundfile
 
 from auralflow_pl.cli import main as cli
 from auralflow_pl.demo.model_names import BUNDLED_LABEL
-from support import ended, forked, untrained
+from support import ended, first_line, forked, untrained
 from support.browser import browser, requests
 
 RATE = 8000
@@ -120,14 +120,6 @@ def server(tmp_path_factory, kept):
     with proxy, pytest.raises(BlockingIOError):
         proxy.accept()
     assert "Traceback" not in served.text
-
-
-def first_line(read):
-    """What a process says first."""
-    line = b""
-    while not line.endswith(b"\n") and (byte := os.read(read, 1)):
-        line += byte
-    return line.decode()
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ from auralflow_pl.audio.reading import read_audio
 from auralflow_pl.config.schema import DemoKeys
 from auralflow_pl.config.validation import validate
 from auralflow_pl.demo.model_names import BUNDLED_LABEL, named_models
-from auralflow_pl.demo.server import bind_socket, server_address
 from auralflow_pl.demo.studio import DemoLimits, DemoService
 from auralflow_pl.errors import Cancelled, InputError
+from auralflow_pl.serving.addresses import bind_socket, server_address
 from auralflow_pl.stems.runner import run_within_memory
 from support import composed, untrained
 from support.damage import encode_aac

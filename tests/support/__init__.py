@@ -171,6 +171,14 @@ def ended(child: int, read: int, within: float = 600) -> tuple[int, str]:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), content.decode()
 
 
+def first_line(read: int) -> str:
+    """What a process says first; `read` as from `forked`."""
+    line = b""
+    while not line.endswith(b"\n") and (byte := os.read(read, 1)):
+        line += byte
+    return line.decode()
+
+
 def forked_command(
     name: str, *arguments: str | Path, errors: Path | None = None, **environment: str
 ) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from auralflow_pl.audio.checks import RATES_HZ
 from auralflow_pl.audio.ffmpeg import reason_of
 from auralflow_pl.audio.id3 import prepend_tags
 from auralflow_pl.checks.values import one_of
-from auralflow_pl.errors import InputError
+from auralflow_pl.errors import InputError, WriteError
 
 PCM_BITS = {"PCM_16": 16, "PCM_24": 24}
 
@@ -193,10 +193,10 @@ class SoundWriter:
         """Close the file without completing it."""
         self.file.close()
 
-    def fault(self, error: Exception) -> InputError:
-        """Make the InputError for a failed write."""
+    def fault(self, error: Exception) -> WriteError:
+        """Make the error for a failed write."""
         size = self.path.stat().st_size if self.path.exists() else 0
-        return InputError(
+        return WriteError(
             f"{self.path.name}: {size / 1e6:.1f} MB written, then writing failed "
             f"({reason_of(error)}); is the disk full?"
         )

