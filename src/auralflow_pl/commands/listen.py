@@ -32,7 +32,6 @@ from auralflow_pl.gallery.songs import (
     songs_of_tracks,
 )
 from auralflow_pl.gallery.subjects import (
-    ModelSubject,
     NamedEntry,
     Subject,
     find_subjects,

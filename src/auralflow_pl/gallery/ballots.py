@@ -175,6 +175,6 @@ def tally_lines(ballots: Sequence[Ballot]) -> Iterator[str]:
 def row_text(row: TallyRow) -> str:
     """Share, interval and p-value of a row."""
     if row.share is None or row.low is None or row.high is None or row.p_value is None:
-        return "    –"
+        return "    -"
     interval = f"{100 * row.low:.0f} to {100 * row.high:.0f} %"
     return f"{100 * row.share:>3.0f} %  {interval:<13}  {row.p_value:.3f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from auralflow_pl.signal.resampling import match_length, resample
 
 EXCERPT_RATE = 44100  # Hz, of the sounds on the page
 
-MOST_GAIN_DB = 20.0  # in either direction; what is nearly silent is not made as loud as the rest
+MOST_GAIN_DB = 20.0  # what is nearly silent is not made as loud as the rest
 
 
 class Place(NamedTuple):
@@ -122,11 +123,11 @@ class Levels(NamedTuple):
     stored: float  # factor of all sounds, at most 1, which brings them within full scale
     changes: list[float]  # change of each sound in dB that makes it as loud as the others
     common: float  # further factor of all changed sounds, at most 1, for the same reason
-    lufs: float | None  # loudness of the changed sounds; None: all are silent
+    heard: float | None  # loudness of the changed sounds in LUFS; None: all are silent
 
 
 def match_levels(sounds: Sequence[Tensor], reference: int) -> Levels:
-    """Make sounds equally loud (ITU-R BS.1770-4), by at most `MOST_GAIN_DB`.
+    """Make sounds equally loud (ITU-R BS.1770-4), raising none by more than `MOST_GAIN_DB`.
 
     Sounds without a loudness, as silence, keep their level.
 
@@ -137,16 +138,14 @@ def match_levels(sounds: Sequence[Tensor], reference: int) -> Levels:
     loud = [measure_loudness(sound) for sound in sounds]
     wanted = next((one for one in (loud[reference], *loud) if one is not None), None)
     changes = [
-        0.0
-        if one is None or wanted is None
-        else max(-MOST_GAIN_DB, min(MOST_GAIN_DB, wanted - one))
-        for one in loud
+        0.0 if one is None or wanted is None else min(MOST_GAIN_DB, wanted - one) for one in loud
     ]
     peaks = [float(sound.abs().amax()) for sound in sounds]
     stored = 1 / max(1.0, *peaks)
     changed = [stored * peak * 10 ** (db / 20) for peak, db in zip(peaks, changes, strict=True)]
     common = 1 / max(1.0, *changed)
-    return Levels(stored, changes, common, wanted)
+    heard = None if wanted is None else wanted + 20 * math.log10(stored * common)
+    return Levels(stored, changes, common, heard)
 
 
 def measure_loudness(sound: Tensor) -> float | None:

@@ -122,7 +122,7 @@ def gallery_page(
     }
     data["id"] = values_sha256(data, 12)
     count = f"{len(parts)} {'song' if len(parts) == 1 else 'songs'}"
-    of = f"{len(names)} models, which have letters" if options.blind else ", ".join(names)
+    of = f"{len(names)} models in random order" if options.blind else ", ".join(names)
     form = options.form.upper()
     return html_page("gallery", PAGE_TITLE, f"{count}, {of}; sounds as {form}", data)
 
@@ -132,9 +132,7 @@ def no_target_text(
 ) -> str:
     """Message that says which targets the subjects have."""
     has = "; ".join(f"{one.name} has {', '.join(one.targets(song))}" for one in subjects)
-    asked = (
-        f"target={','.join(wanted)}: not in all models" if wanted else "models: no common target"
-    )
+    asked = f"target={','.join(wanted)}: not in all" if wanted else "models: no target in common"
     return f"{asked}: {has}; pass others, or rename the files"
 
 
@@ -191,7 +189,7 @@ def excerpt_card(excerpt: Excerpt, store: SoundStore, options: GalleryOptions) -
         "target": excerpt.target,
         "start": excerpt.place.start,
         "seconds": excerpt.place.seconds,
-        "lufs": levels.lufs,
+        "lufs": levels.heard,
         "mixture": floor,
         "sounds": rows,
     }

@@ -93,7 +93,7 @@ class ModelSubject:
         """Targets of the model."""
         return list(self.separator.targets)
 
-    def whole(self, song: GallerySong, target: str) -> None:  # noqa: ARG002 - there is none
+    def whole(self, song: GallerySong, target: str) -> None:
         """No whole song is separated."""
 
     def read(self, song: GallerySong, target: str, start: float, seconds: float) -> Clip:

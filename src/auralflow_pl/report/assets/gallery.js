@@ -14,7 +14,8 @@ function recall() {
 
 const models = (card) => card.sounds.filter((s) => s.model !== null);
 const letter = (card, sound) => String.fromCharCode(65 + models(card).indexOf(sound));
-const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)} dB`;
+const signed = (value) => `${value < 0 ? "" : "+"}${number(value, 1)} dB`;
+const hidden = () => data.blind && !state.revealed; // what could tell the models apart by sight
 
 function label(card, sound) {
   if (sound.model === null) return sound.key === "truth" ? `true ${card.target}` : sound.key;
@@ -23,7 +24,8 @@ function label(card, sound) {
 }
 
 function notes(sound) {
-  const score = sound.score === null || (data.blind && !state.revealed) ? [] : [`SI-SDR ${number(sound.score, 1)} dB${sound.better === null ? "" : ` (${signed(sound.better)})`}`];
+  if (hidden()) return [];
+  const score = sound.score === null ? [] : [`SI-SDR ${number(sound.score, 1)} dB${sound.better === null ? "" : ` (${signed(sound.better)})`}`];
   return [...score, `volume ${signed(sound.change)}`].map((text) => make("small", { class: "quiet" }, text));
 }
 
@@ -118,7 +120,7 @@ function showAnswers() {
 function showNames() {
   document.querySelectorAll("#cards article").forEach((node, n) => {
     const card = data.cards[n];
-    const sounds = card.sounds.map((s) => ({ name: s.key, label: label(card, s), picture: s.picture, about: `spectrogram of ${label(card, s)}`, note: notes(s) }));
+    const sounds = card.sounds.map((s) => ({ name: s.key, label: label(card, s), picture: hidden() ? null : s.picture, about: `spectrogram of ${label(card, s)}`, notes: notes(s) }));
     node.querySelector(".buttons").replaceChildren(pictureButtons(node, sounds));
     node.querySelectorAll("fieldset input").forEach((input) => { input.disabled = state.revealed; });
   });
@@ -126,18 +128,21 @@ function showNames() {
 }
 
 function showScores() {
-  const rows = data.cards.filter((card) => models(card).some((s) => s.score !== null));
-  by("scores").hidden = !rows.length || (data.blind && !state.revealed);
+  const rows = data.cards.filter((card) => models(card).some((s) => s.better !== null));
+  by("scores").hidden = !rows.length || hidden();
   const of = (card, model) => models(card).find((s) => s.model === model);
-  const value = (card, model) => of(card, model).better ?? of(card, model).score;
+  const value = (card, model) => of(card, model).better;
   const mean = (values) => { const known = values.filter((v) => v !== null); return known.length ? known.reduce((a, b) => a + b, 0) / known.length : null; };
-  const total = { song: "mean", target: "", mixture: mean(rows.map((r) => r.mixture)), mean: (model) => mean(rows.map((r) => value(r, model))) };
+  const totals = [...new Set(rows.map((r) => r.target))].map((target) => {
+    const here = rows.filter((r) => r.target === target);
+    return { song: "mean", target, mixture: mean(here.map((r) => r.mixture)), mean: (model) => mean(here.map((r) => value(r, model))) };
+  });
   table(by("table"), [
     { label: "song", text: true, show: (r) => r.song },
     { label: "target", text: true, show: (r) => r.target },
     { label: "mixture", show: (r) => number(r.mixture, 1) },
     ...data.models.map((model) => ({ label: model, show: (r) => { const v = r.mean ? r.mean(model) : value(r, model); return v === null ? "–" : signed(v); } })),
-  ], rows.length > 1 ? [...rows, total] : rows);
+  ], rows.length > totals.length ? [...rows, ...totals] : rows);
 }
 
 recall();
@@ -145,6 +150,7 @@ by("cards").replaceChildren(...data.cards.map(songCard));
 showNames();
 setVolumes();
 by("match").addEventListener("change", setVolumes);
+by("match").parentElement.hidden = data.blind;
 if (data.blind) {
   by("ballot").hidden = false;
   state.answers.forEach((a, n) => {

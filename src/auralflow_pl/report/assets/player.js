@@ -35,7 +35,7 @@ async function play(card, moment, place = 0) {
   player.volumes = moment.volumes ?? {};
   const at = player.context.currentTime + 0.03;
   for (const [name, buffer] of Object.entries(moment.buffers)) {
-    const source = new AudioBufferSourceNode(player.context, { buffer, loop: !moment.whole });
+    const source = new AudioBufferSourceNode(player.context, { buffer, loop: !moment.whole, loopEnd: moment.seconds });
     const gain = new GainNode(player.context, { gain: factor(card, name) });
     source.connect(gain).connect(player.context.destination);
     source.start(at, place);
@@ -79,12 +79,12 @@ function fade() {
 }
 
 // Buttons with pictures that choose what is heard, also with the keys 1 to 9 in the card.
-// A sound has a name, a label, a picture, what the picture is, and perhaps a note.
+// A sound has a name and a label, and perhaps a picture, what the picture is, and notes.
 function pictureButtons(card, sounds) {
   card.addEventListener("keydown", (event) => {
     const sound = event.target.matches("input[type=text]") ? null : sounds[Number(event.key) - 1];
     if (sound) choose(card, sound.name);
   });
   return make("div", { class: "sounds" }, ...sounds.map((sound, n) => make("button", { type: "button", "data-name": sound.name, "aria-pressed": sound.name === card.dataset.sound, onclick: () => choose(card, sound.name), title: `key ${n + 1}` },
-    make("img", { src: `data:image/png;base64,${sound.picture}`, alt: sound.about }), make("i", { class: "head" }), make("span", {}, `${n + 1} ${sound.label}`), ...(sound.note ?? []))));
+    ...(sound.picture ? [make("img", { src: `data:image/png;base64,${sound.picture}`, alt: sound.about }), make("i", { class: "head" })] : []), make("span", {}, `${n + 1} ${sound.label}`), ...(sound.notes ?? []))));
 }
