@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,10 +107,13 @@ class ModelSubject:
     def separate(self, mixture: Recording, start: float, seconds: float) -> Clip:
         """Estimates `(targets, channels, time)` of an excerpt.
 
-        It is read with the context that the network sees on either side.
+        It is read with the context that the network sees on either side, from a place on the grid
+        of its windows, so that the estimates are those of the whole song.
         """
-        context = self.separator.windows.context / self.separator.sample_rate
-        before = min(start, context)
+        windows, rate = self.separator.windows, self.separator.sample_rate
+        context = windows.context / rate
+        first_window = math.floor(max(0.0, start - context) * rate / windows.align)
+        before = start - first_window * windows.align / rate
         clip = mixture.read(start - before, before + seconds + context)
         estimates = self.separator(clip.samples.to(self.device), clip.sample_rate).cpu()
         first = round(before * clip.sample_rate)
