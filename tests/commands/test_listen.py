@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import time
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from auralflow_pl.gallery.recordings import FileRecording, loudest_start
 from auralflow_pl.metrics.scale_invariant import si_sdr
 from auralflow_pl.report.spectrograms import decode_sound
 from support import untrained
-from support.browser import browser, messages, requests
+from support.browser import browser, messages, requests, wait_for
 
 RATE = 44100
 SONGS = ("one", "two </script><b>bad")
@@ -65,15 +64,6 @@ def page_data(page):
     """The data of a page."""
     text = page.read_text()
     return json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
-
-
-def wait_for(condition, seconds=30):
-    """The first true value of a condition."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.02)
-    return value
 
 
 def test_sounds_have_one_place_one_loudness_and_their_scores(listen, tmp_path):
@@ -278,10 +268,14 @@ def write_ballot(path, models, chosen, **more):
 
 def test_files_of_several_listeners_are_counted_together(listen, tmp_path):
     one = write_ballot(tmp_path / "a.json", ["x", "y"], ["x"] * 5 + [None])
-    two = write_ballot(tmp_path / "b.json", ["y", "x"], ["x", "x", "y"], revealed=True)
+    two = write_ballot(tmp_path / "b.json", ["y", "x"], ["x", "x", "y", None], revealed=True)
+    content = json.loads(two.read_text())
+    content["answers"][-1] |= {"open": True, "comment": "later"}
+    two.write_text(json.dumps(content))
     lines = listen(f"choices=[{one},{two}]").out.splitlines()
     assert lines[0] == "vocals: 9 answers in 2 files, 6 songs, 1 without a difference"
     assert lines[2].split() == ["x", "7", "88", "%", "47", "to", "100", "%", "0.070"]
+    assert lines[-2] == "comment on vocals of 3: not chosen: later"
     assert lines[-1].startswith("note: in some files the names were shown")
     other = write_ballot(tmp_path / "c.json", ["x", "z"], ["z"])
     assert "expected the same models" in listen(f"choices=[{one},{other}]", code=1).error

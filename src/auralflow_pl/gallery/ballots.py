@@ -13,17 +13,16 @@ from auralflow_pl.system.files import check_file, file_sha256, read_json
 
 CONFIDENCE = 0.95
 
-NO_DIFFERENCE = "no difference"
-
 
 class Answer(NamedTuple):
     """What a listener chose for one target of one song."""
 
     song: str
     target: str
-    model: str | None  # None: no difference
+    model: str | None  # None: no difference, or not chosen
     letter: str | None
     comment: str
+    open: bool = False  # whether nothing was chosen yet
 
 
 class Ballot(NamedTuple):
@@ -69,6 +68,7 @@ def read_answer(content: Any, models: Sequence[str]) -> Answer:
         model,
         None if letter is None else checked_text(letter),
         checked_text(content["comment"]),
+        content.get("open") is True,
     )
 
 
@@ -99,7 +99,7 @@ def read_ballots(paths: Sequence[Path]) -> list[Ballot]:
                 f"choices={path}: is about {', '.join(ballots[-1].models)}, {paths[0]} about "
                 f"{', '.join(ballots[0].models)}; expected the same models"
             )
-    if not any(ballot.answers for ballot in ballots):
+    if all(answer.open for ballot in ballots for answer in ballot.answers):
         raise InputError(f"choices={paths[0]}: nothing was chosen in it")
     return ballots
 
@@ -151,7 +151,8 @@ def tally_rows(answers: Sequence[Answer], models: Sequence[str]) -> list[TallyRo
 def tally_lines(ballots: Sequence[Ballot]) -> Iterator[str]:
     """Lines of a table for each target: wins, share, interval and p-value of each model."""
     models = ballots[0].models
-    answers = [answer for ballot in ballots for answer in ballot.answers]
+    every = [answer for ballot in ballots for answer in ballot.answers]
+    answers = [answer for answer in every if not answer.open]
     width = max(map(len, ("model", *models)))
     files = f"{len(ballots)} {'file' if len(ballots) == 1 else 'files'}"
     for target in dict.fromkeys(answer.target for answer in answers):
@@ -164,9 +165,10 @@ def tally_lines(ballots: Sequence[Ballot]) -> Iterator[str]:
         yield f"  {'model':<{width}}  wins  share  95 % interval  p"
         for row in tally_rows(here, models):
             yield f"  {row.model:<{width}}  {row.wins:>4}  {row_text(row)}"
-    for answer in answers:
+    for answer in every:
         if answer.comment:
-            said = f"{answer.model or NO_DIFFERENCE}: {shown(answer.comment)}"
+            chosen = "not chosen" if answer.open else answer.model or "no difference"
+            said = f"{chosen}: {shown(answer.comment)}"
             yield f"comment on {answer.target} of {answer.song}: {said}"
     if any(ballot.revealed for ballot in ballots):
         yield "note: in some files the names were shown before they were saved"

@@ -23,7 +23,7 @@ EXCERPT_RATE = 44100  # Hz, of the sounds on the page
 MOST_GAIN_DB = 20.0  # what is nearly silent is not made as loud as the rest
 
 
-class Place(NamedTuple):
+class ExcerptPlace(NamedTuple):
     """The part of a song that is heard, in seconds."""
 
     start: float
@@ -36,7 +36,7 @@ class Excerpt:
 
     song: str
     target: str
-    place: Place
+    place: ExcerptPlace
     mixture: Tensor | None
     truth: Tensor | None
     estimates: Mapping[str, Tensor]  # by the name of the model
@@ -61,23 +61,23 @@ def choose_place(
     targets: Sequence[str],
     seconds: float,
     offset: float | None,
-) -> Place:
+) -> ExcerptPlace:
     """Choose the part of a song that is heard: at `offset`, or where the target is loudest.
 
     The target is `vocals` if that is one, else the first one: its truth, or else the first whole
     estimate, or else the mixture.
     """
     if offset is not None:
-        return Place(offset, seconds)
+        return ExcerptPlace(offset, seconds)
     target = "vocals" if "vocals" in targets else targets[0]
     whole = (subject.whole(song, target) for subject in subjects)
     every = (song.truth.get(target), *whole, song.mixture)
     known = next(recording for recording in every if recording is not None)
-    return Place(loudest_start(known.energies(), seconds), seconds)
+    return ExcerptPlace(loudest_start(known.energies(), seconds), seconds)
 
 
 def read_excerpt(
-    song: GallerySong, subjects: Sequence[Subject], target: str, place: Place
+    song: GallerySong, subjects: Sequence[Subject], target: str, place: ExcerptPlace
 ) -> Excerpt:
     """Read mixture, truth and estimates of a target.
 
@@ -104,7 +104,7 @@ def read_excerpt(
     return Excerpt(
         song.name,
         target,
-        Place(place.start, seconds),
+        ExcerptPlace(place.start, seconds),
         mixture,
         truth,
         dict(zip(names, estimates, strict=True)),

@@ -157,7 +157,8 @@ def excerpt_card(excerpt: Excerpt, store: SoundStore, options: GalleryOptions) -
     """An excerpt as plain values for the page; its sounds are added to the store."""
     names = [*excerpt.estimates]
     if options.blind:
-        random.Random(f"{options.seed} {excerpt.song} {excerpt.target}").shuffle(names)  # noqa: S311
+        drawn = values_sha256([options.seed, excerpt.song, excerpt.target])
+        random.Random(drawn).shuffle(names)  # noqa: S311
     estimates = {name: excerpt.estimates[name] for name in names}
     references = excerpt.references
     sounds = [*references.values(), *estimates.values()]

@@ -43,10 +43,13 @@ def song_folders(root: Path, ignored: Sequence[str] = ()) -> dict[str, dict[str,
     found = {folder: named_sounds(folder, ignored=ignored) for folder in folders_below(root)}
     own = found.pop(root, {})
     tracks = {folder: files for folder, files in found.items() if files} or {root: own}
+    tracks = {folder: files for folder, files in sorted(tracks.items()) if files}
+    names = [song_name(root, folder) for folder in tracks]
+    if len(set(names)) < len(names):  # one name in two splits
+        names = [folder.relative_to(root).as_posix() for folder in tracks]
     return {
-        song_name(root, folder): {name: FileRecording(path) for name, path in files.items()}
-        for folder, files in sorted(tracks.items())
-        if files
+        song: {name: FileRecording(path) for name, path in files.items()}
+        for song, files in zip(names, tracks.values(), strict=True)
     }
 
 

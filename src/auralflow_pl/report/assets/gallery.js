@@ -80,16 +80,18 @@ function answer(n, change) {
   showAnswers();
 }
 
-// What the saved file holds of each answer.
-function answered() {
-  return data.cards.map((card, n) => ({ card, ...state.answers[n] })).filter((a) => a.key !== null).map(({ card, key, comment }) => {
+// What the saved file holds of the songs that have an answer, or a comment at least.
+function saved() {
+  return data.cards.map((card, n) => ({ card, ...state.answers[n] })).filter((a) => a.key !== null || a.comment).map(({ card, key, comment }) => {
     const sound = card.sounds.find((s) => s.key === key);
-    return { song: card.song, target: card.target, model: sound?.model ?? null, letter: sound ? letter(card, sound) : null, order: models(card).map((s) => s.model), comment };
+    return { open: key === null, song: card.song, target: card.target, model: sound?.model ?? null, letter: sound ? letter(card, sound) : null, order: models(card).map((s) => s.model), comment };
   });
 }
 
+const answered = () => saved().filter((a) => !a.open);
+
 function save() {
-  const file = { format: data.format, page: data.id, seed: data.seed, models: data.models, saved: new Date().toISOString(), revealed: state.revealed, answers: answered() };
+  const file = { format: data.format, page: data.id, seed: data.seed, models: data.models, saved: new Date().toISOString(), revealed: state.revealed, answers: saved() };
   const address = URL.createObjectURL(new Blob([JSON.stringify(file, null, 1)], { type: "application/json" }));
   make("a", { href: address, download: "choices.json" }).click();
   setTimeout(() => URL.revokeObjectURL(address), 10000);
@@ -107,7 +109,7 @@ function reveal() {
 function showAnswers() {
   const found = answered();
   by("progress").textContent = `${found.length} of ${data.cards.length} answered.`;
-  by("save").disabled = !found.length;
+  by("save").disabled = !saved().length;
   by("reveal").disabled = state.revealed;
   by("tally").hidden = !state.revealed;
   const count = (model) => found.filter((a) => a.model === model).length;
