@@ -224,6 +224,7 @@ def test_a_run_is_heard_on_its_data_set(listen, run, songs, tmp_path):
         (["{0}/quiet", "{0}/quiet/"], "stands twice; expected different models"),
         (["{0}/quiet", "{0}/other"], "models: no song in common; found the songs: one, "),
         (["{0}/quiet", "target=bass"], "target=bass: not in all: quiet has vocals; pass others"),
+        (["{0}/quiet", "target=[vocals,vocls]"], "target=vocals,vocls: not in all: quiet has"),
         (["{0}/quiet", "{0}/drums"], "no target in common: quiet has vocals; drums has drums"),
         (["{0}/quiet", "blind=true"], "blind=true: nothing to choose from"),
         (["{0}/quiet", "truth={0}/empty"], "empty: holds no songs; expected <track>/<stem>.wav"),

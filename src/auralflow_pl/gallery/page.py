@@ -103,7 +103,8 @@ def gallery_page(
     """
     parts = [(song, common_targets(song, subjects, options.targets)) for song in songs]
     parts = [(song, targets) for song, targets in parts if targets]
-    if not parts:
+    found = {name for _, targets in parts for name in targets}
+    if not parts or not found.issuperset(options.targets or ()):
         raise InputError(no_target_text(songs[0], subjects, options.targets))
     store, cards = SoundStore(options.form), []
     for number, (song, targets) in enumerate(Progress(parts, "songs")):
