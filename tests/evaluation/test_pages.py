@@ -1,7 +1,5 @@
 """The pages in a real browser."""
 
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -14,7 +12,7 @@ from auralflow_pl.evaluation.scoring import TrackEstimates, score_numbers
 from auralflow_pl.evaluation.tables import aggregates
 from auralflow_pl.metrics.scores import SDR, SISDR, BSSEval, Leak
 from auralflow_pl.report.spectrograms import decode_sound, encode_sound
-from support.browser import browser, messages, requests
+from support.browser import browser, messages, requests, wait_for
 
 HEADINGS = [SISDR.headings[0], SDR.headings[0], Leak.headings[0]]
 NAMES = ("song </script><b>one", "song two", "läutende Glocken")
@@ -149,15 +147,6 @@ def test_sounds_play_and_switch_while_playing(chrome, report):
     play.send_keys("\ue007")
     assert card.get_attribute("data-playing") == "false"
     assert messages(chrome) == []
-
-
-def wait_for(condition, seconds=30):
-    """The first true value of a condition."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.02)
-    return value
 
 
 def test_dark_and_light_differ(chrome, report):

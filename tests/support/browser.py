@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,15 @@ def requests(chrome: Any) -> list[str]:
         if event["method"] == "Network.requestWillBeSent"
     ]
     return [url for url in urls if not url.startswith(("data:", "file:", "blob:", "chrome:"))]
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 30) -> Any:
+    """The first true value of a condition."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.02)
+    return value
 
 
 def messages(chrome: Any) -> list[str]:

@@ -38,6 +38,7 @@ class CommandGrammar:
     commands: Mapping[str, str]  # commands, with the key that a word without `=` sets, or ""
     tools: Sequence[str]  # commands without configuration
     lists: Sequence[str]  # groups that take several options
+    many: Sequence[str]  # commands that take any number of paths without a key
 
 
 def print_completion(arguments: Sequence[str], grammar: CommandGrammar) -> None:
@@ -117,7 +118,7 @@ def standalone_candidates(
 ) -> Iterator[str]:
     """Candidates for a word without a key."""
     key = grammar.commands[command]
-    if command == "compare" or (is_path_key(key) and not chosen):
+    if command in grammar.many or (is_path_key(key) and not chosen):
         yield from file_candidates(word, "")
     elif key == "name" and not chosen:
         yield from model_candidates()

@@ -95,17 +95,16 @@ def is_wanted(key: str, section: HelpSection, wanted: Sequence[str]) -> bool:
     return section.group in wanted or any(f"{key}.".startswith(f"{name}.") for name in wanted)
 
 
-def print_overview(command: str, text: str, word: str, overrides: Sequence[str]) -> None:
+def print_overview(command: str, text: str, alone: str, overrides: Sequence[str]) -> None:
     """Print the help of a command: its own keys, and its groups with their options.
 
     Args:
         command: name in `cli.table.COMMANDS`.
         text: purpose of the command.
-        word: key that a word without `=` sets, or empty.
+        alone: what may follow the command without a key, for the usage, or empty.
         overrides: `key=value` and `group=option`.
     """
     own, *groups = help_sections(command, overrides)
-    alone = f" [<{word}>]" if word else ""
     print_paragraph(f"usage: auralflow {command}{alone} [key=value ...] [group=option ...]")
     print()
     print_paragraph(f"{text[0].upper()}{text[1:]}.")

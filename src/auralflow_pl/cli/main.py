@@ -110,7 +110,8 @@ def show_help(name: str, arguments: list[str]) -> None:
     try:
         if name == "completion":
             words = {name: command.word for name, command in COMMANDS.items()}
-            print_completion(arguments, CommandGrammar(words, [*TOOL_TEXTS], LIST_GROUPS))
+            many = [name for name, command in COMMANDS.items() if command.many]
+            print_completion(arguments, CommandGrammar(words, [*TOOL_TEXTS], LIST_GROUPS, many))
         else:
             arguments, folders = split_config_dirs(arguments)
             arguments, saved = split_flag(arguments, ["--save"], "a file")
@@ -128,7 +129,8 @@ def show_help(name: str, arguments: list[str]) -> None:
                 options.print_config(command, overrides, words)
             else:
                 own = COMMANDS[command]
-                options.print_overview(command, own.text, own.word, overrides)
+                alone = f" [<{own.word}>{' ...' if own.many else ''}]" if own.word else ""
+                options.print_overview(command, own.text, alone, overrides)
         sys.stdout.flush()
     except BrokenPipeError:
         end_output()

@@ -37,8 +37,8 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
 
     Arguments that Hydra would misread are printed as an error, with exit code 1.
     """
-    if command == "compare":
-        arguments = gather_runs(arguments)
+    if COMMANDS[command].many:
+        arguments = gather_words(arguments, COMMANDS[command].word)
     arguments = absolute_config_path(arguments)
     sweep = [argument for argument in arguments if argument in SWEEP_FLAGS]
     if command == "train" and not sweep and any(map(SEVERAL_SEEDS.match, arguments)):
@@ -92,19 +92,21 @@ def absolute_config_path(arguments: list[str]) -> list[str]:
     return made
 
 
-def gather_runs(arguments: list[str]) -> list[str]:
-    """Combine arguments without a key into `runs=[...]`; existing paths may contain `=`."""
-    runs = [
+def gather_words(arguments: list[str], key: str) -> list[str]:
+    """Combine arguments without a key into `<key>=[...]`; existing paths may contain `=`."""
+    words = [
         argument
         for argument in arguments
         if os.path.lexists(argument) or ("=" not in argument and argument[0:1] not in ("-", ""))
     ]
-    rest = [argument for argument in arguments if argument not in runs]
+    rest = [argument for argument in arguments if argument not in words]
     quoted = (
-        quote_groups(run) if run.startswith("[") and not os.path.lexists(run) else quote_value(run)
-        for run in runs
+        quote_groups(word)
+        if word.startswith("[") and not os.path.lexists(word)
+        else quote_value(word)
+        for word in words
     )
-    return [*rest, f"runs=[{','.join(quoted)}]"] if runs else rest
+    return [*rest, f"{key}=[{','.join(quoted)}]"] if words else rest
 
 
 def quote_groups(value: str) -> str:

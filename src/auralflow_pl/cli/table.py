@@ -11,6 +11,7 @@ class Command(NamedTuple):
     text: str  # purpose, for the help
     word: str = ""  # key that a word without `=` sets; empty: none
     folder: str = ""  # of its module, below `commands`
+    many: bool = False  # whether any number of such words are paths, which the key lists
 
 
 MODEL_FILES = "model_files"
@@ -18,8 +19,11 @@ MODEL_FILES = "model_files"
 COMMANDS = {
     "train": Command("train a network"),
     "evaluate": Command("measure a checkpoint on a data set"),
-    "compare": Command("tell whether one evaluation is better than another"),
+    "compare": Command(
+        "tell whether one evaluation is better than another", word="runs", many=True
+    ),
     "report": Command("make one page of all runs of a folder", word="folder"),
+    "listen": Command("make a page to listen to models side by side", word="models", many=True),
     "separate": Command("separate files or folders with a checkpoint"),
     "live": Command("separate sound while it arrives, from a pipe or a sound device"),
     "export": Command("write a model as safetensors, ONNX or TorchScript", folder=MODEL_FILES),

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from auralflow_pl.errors import InputError
 
 PATH_KEYS = (
+    "choices",
     "ckpt",
     "data.file",
     "data.root",
@@ -20,12 +21,14 @@ PATH_KEYS = (
     "estimates",
     "folder",
     "input",
+    "models",
     "output",
     "registries",
     "resume",
     "runs",
     "save",
     "token_file",
+    "truth",
 )
 
 # Groups that take several options; every key of their nodes belongs to one that is chosen.

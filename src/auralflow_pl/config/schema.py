@@ -221,6 +221,34 @@ class ReportKeys:
 
 
 @dataclass
+class ListenKeys:
+    """Top level of configs/listen.yaml."""
+
+    models: Any = None
+    truth: str | None = None
+    input: Any = None
+    split: str = MISSING
+    target: Any = None
+    songs: int = MISSING
+    seconds: float = MISSING
+    offset: float | None = None
+    blind: bool = MISSING
+    seed: int = MISSING
+    choices: Any = None
+    format: str = MISSING
+    max_mb: float = MISSING
+    output: str | None = None
+    device: str = MISSING
+    engine: str = MISSING
+    registries: Any = MISSING
+    trust: list[str] = MISSING
+    precision: PrecisionKeys = field(default_factory=PrecisionKeys)
+    separation: SeparationKeys = field(default_factory=SeparationKeys)
+    paths: PathKeys = field(default_factory=PathKeys)
+    data: Any = None
+
+
+@dataclass
 class ExportKeys:
     """Top level of configs/export.yaml."""
 
@@ -432,6 +460,7 @@ COMMAND_SCHEMAS: dict[str, type] = {
     "evaluate": EvaluateKeys,
     "compare": CompareKeys,
     "report": ReportKeys,
+    "listen": ListenKeys,
     "separate": SeparateKeys,
     "live": LiveKeys,
     "export": ExportKeys,

@@ -92,10 +92,12 @@ def read_asset(name: str) -> str:
     return (files("auralflow_pl.report") / "assets" / name).read_text(encoding="utf-8")
 
 
-def is_page_of_ours(path: Path) -> bool:
-    """Return True if `html_page` made a file."""
+def is_page_of_ours(path: Path, title: str = "") -> bool:
+    """Return True if `html_page` made a file, with a title if one is given."""
+    wanted = [GENERATOR_TAG, f"<title>{html.escape(title)}</title>" if title else ""]
     try:
         with path.open("rb") as file:
-            return GENERATOR_TAG.encode() in file.read(PAGE_HEAD_BYTES)
+            head = file.read(PAGE_HEAD_BYTES)
+        return all(text.encode() in head for text in wanted)
     except OSError:
         return False

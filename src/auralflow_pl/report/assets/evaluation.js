@@ -116,22 +116,16 @@ function showTrack(track) {
   document.querySelectorAll("#tracks tbody tr").forEach((tr) => tr.setAttribute("aria-selected", tr.cells[0].textContent === track));
 }
 
-const bytes = async (sound) => Uint8Array.from(atob(sound), (c) => c.charCodeAt(0)).buffer;
+const bytes = embedded;
 
 function card(moment) {
-  const sounds = Object.keys(moment.sounds);
   const node = make("article", { class: "moment", "data-playing": "false", "data-sound": "estimate", "aria-label": `${moment.kind} moment, ${moment.target} of ${moment.track}` });
-  const buttons = sounds.map((name, n) => make("button", { type: "button", "data-name": name, "aria-pressed": name === "estimate", onclick: () => choose(node, name), title: `key ${n + 1}` },
-    make("img", { src: `data:image/png;base64,${moment.pictures[name]}`, alt: `spectrogram of the ${name}` }), make("i", { class: "head" }), make("span", {}, `${n + 1} ${name}`)));
+  const sounds = Object.keys(moment.sounds).map((name) => ({ name, label: name, picture: moment.pictures[name], about: `spectrogram of the ${name}` }));
   const toggle = () => (player.card === node ? stop() : play(node, moment));
-  node.addEventListener("keydown", (event) => {
-    const name = sounds[Number(event.key) - 1];
-    if (name) choose(node, name);
-  });
   node.append(
     make("header", {}, make("h3", {}, `${moment.target}, ${moment.track}`), make("span", { class: moment.kind === "best" ? "good" : "bad" }, `${moment.kind}: ${number(moment.value)} ${moment.unit}`)),
     make("div", { class: "quiet" }, `${moment.start.toFixed(1)} s to ${(moment.start + moment.seconds).toFixed(1)} s`),
-    make("div", { class: "sounds" }, ...buttons),
+    pictureButtons(node, sounds),
     make("button", { type: "button", class: "play", onclick: toggle }, "Play"));
   return node;
 }
