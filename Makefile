@@ -8,10 +8,10 @@ RUN := runs/demo
 OLDEST := .venv-oldest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-oldest lint format docs bench clean
+.PHONY: help demo test test-all test-oldest lint format docs bench bench-report clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -93,6 +93,9 @@ bench: $(VENV)/.installed $(VENV)/weights ## measure speed, as ratios (quality: 
 	$(BIN)/python scripts/bench_metrics.py
 	$(BIN)/python scripts/bench_startup.py
 	$(BIN)/python scripts/bench_published.py
+
+bench-report: $(VENV)/.installed $(VENV)/weights ## the same, written with machine and date to runs/bench_report.md
+	$(BIN)/python scripts/bench_report.py
 
 clean: ## remove environment, caches and the demo's run; data and other runs stay
 	rm -rf $(VENV) $(OLDEST) $(RUN) dist site docs/generated .pytest_cache .ruff_cache .import_linter_cache .mypy_cache .coverage.txt
