@@ -25,7 +25,12 @@ PAGES = {  # files that are pages, by their names below `generated`
     "models/README.md": "models-for-research.md",
     "src/auralflow_pl/bundled/vocals/README.md": "packaged-model.md",
 }
-MOVED = {"README.md": "docs/index.md"}  # files whose content other pages have
+MOVED = {  # files and folders whose content other pages have
+    "README.md": "docs/index.md",
+    "configs": f"docs/{GENERATED}/keys/index.md",
+    "src/auralflow_pl": f"docs/{GENERATED}/python/index.md",
+    "src/auralflow_pl/commands": f"docs/{GENERATED}/commands/index.md",
+}
 SIGN = "<!-- from {} -->"
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
 
@@ -70,6 +75,8 @@ def rewritten(text: str, source: PurePosixPath, page: PurePosixPath, repository:
             return found[0]
         place = os.path.normpath(source.parent / path).replace(os.sep, "/")
         target = MOVED.get(place, place)
+        if group := re.fullmatch(r"configs/(\w+)", place):
+            target = f"docs/{GENERATED}/keys/{group[1]}.md"
         if target in PAGES:
             target = f"docs/{GENERATED}/{PAGES[target]}"
         if target.startswith("docs/") and target.endswith(".md"):
