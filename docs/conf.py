@@ -19,7 +19,7 @@ from auralflow_pl.version import __version__
 FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER))
 
-from extensions import interface, keys, layers, links, mathml  # noqa: E402
+from extensions import interface, keys, layers, links, mathml, writing  # noqa: E402
 
 project = "auralflow_pl"
 release = __version__
@@ -61,6 +61,12 @@ def setup(app: Sphinx) -> None:
     mathml.setup(app)
     layers.setup(app)
     links.setup(app)
-    app.connect("builder-inited", lambda _: links.copy_pages(app.srcdir / links.GENERATED))
-    app.connect("builder-inited", lambda _: keys.write_pages(app.srcdir / links.GENERATED))
-    app.connect("builder-inited", lambda _: interface.write_pages(app.srcdir / links.GENERATED))
+    app.connect("builder-inited", write_generated)
+
+
+def write_generated(app: Sphinx) -> None:
+    """Write the pages that come from other files of the repository and from the code."""
+    folder = Path(app.srcdir) / links.GENERATED
+    for part in (links, keys, interface):
+        part.write_pages(folder)
+    writing.remove_others(folder)

@@ -41,7 +41,7 @@ def setup(app: Sphinx) -> None:
     app.connect("source-read", on_read)
 
 
-def copy_pages(folder: Path) -> None:
+def write_pages(folder: Path) -> None:
     """Copy the files of `PAGES` into a folder, with their places as a comment."""
     for source, page in PAGES.items():
         text = (REPOSITORY / source).read_text(encoding="utf-8")

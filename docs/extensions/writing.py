@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+written: set[Path] = set()
+
 
 def write_page(path: Path, lines: Iterable[str]) -> None:
     """Write a page; one that has the same text already keeps its time, so it is not built again."""
+    written.add(path)
     text = "\n".join(lines).rstrip() + "\n"
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
+
+
+def remove_others(folder: Path) -> None:
+    """Remove pages of earlier builds, as those of an option that there was."""
+    for path in folder.rglob("*.*"):
+        if path.suffix in (".md", ".rst") and path not in written:
+            path.unlink()
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

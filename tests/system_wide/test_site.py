@@ -32,11 +32,15 @@ GROUPS = [
     if folder.name not in ("hydra", "experiment")
 ]
 
+FORMER = REPOSITORY / "docs" / "generated" / "keys" / "former.md"
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     """The site, made as `make docs` does."""
     folder = tmp_path_factory.mktemp("site")
+    FORMER.parent.mkdir(parents=True, exist_ok=True)
+    FORMER.write_text("# A page of an option that there was\n")
 
     def work() -> int:
         from sphinx.cmd.build import build_main
@@ -93,6 +97,11 @@ def test_every_link_within_the_site_leads_to_a_place(site, pages):
     assert wrong == []
 
 
+def test_pages_of_earlier_builds_are_removed(site):
+    assert not FORMER.exists()
+    assert not (site / "generated" / "keys" / "former.html").exists()
+
+
 def test_pages_load_nothing_from_other_places(pages):
     assert {one for page in pages.values() for one in page.loaded if urlsplit(one).netloc} == set()
 
@@ -134,18 +143,30 @@ def test_every_key_of_a_command_is_documented(site, command):
     assert keys - set(re.findall(r'<span class="pre">([^<]+)</span>', text)) == set()
 
 
-def test_the_search_finds_a_key_without_a_network(site):
+def test_the_search_finds_keys_and_names_without_a_network(site):
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.ui import WebDriverWait
 
     with browser() as chrome:
-        chrome.get((site / "index.html").as_uri())
-        chrome.find_element(By.NAME, "q").send_keys("silence_db", Keys.ENTER)
-        found = WebDriverWait(chrome, 30).until(
-            lambda _: chrome.find_elements(By.CSS_SELECTOR, "#search-results li a")
-        )
-        assert "data" in [link.text for link in found]
-        next(link for link in found if link.text == "data").click()
-        WebDriverWait(chrome, 30).until(lambda _: "generated/keys/data.html" in chrome.current_url)
+        for word, title in {
+            "silence_db": "data",
+            "optimizer.lr_recurrent": "optimizer",
+            "MaskEstimator": "auralflow_pl.models",
+            "auralflow_pl.load": "In Python",
+            "CUDA out of memory": "Troubleshooting",
+        }.items():
+            chrome.get((site / "index.html").as_uri())
+            chrome.find_element(By.NAME, "q").send_keys(word, Keys.ENTER)
+            WebDriverWait(chrome, 30).until(
+                lambda _, title=title: (
+                    title
+                    in {
+                        a.text
+                        for a in chrome.find_elements(By.CSS_SELECTOR, "#search-results li a")
+                    }
+                )
+            )
+        chrome.find_element(By.LINK_TEXT, "Troubleshooting").click()
+        WebDriverWait(chrome, 30).until(lambda _: "troubleshooting.html" in chrome.current_url)
         assert requests(chrome) == []
