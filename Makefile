@@ -8,10 +8,10 @@ RUN := runs/demo
 OLDEST := .venv-oldest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-oldest lint format bench clean
+.PHONY: help demo test test-all test-oldest lint format docs bench bench-report clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -80,6 +80,9 @@ format: $(VENV)/.installed ## repair style and format where that is possible
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.installed ## build the documentation site in site/; warnings are errors
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going -b html docs site
+
 bench: $(VENV)/.installed $(VENV)/weights ## measure speed, as ratios (quality: see scripts/bench_quality.py)
 	$(BIN)/python scripts/bench_synthetic.py
 	$(BIN)/python scripts/bench_separation.py
@@ -91,6 +94,9 @@ bench: $(VENV)/.installed $(VENV)/weights ## measure speed, as ratios (quality: 
 	$(BIN)/python scripts/bench_startup.py
 	$(BIN)/python scripts/bench_published.py
 
+bench-report: $(VENV)/.installed $(VENV)/weights ## the same, written with machine and date to runs/bench_report.md
+	$(BIN)/python scripts/bench_report.py
+
 clean: ## remove environment, caches and the demo's run; data and other runs stay
-	rm -rf $(VENV) $(OLDEST) $(RUN) dist .pytest_cache .ruff_cache .import_linter_cache .mypy_cache .coverage.txt
+	rm -rf $(VENV) $(OLDEST) $(RUN) dist site docs/generated .pytest_cache .ruff_cache .import_linter_cache .mypy_cache .coverage.txt
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -26,6 +26,7 @@ from support import TINY, Result, python
 # What takes minutes begins first, so that no worker is left with it at the end.
 LONG = (
     "test_wheel.py",
+    "test_site.py",
     "test_machines.py",
     "test_processes.py",
     "test_selfcheck.py",

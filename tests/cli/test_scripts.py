@@ -241,6 +241,30 @@ def test_a_large_collection_is_measured(script):
     assert re.search(r"positions of chunks: \d+ per second\n", printed)
 
 
+def test_a_report_of_the_benchmarks_is_written(monkeypatch, tmp_path, capsys):
+    module = importlib.import_module("bench_report")
+    monkeypatch.setattr(module, "FOLDER", tmp_path)
+    (tmp_path / "bench_one.py").write_text("import sys; print('ratio 0.5', *sys.argv[1:])")
+    (tmp_path / "bench_two.py").write_text("raise SystemExit('no songs here')")
+    keys = ["scripts=[bench_one,bench_two]", "keys={bench_one:[steps=1]}"]
+    monkeypatch.setattr(sys, "argv", ["bench_report", f"out={tmp_path}/new/report.md", *keys])
+    with pytest.raises(SystemExit, match="failed: bench_two; see"):
+        module.main()
+    text = (tmp_path / "new" / "report.md").read_text()
+    assert "`python scripts/bench_one.py steps=1`" in text
+    assert "\nratio 0.5 steps=1\n" in text
+    assert "no songs here" in text
+    assert re.search(r"\| begun \| 20\d\d-\d\d-\d\d .*\n\| processor \| \d+ x \S", text)
+    assert f"torch {torch.__version__.partition('+')[0]}" in text
+    assert capsys.readouterr().out.startswith("bench_one: done\nbench_two: failed\n")
+
+
+def test_the_report_has_all_that_make_bench_runs():
+    target = (REPOSITORY / "Makefile").read_text().partition("\nbench:")[2].partition("\n\n")[0]
+    names = importlib.import_module("bench_report").NAMES
+    assert re.findall(r"scripts/(\w+)\.py$", target, re.M) == list(names)
+
+
 @pytest.mark.parametrize("name", ["test_slurm", "train_bundled"])
 def test_a_shell_script_is_valid(name):
     assert subprocess.run(["bash", "-n", REPOSITORY / "scripts" / f"{name}.sh"]).returncode == 0

@@ -1,4 +1,4 @@
-"""The options of the original toolkit, as docs/training.md maps them to keys."""
+"""The options of the original toolkit, as docs/migration.md maps them to keys."""
 
 import re
 
@@ -12,8 +12,8 @@ from auralflow_pl.separator.build import make_network
 from auralflow_pl.training.build import build_data, build_task
 from support import REPOSITORY, composed
 
-PAGE = (REPOSITORY / "docs" / "training.md").read_text(encoding="utf-8")
-SECTION = PAGE.partition("## Options of the original auralflow")[2]
+PAGE = (REPOSITORY / "docs" / "migration.md").read_text(encoding="utf-8")
+SECTION = PAGE.partition("### Options")[2].partition("\n## ")[0]
 ROWS = [line.split("|")[2] for line in SECTION.splitlines() if line.startswith("| `")]
 KEYS = [key for row in ROWS for key in re.findall(r"`([^`]+=[^`]+)`", row)]
 # Of several choices for a key the last one is taken here; `loss=mask` has a test of its own.

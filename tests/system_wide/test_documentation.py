@@ -1,15 +1,29 @@
 """What the documentation shows can be done as it is shown."""
 
 import re
+import shlex
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 import auralflow_pl
+from auralflow_pl.cli.quoting import prepare_arguments
+from auralflow_pl.cli.table import COMMANDS, TOOL_TEXTS
+from auralflow_pl.config.search_path import is_group
 from auralflow_pl.errors import InputError
-from support import REPOSITORY, untrained
+from support import REPOSITORY, composed, untrained
+
+TEXTS = [
+    REPOSITORY / "README.md",
+    REPOSITORY / "CONTRIBUTING.md",
+    REPOSITORY / "models" / "README.md",
+    *sorted((REPOSITORY / "docs").glob("*.md")),
+]
 
 PAGE = (REPOSITORY / "docs" / "separation.md").read_text()
 PYTHON_PAGE = (REPOSITORY / "docs" / "python.md").read_text()
@@ -66,3 +80,87 @@ def test_what_has_no_weights_to_train_says_so(ckpt):
         separator = auralflow_pl.load(ckpt, **load)
         with pytest.raises(InputError, match=message):
             separator.train()
+
+
+def test_the_readme_is_short():
+    assert len((REPOSITORY / "README.md").read_text().splitlines()) <= 120
+
+
+def headings(path: Path) -> set[str]:
+    """The anchors of the headings of a Markdown file, as hosts of repositories make them."""
+    lines = re.findall(r"^#+ (.*)", path.read_text(), re.M)
+    return {re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_links_lead_to_files_and_headings(path):
+    text = re.sub(r"^```.*?^```|^    .*?$", "", path.read_text(), flags=re.M | re.S)
+    for address in re.findall(r"\]\(([^()\s]+)\)", text):
+        if "://" not in address:
+            place, _, anchor = address.partition("#")
+            target = (path.parent / place).resolve() if place else path
+            assert target.exists(), address
+            assert not anchor or anchor in headings(target), address
+
+
+def shown_commands(text: str) -> list[list[str]]:
+    """The command lines of a page: what follows `auralflow` or `python <command>.py`."""
+    text = re.sub(r" *\\\n *", " ", text.replace("\\|", "|"))
+    blocks = re.findall(r"^ {4,}(\S.*)$", text, re.M)
+    blocks += [
+        line
+        for part in re.findall(r"^```\n(.*?)^```", text, re.M | re.S)
+        for line in part.splitlines()
+    ]
+    blocks += re.findall(r"`([^`\n]+)`", text)
+    found = []
+    for line in blocks:
+        command = re.match(r"(?:[A-Z_]+=\S+ )*(?:auralflow |python (\w+)\.py\b)(.*)", line)
+        if command:
+            words = shlex.split(re.split(r" [;&>|] |\)\"", command[2])[0], comments=True)
+            found.append([command[1], *words] if command[1] else words)
+    return found
+
+
+def settings(words: list[str]) -> list[str] | None:
+    """The `key=value` words of a command line with one value each; None: of parts of one's own."""
+    if {"--config-dir", "--config-name"} & {*words} or any("pkg://" in word for word in words):
+        return None
+    words = [word.replace("=...", "=x") for word in words if "=" in word and word[0] != "-"]
+    words = [word for word in words if "<" not in word]
+    return [word for word in words if not re.match(r"\+?hydra\b", word)]
+
+
+def first_value(word: str) -> str:
+    """A word without the further values of a sweep."""
+    override = OverridesParser.create().parse_override(word)
+    if not override.is_sweep_override():
+        return word
+    values = override.sweep_string_iterator() if override.is_discrete_sweep() else iter("1")
+    return f"{override.get_key_element()}={next(values)}"
+
+
+OF_OTHERS = ("my_model", "umx", "demucs", "spleeter")  # lines of other tools in docs/migration.md
+SHOWN = {
+    (path.name, *words)
+    for path in TEXTS
+    for words in shown_commands(path.read_text())
+    if words and not {*OF_OTHERS} & {*words} and "--root" not in words
+}
+
+
+@pytest.mark.parametrize("shown", sorted(SHOWN), ids=" ".join)
+def test_commands_in_the_documentation_have_keys_that_exist(shown):
+    _, command, *words = shown
+    if command not in COMMANDS:
+        assert command in (*TOOL_TEXTS, "<command>"), shown
+        return
+    given = settings(words)
+    if given is None:
+        return
+    given = [first_value(word) for word in prepare_arguments(command, given) if word[0] != "-"]
+    choices = [word for word in given if is_group(word.partition("=")[0])]
+    config = composed(command, *choices)
+    for key in {word.partition("=")[0].lstrip("+") for word in given if word not in choices}:
+        node = OmegaConf.select(config, key.rpartition(".")[0]) if "." in key else config
+        assert key.rpartition(".")[2] in list(node), key

@@ -1,4 +1,4 @@
-"""The notebook, executed cell by cell, with a network and songs that are small."""
+"""The notebooks, executed cell by cell, with networks and songs that are small."""
 
 import base64
 import io
@@ -7,19 +7,21 @@ import os
 import sys
 import warnings
 
+import pytest
 import soundfile
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from PIL import Image
 
-from support import REPOSITORY, TINY, ended, forked
+from support import REPOSITORY, TINY, TINY_SET, ended, forked, untrained
 
-PATH = REPOSITORY / "notebooks" / "quickstart.ipynb"
+NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 
 
-def code_cells():
-    """The cells that hold code."""
-    return [c for c in json.loads(PATH.read_text())["cells"] if c["cell_type"] == "code"]
+def code_cells(name):
+    """The cells of a notebook that hold code."""
+    cells = json.loads((REPOSITORY / "notebooks" / name).read_text())["cells"]
+    return [cell for cell in cells if cell["cell_type"] == "code"]
 
 
 def execute(cells):
@@ -44,28 +46,67 @@ def encoded(content):
     return base64.b64encode(content).decode()
 
 
-def test_the_notebook_runs_from_training_to_listening(songs, tmp_path):
+def run_notebook(name, folder, **values):
+    """Run a notebook in a fork, in a folder, with other values of its parameters.
+
+    Returns:
+        the text that it prints, the sounds of its players, and its pictures.
+    """
     cells = []
-    for cell in code_cells():
+    for cell in code_cells(name):
         cells.append("".join(cell["source"]))
         if "parameters" in cell["metadata"].get("tags", ()):
-            values = {"KEYS": [*TINY, "precision=fp32"], "DATA": str(songs)}
-            cells += [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+            assert all(f"\n{key} = " in f"\n{cells[-1]}" for key in values)
+            cells += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
 
     def work():
-        os.chdir(tmp_path)
-        (tmp_path / "outputs.json").write_text(json.dumps(execute(cells), default=encoded))
+        os.chdir(folder)
+        (folder / "outputs.json").write_text(json.dumps(execute(cells), default=encoded))
 
     code, printed = ended(*forked(work))
     assert code == 0, printed
-    text, shown = json.loads((tmp_path / "outputs.json").read_text())
+    text, shown = json.loads((folder / "outputs.json").read_text())
+    sounds = [heard(data["text/html"]) for data in shown if "text/html" in data]
+    pictures = [base64.b64decode(data["image/png"]) for data in shown if "image/png" in data]
+    return text, sounds, [Image.open(io.BytesIO(picture)) for picture in pictures]
+
+
+def test_the_notebook_runs_from_training_to_listening(songs, tmp_path):
+    keys = [*TINY, "precision=fp32"]
+    text, sounds, (picture,) = run_notebook(
+        "quickstart.ipynb", tmp_path, KEYS=keys, DATA=str(songs)
+    )
     assert "best validation score" in text
     assert "SI-SDR" in text
     assert (tmp_path / "runs" / "quickstart" / "checkpoints" / "best.ckpt").is_file()
-    sounds = [heard(data["text/html"]) for data in shown if "text/html" in data]
     assert [info.frames for info in sounds] == [6 * 44100] * 5
-    (picture,) = [data["image/png"] for data in shown if "image/png" in data]
-    assert Image.open(io.BytesIO(base64.b64decode(picture))).width > 500
+    assert picture.width > 500
+
+
+def test_a_model_is_fine_tuned_on_five_songs(tmp_path):
+    model = untrained(tmp_path / "model.ckpt")
+    keys = [key for key in TINY if key not in TINY_SET]
+    values = {"KEYS": [*keys, "lora.rank=1", "val_chunks=0"], "MODEL": str(model), "SECONDS": 6}
+    text, sounds, (picture,) = run_notebook("fine_tune.ipynb", tmp_path, **values)
+    assert "best validation score" in text
+    assert len(list((tmp_path / "data" / "five").glob("*/*/vocals.wav"))) == 5
+    run = tmp_path / "runs" / "fine-tuned"
+    scores = [(run / part / "eval.csv").read_text() for part in ("before", "after")]
+    assert scores[0] != scores[1]
+    assert [info.frames for info in sounds] == [6 * 44100] * 4
+    assert picture.width > 500
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_outside_of_a_checkout_asks_for_the_address(path):
+    """The first cell installs from a variable at its top, which has no address yet."""
+    first = "".join(code_cells(path.name)[0]["source"])
+    assert 'REPOSITORY = ""' in first
+    told = first.replace("    %pip install --quiet {SOURCE}", "    print(SOURCE)")
+    told = told.replace('find_spec("auralflow_pl")', 'find_spec("not_installed")')
+    with pytest.raises(SystemExit, match="write the address of the repository"):
+        exec(told.replace("../pyproject.toml", "nowhere.toml"), {})
+    exec(told.replace('REPOSITORY = ""', 'REPOSITORY = "https://example.org/a"'), {})
 
 
 def heard(player):
@@ -73,5 +114,6 @@ def heard(player):
     return soundfile.info(io.BytesIO(base64.b64decode(player.split("base64,")[1].split('"')[0])))
 
 
-def test_the_notebook_is_kept_without_outputs():
-    assert not any(cell["outputs"] or cell["execution_count"] for cell in code_cells())
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_kept_without_outputs(path):
+    assert not any(cell["outputs"] or cell["execution_count"] for cell in code_cells(path.name))
