@@ -34,8 +34,8 @@ CHOICES += [
 
 @pytest.mark.parametrize("choices", CHOICES, ids=",".join)
 def test_every_option_composes_and_its_keys_exist(choices):
-    rooted = any(choice.startswith("data=") and choice != "data=mixed" for choice in choices)
-    extra = ["data.root=x"] if rooted else []
+    data = next((choice for choice in choices if choice.startswith("data=")), "data=mixed")
+    extra = {"data=mixed": [], "data=shards": ["data.url=x"]}.get(data, ["data.root=x"])
     config = validate(composed("train", *choices, "paths.run_dir=x", *extra), TrainKeys)
     assert config.target in ("vocals", ["vocals", "accompaniment"])
 

@@ -11,11 +11,10 @@ from auralflow_pl.data.targets import resolve_targets
 from auralflow_pl.data.tracks import SPLIT_NAMES, Track
 from auralflow_pl.errors import InputError
 from auralflow_pl.gallery.recordings import FileRecording, Recording, TrackRecording
+from auralflow_pl.separator.chain import MIXTURE_NAME
 from auralflow_pl.stems.inputs import InputFile
 from auralflow_pl.system.files import file_sha256, read_json
 from auralflow_pl.system.folders import folders_below
-
-MIXTURE_NAME = "mixture"
 
 
 @dataclass(frozen=True)

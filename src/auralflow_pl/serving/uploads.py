@@ -14,7 +14,7 @@ from auralflow_pl.system.files import free_bytes
 
 SeparateFunction = Callable[[StemJob, InputFile, SecondsCallback], bool]
 
-SAMPLE_BYTES = 4  # of a stem, at most
+STEM_SAMPLE_BYTES = 4  # of a stem, at most
 
 UPLOAD_TRACK = "stems"  # name of the folder with the stems of an upload
 
@@ -45,7 +45,7 @@ class SoundLimits:
         with open_source(path) as source:
             if source.frames is not None:
                 self.check_seconds(source.frames / source.sample_rate)
-                needed = stems * source.frames * source.channels * SAMPLE_BYTES
+                needed = stems * source.frames * source.channels * STEM_SAMPLE_BYTES
                 if needed > free_bytes(path):
                     raise WriteError(f"{path.name}: the disk has no room for {needed} bytes")
             if self.channels is not None and source.channels > self.channels:
