@@ -220,6 +220,7 @@ class ExportKeys:
     ckpt: str = MISSING
     format: str = MISSING
     output: str | None = None
+    dtype: str | None = None
     half: bool = MISSING
     licence: str | None = None
     registries: Any = MISSING
@@ -255,6 +256,7 @@ class ImportKeys:
     output: str | None = None
     licence: str | None = None
     description: str | None = None
+    dtype: str | None = None
     half: bool = MISSING
     overwrite: bool = MISSING
     registries: Any = MISSING
@@ -272,6 +274,7 @@ class CombineKeys:
     fit: str | None = None
     split: str = MISSING
     stems: list[str] = MISSING
+    dtype: str | None = None
     half: bool = MISSING
     licence: str | None = None
     registries: Any = MISSING
@@ -294,6 +297,7 @@ class PublishKeys:
     push: bool = MISSING
     private: bool = MISSING
     base_model: str | None = None
+    dtype: str | None = None
     half: bool = MISSING
     overwrite: bool = MISSING
     registries: Any = MISSING
