@@ -82,18 +82,18 @@ def to_float(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def rounding_level(weights: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> float:
-    """Power of what rounding took away, relative to that of the weights, in dB; -inf: nothing.
+    """Power of what rounding took away, relative to that of the rounded weights, in dB.
 
     Args:
         weights: before, by name.
         stored: what `to_float16` or `to_int8` made of them.
+
+    Returns:
+        the level; -inf if nothing was rounded.
     """
     restored = to_float(stored)
-    both = [
-        (v.float(), restored[n].float())
-        for n, v in weights.items()
-        if v.is_floating_point() and bool(v.isfinite().all())
-    ]
+    rounded = [n for n, v in weights.items() if stored[n].dtype != v.dtype]
+    both = [(weights[name].float(), restored[name].float()) for name in rounded]
     error = sum(float((a - b).square().sum(dtype=torch.float64)) for a, b in both)
     power = sum(float(a.square().sum(dtype=torch.float64)) for a, _ in both)
     return float(10 * torch.log10(torch.tensor(error / power))) if power else float("-inf")
