@@ -18,6 +18,7 @@ from auralflow_pl.errors import InputError, os_reason
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.separator.graph_file import Graph, weights_file
 from auralflow_pl.separator.onnx import (
+    MaskOnly,
     OnnxNetwork,
     largest_difference,
     network_graph,
@@ -71,8 +72,10 @@ def cached_graph(plan: NetworkPlan) -> OnnxNetwork:
             return network
     sizes, built = (outline.planes * plan.channels, plan.freq), plan.build()
     probes = list(random_probes(built, *sizes))
-    graph = network_graph(built, *sizes, {GRAPH_KEY: name})
-    del built  # its memory is needed for what ONNX Runtime makes of the weights
+    exported = MaskOnly(built)
+    del built  # with the weights that were replaced; the others are still those of `exported`
+    graph = network_graph(exported, *sizes, {GRAPH_KEY: name})
+    del exported
 
     def checked(content: bytes | Path) -> OnnxNetwork:
         network = OnnxNetwork(content, *facts)

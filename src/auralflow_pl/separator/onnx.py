@@ -74,26 +74,32 @@ def export_onnx(
     Raises:
         InputError: the network cannot be exported, or its graph computes other masks.
     """
-    content = network_graph(network, channels, freq, metadata).content()
+    content = network_graph(MaskOnly(network), channels, freq, metadata).content()
     session = make_session(content)
     probes = list(random_probes(network, channels, freq))
     return content, largest_difference(lambda x: run_session(session, x), probes)
 
 
 def network_graph(
-    network: MaskEstimator, channels: int, freq: int, metadata: Mapping[str, str]
+    exported: MaskOnly, channels: int, freq: int, metadata: Mapping[str, str]
 ) -> Graph:
-    """ONNX graph of a network, not yet checked; arguments as `export_onnx`.
+    """ONNX graph of a network, not yet checked.
 
     Weights that need no change are those of the network, not copies.
+
+    Args:
+        exported: the network; its LSTMs are replaced, so it computes no masks afterwards.
+        channels: see `export_onnx`.
+        freq: see `export_onnx`.
+        metadata: see `export_onnx`.
 
     Raises:
         InputError: the network cannot be exported.
     """
     require_extra("onnx", "ONNX")
-    example = torch.rand(2, channels, freq, 2 * network.frame_multiple + 1)
+    example = torch.rand(2, channels, freq, 2 * exported.network.frame_multiple + 1)
+    file = io.BytesIO()
     try:
-        exported, file = MaskOnly(network), io.BytesIO()
         replace_lstms(exported)
         with torch.no_grad(), QuietExport():
             torch.onnx.export(
@@ -112,7 +118,9 @@ def network_graph(
                 },
             )
         graph = without_weights(file.getvalue(), exported.state_dict())
-        add_metadata(graph.model, metadata, network, channels, freq)
+        with torch.no_grad():
+            _, targets, outputs, *_ = exported(example).shape
+        add_metadata(graph.model, metadata, ["batch", targets, outputs, freq, "frames"])
         return graph
     except Exception as error:  # the exporter, torch and protobuf raise many types
         cause = one_line(error)
@@ -120,19 +128,12 @@ def network_graph(
 
 
 def add_metadata(
-    model: ModelProto,
-    metadata: Mapping[str, str],
-    network: MaskEstimator,
-    channels: int,
-    freq: int,
+    model: ModelProto, metadata: Mapping[str, str], shape: Sequence[int | str]
 ) -> None:
-    """Write metadata and the output shape into an ONNX model."""
+    """Write metadata and the shape of the output into an ONNX model."""
     import onnx
 
     onnx.helper.set_model_props(model, dict(metadata))
-    with torch.no_grad():
-        _, targets, channels, *_ = network(torch.zeros(1, channels, freq, 1)).mask.shape
-    shape = ["batch", targets, channels, freq, "frames"]
     typed = onnx.helper.make_tensor_value_info(OUTPUT_NAME, onnx.TensorProto.FLOAT, shape)
     model.graph.output[0].CopyFrom(typed)
 

@@ -56,7 +56,9 @@ class ExportedLSTM(nn.Module):
         for layer in range(self.layers):
             for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
                 parts = [getattr(lstm, f"{name}_l{layer}{ending}").detach() for ending in endings]
-                self.register_buffer(f"{name}{layer}", torch.stack([in_order(p) for p in parts]))
+                values = torch.stack([part.chunk(4)[g] for part in parts for g in GATES])
+                shape = (len(endings), -1, *parts[0].shape[1:])
+                self.register_buffer(f"{name}{layer}", values.reshape(shape))
             biases = [self.get_buffer(f"{name}{layer}") for name in ("bias_ih", "bias_hh")]
             self.register_buffer(f"bias{layer}", torch.cat(biases, dim=1))
 
@@ -75,13 +77,8 @@ class ExportedLSTM(nn.Module):
         return x.transpose(0, 1) if self.lstm.batch_first else x, (hidden, cell)
 
 
-def in_order(weight: Tensor) -> Tensor:
-    """Weights or biases `(4 * hidden, ...)` with the gates in the order of ONNX."""
-    return torch.cat([weight.chunk(4)[gate] for gate in GATES])
-
-
 def replace_lstms(module: nn.Module) -> None:
-    """Replace the LSTMs below a module by `ExportedLSTM`, except for those that it does not know."""
+    """Replace LSTMs below a module by `ExportedLSTM`; those that it does not know stay."""
     for name, part in module.named_children():
         if type(part) is nn.LSTM and part.bias and not part.proj_size:
             setattr(module, name, ExportedLSTM(part))

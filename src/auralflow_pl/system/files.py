@@ -63,7 +63,7 @@ def remove_stale_parts(path: Path) -> None:
 
 
 def is_stale(path: Path) -> bool:
-    """Return True if a file was not changed for `STALE_SECONDS`; raises OSError if it is missing."""
+    """Return True if a file was not changed for `STALE_SECONDS`; OSError if it is missing."""
     return time.time() - path.stat().st_mtime > STALE_SECONDS
 
 
