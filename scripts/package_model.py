@@ -167,7 +167,7 @@ def package(options: Options) -> None:
     write_weights(whole, description, checkpoint.weights)
     output = folder / options.name
     model = load_model(whole, [], options.licence)
-    print(export_weights(model, output, half=True))
+    print(export_weights(model, output, "float16"))
     for file in whole.iterdir():
         file.unlink()
     whole.rmdir()

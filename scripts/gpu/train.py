@@ -152,7 +152,7 @@ def write_back(checkpoints: Path, options: Options) -> None:
     with staged_folder(out) as temporary:
         work = temporary / "work"
         work.mkdir()
-        print(export_weights(load_model(best, [], None), work / MODEL, half=True))
+        print(export_weights(load_model(best, [], None), work / MODEL, "float16"))
         made = cut(work / MODEL, temporary, MODEL, size)
         if len(made) > options.files:
             raise InputError(f"files={options.files}: the weights need {len(made)} files")

@@ -23,6 +23,7 @@ from auralflow_pl.checkpoints.contents import (
     parse_description,
     read_at_most,
 )
+from auralflow_pl.checkpoints.quantized import to_float
 from auralflow_pl.errors import InputError, one_line
 from auralflow_pl.pretrained.locations import WEIGHTS_FILE
 from auralflow_pl.system import files
@@ -102,7 +103,7 @@ def read_folder(folder: Path) -> Checkpoint:
         raise InputError(f"{WEIGHTS_FILE} is larger than {MAX_MODEL_BYTES / 1e9:.1f} GB")
     with path.open("rb") as file:
         check_weights_digest(description, hashlib.file_digest(file, "sha256").hexdigest())
-    return checkpoint_of(description, weights=read_tensors(path))
+    return checkpoint_of(description, weights=to_float(read_tensors(path)))
 
 
 def read_archive(path: Path) -> Checkpoint:
@@ -121,7 +122,7 @@ def read_archive(path: Path) -> Checkpoint:
             with archive.open(WEIGHTS_FILE) as file:
                 content = read_at_most(file, MAX_MODEL_BYTES, WEIGHTS_FILE)
         check_weights_digest(description, hashlib.sha256(content).hexdigest())
-        return checkpoint_of(description, weights=load(content))
+        return checkpoint_of(description, weights=to_float(load(content)))
     except InputError:
         raise
     except (*DAMAGED_ARCHIVE, SafetensorError) as error:

@@ -255,6 +255,7 @@ class ExportKeys:
     ckpt: str = MISSING
     format: str = MISSING
     output: str | None = None
+    dtype: str | None = None
     half: bool = MISSING
     licence: str | None = None
     registries: Any = MISSING
@@ -290,6 +291,7 @@ class ImportKeys:
     output: str | None = None
     licence: str | None = None
     description: str | None = None
+    dtype: str | None = None
     half: bool = MISSING
     overwrite: bool = MISSING
     registries: Any = MISSING
@@ -307,6 +309,7 @@ class CombineKeys:
     fit: str | None = None
     split: str = MISSING
     stems: list[str] = MISSING
+    dtype: str | None = None
     half: bool = MISSING
     licence: str | None = None
     registries: Any = MISSING
@@ -329,6 +332,7 @@ class PublishKeys:
     push: bool = MISSING
     private: bool = MISSING
     base_model: str | None = None
+    dtype: str | None = None
     half: bool = MISSING
     overwrite: bool = MISSING
     registries: Any = MISSING

@@ -19,7 +19,9 @@ from auralflow_pl.checkpoints.contents import (
     Checkpoint,
     describe_model,
 )
+from auralflow_pl.checkpoints.quantized import rounding_level, to_float16, to_int8
 from auralflow_pl.checkpoints.reading import load_checkpoint
+from auralflow_pl.checks.values import one_of
 from auralflow_pl.errors import InputError
 from auralflow_pl.pretrained.locations import WEIGHTS_FILE, model_label, output_root
 from auralflow_pl.publishing.card import markdown_quote, model_card
@@ -32,6 +34,8 @@ from auralflow_pl.system.folders import visible
 from auralflow_pl.system.staging import check_writable, staged_folder
 
 EXPORT_SUFFIXES = {"safetensors": "", "onnx": ".onnx", "torchscript": ".pt"}
+
+WEIGHT_FORMATS = ("float16", "int8")
 
 
 @dataclass(frozen=True)
@@ -121,13 +125,35 @@ def model_of(
     return ExportedModel(separator, description, checkpoint.weights, card)
 
 
-def export_weights(model: ExportedModel, output: Path, half: bool) -> str:
+def weight_format(dtype: str | None, half: bool, form: str = "safetensors") -> str | None:
+    """Format of the weights from the keys `dtype` and `half`; None: as they are.
+
+    Args:
+        dtype: one of `WEIGHT_FORMATS`, or None.
+        half: the same as `dtype=float16`.
+        form: format of the file, one of `EXPORT_SUFFIXES`.
+
+    Raises:
+        InputError: no such format, one that contradicts `half`, or a file that has no such weights.
+    """
+    if dtype is not None:
+        one_of("dtype", dtype, WEIGHT_FORMATS)
+    if half and dtype not in (None, "float16"):
+        raise InputError(f"dtype={dtype}, half=true: half=true is dtype=float16; pass one of them")
+    if form != "safetensors" and (half or dtype):
+        key = f"dtype={dtype}" if dtype else "half=true"
+        raise InputError(f"{key}: format={form} holds float32; pass format=safetensors")
+    return dtype or ("float16" if half else None)
+
+
+def export_weights(model: ExportedModel, output: Path, dtype: str | None = None) -> str:
     """Write weights, configuration and card to a folder, or to an archive if it ends in `.zip`.
 
     Args:
         model: model to export.
         output: the folder or archive.
-        half: round the weights to float16.
+        dtype: one of `WEIGHT_FORMATS`, to which the weights are rounded; None: as they are. What
+            reads the model computes with float32 whatever the format.
 
     Returns:
         line with size and digest of the weights, for the user.
@@ -136,15 +162,19 @@ def export_weights(model: ExportedModel, output: Path, half: bool) -> str:
         InputError: the weights read back differ from the model.
     """
     weights = {name: value.contiguous() for name, value in model.weights.items()}
-    if half:
-        weights = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
+    kind = "bit-identical"
+    if dtype is not None:
+        weights = (to_int8 if dtype == "int8" else to_float16)(weights)
+        level = rounding_level(model.weights, weights)
+        kind = f"rounded to {dtype} (difference {level:.0f} dB)"
     archive = output.suffix == ".zip"
     with staged_folder(output.parent if archive else output) as temporary:
         folder = temporary / "files" if archive else temporary
         folder.mkdir(exist_ok=True)
         digest = write_weights(folder, model.description, weights)
         (folder / CARD_FILE).write_text(
-            f"{model.card}\n- SHA-256 of `{WEIGHTS_FILE}`: `{digest}`\n", encoding="utf-8"
+            f"{model.card}\n- weights: {kind}\n- SHA-256 of `{WEIGHTS_FILE}`: `{digest}`\n",
+            encoding="utf-8",
         )
         written = read_tensors(folder / WEIGHTS_FILE)
         if any(not torch.equal(written[name], value) for name, value in weights.items()):
@@ -155,7 +185,6 @@ def export_weights(model: ExportedModel, output: Path, half: bool) -> str:
             for file in folder.iterdir():
                 file.unlink()
             folder.rmdir()
-    kind = "rounded to float16" if half else "bit-identical"
     return f"{size / 1e6:.1f} MB of weights, {kind}; SHA-256 {digest}"
 
 

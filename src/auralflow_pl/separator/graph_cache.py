@@ -9,15 +9,22 @@ import logging
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import torch
 from torch import Tensor
 
 from auralflow_pl.errors import InputError, os_reason
 from auralflow_pl.models.base import MaskEstimator
-from auralflow_pl.separator.onnx import OnnxNetwork, export_onnx
-from auralflow_pl.system.files import write_whole
+from auralflow_pl.separator.graph_file import Graph, weights_file
+from auralflow_pl.separator.onnx import (
+    MaskOnly,
+    OnnxNetwork,
+    largest_difference,
+    network_graph,
+    random_probes,
+)
+from auralflow_pl.system.files import is_stale, write_whole
 from auralflow_pl.system.folders import cache_folder
 from auralflow_pl.version import __version__
 
@@ -63,10 +70,19 @@ def cached_graph(plan: NetworkPlan) -> OnnxNetwork:
         if network.metadata().get(GRAPH_KEY) == name:
             path.touch()
             return network
-    inputs = outline.planes * plan.channels
-    content, _ = export_onnx(plan.build(), inputs, plan.freq, {GRAPH_KEY: name})
-    keep_graph(content, path)
-    return OnnxNetwork(content, *facts)
+    sizes, built = (outline.planes * plan.channels, plan.freq), plan.build()
+    probes = list(random_probes(built, *sizes))
+    exported = MaskOnly(built)
+    del built  # with the weights that were replaced; the others are still those of `exported`
+    graph = network_graph(exported, *sizes, {GRAPH_KEY: name})
+    del exported
+
+    def checked(content: bytes | Path) -> OnnxNetwork:
+        network = OnnxNetwork(content, *facts)
+        largest_difference(lambda magnitude: network(magnitude).mask, probes)
+        return network
+
+    return kept_graph(graph, path, checked)
 
 
 def graph_name(plan: NetworkPlan) -> str:
@@ -91,12 +107,46 @@ def graph_folder() -> Path:
     return cache_folder() / "graphs"
 
 
-def keep_graph(content: bytes, path: Path) -> None:
-    """Write a graph atomically and remove the oldest ones; errors of the disk are only logged."""
+def kept_graph(
+    graph: Graph, path: Path, checked: Callable[[bytes | Path], OnnxNetwork]
+) -> OnnxNetwork:
+    """Write a graph, check it, and then give it its name; errors of the disk are only logged.
+
+    Args:
+        graph: the graph; its weights are released once they are written.
+        path: path of the graph; the file of its weights, see `weights_file`, is beside it.
+        checked: makes a network of the content or the path of a graph, or raises InputError.
+
+    Raises:
+        InputError: the graph does not compute the masks of the network.
+    """
+    made: list[OnnxNetwork] = []
+
+    def write(file: BinaryIO) -> None:
+        file.write(graph.beside(weights_file(path).name))
+        file.flush()
+        graph.weights.clear()
+        made.append(checked(Path(file.name)))
+
     try:
-        write_whole(path, lambda file: file.write(content))
-        graphs = sorted(path.parent.glob("*.onnx"), key=lambda p: p.stat().st_mtime_ns)
-        for old in graphs[:-MAX_GRAPHS]:
-            old.unlink(missing_ok=True)
+        write_whole(weights_file(path), graph.write_weights)
+        write_whole(path, write)
+        remove_old_graphs(path.parent)
     except OSError as error:
         log.info("%s: the graph is not kept: %s", path.parent, os_reason(error))
+    return made[0] if made else checked(graph.content())
+
+
+def remove_old_graphs(folder: Path) -> None:
+    """Remove all but the `MAX_GRAPHS` graphs that were used last, and weights without a graph.
+
+    Raises:
+        OSError: a file cannot be removed.
+    """
+    graphs = sorted(folder.glob("*.onnx"), key=lambda p: p.stat().st_mtime_ns)
+    for old in graphs[:-MAX_GRAPHS]:
+        old.unlink(missing_ok=True)
+        weights_file(old).unlink(missing_ok=True)
+    for weights in folder.glob("*.weights"):
+        if not weights.with_suffix(".onnx").exists() and is_stale(weights):
+            weights.unlink(missing_ok=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import io
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from auralflow_pl.checkpoints.onnx_file import INPUT_NAME, OUTPUT_NAME
 from auralflow_pl.errors import InputError, one_line
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
+from auralflow_pl.separator.graph_file import Graph, without_weights
+from auralflow_pl.separator.onnx_lstm import replace_lstms
 from auralflow_pl.system.extras import require_extra
 
 if TYPE_CHECKING:
@@ -25,8 +27,17 @@ OPSET_VERSION = 17
 MASK_TOLERANCE = 1e-4  # largest allowed difference between masks of ONNX and torch
 
 
+class Probe(NamedTuple):
+    """A random magnitude, and the mask that a network gives for it."""
+
+    magnitude: Tensor  # (batch, channels, freq, frames)
+    mask: Tensor  # (batch, targets, channels, freq, frames)
+
+
 class MaskOnly(nn.Module):
     """A simplified copy of a network with the mask as its only output, for export.
+
+    The copy shares the weights that `simplify` does not replace.
 
     Args:
         network: network to copy; it is not changed.
@@ -34,7 +45,10 @@ class MaskOnly(nn.Module):
 
     def __init__(self, network: MaskEstimator) -> None:
         super().__init__()
-        self.network = copy.deepcopy(network)
+        shared: dict[int, Any] = {
+            id(p): nn.Parameter(p.detach(), p.requires_grad) for p in network.parameters()
+        }
+        self.network = copy.deepcopy(network, shared)
         self.network.simplify()
         self.eval()
 
@@ -60,28 +74,41 @@ def export_onnx(
     Raises:
         InputError: the network cannot be exported, or its graph computes other masks.
     """
-    require_extra("onnx", "ONNX")
-    content = network_graph(network, channels, freq, metadata)
+    content = network_graph(MaskOnly(network), channels, freq, metadata).content()
     session = make_session(content)
-    difference = largest_difference(lambda x: run_session(session, x), network, channels, freq)
-    return content, difference
+    probes = list(random_probes(network, channels, freq))
+    return content, largest_difference(lambda x: run_session(session, x), probes)
 
 
 def network_graph(
-    network: MaskEstimator, channels: int, freq: int, metadata: Mapping[str, str]
-) -> bytes:
-    """Content of the ONNX file of a network, not yet checked; arguments as `export_onnx`."""
-    import onnx
+    exported: MaskOnly, channels: int, freq: int, metadata: Mapping[str, str]
+) -> Graph:
+    """ONNX graph of a network, not yet checked.
 
-    example = torch.rand(2, channels, freq, 2 * network.frame_multiple + 1)
+    Weights that need no change are those of the network, not copies.
+
+    Args:
+        exported: the network; its LSTMs are replaced, so it computes no masks afterwards.
+        channels: see `export_onnx`.
+        freq: see `export_onnx`.
+        metadata: see `export_onnx`.
+
+    Raises:
+        InputError: the network cannot be exported.
+    """
+    require_extra("onnx", "ONNX")
+    example = torch.rand(2, channels, freq, 2 * exported.network.frame_multiple + 1)
     file = io.BytesIO()
     try:
+        replace_lstms(exported)
         with torch.no_grad(), QuietExport():
             torch.onnx.export(
-                MaskOnly(network),
+                exported,
                 (example,),
                 file,
                 dynamo=False,  # as fast a graph as the other exporter's, in a fifth of the time
+                export_params=False,  # inputs of the graph; with them, five copies would be made
+                do_constant_folding=False,  # of weights, whose values would be lost
                 opset_version=OPSET_VERSION,
                 input_names=[INPUT_NAME],
                 output_names=[OUTPUT_NAME],
@@ -90,55 +117,56 @@ def network_graph(
                     OUTPUT_NAME: {0: "batch", 4: "frames"},
                 },
             )
-        model = onnx.load_from_string(file.getvalue())
-        file.close()  # graphs are large
-        add_metadata(model, metadata, network, channels, freq)
-        return model.SerializeToString()
+        graph = without_weights(file.getvalue(), exported.state_dict())
+        with torch.no_grad():
+            _, targets, outputs, *_ = exported(example).shape
+        add_metadata(graph.model, metadata, ["batch", targets, outputs, freq, "frames"])
+        return graph
     except Exception as error:  # the exporter, torch and protobuf raise many types
         cause = one_line(error)
         raise InputError(f"this network cannot be exported to ONNX: {cause}") from error
 
 
 def add_metadata(
-    model: ModelProto,
-    metadata: Mapping[str, str],
-    network: MaskEstimator,
-    channels: int,
-    freq: int,
+    model: ModelProto, metadata: Mapping[str, str], shape: Sequence[int | str]
 ) -> None:
-    """Write metadata and the output shape into an ONNX model."""
+    """Write metadata and the shape of the output into an ONNX model."""
     import onnx
 
     onnx.helper.set_model_props(model, dict(metadata))
-    with torch.no_grad():
-        _, targets, channels, *_ = network(torch.zeros(1, channels, freq, 1)).mask.shape
-    shape = ["batch", targets, channels, freq, "frames"]
     typed = onnx.helper.make_tensor_value_info(OUTPUT_NAME, onnx.TensorProto.FLOAT, shape)
     model.graph.output[0].CopyFrom(typed)
 
 
-def largest_difference(
-    exported: Callable[[Tensor], Tensor], network: MaskEstimator, channels: int, freq: int
-) -> float:
-    """Largest absolute difference of exported masks from those of `network`.
-
-    Random magnitudes of several shapes and levels are compared.
+def random_probes(network: MaskEstimator, channels: int, freq: int) -> Iterator[Probe]:
+    """Yield random magnitudes of several shapes and levels, with the masks of a network.
 
     Args:
-        exported: maps magnitudes to masks.
         network: network in evaluation mode.
         channels: channels of the magnitude.
         freq: frequency bins of the magnitude.
+    """
+    multiple, generator = network.frame_multiple, torch.Generator().manual_seed(0)
+    for batch, frames, level in ((1, 1, 1.0), (3, multiple, 30.0), (1, 2 * multiple + 29, 0.1)):
+        magnitude = level * torch.rand(batch, channels, freq, frames, generator=generator)
+        with torch.no_grad():
+            yield Probe(magnitude, network(magnitude).mask)
+
+
+def largest_difference(exported: Callable[[Tensor], Tensor], probes: Sequence[Probe]) -> float:
+    """Largest absolute difference of exported masks from those of a network.
+
+    Args:
+        exported: maps magnitudes to masks.
+        probes: magnitudes and masks of the network.
 
     Raises:
         InputError: the difference exceeds `MASK_TOLERANCE`, or the masks have another shape.
     """
-    multiple, largest = network.frame_multiple, 0.0
-    generator = torch.Generator().manual_seed(0)
-    for batch, frames, level in ((1, 1, 1.0), (3, multiple, 30.0), (1, 2 * multiple + 29, 0.1)):
-        magnitude = level * torch.rand(batch, channels, freq, frames, generator=generator)
+    largest = 0.0
+    for magnitude, expected in probes:
         with torch.no_grad():
-            expected, found = network(magnitude).mask, exported(magnitude)
+            found = exported(magnitude)
         if found.shape != expected.shape:
             raise InputError(
                 f"the exported network gives masks {tuple(found.shape)} instead of "

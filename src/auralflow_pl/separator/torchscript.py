@@ -9,7 +9,7 @@ import torch
 
 from auralflow_pl.errors import InputError, one_line
 from auralflow_pl.models.base import MaskEstimator
-from auralflow_pl.separator.onnx import MaskOnly, QuietExport, largest_difference
+from auralflow_pl.separator.onnx import MaskOnly, QuietExport, largest_difference, random_probes
 
 
 def export_torchscript(
@@ -42,4 +42,5 @@ def export_torchscript(
     except (RuntimeError, TypeError, ValueError) as error:
         cause = one_line(error)
         raise InputError(f"this network cannot be exported to TorchScript: {cause}") from error
-    return content.getvalue(), largest_difference(loaded, network, channels, freq)
+    probes = list(random_probes(network, channels, freq))
+    return content.getvalue(), largest_difference(loaded, probes)

@@ -58,8 +58,13 @@ def remove_stale_parts(path: Path) -> None:
     """Remove temporary files for `path` that killed processes left."""
     for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         with contextlib.suppress(OSError):
-            if time.time() - part.stat().st_mtime > STALE_SECONDS:
+            if is_stale(part):
                 part.unlink()
+
+
+def is_stale(path: Path) -> bool:
+    """Return True if a file was not changed for `STALE_SECONDS`; OSError if it is missing."""
+    return time.time() - path.stat().st_mtime > STALE_SECONDS
 
 
 def write_text(path: Path, text: str) -> None:

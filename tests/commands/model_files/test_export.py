@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
+import time
 import zipfile
 
 import onnx
@@ -22,10 +24,12 @@ from auralflow_pl.publishing.exporting import load_model
 from auralflow_pl.separator.build import make_network, new_separator
 from auralflow_pl.separator.engine import choose_engine
 from auralflow_pl.separator.graph_cache import MAX_GRAPHS, graph_folder
+from auralflow_pl.separator.graph_file import weights_file
 from auralflow_pl.separator.load import load_separator
 from auralflow_pl.separator.onnx import OnnxNetwork, QuietExport, export_onnx
 from auralflow_pl.separator.torchscript import export_torchscript
 from auralflow_pl.system.extras import install_line
+from auralflow_pl.system.files import STALE_SECONDS
 from auralflow_pl.training.task import SeparationTask
 from support import TINY, composed, fitting, option_names
 
@@ -106,7 +110,7 @@ def test_engines_agree(saved, monkeypatch, tmp_path):
         separator = load_separator(saved, engine=engine)
         assert isinstance(separator.network, OnnxNetwork)
         assert (separator(audio) - reference).abs().max() < 1e-4
-    assert len(list(graph_folder().iterdir())) == 1
+    assert len(list(graph_folder().glob("*.onnx"))) == len(list(graph_folder().iterdir())) / 2 == 1
 
 
 @pytest.mark.parametrize(
@@ -334,17 +338,57 @@ assert "onnxruntime" not in sys.modules
 def test_the_cache_is_bounded_and_mends_itself(ckpt, tmp_path, monkeypatch):
     monkeypatch.setenv("AURALFLOW_CACHE", str(tmp_path))
     load_separator(ckpt, engine="onnx")
-    (graph,) = graph_folder().iterdir()
-    for spoilt in (b"", b"spoilt", graph.read_bytes()[:-100]):
-        graph.write_bytes(spoilt)
-        assert isinstance(load_separator(ckpt, engine="onnx").network, OnnxNetwork)
-        assert len(graph.read_bytes()) > 1000
+    (graph,) = graph_folder().glob("*.onnx")
+    for file in (graph, weights_file(graph)):
+        whole = file.read_bytes()
+        for spoilt in (b"", b"spoilt", whole[:-100], None):
+            file.unlink()
+            if spoilt is not None:
+                file.write_bytes(spoilt)
+            assert isinstance(load_separator(ckpt, engine="onnx").network, OnnxNetwork)
+            assert file.read_bytes() == whole
     for number in range(MAX_GRAPHS + 3):
-        (graph_folder() / f"{number}.onnx").write_bytes(b"older")
+        for path in (graph_folder() / f"{number}.onnx", graph_folder() / f"{number}.weights"):
+            path.write_bytes(b"older")
+    for name, age in (("left", 2 * STALE_SECONDS), ("beginning", 0)):
+        path = graph_folder() / f"{name}.weights"
+        path.write_bytes(b"no graph")
+        os.utime(path, times=(time.time() - age,) * 2)
     graph.unlink()
     load_separator(ckpt, engine="onnx")
-    assert len(list(graph_folder().iterdir())) == MAX_GRAPHS
+    assert len(list(graph_folder().glob("*.onnx"))) == MAX_GRAPHS
+    assert len(list(graph_folder().glob("*.weights"))) == MAX_GRAPHS + 1
+    assert (graph_folder() / "beginning.weights").is_file()
     assert graph.is_file()
+
+
+def test_lstms_of_any_kind_are_exported():
+    """Also those that the exporter of torch has to write: a state, one signal, no biases."""
+
+    class Recurrent(MaskEstimator):
+        def __init__(self, *sizes, given=False, **options):
+            super().__init__()
+            self.lstm, self.given = torch.nn.LSTM(*sizes, **options), given
+
+        def forward(self, magnitude):
+            x = magnitude[:, 0].transpose(1, 2)
+            state = None
+            if self.given:
+                state = (x.new_full((1, x.shape[0], 6), 0.3), x.new_full((1, x.shape[0], 6), -0.7))
+            out, (hidden, cell) = self.lstm(x, state)
+            mask = out[..., :9] + hidden.sum(0)[:, None, :1] + cell.sum(0)[:, None, :1]
+            mask = torch.nn.functional.pad(mask, (0, 9 - mask.shape[-1]))
+            return MaskEstimate(mask.sigmoid().transpose(1, 2)[:, None, None])
+
+    for network in (
+        Recurrent(9, 5, 3, batch_first=True, bidirectional=True),
+        Recurrent(9, 6, 2, batch_first=True),
+        Recurrent(9, 6, 1, batch_first=True, bias=False),
+        Recurrent(9, 6, 1, batch_first=True, given=True),
+    ):
+        content, difference = export_onnx(network.eval(), 1, 9, {})
+        assert difference < 1e-5
+        onnx.checker.check_model(onnx.load_from_string(content))
 
 
 def test_a_cache_that_cannot_be_written_does_not_matter(ckpt, tmp_path, monkeypatch):

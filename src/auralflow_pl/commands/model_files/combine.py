@@ -13,7 +13,7 @@ from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.errors import InputError, printable, shown
 from auralflow_pl.pretrained.cache import resolve_ckpt
 from auralflow_pl.publishing.combining import Combination, combined, fitted_weights
-from auralflow_pl.publishing.exporting import check_output, export_weights, model_of
+from auralflow_pl.publishing.exporting import check_output, export_weights, model_of, weight_format
 
 
 def combine(config: DictConfig) -> Path:
@@ -29,6 +29,7 @@ def combine(config: DictConfig) -> Path:
         raise InputError(f"ckpt={shown(ckpt)}: expected two or more models, as in [runs/a,runs/b]")
     if config["fit"] is not None and (config["weights"] or config["combine"] != "mean"):
         raise InputError("fit: makes the weights of combine=mean; remove the other keys")
+    dtype = weight_format(config["dtype"], config["half"])
     check_output(output, "safetensors")
     paths = [resolve_ckpt(str(one), config["registries"]) for one in ckpt]
     way = Combination(config["combine"], config["weights"], config["band_edges"])
@@ -39,5 +40,5 @@ def combine(config: DictConfig) -> Path:
         print(printable(f"weights (targets x bands) by model: {weights}"))
         checkpoint = combined(paths, way._replace(weights=weights), trust)
     model = model_of(checkpoint, trust, config["licence"], paths)
-    print(printable(f"{output}: {export_weights(model, output, config['half'])}"))
+    print(printable(f"{output}: {export_weights(model, output, dtype)}"))
     return output

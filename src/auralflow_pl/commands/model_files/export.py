@@ -19,6 +19,7 @@ from auralflow_pl.publishing.exporting import (
     export_path,
     export_weights,
     load_model,
+    weight_format,
 )
 
 
@@ -32,6 +33,7 @@ def export(config: DictConfig) -> Path:
     """
     config = validate(config, ExportKeys)
     one_of("format", config.format, EXPORT_SUFFIXES)
+    dtype = weight_format(config.dtype, config.half, config.format)
     entry = registry_entry(config.ckpt, to_plain(config)["registries"])
     ckpt = fetch_model(entry) if entry else run_checkpoint(Path(config.ckpt))
     output = Path(config.output or export_path(ckpt, config.format))
@@ -39,7 +41,7 @@ def export(config: DictConfig) -> Path:
     licence = config.licence or (entry.licence if entry else None)
     model = load_model(ckpt, list(config.trust), licence)
     if config.format == "safetensors":
-        note = export_weights(model, output, config.half)
+        note = export_weights(model, output, dtype)
     else:
         note = export_file(model, config.format, output)
     print(printable(f"{output}: {note}"))

@@ -24,7 +24,7 @@ from auralflow_pl.publishing.entry import (
     metric_nodes,
     write_registry,
 )
-from auralflow_pl.publishing.exporting import export_weights, load_model
+from auralflow_pl.publishing.exporting import export_weights, load_model, weight_format
 from auralflow_pl.system.staging import check_writable
 
 IMPORTED = """{folder}: {note}
@@ -40,6 +40,7 @@ def import_model(config: DictConfig) -> Path:
             the folder exists already.
     """
     config = to_plain(validate(config, ImportKeys))
+    dtype = weight_format(config["dtype"], config["half"])
     entry = None
     ckpt = Path(config["source"])
     if not ckpt.exists():
@@ -55,7 +56,7 @@ def import_model(config: DictConfig) -> Path:
     values = described(config, entry)
     model = load_model(ckpt, [], values["licence"])
     model = replace(model, card=f"{model.card}\n\n{source_section(ckpt, entry)}")
-    note = export_weights(model, folder, config["half"])
+    note = export_weights(model, folder, dtype)
     content = entry_content(values, model, ckpt, folder / WEIGHTS_FILE, folder.name)
     if entry and entry.metrics:
         content["metrics"] = metric_nodes(entry.metrics)

@@ -15,7 +15,7 @@ from auralflow_pl.pretrained.cache import resolve_ckpt
 from auralflow_pl.pretrained.entries import RegistryEntry
 from auralflow_pl.pretrained.locations import REGISTRY_VARIABLE
 from auralflow_pl.publishing.entry import check_model_name, entry_content, read_back, write_registry
-from auralflow_pl.publishing.exporting import export_weights, load_model
+from auralflow_pl.publishing.exporting import export_weights, load_model, weight_format
 from auralflow_pl.publishing.hub import check_repository, hub_card, hub_source, upload
 from auralflow_pl.system.files import write_text
 from auralflow_pl.system.staging import check_writable, staged_folder
@@ -39,6 +39,7 @@ def publish(config: DictConfig) -> Path:
     config = to_plain(validate(config, PublishKeys))
     name, output, hub = config["name"], Path(config["output"]), config["hub"]
     check_model_name(name)
+    dtype = weight_format(config["dtype"], config["half"])
     archive, registry = output / f"{name}.zip", output / f"{name}.yaml"
     card = output / f"{name}.md"
     if hub is not None:
@@ -53,7 +54,7 @@ def publish(config: DictConfig) -> Path:
     ckpt = resolve_ckpt(config["ckpt"], config["registries"])
     model = load_model(ckpt, config["trust"], config["licence"])
     with staged_folder(output) as temporary:
-        export_weights(model, temporary / archive.name, config["half"])
+        export_weights(model, temporary / archive.name, dtype)
         entry = entry_content(config, model, ckpt, temporary / archive.name, archive.name)
         write_registry(temporary / registry.name, name, entry)
         checked = read_back(temporary / registry.name, output)
