@@ -10,7 +10,8 @@ from auralflow_pl.errors import Cancelled, InputError
 from auralflow_pl.metrics.scale_invariant import si_sdr
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
 from auralflow_pl.models.unet import UNet
-from auralflow_pl.separator.separator import Separator, rate_heard
+from auralflow_pl.separator.input import rate_heard
+from auralflow_pl.separator.separator import Separator
 from auralflow_pl.signal.resampling import resample
 from auralflow_pl.signal.stft import STFT
 from support import pieces

@@ -1,8 +1,9 @@
-"""What a Separator is given, checked, and what its network is given of it."""
+"""What a Separator is given: settings and sound, checked, and what its network hears of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,14 @@ from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.signal.stft import magnitude
 
 AudioArray = Tensor | np.ndarray
+
+LONGEST_WINDOW_SECONDS = 600.0  # longer windows take more memory without benefit
+
+MOST_SHIFTS = 100
+
+MOST_WIENER_STEPS = 20
+
+MOST_SPEEDS = 20
 
 
 class CheckedBlocks:
@@ -111,3 +120,52 @@ def network_input(network: MaskEstimator, spectrogram: Tensor) -> Tensor:
     if network.complex_masks:
         return torch.cat([spectrogram.real, spectrogram.imag], dim=1)
     return magnitude(spectrogram)
+
+
+def check_ranges(
+    window_seconds: float | None,
+    overlap: float | None,
+    shifts: int,
+    batch_size: int,
+    padding_seconds: float,
+    wiener_steps: int,
+) -> None:
+    """Raise InputError for a setting of a Separator that is out of its range."""
+    if (
+        not (window_seconds is None or 0 < window_seconds <= LONGEST_WINDOW_SECONDS)
+        or not (overlap is None or 0 <= overlap <= 0.5)
+        or not 1 <= shifts <= MOST_SHIFTS
+        or batch_size < 1
+        or not 0 <= padding_seconds <= LONGEST_WINDOW_SECONDS
+        or not 0 <= wiener_steps <= MOST_WIENER_STEPS
+    ):
+        raise InputError(
+            f"window_seconds={window_seconds}, overlap={overlap}, shifts={shifts}, "
+            f"batch_size={batch_size}, padding_seconds={padding_seconds}, "
+            f"wiener_steps={wiener_steps}: expected "
+            f"window_seconds > 0 and at most {LONGEST_WINDOW_SECONDS:.0f}, overlap from 0 to "
+            f"0.5, shifts from 1 to {MOST_SHIFTS}, batch_size >= 1, padding_seconds from 0 to "
+            f"{LONGEST_WINDOW_SECONDS:.0f}, wiener_steps from 0 to {MOST_WIENER_STEPS}"
+        )
+
+
+def checked_speeds(speeds: Any) -> list[float]:
+    """Raise InputError unless these are 1 to 20 numbers from 0.5 to 2; return them."""
+    given = list(speeds) if isinstance(speeds, list | tuple) else []
+    numbers = [speed for speed in given if isinstance(speed, int | float) and 0.5 <= speed <= 2]
+    if not 1 <= len(given) <= MOST_SPEEDS or len(numbers) < len(given):
+        raise InputError(
+            f"speeds={str(speeds)[:60]}: expected 1 to {MOST_SPEEDS} numbers, 0.5 to 2"
+        )
+    return numbers
+
+
+def rate_heard(sample_rate: int, speed: float) -> int:
+    """Rate in Hz of a signal that a network of `sample_rate` takes as its own, so it is faster.
+
+    The rate is rounded to about a hundredth of `sample_rate`: ratios of large numbers are slow to
+    resample.
+    """
+    parts = max(number for number in range(1, 101) if sample_rate % number == 0)
+    step = sample_rate // parts if parts >= 20 else 1
+    return round(sample_rate / speed / step) * step

@@ -18,7 +18,10 @@ from auralflow_pl.separator.input import (
     AudioArray,
     CheckedBlocks,
     as_float_tensor,
+    check_ranges,
+    checked_speeds,
     network_input,
+    rate_heard,
     whole_rate,
 )
 from auralflow_pl.separator.precision import autocast_dtype
@@ -40,14 +43,6 @@ AudioType = TypeVar("AudioType", Tensor, np.ndarray)
 ProgressCallback = Callable[[float], bool | None]
 
 LONGEST_SHIFT_SECONDS = 0.5
-
-LONGEST_WINDOW_SECONDS = 600.0  # longer windows take more memory without benefit
-
-MOST_SHIFTS = 100
-
-MOST_WIENER_STEPS = 20
-
-MOST_SPEEDS = 20
 
 WIENER_FRAMES = 300  # of a block of the Wiener filter; 7 s at a hop of 1024 and 44.1 kHz
 
@@ -110,22 +105,7 @@ class Separator(nn.Module):
     ) -> None:
         super().__init__()
         speeds = (1.0,) if speeds is None else checked_speeds(speeds)
-        if (
-            not (window_seconds is None or 0 < window_seconds <= LONGEST_WINDOW_SECONDS)
-            or not (overlap is None or 0 <= overlap <= 0.5)
-            or not 1 <= shifts <= MOST_SHIFTS
-            or batch_size < 1
-            or not 0 <= padding_seconds <= LONGEST_WINDOW_SECONDS
-            or not 0 <= wiener_steps <= MOST_WIENER_STEPS
-        ):
-            raise InputError(
-                f"window_seconds={window_seconds}, overlap={overlap}, shifts={shifts}, "
-                f"batch_size={batch_size}, padding_seconds={padding_seconds}, "
-                f"wiener_steps={wiener_steps}: expected "
-                f"window_seconds > 0 and at most {LONGEST_WINDOW_SECONDS:.0f}, overlap from 0 to "
-                f"0.5, shifts from 1 to {MOST_SHIFTS}, batch_size >= 1, padding_seconds from 0 to "
-                f"{LONGEST_WINDOW_SECONDS:.0f}, wiener_steps from 0 to {MOST_WIENER_STEPS}"
-            )
+        check_ranges(window_seconds, overlap, shifts, batch_size, padding_seconds, wiener_steps)
         if wiener_steps and len(targets) == 1 and not wiener_residual:
             raise InputError(
                 f"wiener_steps={wiener_steps}: with one target and no residual, all of the mixture "
@@ -389,28 +369,6 @@ class Separator(nn.Module):
             self.wiener_residual,
         )
         return self.stft.inverse(spectra, windows.shape[-1])
-
-
-def checked_speeds(speeds: Any) -> list[float]:
-    """Raise InputError unless these are 1 to 20 numbers from 0.5 to 2; return them."""
-    given = list(speeds) if isinstance(speeds, list | tuple) else []
-    numbers = [speed for speed in given if isinstance(speed, int | float) and 0.5 <= speed <= 2]
-    if not 1 <= len(given) <= MOST_SPEEDS or len(numbers) < len(given):
-        raise InputError(
-            f"speeds={str(speeds)[:60]}: expected 1 to {MOST_SPEEDS} numbers, 0.5 to 2"
-        )
-    return numbers
-
-
-def rate_heard(sample_rate: int, speed: float) -> int:
-    """Rate in Hz of a signal that a network of `sample_rate` takes as its own, so it is faster.
-
-    The rate is rounded to about a hundredth of `sample_rate`: ratios of large numbers are slow to
-    resample.
-    """
-    parts = max(number for number in range(1, 101) if sample_rate % number == 0)
-    step = sample_rate // parts if parts >= 20 else 1
-    return round(sample_rate / speed / step) * step
 
 
 def mean_of(parts: Sequence[Tensor]) -> Tensor:
