@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from auralflow_pl.data.shards.reading import Shards
 from auralflow_pl.data.sources.synthetic import SyntheticSongs
 from auralflow_pl.errors import InputError
+from auralflow_pl.system.extras import is_installed
 from support import REPOSITORY, TINY, untrained
 
 NAMES = sorted(path.stem for path in (REPOSITORY / "scripts").glob("*.py"))
@@ -166,6 +167,8 @@ def test_the_memory_of_separation_is_measured(tmp_path):
 
 
 def test_the_load_of_a_server_is_measured(script, tmp_path):
+    if not is_installed("serve"):
+        pytest.skip("no FastAPI here; pip install -e '.[serve]'")
     ckpt = untrained(tmp_path / "vocals.ckpt")
     keys = ("clients=3", "seconds=0.3", "uploads=6", "queue_size=1", f"ckpt={ckpt}")
     printed = script("bench_serve", *keys, KILLED_SECONDS=20)

@@ -184,10 +184,16 @@ def add_jobs(app: FastAPI, service: SeparationService) -> None:
         """One stem of a job, or a range of it."""
         return stems_response(service, service.find(number), name)
 
-    @app.delete("/jobs/{number}", status_code=204, responses=refusals_document(JOB_REFUSALS))
-    async def delete(number: str) -> None:
+    @app.delete(
+        "/jobs/{number}",
+        status_code=204,
+        response_class=Response,
+        responses=refusals_document(JOB_REFUSALS),
+    )
+    async def delete(number: str) -> Response:
         """Cancel a job if it has not ended, and delete its files."""
         service.discard(service.find(number))
+        return Response(status_code=204)
 
 
 def add_state(app: FastAPI, service: SeparationService, metrics: ServeMetrics) -> None:
