@@ -81,7 +81,7 @@ def head() -> str:
         "# Benchmarks\n\n| | |\n|---|---|\n"
         f"| begun | {datetime.now(UTC):%Y-%m-%d %H:%M} UTC |\n"
         f"| processor | {os.cpu_count()} x {processor()} |\n"
-        f"| system | {platform.system()} {platform.release()}, load {load} at the beginning |\n"
+        f"| system | {platform.system()} {platform.machine()}, load {load} at the beginning |\n"
         f"| versions | {versions()} |\n"
     )
 

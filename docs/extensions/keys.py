@@ -29,7 +29,7 @@ HEADS = ("key", "default", "meaning")
 
 def write_pages(folder: Path) -> None:
     """Write the pages into `<folder>/commands` and `<folder>/keys`."""
-    groups = [*train_groups(), WHOLE, *OF_HYDRA]
+    groups = [*group_commands(), WHOLE, *OF_HYDRA]
     for name in COMMANDS:
         write_page(folder / "commands" / f"{name}.md", command_page(name))
     write_page(folder / "commands" / "index.md", commands_index())
@@ -46,10 +46,20 @@ def write_pages(folder: Path) -> None:
 
 
 @cache
-def train_groups() -> tuple[str, ...]:
-    """Groups of `train` that have keys of their own, in the order of its help."""
-    groups = (section.group for section in help_sections("train", []))
-    return tuple(group for group in groups if group not in ("", WHOLE))
+def composed_sections(command: str) -> list[HelpSection]:
+    """Sections of a command with its defaults."""
+    return help_sections(command, [])
+
+
+@cache
+def group_commands() -> dict[str, str]:
+    """Groups that have keys of their own, each with the first command that has it."""
+    found: dict[str, str] = {}
+    for command in COMMANDS:
+        for section in composed_sections(command):
+            if section.group not in ("", WHOLE):
+                found.setdefault(section.group, command)
+    return found
 
 
 def page_name(group: str) -> str:
@@ -59,8 +69,8 @@ def page_name(group: str) -> str:
 
 def option_rows() -> dict[str, dict[str, list[HelpRow]]]:
     """Rows of every option of every group: each is composed once, together with others."""
-    groups = train_groups()
-    found: dict[str, dict[str, list[HelpRow]]] = {group: {} for group in groups}
+    found: dict[str, dict[str, list[HelpRow]]] = {group: {} for group in group_commands()}
+    groups = [group for group, command in group_commands().items() if command == "train"]
     together = [f"{group}=[{','.join(group_options(group))}]" for group in LIST_GROUPS]
     for section in help_sections("train", together):
         if section.group in LIST_GROUPS:
@@ -72,6 +82,10 @@ def option_rows() -> dict[str, dict[str, list[HelpRow]]]:
         for section in help_sections("train", words):
             if section.group in chosen:
                 found[section.group][chosen[section.group]] = section.rows
+    for group in found.keys() - groups:
+        for name in group_options(group):
+            sections = help_sections(group_commands()[group], [f"{group}={name}"])
+            found[group][name] = next(part.rows for part in sections if part.group == group)
     return found
 
 
@@ -172,13 +186,13 @@ def key_table(rows: list[HelpRow]) -> list[str]:
 
 def command_page(name: str) -> Iterator[str]:
     """Lines of the page of a command."""
-    own, *groups = help_sections(name, [])
+    own, *groups = composed_sections(name)
     word = f" [<{COMMANDS[name].word}>]" if COMMANDS[name].word else ""
     text = COMMANDS[name].text
     yield from (f"# `auralflow {name}`", "", f"{text[0].upper()}{text[1:]}.", "")
     yield from ("```", f"auralflow {name}{word} [key=value ...] [group=option ...]", "```", "")
     yield from key_table([row for row in own.rows if row.value is not None])
-    known = {*train_groups(), WHOLE}
+    known = {*group_commands(), WHOLE}
     shown = [part for part in groups if part.group in known]
     if shown:
         yield from ("## Groups", "")
