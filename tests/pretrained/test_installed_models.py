@@ -73,7 +73,8 @@ def test_each_is_loaded_by_its_architecture_and_hears_a_singer(entries, excerpt)
     for entry in entries:
         separator = auralflow_pl.load(entry.architecture, target="vocals", engine="torch")
         gain = si_sdr(separator(mixture, 44100)[0], vocals) - si_sdr(mixture, vocals)
-        assert float(gain.mean()) > 6, entry.name
+        least = 5 if entry.architecture == "causal" else 6  # it hears nothing of what comes later
+        assert float(gain.mean()) > least, entry.name
 
 
 def test_separate_takes_the_best_and_says_its_licence(entries, command, tmp_path):
