@@ -36,7 +36,7 @@ from auralflow_pl.config.compose import compose
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.separator.build import make_network
-from auralflow_pl.separator.onnx import OnnxNetwork, export_onnx
+from auralflow_pl.separator.engines.onnx import OnnxNetwork, export_onnx
 from auralflow_pl.signal.wiener import wiener_filter
 
 FREQ, FRAMES_PER_SECOND = 513, 44100 / 512

@@ -22,9 +22,9 @@ from auralflow_pl.commands.model_files.publish import publish
 from auralflow_pl.errors import InputError
 from auralflow_pl.publishing.exporting import load_model
 from auralflow_pl.separator.build import make_network
+from auralflow_pl.separator.engines.onnx import export_onnx
+from auralflow_pl.separator.engines.torchscript import export_torchscript
 from auralflow_pl.separator.load import load_separator
-from auralflow_pl.separator.onnx import export_onnx
-from auralflow_pl.separator.torchscript import export_torchscript
 from support import composed
 
 

@@ -11,7 +11,7 @@ from auralflow_pl.metrics.scale_invariant import si_sdr
 from auralflow_pl.models.ensemble import MaskEnsemble
 from auralflow_pl.models.unet import UNet
 from auralflow_pl.separator.build import make_network
-from auralflow_pl.separator.graph_cache import NetworkPlan, cached_graph
+from auralflow_pl.separator.engines.graph_cache import NetworkPlan, cached_graph
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.signal.stft import STFT
 from support import composed, fitting

@@ -9,7 +9,7 @@ import torch
 from auralflow_pl.checkpoints.reading import load_checkpoint
 from auralflow_pl.errors import InputError
 from auralflow_pl.pretrained.cache import resolve_ckpt
-from auralflow_pl.separator.engine import engine_name
+from auralflow_pl.separator.engines.engine import engine_name
 from auralflow_pl.separator.load import load_separator
 from support import option_names, python, untrained
 

@@ -11,7 +11,9 @@ import json
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 import auralflow_pl
@@ -134,7 +136,10 @@ def test_stems_have_not_changed(made, command):
     assert command("separate", *keys, "input=song.flac", "output=again").code == 0
     for stem in ("vocals", "residual"):
         before, after = (made / folder / f"song/{stem}.flac" for folder in ("separated", "again"))
-        assert after.read_bytes() == before.read_bytes()
+        (old, rate), (new, rate_now) = (soundfile.read(p, dtype="int16") for p in (before, after))
+        assert rate == rate_now
+        # Processors of several makers round sums differently, so a sample may lie on the next step.
+        assert np.abs(new.astype(int) - old).max() <= 1
     reports = [
         json.loads((made / f / "song/report.json").read_text()) for f in ("separated", "again")
     ]

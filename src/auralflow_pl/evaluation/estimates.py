@@ -17,7 +17,7 @@ from auralflow_pl.data.targets import check_members, resolve_targets
 from auralflow_pl.data.tracks import Track, TrackSource
 from auralflow_pl.errors import InputError
 from auralflow_pl.separator.build import build_separator
-from auralflow_pl.separator.engine import choose_engine
+from auralflow_pl.separator.engines.engine import choose_engine
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.signal.resampling import match_length
 from auralflow_pl.signal.stft import STFT

@@ -253,11 +253,12 @@ class UNet(MaskEstimator):
     def forward(self, magnitude: Tensor) -> MaskEstimate:
         """Estimate one mask per target, see `MaskEstimator.forward`."""
         _, planes, freq, frames = magnitude.shape
-        x, phases = self.features(magnitude[:, :, : self.bins])
-        *skips, x = self.encoder(pad_to_multiple(torch.cat([x, *phases], 1), self.frame_multiple))
+        channels = planes // 2 if self.complex_masks else planes
+        x = self.features(magnitude[:, :, : self.bins])
+        *skips, x = self.encoder(pad_to_multiple(x, self.frame_multiple))
         x, penalties = self.bottleneck(x)
         x = self.decoder(x, skips)[..., : self.bins, :frames]
-        logits = full_precision(x.unflatten(1, (-1, planes // self.planes)))
+        logits = full_precision(x.unflatten(1, (-1, channels)))
         mask = self.mask_activation(self.normalize_output(logits[:, : self.targets]))
         above = (0, 0, 0, freq - self.bins, 0, 0)
         mask = F.pad(mask, above, mode="replicate")
@@ -265,12 +266,12 @@ class UNet(MaskEstimator):
             mask = rotated_mask(mask, F.pad(logits[:, self.targets :], above))
         return MaskEstimate(mask, penalties)
 
-    def features(self, spectrum: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Normalised magnitudes, and with `complex_masks` the maps of the phases."""
+    def features(self, spectrum: Tensor) -> Tensor:
+        """Normalised magnitudes, and with `complex_masks` also the maps of the phases."""
         if not self.complex_masks:
-            return self.normalize_input(self.compress(spectrum)), []
+            return self.normalize_input(self.compress(spectrum))
         magnitude, phases = self.compress(spectrum)
-        return self.normalize_input(magnitude), [phases]
+        return torch.cat([self.normalize_input(magnitude), phases], dim=1)
 
 
 def frame_reach_of(levels: int, cells: int | None) -> int | None:

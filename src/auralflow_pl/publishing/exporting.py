@@ -27,9 +27,9 @@ from auralflow_pl.pretrained.locations import WEIGHTS_FILE, model_label, output_
 from auralflow_pl.publishing.card import markdown_quote, model_card
 from auralflow_pl.publishing.scores import find_scores
 from auralflow_pl.separator.build import build_separator
-from auralflow_pl.separator.onnx import MASK_TOLERANCE, export_onnx
+from auralflow_pl.separator.engines.onnx import MASK_TOLERANCE, export_onnx
+from auralflow_pl.separator.engines.torchscript import export_torchscript
 from auralflow_pl.separator.separator import Separator
-from auralflow_pl.separator.torchscript import export_torchscript
 from auralflow_pl.system.folders import visible
 from auralflow_pl.system.staging import check_writable, staged_folder
 

@@ -19,9 +19,9 @@ from auralflow_pl.checks.imports import import_class, with_current_arguments
 from auralflow_pl.data.targets import resolve_targets
 from auralflow_pl.errors import InputError, did_you_mean, one_line, printable, shown
 from auralflow_pl.models.base import MaskEstimator
-from auralflow_pl.separator.engine import engine_of_precision, start_engine
-from auralflow_pl.separator.graph_cache import NetworkPlan
-from auralflow_pl.separator.onnx import OnnxNetwork
+from auralflow_pl.separator.engines.engine import engine_of_precision, start_engine
+from auralflow_pl.separator.engines.graph_cache import NetworkPlan
+from auralflow_pl.separator.engines.onnx import OnnxNetwork
 from auralflow_pl.separator.outline import on_meta_device
 from auralflow_pl.separator.precision import autocast_dtype
 from auralflow_pl.separator.separator import Separator

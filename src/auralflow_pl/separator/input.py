@@ -122,7 +122,7 @@ def network_input(network: MaskEstimator, spectrogram: Tensor) -> Tensor:
     return magnitude(spectrogram)
 
 
-def check_ranges(
+def check_setting_ranges(
     window_seconds: float | None,
     overlap: float | None,
     shifts: int,

@@ -18,7 +18,7 @@ from auralflow_pl.separator.input import (
     AudioArray,
     CheckedBlocks,
     as_float_tensor,
-    check_ranges,
+    check_setting_ranges,
     checked_speeds,
     network_input,
     rate_heard,
@@ -105,7 +105,9 @@ class Separator(nn.Module):
     ) -> None:
         super().__init__()
         speeds = (1.0,) if speeds is None else checked_speeds(speeds)
-        check_ranges(window_seconds, overlap, shifts, batch_size, padding_seconds, wiener_steps)
+        check_setting_ranges(
+            window_seconds, overlap, shifts, batch_size, padding_seconds, wiener_steps
+        )
         if wiener_steps and len(targets) == 1 and not wiener_residual:
             raise InputError(
                 f"wiener_steps={wiener_steps}: with one target and no residual, all of the mixture "

@@ -19,7 +19,7 @@ from auralflow_pl.pretrained.cache import best_present, fetch_model, resolve_ckp
 from auralflow_pl.pretrained.entries import RegistryEntry
 from auralflow_pl.pretrained.registry import NAME_PREFIX
 from auralflow_pl.separator.chain import Chain, Step
-from auralflow_pl.separator.engine import choose_engine, engine_name
+from auralflow_pl.separator.engines.engine import choose_engine, engine_name
 from auralflow_pl.separator.load import load_separator
 from auralflow_pl.separator.precision import autocast_dtype
 from auralflow_pl.separator.separator import Separator

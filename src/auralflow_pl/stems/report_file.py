@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from auralflow_pl.audio.reading import Source
-from auralflow_pl.separator.engine import engine_name
+from auralflow_pl.separator.engines.engine import engine_name
 from auralflow_pl.stems.loading import LoadedModel
 from auralflow_pl.stems.outputs import PICTURE_NAME, OutputTemplate, absolute_path
 from auralflow_pl.stems.writer import StemWriter

@@ -22,12 +22,12 @@ from auralflow_pl.models.base import MaskEstimate, MaskEstimator
 from auralflow_pl.pretrained.locations import BUNDLED_MODEL
 from auralflow_pl.publishing.exporting import load_model
 from auralflow_pl.separator.build import make_network, new_separator
-from auralflow_pl.separator.engine import choose_engine
-from auralflow_pl.separator.graph_cache import MAX_GRAPHS, graph_folder
-from auralflow_pl.separator.graph_file import weights_file
+from auralflow_pl.separator.engines.engine import choose_engine
+from auralflow_pl.separator.engines.graph_cache import MAX_GRAPHS, graph_folder
+from auralflow_pl.separator.engines.graph_file import weights_file
+from auralflow_pl.separator.engines.onnx import OnnxNetwork, QuietExport, export_onnx
+from auralflow_pl.separator.engines.torchscript import export_torchscript
 from auralflow_pl.separator.load import load_separator
-from auralflow_pl.separator.onnx import OnnxNetwork, QuietExport, export_onnx
-from auralflow_pl.separator.torchscript import export_torchscript
 from auralflow_pl.system.extras import install_line
 from auralflow_pl.system.files import STALE_SECONDS
 from auralflow_pl.training.task import SeparationTask
@@ -316,7 +316,7 @@ import importlib.util, sys
 find = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *a: None if name in ("onnx", "onnxruntime") else find(name)
 from auralflow_pl.separator.load import load_separator
-from auralflow_pl.separator.engine import choose_engine
+from auralflow_pl.separator.engines.engine import choose_engine
 from auralflow_pl.errors import InputError
 import torch
 assert type(load_separator({str(ckpt)!r}, engine="auto").network).__name__ == "UNet"

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from auralflow_pl.errors import InputError, os_reason
 from auralflow_pl.models.base import MaskEstimator
-from auralflow_pl.separator.graph_file import Graph, weights_file
-from auralflow_pl.separator.onnx import (
+from auralflow_pl.separator.engines.graph_file import Graph, weights_file
+from auralflow_pl.separator.engines.onnx import (
     MaskOnly,
     OnnxNetwork,
     largest_difference,

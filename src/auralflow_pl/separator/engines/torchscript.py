@@ -9,7 +9,12 @@ import torch
 
 from auralflow_pl.errors import InputError, one_line
 from auralflow_pl.models.base import MaskEstimator
-from auralflow_pl.separator.onnx import MaskOnly, QuietExport, largest_difference, random_probes
+from auralflow_pl.separator.engines.onnx import (
+    MaskOnly,
+    QuietExport,
+    largest_difference,
+    random_probes,
+)
 
 
 def export_torchscript(

@@ -9,8 +9,8 @@ import torch
 
 from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.models.base import MaskEstimator
-from auralflow_pl.separator.graph_cache import NetworkPlan, cached_graph
-from auralflow_pl.separator.onnx import OnnxNetwork
+from auralflow_pl.separator.engines.graph_cache import NetworkPlan, cached_graph
+from auralflow_pl.separator.engines.onnx import OnnxNetwork
 from auralflow_pl.system.extras import is_installed, require_extra
 
 log = logging.getLogger(__name__)

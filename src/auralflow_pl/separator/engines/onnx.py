@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from auralflow_pl.checkpoints.onnx_file import INPUT_NAME, OUTPUT_NAME
 from auralflow_pl.errors import InputError, one_line
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
-from auralflow_pl.separator.graph_file import Graph, without_weights
-from auralflow_pl.separator.onnx_lstm import replace_lstms
+from auralflow_pl.separator.engines.graph_file import Graph, without_weights
+from auralflow_pl.separator.engines.onnx_lstm import replace_lstms
 from auralflow_pl.system.extras import require_extra
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class MaskOnly(nn.Module):
     def __init__(self, network: MaskEstimator) -> None:
         super().__init__()
         shared: dict[int, Any] = {
-            id(p): nn.Parameter(p.detach(), p.requires_grad) for p in network.parameters()
+            id(p): nn.Parameter(p.detach(), False) for p in network.parameters()
         }
         self.network = copy.deepcopy(network, shared)
         self.network.simplify()
