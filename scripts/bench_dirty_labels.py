@@ -26,7 +26,7 @@ from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.data.sources.synthetic import SyntheticSongs
 from auralflow_pl.data.spans import MarkedSpan
 from auralflow_pl.evaluation.foreign_sound import foreign_spans
-from auralflow_pl.pretrained.locations import BUNDLED_MODEL
+from auralflow_pl.pretrained.locations import SMALL_MODEL
 from auralflow_pl.separator.load import load_separator
 from auralflow_pl.system.files import write_csv
 from auralflow_pl.training.run import train_run
@@ -67,7 +67,7 @@ class Options:
     valid: int = 6
     test: int = 1  # songs that are made, but not used
     seconds: float = 10.0
-    finder: str = str(BUNDLED_MODEL)
+    finder: str = str(SMALL_MODEL)
     remedies: list[str] = field(default_factory=lambda: ["truncation", "spans", "both"])
     out: str = "bench/dirty_labels"
     overrides: list[str] = field(default_factory=list)

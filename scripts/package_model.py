@@ -1,10 +1,11 @@
 """Put a trained model into the package `models/`, with its card, scores and registry entry.
 
 python scripts/package_model.py ckpt=runs/mine name=vae-vocals architecture=vae songs=songs
-    notes=notes.md ["model={segment_frames: null}"] [folder=models/src/auralflow_pl_models]
+    notes=notes.md ["model={segment_frames: null}"] [dtype=float16|int8]
+    [folder=models/src/auralflow_pl_models]
 
 Changes those keys of the network that have no weights (`model`), scores the model on the songs in
-<songs>/valid, writes half-precision weights into <folder>/<name>, the card with `notes` before it,
+<songs>/valid, writes rounded weights into <folder>/<name>, the card with `notes` before it,
 and the entry in <folder>/registry.yaml, best first. SI-SDR in dB with the 95 % interval of the mean
 over songs; that of the band from 6 to 16 kHz too. The model is read back and scored once more.
 """
@@ -62,6 +63,7 @@ class Options:
     set_name: str = "14 excerpts of 7 s from the validation songs of MUSDB18"
     licence: str = "research only"
     model: dict[str, Any] = field(default_factory=dict)
+    dtype: str = "float16"  # or int8
     folder: str = "models/src/auralflow_pl_models"
 
 
@@ -167,7 +169,7 @@ def package(options: Options) -> None:
     write_weights(whole, description, checkpoint.weights)
     output = folder / options.name
     model = load_model(whole, [], options.licence)
-    print(export_weights(model, output, "float16"))
+    print(export_weights(model, output, options.dtype))
     for file in whole.iterdir():
         file.unlink()
     whole.rmdir()

@@ -23,7 +23,8 @@ PAGES = {  # files that are pages, by their names below `generated`
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "models/README.md": "models-for-research.md",
-    "src/auralflow_pl/bundled/vocals/README.md": "packaged-model.md",
+    "src/auralflow_pl/bundled/spleeter-vocals/README.md": "packaged-model.md",
+    "src/auralflow_pl/bundled/vocals/README.md": "small-packaged-model.md",
 }
 MOVED = {  # files and folders whose content other pages have
     "README.md": "docs/index.md",

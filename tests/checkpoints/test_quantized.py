@@ -18,7 +18,7 @@ from auralflow_pl.checkpoints.quantized import (
 from auralflow_pl.checkpoints.reading import load_checkpoint
 from auralflow_pl.errors import InputError
 from auralflow_pl.metrics.scale_invariant import si_sdr
-from auralflow_pl.pretrained.locations import BUNDLED_MODEL
+from auralflow_pl.pretrained.locations import SMALL_MODEL
 from auralflow_pl.separator.load import load_separator
 
 
@@ -66,7 +66,7 @@ def test_silent_channels_stay_silent():
 @pytest.mark.parametrize("suffix", ["", ".zip"])
 def test_an_int8_model_separates_alike(command, tmp_path, suffix):
     path = tmp_path / f"int8{suffix}"
-    done = command("export", f"ckpt={BUNDLED_MODEL}", f"output={path}", "dtype=int8")
+    done = command("export", f"ckpt={SMALL_MODEL}", f"output={path}", "dtype=int8")
     assert done.code == 0, done.err
     assert re.search(r"3\.2 MB of weights, rounded to int8 \(difference -4\d dB\)", done.out)
     checkpoint = load_checkpoint(path)
@@ -74,7 +74,7 @@ def test_an_int8_model_separates_alike(command, tmp_path, suffix):
     if not suffix:
         assert "- weights: rounded to int8" in (path / "README.md").read_text()
     audio = torch.randn(1, 30000) * 0.3
-    before, after = (load_separator(p)(audio).flatten() for p in (BUNDLED_MODEL, path))
+    before, after = (load_separator(p)(audio).flatten() for p in (SMALL_MODEL, path))
     assert 25 < si_sdr(after, before) < 90
 
 
@@ -124,7 +124,7 @@ def test_scales_that_do_not_fit(name):
 
 def test_int8_without_scales_is_no_weight(command, tmp_path):
     path = tmp_path / "model"
-    command("export", f"ckpt={BUNDLED_MODEL}", f"output={path}", "dtype=int8")
+    command("export", f"ckpt={SMALL_MODEL}", f"output={path}", "dtype=int8")
     file = path / "model.safetensors"
     stored = {n: v for n, v in load(file.read_bytes()).items() if not n.endswith(SCALE_SUFFIX)}
     file.write_bytes(save(stored))

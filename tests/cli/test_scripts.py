@@ -268,6 +268,6 @@ def test_the_report_has_all_that_make_bench_runs():
     assert re.findall(r"scripts/(\w+)\.py$", target, re.M) == list(names)
 
 
-@pytest.mark.parametrize("name", ["test_slurm", "train_bundled"])
+@pytest.mark.parametrize("name", ["test_slurm", "train_bundled", "train_free"])
 def test_a_shell_script_is_valid(name):
     assert subprocess.run(["bash", "-n", REPOSITORY / "scripts" / f"{name}.sh"]).returncode == 0

@@ -8,7 +8,7 @@ import soundfile
 from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.data.spans import MarkedSpans
 from auralflow_pl.evaluation.foreign_sound import foreign_spans, marked
-from auralflow_pl.pretrained.locations import BUNDLED_MODEL
+from auralflow_pl.pretrained.locations import SMALL_MODEL
 from auralflow_pl.separator.load import load_separator
 
 RATE, STEMS = 44100, ("vocals", "drums")
@@ -31,7 +31,11 @@ def tracks(songs, tmp_path_factory):
 
 
 def test_exchanged_stems_are_found(command, tracks, tmp_path):
-    keys = [f"data.root={tracks[0].root}", "data.stems=[vocals,drums]", f"ckpt={BUNDLED_MODEL}"]
+    keys = [
+        f"data.root={tracks[0].root}",
+        "data.stems=[vocals,drums]",
+        f"ckpt={SMALL_MODEL}",
+    ]
     done = command("doctor", "data=stem_folder", *keys, f"output={tmp_path}/out", "draws=0")
     assert "train/wrong/drums" in done.out
     spans = MarkedSpans.read(tmp_path / "out/spans.csv")

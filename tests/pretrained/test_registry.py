@@ -22,8 +22,8 @@ from auralflow_pl.errors import InputError
 from auralflow_pl.pretrained import registry
 from auralflow_pl.pretrained.cache import cached_path, fetch_model, location, resolve_ckpt
 from auralflow_pl.pretrained.locations import (
-    BUNDLED_MODEL,
     PACKAGED_REGISTRY,
+    SMALL_MODEL,
     models_folder,
     output_root,
 )
@@ -81,15 +81,23 @@ def named(path, *sources, name="vae-vocals", **changes):
 def test_the_registry_of_the_package_is_true():
     entries = {entry.name: entry for entry in read_registry(PACKAGED_REGISTRY)}
     found = entries["mixing-vocals"]
-    assert fetch_model(found) == BUNDLED_MODEL
+    assert fetch_model(found) == SMALL_MODEL
     assert load_separator("pretrained:mixing-vocals").targets == found.targets
     assert found.architecture in option_names("model")
     assert auralflow_pl.load("mixing", target="vocals").targets == ("vocals",)
-    card = (BUNDLED_MODEL / "README.md").read_text()
+    card = (SMALL_MODEL / "README.md").read_text()
     for value in found.metrics[0].values:
         assert f"| {value.value:.2f} | {value.mixture:.2f} |" in card
     assert not models_folder().exists()
-    assert set(entries) == {"umxl", "spleeter-2stems", "umx", "umxhq", "mixing-vocals", "umxse"}
+    assert set(entries) == {
+        "umxl",
+        "spleeter-vocals",
+        "spleeter-2stems",
+        "umx",
+        "umxhq",
+        "mixing-vocals",
+        "umxse",
+    }
     for name in ("umxl", "umx", "umxhq", "umxse"):  # published names hold digits of the digest
         for file in entries[name].files:
             assert re.search("[-_]([0-9a-f]{8})[.]pth$", file.name)[1] == file.sha256[:8]
@@ -363,7 +371,7 @@ def test_the_cache_is_shown_and_emptied(web, command, tmp_path):
     assert "not in the cache" in command("models", "remove=mixing-vocals").error
     assert "not a name" in command("models", "remove=../x").error
     assert "either a name" in command("models", "vae", "remove=vae").error
-    assert BUNDLED_MODEL.is_dir()
+    assert SMALL_MODEL.is_dir()
 
 
 def parts(web, **changes):
@@ -453,8 +461,8 @@ def test_a_package_carries_a_file_without_being_imported(tmp_path, monkeypatch):
 def test_the_best_model_on_this_machine_separates(command, tmp_path, monkeypatch):
     soundfile.write("song.wav", np.random.default_rng(1).uniform(-0.1, 0.1, 22050), 22050)
     done = command("separate", "input=song.wav")
-    assert "no ckpt is given: pretrained:mixing-vocals is the best model on this" in done.err
-    better = shutil.copytree(BUNDLED_MODEL, tmp_path / "better")
+    assert "no ckpt is given: pretrained:spleeter-vocals is the best model on this" in done.err
+    better = shutil.copytree(SMALL_MODEL, tmp_path / "better")
     found = next(e for e in read_registry(PACKAGED_REGISTRY) if e.name == "mixing-vocals")
     digest = {"size": found.size, "sha256": found.sha256, "sources": [str(better)]}
     written(
@@ -468,17 +476,17 @@ def test_the_best_model_on_this_machine_separates(command, tmp_path, monkeypatch
 
 
 def test_an_imported_model_is_a_model_of_the_user(command, tmp_path):
-    done = command("import-model", str(BUNDLED_MODEL), "name=mine", "licence=MIT", "half=true")
+    done = command("import-model", str(SMALL_MODEL), "name=mine", "licence=MIT", "half=true")
     registries = tmp_path / "config" / "auralflow_pl" / "registry"
     assert f"{registries / 'mine'}: 6.3 MB of weights, rounded to float16" in done.out
     assert "auralflow separate ckpt=pretrained:mine input=song.mp3" in done.out
     assert load_separator("pretrained:mine").targets == ("vocals",)
     card = (registries / "mine" / "README.md").read_text()
     assert "## Imported from" in card
-    assert found_digest(BUNDLED_MODEL) in card
-    again = command("import-model", str(BUNDLED_MODEL), "name=mine")
+    assert found_digest(SMALL_MODEL) in card
+    again = command("import-model", str(SMALL_MODEL), "name=mine")
     assert again.error.startswith(f"error: {registries / 'mine'}: is there already; pass another")
-    assert command("import-model", str(BUNDLED_MODEL), "name=mine", "overwrite=true").code == 0
+    assert command("import-model", str(SMALL_MODEL), "name=mine", "overwrite=true").code == 0
     done = command("import-model", "mixing-vocals", "output=here")
     assert "mixing-vocals input=song.mp3 registries=here/mixing-vocals.yaml" in done.out
     (copy,) = read_registry(tmp_path / "here" / "mixing-vocals.yaml")
@@ -586,7 +594,7 @@ def test_commands_take_pretrained_models(command, measured_run, songs, tmp_path,
         done = command(*given, "registries=published/tiny.yaml")
         assert done.code == 0, done.err
     assert (tmp_path / "d" / "song" / "vocals.wav").read_bytes() == stems[0]
-    assert output_root(BUNDLED_MODEL) == output_root(path) != output_root(tmp_path / "best.ckpt")
+    assert output_root(SMALL_MODEL) == output_root(path) != output_root(tmp_path / "best.ckpt")
 
 
 def test_mistakes_in_publishing(command, tmp_path):

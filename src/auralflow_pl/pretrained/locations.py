@@ -9,7 +9,8 @@ from pathlib import Path
 from auralflow_pl.system.folders import cache_folder
 
 PACKAGED_REGISTRY = Path(__file__).parents[1] / "bundled" / "registry.yaml"
-BUNDLED_MODEL = PACKAGED_REGISTRY.parent / "vocals"  # the model that ships with the package
+BUNDLED_MODEL = PACKAGED_REGISTRY.parent / "spleeter-vocals"  # the better one of the package
+SMALL_MODEL = PACKAGED_REGISTRY.parent / "vocals"  # trained from nothing on songs of ours
 
 WEIGHTS_FILE = "model.safetensors"  # of an exported folder or archive
 

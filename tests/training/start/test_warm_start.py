@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from auralflow_pl.checkpoints import load_checkpoint
-from auralflow_pl.pretrained.locations import BUNDLED_MODEL
+from auralflow_pl.pretrained.locations import SMALL_MODEL
 from auralflow_pl.training import build_task
 from support import TINY, composed
 from support.spleeter_files import write_array_folder
@@ -87,7 +87,7 @@ def test_what_does_not_fit_begins_anew_if_that_is_wanted(trained, run):
 
 
 def test_other_mistakes(trained, run, tmp_path):
-    shutil.copytree(BUNDLED_MODEL, tmp_path / "model")
+    shutil.copytree(SMALL_MODEL, tmp_path / "model")
     (tmp_path / "model" / "model.safetensors").write_bytes(b"spoilt")
     for init, message in [
         ("nowhere", "init=nowhere: no such file, nor a model: nowhere: no such model"),
