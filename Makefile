@@ -88,6 +88,7 @@ bench: $(VENV)/.installed $(VENV)/weights ## measure speed, as ratios (quality: 
 	$(BIN)/python scripts/bench_separation.py
 	$(BIN)/python scripts/bench_models.py
 	$(BIN)/python scripts/bench_engines.py
+	$(BIN)/python scripts/bench_graphs.py
 	$(BIN)/python scripts/bench_data.py
 	$(BIN)/python scripts/bench_training.py
 	$(BIN)/python scripts/bench_metrics.py

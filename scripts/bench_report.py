@@ -32,6 +32,7 @@ NAMES = (
     "bench_separation",
     "bench_models",
     "bench_engines",
+    "bench_graphs",
     "bench_data",
     "bench_training",
     "bench_metrics",

@@ -129,6 +129,15 @@ def test_the_times_of_the_engines_are_printed(script, one_process):
     assert "Wiener filter: " in printed
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_the_memory_of_graphs_is_printed(script, one_process):
+    printed = script("bench_graphs", "networks=[simple]", keys_of("model.levels=3"))
+    made, read, export = map(
+        float, re.search(r"simple +(\S+) +(\S+) +(\S+)$", printed, re.M).groups()
+    )
+    assert min(made, read, export) > 0
+
+
 def test_the_speed_in_real_time_is_printed(script):
     keys = ("cases=[512/128/128]", "seconds=0.5", "rounds=1", keys_of("model.width=2"))
     printed = script("bench_live", *keys)
