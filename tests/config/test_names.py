@@ -95,3 +95,15 @@ def test_choices_of_a_sweep_stay(value):
     assert prepare_arguments("train", ["-m", f"data.root={value}"])[1] == f"data.root={value}"
     paths = prepare_arguments("train", ["-m", "data.root=a (1),b"])[1]
     assert paths == "data.root='a (1)','b'"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["sängare", "[sängare,backing]", "[vox, 歌 声]", "{vocals:[sängare]}", "['sängare',x]"],
+)
+def test_letters_beyond_ascii_need_no_quotes(value):
+    (argument,) = prepare_arguments("train", [f"target={value}"])
+    parsed = OverridesParser.create().parse_override(argument).value()
+    plain = value.replace("'", "")
+    assert str(parsed).replace("'", "").replace(" ", "") == plain.replace(" ", "")
+    assert prepare_arguments("train", ["target=[a,b c]"]) == ["target=[a,b c]"]
