@@ -8,7 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf, open_dict
 
 from auralflow_pl.checkpoints.config_check import check_config
-from auralflow_pl.cli.quoting import prepare_arguments
+from auralflow_pl.cli.quoting import keys_first, prepare_arguments
 from auralflow_pl.config.instantiate import build, to_plain
 from auralflow_pl.config.names import PATH_KEYS
 from auralflow_pl.config.schema import COMMAND_SCHEMAS, PathKeys, TrainKeys
@@ -107,3 +107,11 @@ def test_letters_beyond_ascii_need_no_quotes(value):
     plain = value.replace("'", "")
     assert str(parsed).replace("'", "").replace(" ", "") == plain.replace(" ", "")
     assert prepare_arguments("train", ["target=[a,b c]"]) == ["target=[a,b c]"]
+
+
+def test_keys_may_follow_a_flag():
+    given = ["a=1", "--config-dir", "my", "~chain.x", "--resolve", "b=2", "--cfg", "job", "c=3"]
+    assert keys_first(given) == [
+        *("a=1", "~chain.x", "b=2", "c=3"),
+        *("--config-dir", "my", "--resolve", "--cfg", "job"),
+    ]

@@ -25,6 +25,12 @@ QUOTES = ("'", '"')
 
 CONFIG_PATH_FLAGS = ("--config-path", "-cp")
 
+FLAGS_WITH_VALUES = (
+    *CONFIG_PATH_FLAGS,
+    *("--config-dir", "-cd", "--config-name", "-cn", "--cfg", "-c", "--package", "-p"),
+    "--experimental-rerun",
+)
+
 SWEEP_FLAGS = ("-m", "--multirun", "hydra.mode=MULTIRUN")
 
 WORDS_MEANT = {  # keys that a word without one is probably meant for, where none is taken so
@@ -78,7 +84,22 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
             )
         if value.startswith("[") and is_group(key, sources) and key not in LIST_GROUPS:
             fail(f"{argument}: {key} takes one option; to compare several, -m {key}={value[1:-1]}")
-    return sweep[:1] + [quote_argument(argument, command, bool(sweep)) for argument in rest]
+    quoted = [quote_argument(argument, command, bool(sweep)) for argument in rest]
+    return sweep[:1] + keys_first(quoted)
+
+
+def keys_first(arguments: list[str]) -> list[str]:
+    """Arguments with all flags at the end: after one, argparse takes no further keys."""
+    is_flag = [
+        argument.startswith("-") or before in FLAGS_WITH_VALUES
+        for before, argument in zip(["", *arguments], arguments, strict=False)
+    ]
+    return [
+        argument
+        for chosen in (False, True)
+        for argument, flag in zip(arguments, is_flag, strict=True)
+        if flag is chosen
+    ]
 
 
 def suggestion(argument: str, command: str) -> str:
