@@ -151,7 +151,8 @@ def test_hints_are_never_absurd(command, overrides, message):
         ("loss=kl_div", "the network has no latent; use model=vae or another loss"),
         ("+trainer.precision=16", "trainer.precision: is set by another key"),
         ("trainer.accelerator=abacus", "abacus"),
-        ("song.mp3", "song.mp3: expected key=value"),
+        ("song.mp3", "song.mp3: expected key=value; see auralflow train --help"),
+        ("--target=vocals", "--target=vocals: a setting is a key, target=vocals"),
     ],
 )
 def test_mistakes_in_training(command, songs, tmp_path, argument, message):
@@ -351,3 +352,35 @@ def test_every_error_of_the_system_has_a_reason():
     assert explain(OSError(28, "No space left", "/x"), "train") == "/x: No space left"
     assert os_reason(OSError("odd")) == "odd"
     assert os_reason(OSError()) == "OSError"
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (
+            ["song.mp3"],
+            "song.mp3: expected key=value, as in input=song.mp3; see auralflow separate",
+        ),
+        (["--input", "song.mp3"], "--input song.mp3: a setting is a key, input=song.mp3"),
+        (["input=x", "separation.speeds=0.9"], "separation.speeds: expected a list, as in"),
+    ],
+)
+def test_what_other_tools_take_is_answered_by_the_key(command, words, message):
+    done = command("separate", *words)
+    assert done.code == 1
+    assert message in done.error
+
+
+def test_a_model_is_measured_on_stems_of_other_names(command, songs, run, tmp_path):
+    root, keys = tmp_path / "songs", ["data.stems=[sång,rest]", "references=[]", "report=false"]
+    for name in ("song000", "song001"):
+        song = songs / "test" / name
+        (root / "test" / name).mkdir(parents=True)
+        shutil.copy(song / "vocals.wav", root / "test" / name / "sång.wav")
+        shutil.copy(song / "drums.wav", root / "test" / name / "rest.wav")
+    given = ["evaluate", f"ckpt={run}", f"output={tmp_path}", "data=stem_folder", *keys]
+    given.append(f"data.root={root}")
+    assert "pass data.groups={vocals:[<stem>]}" in command(*given).error
+    done = command(*given, "data.groups={vocals:[sång]}")
+    assert done.code == 0, done.err
+    assert "song001,vocals" in (tmp_path / "eval.csv").read_text()

@@ -8,7 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf, open_dict
 
 from auralflow_pl.checkpoints.config_check import check_config
-from auralflow_pl.cli.quoting import prepare_arguments
+from auralflow_pl.cli.quoting import keys_first, prepare_arguments
 from auralflow_pl.config.instantiate import build, to_plain
 from auralflow_pl.config.names import PATH_KEYS
 from auralflow_pl.config.schema import COMMAND_SCHEMAS, PathKeys, TrainKeys
@@ -95,3 +95,23 @@ def test_choices_of_a_sweep_stay(value):
     assert prepare_arguments("train", ["-m", f"data.root={value}"])[1] == f"data.root={value}"
     paths = prepare_arguments("train", ["-m", "data.root=a (1),b"])[1]
     assert paths == "data.root='a (1)','b'"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["sängare", "[sängare,backing]", "[vox, 歌 声]", "{vocals:[sängare]}", "['sängare',x]"],
+)
+def test_letters_beyond_ascii_need_no_quotes(value):
+    (argument,) = prepare_arguments("train", [f"target={value}"])
+    parsed = OverridesParser.create().parse_override(argument).value()
+    plain = value.replace("'", "")
+    assert str(parsed).replace("'", "").replace(" ", "") == plain.replace(" ", "")
+    assert prepare_arguments("train", ["target=[a,b c]"]) == ["target=[a,b c]"]
+
+
+def test_keys_may_follow_a_flag():
+    given = ["a=1", "--config-dir", "my", "~chain.x", "--resolve", "b=2", "--cfg", "job", "c=3"]
+    assert keys_first(given) == [
+        *("a=1", "~chain.x", "b=2", "c=3"),
+        *("--config-dir", "my", "--resolve", "--cfg", "job"),
+    ]

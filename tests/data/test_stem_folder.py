@@ -210,3 +210,10 @@ def test_the_pool_tells_padded_from_trimmed_songs(root, tmp_path):
 def test_former_names_of_data_sets_work(name):
     node = {"_target_": f"auralflow_pl.data.{name}"}
     assert import_class(node, TrackSource, "data.source", []).__name__ == name.partition(".")[2]
+
+
+def test_stems_of_other_names_are_named(root):
+    with pytest.raises(
+        InputError, match=r"song000: no file for voice, guitar; found .*drums.*: if"
+    ):
+        StemFolder(root, ["voice", "guitar"]).tracks("train")

@@ -325,7 +325,11 @@ def test_fields_that_are_wrong(server, sound, path, fields, text):
 def test_what_is_no_request_for_this_server(server, sound):
     refused(requests.post(f"{server}/separate", json={"url": "x"}), 415, "curl -F file=@song.wav")
     refused(requests.get(f"{server}/nothing"), 404, "no such address; expected one of /docs")
-    refused(requests.get(f"{server}/separate"), 405, "method")
+    refused(
+        requests.get(f"{server}/separate"),
+        405,
+        "GET: the method does not fit; this address takes POST",
+    )
     host = {"Host": "example.org"}
     refused(requests.get(f"{server}/health", headers=host), 421, "Host: example.org; expected")
     origin = {"Origin": "https://example.org"}

@@ -1,7 +1,6 @@
 """What the documentation shows can be done as it is shown."""
 
 import re
-import shlex
 import shutil
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from auralflow_pl.cli.table import COMMANDS, TOOL_TEXTS
 from auralflow_pl.config.search_path import is_group
 from auralflow_pl.errors import InputError
 from support import REPOSITORY, composed, untrained
+from support.shown import shown_commands
 
 TEXTS = [
     REPOSITORY / "README.md",
@@ -101,25 +101,6 @@ def test_links_lead_to_files_and_headings(path):
             target = (path.parent / place).resolve() if place else path
             assert target.exists(), address
             assert not anchor or anchor in headings(target), address
-
-
-def shown_commands(text: str) -> list[list[str]]:
-    """The command lines of a page: what follows `auralflow` or `python <command>.py`."""
-    text = re.sub(r" *\\\n *", " ", text.replace("\\|", "|"))
-    blocks = re.findall(r"^ {4,}(\S.*)$", text, re.M)
-    blocks += [
-        line
-        for part in re.findall(r"^```\n(.*?)^```", text, re.M | re.S)
-        for line in part.splitlines()
-    ]
-    blocks += re.findall(r"`([^`\n]+)`", text)
-    found = []
-    for line in blocks:
-        command = re.match(r"(?:[A-Z_]+=\S+ )*(?:auralflow |python (\w+)\.py\b)(.*)", line)
-        if command:
-            words = shlex.split(re.split(r" [;&>|] |\)\"", command[2])[0], comments=True)
-            found.append([command[1], *words] if command[1] else words)
-    return found
 
 
 def settings(words: list[str]) -> list[str] | None:

@@ -52,7 +52,7 @@ def run_command(arguments: list[str]) -> None:
     """Run the command that the first argument names, or print help."""
     if not arguments or arguments[0] in ("-h", "--help"):
         texts = {name: command.text for name, command in COMMANDS.items()} | TOOL_TEXTS
-        lines = (f"  {name:<10} {text}" for name, text in texts.items())
+        lines = (f"  {name:<12} {text}" for name, text in texts.items())
         print(MAIN_USAGE.format(commands="\n".join(lines)))
         sys.exit(0 if arguments else 2)
     command = arguments[0]

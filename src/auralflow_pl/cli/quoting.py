@@ -25,7 +25,26 @@ QUOTES = ("'", '"')
 
 CONFIG_PATH_FLAGS = ("--config-path", "-cp")
 
+FLAGS_WITH_VALUES = (
+    *CONFIG_PATH_FLAGS,
+    *("--config-dir", "-cd", "--config-name", "-cn", "--cfg", "-c", "--package", "-p"),
+    "--experimental-rerun",
+)
+
 SWEEP_FLAGS = ("-m", "--multirun", "hydra.mode=MULTIRUN")
+
+WORDS_MEANT = {  # keys that a word without one is probably meant for, where none is taken so
+    "evaluate": "ckpt",
+    "separate": "input",
+    "live": "input",
+    "export": "ckpt",
+    "combine": "ckpt",
+    "doctor": "data.root",
+}
+
+WORD = re.compile(  # a value, or an entry of a list
+    r"[^\[\]{},:()=\s](?:[^\[\]{},:()=]*[^\[\]{},:()=\s])?"
+)
 
 NO_NAME = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?|true|false", re.IGNORECASE)
 
@@ -50,11 +69,12 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
     if word and rest and "=" not in rest[0] and rest[0][0:1] not in ("-", ""):
         rest[0] = f"{word}={rest[0]}"
     for before, argument in zip(["", *rest], rest, strict=False):
+        refuse_key_as_flag(before, argument, command)
         if argument[0:1] in ("-", "~", "") or before.startswith("-"):
             continue
         key, equals, value = argument.partition("=")
         if not equals:
-            fail(f"{argument}: expected key=value; see {command} --help")
+            fail(f"{argument}: expected key=value{suggestion(argument, command)}")
         if value == "null" and is_group(key, sources):
             fail(f"{argument}: expected one of {', '.join(group_options(key, sources))}")
         group = key.lstrip("+")
@@ -64,7 +84,39 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
             )
         if value.startswith("[") and is_group(key, sources) and key not in LIST_GROUPS:
             fail(f"{argument}: {key} takes one option; to compare several, -m {key}={value[1:-1]}")
-    return sweep[:1] + [quote_argument(argument, command, bool(sweep)) for argument in rest]
+    quoted = [quote_argument(argument, command, bool(sweep)) for argument in rest]
+    return sweep[:1] + keys_first(quoted)
+
+
+def keys_first(arguments: list[str]) -> list[str]:
+    """Arguments with all flags at the end: after one, argparse takes no further keys."""
+    is_flag = [
+        argument.startswith("-") or before in FLAGS_WITH_VALUES
+        for before, argument in zip(["", *arguments], arguments, strict=False)
+    ]
+    return [
+        argument
+        for chosen in (False, True)
+        for argument, flag in zip(arguments, is_flag, strict=True)
+        if flag is chosen
+    ]
+
+
+def suggestion(argument: str, command: str) -> str:
+    """What a word without `=` was probably meant as, for messages."""
+    key = WORDS_MEANT.get(command)
+    meant = f", as in {key}={argument}" if key else ""
+    return f"{meant}; see auralflow {command} --help"
+
+
+def refuse_key_as_flag(before: str, argument: str, command: str) -> None:
+    """End with an error for `--input song.mp3` and `--input=song.mp3`, as other tools have it."""
+    keys = [entry.name for entry in fields(COMMAND_SCHEMAS[command])]
+    flag, equals, value = argument.partition("=")
+    if flag.startswith("--") and equals and flag[2:] in keys:
+        fail(f"{argument}: a setting is a key, {flag[2:]}={value}")
+    if before.startswith("--") and before[2:] in keys and not equals:
+        fail(f"{before} {argument}: a setting is a key, {before[2:]}={argument}")
 
 
 def absolute_config_path(arguments: list[str]) -> list[str]:
@@ -124,7 +176,14 @@ def quote_argument(argument: str, command: str, sweep: bool) -> str:
         return f"{key}={quote_value(value)}"
     if is_path_key(key):
         return f"{key}={quote_paths(value, command, sweep)}"
-    return argument
+    if value.isascii() or any(sign in value for sign in (*QUOTES, "${")):
+        return argument
+    return f"{key}={WORD.sub(lambda part: quote_letters(part[0]), value)}"
+
+
+def quote_letters(word: str) -> str:
+    """Quote a word with letters beyond ASCII, which Hydra's grammar has in quotes only."""
+    return word if word.isascii() else quote_value(word)
 
 
 def quote_paths(value: str, command: str, sweep: bool) -> str:

@@ -96,6 +96,8 @@ def set_elsewhere(flag: str) -> str:
 def explain_value(error: OmegaConfBaseException) -> str:
     """One line for what OmegaConf says of a value, with its key; it adds lines about types."""
     text = str(error).strip().partition("\n")[0]
+    if text.endswith("is not a ListConfig, list or tuple."):
+        text = f"expected a list, as in {error.full_key}=[...]"
     return f"{error.full_key}: {text}" if error.full_key else text
 
 
@@ -127,7 +129,7 @@ def explain_option(text: str, overrides: Sequence[str]) -> str:
     if grammar or "mismatched input" in text or "extraneous input" in text:
         said = " ".join(said.split()).removeprefix("LexerNoViableAltException: ")
         return (
-            f"{said}; quote values that hold = , ( ) or spaces: "
+            f"{said}; quote values that hold signs such as = , ( ) & #: "
             'key=\'"..."\', and in a list: \'key=["...","..."]\''
         )
     return " ".join(text.split())

@@ -52,13 +52,21 @@ def resolve_targets(
     return {name: sums[name] for name in names}
 
 
-def check_members(targets: Mapping[str, Sequence[str]], stems: Sequence[str]) -> None:
-    """Raise InputError if a data set with these stems lacks a stem of a target."""
+def check_members(
+    targets: Mapping[str, Sequence[str]],
+    stems: Sequence[str],
+    remedy: str = "if one of them is it, pass data.groups={{{name}:[<stem>]}}",
+) -> None:
+    """Raise InputError if a data set with these stems lacks a stem of a target.
+
+    `remedy` is the end of the message, in which `{name}` is the target.
+    """
     for name, members in targets.items():
         for member in members:
             if member not in stems:
                 raise InputError(
-                    f"target={name}: needs the stem {member}, the data set has {', '.join(stems)}"
+                    f"target={name}: needs the stem {member}, the data set has {', '.join(stems)}; "
+                    f"{remedy.format(name=name)}"
                 )
 
 

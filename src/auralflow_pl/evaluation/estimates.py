@@ -158,5 +158,8 @@ def find_estimates(
     separator = build_separator(
         checkpoint, engine, trust=list(config.trust), **to_plain(config.separation)
     )
+    if config.data is not None and config.data.get("groups"):
+        sums = resolve_targets([*config.data.groups], source.stems, to_plain(config.data.groups))
+        separator.target_stems |= {n: sums[n] for n in separator.targets if n in sums}
     check_members(separator.target_stems, source.stems)
     return ModelEstimates(separator.to(device), Path(config.ckpt))

@@ -141,7 +141,7 @@ def target_members(separator: Separator, names: Sequence[str]) -> dict[str, list
         target: [target] if target in names else list(members)
         for target, members in separator.target_stems.items()
     }
-    check_members(found, names)
+    check_members(found, names, "name those of the songs with stems=[...]")
     return found
 
 

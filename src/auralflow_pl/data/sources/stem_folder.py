@@ -110,6 +110,11 @@ class StemFolder(TrackSource):
     def track(self, folder: Path, split: str) -> Track:
         """Find the files of one track and check that their headers agree."""
         found = named_sounds(folder, (*self.stems, "mixture"))
+        if not {*self.stems} & {*found} and (others := named_sounds(folder, ignored=["mixture"])):
+            raise InputError(
+                f"{folder}: no file for {', '.join(self.stems)}; found {', '.join(others)}: if "
+                f"these are the stems, pass data.stems=[{','.join(others)}]"
+            )
         return self.fitting.track(
             {name: Part.whole(path) for name, path in found.items()},
             str(folder),

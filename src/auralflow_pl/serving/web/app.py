@@ -73,9 +73,13 @@ def add_error_handlers(app: FastAPI) -> None:
         return refusal_response(error)
 
     @app.exception_handler(HTTPException)
-    async def failed(_: Request, error: HTTPException) -> Response:
+    async def failed(request: Request, error: HTTPException) -> Response:
         known = ", ".join(sorted({getattr(route, "path", "") for route in app.routes}))
-        texts = {404: f"no such address; expected one of {known}", 405: "the method does not fit"}
+        methods = (error.headers or {}).get("Allow", "another method")
+        texts = {
+            404: f"no such address; expected one of {known}",
+            405: f"{request.method}: the method does not fit; this address takes {methods}",
+        }
         text = texts.get(error.status_code, str(error.detail))
         return JSONResponse({"detail": text}, error.status_code, error.headers)
 

@@ -96,7 +96,9 @@ def step_cost(task: SeparationTask, data: StemDataModule) -> StepCost:
     batch, channels = data.batch_size, data.channels
     frames = round(data.chunk_seconds * data.sample_rate)
     spectrogram = task.separator.stft(torch.zeros(channels, frames, device=task.device))
-    magnitude = torch.zeros(batch, *spectrogram.shape, device="meta")
+    heard = torch.zeros(
+        batch, channels * getattr(ghost, "planes", 1), *spectrogram.shape[1:], device="meta"
+    )
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -109,7 +111,7 @@ def step_cost(task: SeparationTask, data: StemDataModule) -> StepCost:
         ghost.set_submodule(name, outline)
     counter = FlopCounterMode(display=False)
     with counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        ghost(magnitude)
+        ghost(heard)
     parameters, trained = parameter_counts(task)
     return StepCost(
         3.0 * (counter.get_total_flops() + sum(outline.flop for outline in outlines)),
