@@ -41,9 +41,7 @@ COMMANDS = {
     "doctor": Command("find errors in a data set"),
     "demo": Command("serve a web page on this machine to try models"),
     "serve": Command("serve separation over HTTP, for programs"),
-    "selfcheck": Command(
-        "verify that a training can be killed and resumed: selfcheck resume", word="check"
-    ),
+    "selfcheck": Command("verify that a training can be killed and resumed", word="check"),
 }
 
 MEANT = {  # commands of other tools, and what they are called here

@@ -19,7 +19,7 @@ from auralflow_pl.checkpoints.reading import load_checkpoint
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.errors import InputError
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
-from auralflow_pl.pretrained.locations import BUNDLED_MODEL
+from auralflow_pl.pretrained.locations import SMALL_MODEL
 from auralflow_pl.publishing.exporting import load_model
 from auralflow_pl.separator.build import make_network, new_separator
 from auralflow_pl.separator.engines.engine import choose_engine
@@ -238,7 +238,7 @@ def test_a_pretrained_model_keeps_licence_card_and_weights(command, tmp_path, mo
     card = (tmp_path / "copy" / "README.md").read_text()
     assert "## Licence\n\nMIT" in card
     assert "> 1. 33 rendered songs" in card
-    weights = [folder / "model.safetensors" for folder in (BUNDLED_MODEL, tmp_path / "copy")]
+    weights = [folder / "model.safetensors" for folder in (SMALL_MODEL, tmp_path / "copy")]
     one, two = map(load_file, weights)
     assert one.keys() == two.keys()
     assert all(one[name].dtype == two[name].dtype for name in one)
