@@ -13,7 +13,7 @@ from auralflow_pl.audio.pcm import (
     PcmReader,
     decode_pcm,
     encode_pcm,
-    stream_header,
+    wav_header,
 )
 from auralflow_pl.errors import InputError
 
@@ -50,7 +50,7 @@ def test_samples_are_those_of_libsndfile(subtype, form):
 def test_a_stream_can_be_read_and_is_written_as_it_was(subtype):
     form = PcmFormat(8000, 2, subtype)
     samples = reader(wav(subtype)).read(100)
-    content = stream_header(form) + encode_pcm(samples, form)
+    content = wav_header(form) + encode_pcm(samples, form)
     again = reader(content)
     assert again.form == form
     assert torch.equal(again.read(200), samples)

@@ -1,4 +1,4 @@
-"""PCM in pipes, raw or as WAV. Nothing is read ahead, so a block can be used when it arrives."""
+"""PCM as bytes, raw or as WAV, and in pipes, of which nothing is read ahead."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ MOST_PIPE_CHANNELS = 64
 LARGEST_CHUNK = 2**24  # bytes of a chunk before the sound, such as a picture
 
 STREAM_SIZE = 2**32 - 1  # size fields of a WAV stream whose length is not known
+
+HEADER_BYTES = 44
+
+LARGEST_WAV = 2**32 - 64  # bytes of samples
 
 
 class PcmFormat(NamedTuple):
@@ -178,8 +182,19 @@ def clip_to_grid(samples: Tensor, subtype: str) -> Tensor:
     return samples.clamp(-1.0, 1.0 - 2.0 ** (1 - PCM_BITS[subtype]))
 
 
-def stream_header(form: PcmFormat) -> bytes:
-    """Header of a WAV stream whose length is not known, for PCM_16, PCM_24 and FLOAT."""
+def wav_header(form: PcmFormat, size: int | None = None) -> bytes:
+    """Header of a WAV file or stream, 44 bytes, for PCM_16, PCM_24 and FLOAT.
+
+    Args:
+        form: format of the samples.
+        size: bytes of the samples that follow; None: a stream whose length is not known.
+
+    Raises:
+        InputError: more than a WAV file can hold.
+    """
+    if size is not None and size > LARGEST_WAV:
+        raise InputError(f"{size / 2**30:.1f} GiB of samples; expected less than 4 in a WAV file")
+    whole = STREAM_SIZE if size is None else HEADER_BYTES - 8 + size  # what follows this field
     bits = 8 * SAMPLE_BYTES[form.subtype]
     code = 3 if form.subtype == "FLOAT" else 1
     second = form.sample_rate * form.frame_bytes
@@ -187,7 +202,7 @@ def stream_header(form: PcmFormat) -> bytes:
         "<HHIIHH", code, form.channels, form.sample_rate, second, form.frame_bytes, bits
     )
     return (
-        struct.pack("<4sI4s4sI", b"RIFF", STREAM_SIZE, b"WAVE", b"fmt ", len(content))
+        struct.pack("<4sI4s4sI", b"RIFF", whole, b"WAVE", b"fmt ", len(content))
         + content
-        + struct.pack("<4sI", b"data", STREAM_SIZE)
+        + struct.pack("<4sI", b"data", STREAM_SIZE if size is None else size)
     )

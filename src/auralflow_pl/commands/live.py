@@ -18,7 +18,7 @@ from auralflow_pl.audio.pcm import (
     PcmReader,
     clip_to_grid,
     encode_pcm,
-    stream_header,
+    wav_header,
 )
 from auralflow_pl.audio.writing import (
     AUDIO_FORMATS,
@@ -138,7 +138,7 @@ def opened_output(output: str, form: PcmFormat, raw: bool) -> Iterator[ToPipe]:
         kept = form._replace(subtype="FLOAT") if form.subtype == "PCM_32" else form
         pipe = sys.stdout.buffer
         if not raw:
-            pipe.write(stream_header(kept))
+            pipe.write(wav_header(kept))
 
         def write(sound: Tensor) -> None:
             pipe.write(encode_pcm(sound, kept))

@@ -374,5 +374,7 @@ class Separator(nn.Module):
 
 
 def mean_of(parts: Sequence[Tensor]) -> Tensor:
-    """Mean of tensors of one shape."""
+    """Mean of tensors of one shape; a single one is not copied."""
+    if len(parts) == 1:
+        return parts[0]
     return torch.as_tensor(sum(parts)) / len(parts)

@@ -20,7 +20,7 @@ from auralflow_pl.serving.jobs import ENDED, JobState, ServeLimits, UploadJob
 from auralflow_pl.serving.refusals import Refusal, refusal_of
 from auralflow_pl.serving.uploads import SeparateFunction, separate_upload
 from auralflow_pl.stems.job import StemJob
-from auralflow_pl.stems.loading import LoadedModel
+from auralflow_pl.stems.loading import LoadedModel, stems_of
 from auralflow_pl.stems.outputs import OutputTemplate, StemOptions
 
 RETRY_SECONDS = 10  # after which a client that was refused may ask again
@@ -80,7 +80,7 @@ class SeparationService:
     @property
     def targets(self) -> list[str]:
         """Names of the stems, without the residual."""
-        return [name for model in self.models for name in model.separator.targets]
+        return list(stems_of(self.models))
 
     def close(self) -> None:
         """Stop all jobs and refuse new ones."""

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from auralflow_pl.audio.checks import RATES_HZ, check_finite
+from auralflow_pl.audio.pcm import PcmFormat, decode_pcm
 from auralflow_pl.checks.values import one_of
 from auralflow_pl.data.shards.cells import first_byte, label_text, pairs, powers_of, whole
-from auralflow_pl.data.shards.pcm import SAMPLE_TYPES, from_pcm, sample_bytes
 from auralflow_pl.data.shards.places import ShardPlaces
 from auralflow_pl.data.shards.store import ByteSpan, Store
 from auralflow_pl.data.sources.fitting import MISSING_NAMES
@@ -40,6 +40,8 @@ INDEX_OPTIONS = ("powers", "weight", "labels")
 
 SHARD_NAME = re.compile(r"(?:[\w-][\w.-]*/)*[\w-][\w.-]*\.tar", re.ASCII)
 
+SHARD_SUBTYPES = ("PCM_16", "FLOAT")
+
 MIXTURE = "mixture"
 
 
@@ -52,12 +54,12 @@ class ShardTrack(Track):
     members: tuple[str, ...]  # stems in the shard, and `mixture`
     starts: tuple[int, ...]  # first byte of the samples of each member
     powers: tuple[float | None, ...]  # mean square of each whole member, if known
-    subtype: str  # of `SAMPLE_TYPES`
+    subtype: str  # of `SHARD_SUBTYPES`
     digest: str  # of the sound
 
     def span(self, name: str, start: int, frames: int) -> ByteSpan:
         """Bytes of some samples of a stem or of the mixture."""
-        step = sample_bytes(self.subtype, self.channels)
+        step = self.form.frame_bytes
         stop = min(start + frames, self.frames)
         first = self.starts[self.members.index(name)]
         return ByteSpan(self.shard, first + step * min(start, stop), first + step * stop)
@@ -74,11 +76,16 @@ class ShardTrack(Track):
         present = [name for name in names if name not in self.absent]
         contents = self.store.read([self.span(name, start, frames) for name in present])
         found = {
-            name: check_finite(from_pcm(content, self.subtype, self.channels), self.place)
+            name: check_finite(decode_pcm(content, self.form), self.place)
             for name, content in zip(present, contents, strict=True)
         }
         silence = torch.zeros(self.channels, frames)
         return [found.get(name, silence) for name in names]
+
+    @property
+    def form(self) -> PcmFormat:
+        """Format of its samples."""
+        return PcmFormat(self.sample_rate, self.channels, self.subtype)
 
     @property
     def place(self) -> str:
@@ -207,10 +214,11 @@ class Shards(TrackSource):
                 f"{row.place}: shard={shown(shard)}: expected the name of a tar file below "
                 f"{self.store.url}, as train-00000.tar, of letters, digits, '.', '-' and '_'"
             )
-        subtype = one_of(f"{row.place}: subtype", row.text("subtype"), SAMPLE_TYPES)
+        subtype = one_of(f"{row.place}: subtype", row.text("subtype"), SHARD_SUBTYPES)
         channels = whole(row, "channels", range(1, 33))
         frames = whole(row, "frames", range(1, 2**40))
-        size = frames * sample_bytes(subtype, channels)
+        rate = whole(row, "sample_rate", RATES_HZ)
+        size = frames * PcmFormat(rate, channels, subtype).frame_bytes
         starts = {stem: first_byte(row, stem, given, size) for stem, given in pairs(row, "stems")}
         weight = row.number("weight")
         if weight is not None and weight <= 0:
@@ -224,7 +232,7 @@ class Shards(TrackSource):
             dict(powers_of(row)),
             name=name,
             split=sys.intern(split),
-            sample_rate=whole(row, "sample_rate", RATES_HZ),
+            sample_rate=rate,
             frames=frames,
             channels=channels,
             weight=1.0 if weight is None else weight,

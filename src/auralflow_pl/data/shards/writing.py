@@ -11,9 +11,9 @@ import tarfile
 from collections.abc import Sequence
 from typing import Any
 
+from auralflow_pl.audio.pcm import PcmFormat, decode_pcm, encode_pcm, wav_header
 from auralflow_pl.checks.values import one_of, positive
-from auralflow_pl.data.shards.pcm import SAMPLE_TYPES, from_pcm, to_pcm, wav_header
-from auralflow_pl.data.shards.reading import INDEX_NAME, MIXTURE
+from auralflow_pl.data.shards.reading import INDEX_NAME, MIXTURE, SHARD_SUBTYPES
 from auralflow_pl.data.shards.store import Store
 from auralflow_pl.data.tracks import Track
 from auralflow_pl.errors import InputError, shown
@@ -43,7 +43,7 @@ class ShardWriter:
     def __init__(self, store: Store, shard_gb: float = 1.0, subtype: str = "PCM_16") -> None:
         self.store = store
         self.shard_bytes = positive("shard_gb", shard_gb) * 1e9
-        self.subtype = one_of("subtype", subtype, SAMPLE_TYPES)
+        self.subtype = one_of("subtype", subtype, SHARD_SUBTYPES)
         self.lines: list[dict[str, Any]] = []
         self.names: set[tuple[str, str]] = set()
         self.shards = 0
@@ -69,18 +69,18 @@ class ShardWriter:
         digest = hashlib.blake2b(digest_size=16)
         places: dict[str, list[int]] = {}
         powers: dict[str, float] = {}
+        form = PcmFormat(track.sample_rate, track.channels, self.subtype)
         names = [*track.stems, *([MIXTURE] if track.has_mixture else [])]
         for name, plane in zip(names, track.planes(), strict=True):
             if name in track.absent:
                 continue
             self.warn_of_clipping(track, name, float(plane.abs().max()))
-            samples = to_pcm(plane, self.subtype)
-            header = wav_header(self.subtype, track.sample_rate, track.channels, len(samples))
+            samples = encode_pcm(plane, form)
+            header = wav_header(form, len(samples))
             end = add_member(tar, f"{number}.{name}.wav", header + samples)
             places[name] = [end - len(samples), len(samples)]
             digest.update(samples)
-            heard = from_pcm(samples, self.subtype, track.channels)
-            powers[name] = float(heard.square().mean())
+            powers[name] = float(decode_pcm(samples, form).square().mean())
         about = {"track": track.name, "split": track.split}
         add_member(tar, f"{number}.json", json.dumps(about).encode())
         line = about | {
