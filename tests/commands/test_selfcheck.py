@@ -21,7 +21,12 @@ def check(command, songs):
 
 
 def test_a_killed_training_is_the_same(check):
-    done = check("resume", "steps=4", "kills=1")
+    keys = [
+        "model=vae",
+        "augment=heavy",
+        "callbacks=[default,weight_average]",
+    ]  # of docs/training.md
+    done = check("resume", "steps=4", "kills=1", "model.bottleneck.hidden_size=2", *keys)
     assert done.code == 0, done.err
     assert "not interrupted: 4 steps" in done.out
     assert "killed: 1, the checkpoint is of step 2" in done.out

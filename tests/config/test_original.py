@@ -45,7 +45,7 @@ def test_the_whole_command_line_is_built(config, tmp_path):
 def test_the_experiment_has_the_defaults_of_the_original():
     config = composed("train", "experiment=original")
     assert list(config.loss) == ["si_sdr"]
-    assert (config.optimizer.lr, config.optimizer.lr_recurrent) == (0.01, 1e-5)
+    assert config.optimizer.lr == 0.01
     assert (config.model.dropout, config.model.hidden_leak, config.data.max_tracks) == (0.4, 0, 80)
     assert config.trainer.gradient_clip_val == 1000
 

@@ -69,12 +69,13 @@ def composed_once(command: str, overrides: tuple[str, ...]) -> DictConfig:
 
 
 def fitting(*overrides: str) -> list[str]:
-    """The overrides without those of `model.<key>` that the chosen network does not have."""
-    config = composed("train", *(key for key in overrides if key.startswith("model=")))
+    """The overrides without keys that the chosen network or data set does not have."""
+    choices = [key for key in overrides if key.startswith(("model=", "data=", "experiment="))]
+    config = composed("train", *choices)
     return [
         override
         for override in overrides
-        if not override.startswith("model.")
+        if not override.startswith(("model.", "data.source."))
         or OmegaConf.select(config, override.partition("=")[0], default=config) is not config
     ]
 

