@@ -16,6 +16,8 @@ from auralflow_pl.cli import main as cli
 from auralflow_pl.commands.evaluate import evaluate
 from auralflow_pl.commands.model_files.combine import combine
 from auralflow_pl.commands.model_files.publish import publish
+from auralflow_pl.pretrained.cache import fetch_model
+from auralflow_pl.pretrained.registry import read_registries
 from support import REPOSITORY, composed, script, untrained
 from support.spleeter_files import (
     random_arrays,
@@ -139,6 +141,7 @@ def make_registry(place: Path) -> None:
         kind = f"architecture={name.partition('-')[0]}"
         keys = [f"ckpt={place / ckpt}", f"name={name}", "licence=MIT", kind]
         publish(composed("publish", *keys, f"output={place / 'registry'}"))
+    fetch_model(read_registries(str(place / "registry"))["vae-vocals"])  # into the cache
     (place / "shared").mkdir()
     shutil.copy(place / "registry" / "simple-vocals.zip", place / "shared" / "drums.zip")
     keys = [f"ckpt=[{place / 'lead.ckpt'},{place / 'clean.ckpt'}]"]

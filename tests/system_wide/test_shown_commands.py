@@ -116,7 +116,9 @@ def test_every_word_that_is_replaced_is_in_a_line():
 def place(songs, run, excerpt, tmp_path_factory):
     """A folder with all that the lines name."""
     folder = tmp_path_factory.mktemp("reader")
-    furnish(folder, songs, run, excerpt)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AURALFLOW_CACHE", str(folder / "cache"))
+        furnish(folder, songs, run, excerpt)
     return folder
 
 
