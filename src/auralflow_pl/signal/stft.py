@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -13,27 +13,34 @@ from auralflow_pl.errors import InputError
 
 PAD_MODES = ("zeros", "reflect")
 
-BLOCK_FRAMES = 128  # frames per block on a CPU, about the size of its cache
+BLOCK_FRAMES = 64  # frames per block on a CPU, about the size of its cache
 
 
 def magnitude(spec: Tensor) -> Tensor:
-    """Absolute values of a complex spectrogram, in less than half the time of `abs` on a CPU.
+    """Absolute values of a complex spectrogram `(..., freq, frames)`, contiguous.
 
-    With gradients it is `abs`, whose gradient at 0 is 0.
+    Takes a quarter of the time of `abs` on a CPU. With gradients it is `abs`, whose gradient at 0
+    is 0.
     """
     if spec.requires_grad:
         return spec.abs()
-    return spec.real.square().addcmul_(spec.imag, spec.imag).sqrt_()
+    values = spec.real.new_empty(spec.shape)
+    for part, place in zip(in_blocks(spec), in_blocks(values), strict=True):
+        place.copy_(part.real.square().addcmul_(part.imag, part.imag).sqrt_())
+    return values
+
+
+def in_blocks(spec: Tensor, dim: int = -1) -> Sequence[Tensor]:
+    """Split a spectrogram along its frames into blocks that fit a CPU cache; on a GPU into one."""
+    return spec.split(BLOCK_FRAMES if spec.device.type == "cpu" else max(1, spec.shape[dim]), dim)
 
 
 def masked_blocks(spec: Tensor, mask: Tensor | None) -> Iterator[Tensor]:
     """Yield a spectrogram `(..., freq, frames)` times a mask, in blocks that fit a CPU cache."""
-    size = BLOCK_FRAMES if spec.device.type == "cpu" else spec.shape[-1]
-    parts = spec.split(size, -1)
     if mask is None:
-        yield from parts
+        yield from in_blocks(spec)
     else:
-        yield from (x * y for x, y in zip(parts, mask.split(size, -1), strict=True))
+        yield from (x * y for x, y in zip(in_blocks(spec), in_blocks(mask), strict=True))
 
 
 class STFT(nn.Module):
@@ -85,19 +92,17 @@ class STFT(nn.Module):
 
     def frames_of(self, audio: Tensor) -> Tensor:
         """Transform `(..., time)` without an extension: frame `k` begins at `k * hop_length`."""
-        *batch, time = audio.shape
         audio = audio if audio.dtype == torch.float64 else audio.float()
         with torch.autocast(audio.device.type, enabled=False):
-            spec = torch.stft(
-                audio.reshape(-1, time),
-                self.n_fft,
-                self.hop_length,
-                self.win_length,
-                window=self.window.to(audio.dtype),
-                center=False,
-                return_complex=True,
-            )
-        return spec.reshape(*batch, *spec.shape[-2:])
+            window = self.window_of_transform(audio.dtype)
+            frames = audio.unfold(-1, self.n_fft, self.hop_length)
+            spectra = [torch.fft.rfft(part * window) for part in in_blocks(frames, -2)]
+            return torch.cat(spectra, -2).transpose(-1, -2)
+
+    def window_of_transform(self, dtype: torch.dtype) -> Tensor:
+        """The window with zeros on both sides, `(n_fft,)`."""
+        spare = self.n_fft - self.win_length
+        return F.pad(self.window.to(dtype), (spare // 2, spare - spare // 2))
 
     def extended(self, audio: Tensor) -> Tensor:
         """Extend waveforms `(batch, time)` at both ends, so that frames can be centred on all."""
@@ -118,8 +123,7 @@ class STFT(nn.Module):
         with torch.autocast(spec.device.type, enabled=False):
             if self.n_fft % self.hop_length:
                 return self.inverse_of_any(spec if mask is None else spec * mask, length)
-            spare = self.n_fft - self.win_length
-            window = F.pad(self.window.to(spec.real.dtype), (spare // 2, spare - spare // 2))
+            window = self.window_of_transform(spec.real.dtype)
             parts: list[Tensor] = []
             rest: Tensor | None = None
             for part in masked_blocks(spec, mask):
