@@ -26,6 +26,10 @@ PAGES = {  # files that are pages, by their names below `generated`
     "src/auralflow_pl/bundled/spleeter-vocals/README.md": "packaged-model.md",
     "src/auralflow_pl/bundled/vocals/README.md": "small-packaged-model.md",
 }
+TITLES = {  # of pages whose headings are names of models
+    "packaged-model.md": "The packaged model, spleeter-vocals",
+    "small-packaged-model.md": "The small packaged model, vocals",
+}
 MOVED = {  # files and folders whose content other pages have
     "README.md": "docs/index.md",
     "configs": f"docs/{GENERATED}/keys/index.md",
@@ -43,9 +47,11 @@ def setup(app: Sphinx) -> None:
 
 
 def write_pages(folder: Path) -> None:
-    """Copy the files of `PAGES` into a folder, with their places as a comment."""
+    """Copy the files of `PAGES` into a folder, with their places as a comment, and `TITLES`."""
     for source, page in PAGES.items():
         text = (REPOSITORY / source).read_text(encoding="utf-8")
+        if page in TITLES:
+            text = re.sub(r"^# .*", f"# {TITLES[page]}", text, count=1)
         write_page(folder / page, [SIGN.format(source), "", text])
 
 

@@ -198,7 +198,7 @@ def test_a_run_that_diverges_saves_no_checkpoint(command, songs, tmp_path):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda p: None, "no such folder; expected train/<track>/{vocals,drums,bass,other}.wav"),
+        (lambda p: None, "no such folder; expected [train/]<track>/{vocals,drums,bass,other}."),
         (lambda p: p.mkdir(), "no tracks in data.root="),
         (lambda p: p.write_text("x"), "no such folder"),
     ],

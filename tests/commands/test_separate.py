@@ -250,9 +250,15 @@ def test_templates(separate, tmp_path, output, expected):
         (["precision=fp64"], "precision=fp64: no such option"),
         (["separation.shifts=0"], "separation.shifts=0: expected more than 0"),
         (["separation.padding_seconds=-1"], "separation.padding_seconds=-1.0: expected at least 0"),
-        (["separation.speeds=[1,3]"], "speeds=[1.0, 3.0]: expected 1 to 20 numbers"),
-        (["separation.padding_seconds=700"], "padding_seconds from 0 to 600"),
-        (["separation.window_seconds=0.5"], "window_seconds=0.5: too short for"),
+        (
+            ["separation.speeds=[1,3]"],
+            "error: separation.speeds=[1.0, 3.0]: expected 1 to 20 num",
+        ),
+        (
+            ["separation.padding_seconds=700"],
+            "separation.padding_seconds=700.0: expected from 0",
+        ),
+        (["separation.window_seconds=0.5"], "error: separation.window_seconds=0.5: too short for"),
         (["overlap=0.5"], "overlap: no such key, did you mean 'separation.overlap'?"),
     ],
 )

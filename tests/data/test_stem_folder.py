@@ -42,9 +42,14 @@ def test_max_tracks(root):
     [
         (
             shutil.rmtree,
-            "no such folder; expected train/<track>/{vocals,drums,bass,other}.wav",
+            r"no such folder; expected \[train/\]<track>/{vocals,drums,bass,other}.wav, "
+            "with folders train, valid and test or with none of them",
         ),
-        (lambda r: shutil.rmtree(r / "train"), "no tracks in .*train; expected train/<track>/"),
+        (lambda r: shutil.rmtree(r / "train"), r"no tracks in .*train; expected \[train/\]<track>"),
+        (
+            lambda r: [shutil.rmtree(r / split) for split in ("train", "valid", "test")],
+            r"no tracks in data.root=.*/set; expected \[train/\]<track>/.* or with none of them",
+        ),
         (lambda r: (r / "train/song001/bass.wav").unlink(), "song001: no file for bass"),
         (
             lambda r: soundfile.write(r / "train/song001/bass.wav", np.zeros((99, 2)), 44100),

@@ -224,6 +224,11 @@ def test_networks_are_loaded_without_the_compiler_of_torch(tmp_path):
         ({"device": "cuda"}, r"device: no such setting; .*load\(...\).to\(device\)"),
         ({"overlap": "much"}, r"separation.overlap=much: expected float \| None"),
         ({"batch_size": 1.5}, "separation.batch_size=1.5: expected int"),
+        ({"speeds": [1, 3]}, r"separation.speeds=\[1, 3\]: expected 1 to 20 numbers, 0.5 to 2"),
+        ({"shifts": 101}, "separation.shifts=101: expected from 1 to 100"),
+        ({"seed": 2**64}, "separation.seed=18446744073709551616: expected from 0 to"),
+        ({"window_seconds": 0.01}, "separation.window_seconds=0.01: too short for the"),
+        ({"wiener_steps": 1}, "separation.wiener_steps=1: with one target"),
         ({"precision": "bf61"}, "precision=bf61: expected fp32, bf16 or fp16"),
     ],
 )

@@ -74,7 +74,7 @@ def test_settings_of_the_filter_are_checked(networks):
     stft = STFT(N_FFT, N_FFT, HOP)
     with pytest.raises(InputError, match=r"wiener_steps=1: .* pass wiener_residual=true"):
         Separator(OpenUnmix(2, 1, N_FFT), stft, ["vocals"], RATE, 2, wiener_steps=1)
-    with pytest.raises(InputError, match="wiener_steps from 0 to 20"):
+    with pytest.raises(InputError, match="wiener_steps=21: expected from 0 to 20"):
         Separator(networks[0], stft, TARGETS, RATE, 2, wiener_steps=21)
 
 

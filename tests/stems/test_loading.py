@@ -63,8 +63,7 @@ def test_a_number_format_that_an_engine_lacks_is_refused(separate, command, ckpt
 def test_a_window_that_would_take_all_memory_is_refused(separate):
     done = separate("separation.window_seconds=1e9")
     assert done.code != 0
-    assert "window_seconds=1000000000.0" in done.err
-    assert "at most 600" in done.err
+    assert "separation.window_seconds=1000000000.0: expected from 0.001 to 600" in done.err
 
 
 def test_one_source_is_nothing_to_share_a_mixture_among():

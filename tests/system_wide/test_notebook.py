@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 
+import numpy as np
 import pytest
 import soundfile
 from IPython.core.interactiveshell import InteractiveShell
@@ -46,14 +47,22 @@ def encoded(content):
     return base64.b64encode(content).decode()
 
 
-def run_notebook(name, folder, **values):
+def run_notebook(name, folder, first=None, code=0, **values):
     """Run a notebook in a fork, in a folder, with other values of its parameters.
 
+    Args:
+        name: file name of the notebook.
+        folder: where it runs.
+        first: number of its cells with code that are run; None: all.
+        code: exit code of the process that is expected.
+        **values: of the parameters.
+
     Returns:
-        the text that it prints, the sounds of its players, and its pictures.
+        the text that it prints, the sounds of its players, and its pictures; or what was printed
+        by a process that ended with another code than 0.
     """
     cells = []
-    for cell in code_cells(name):
+    for cell in code_cells(name)[:first]:
         cells.append("".join(cell["source"]))
         if "parameters" in cell["metadata"].get("tags", ()):
             assert all(f"\n{key} = " in f"\n{cells[-1]}" for key in values)
@@ -63,8 +72,10 @@ def run_notebook(name, folder, **values):
         os.chdir(folder)
         (folder / "outputs.json").write_text(json.dumps(execute(cells), default=encoded))
 
-    code, printed = ended(*forked(work))
-    assert code == 0, printed
+    found, printed = ended(*forked(work))
+    assert found == code, printed
+    if code:
+        return printed
     text, shown = json.loads((folder / "outputs.json").read_text())
     sounds = [heard(data["text/html"]) for data in shown if "text/html" in data]
     pictures = [base64.b64decode(data["image/png"]) for data in shown if "image/png" in data]
@@ -95,6 +106,24 @@ def test_a_model_is_fine_tuned_on_five_songs(tmp_path):
     assert scores[0] != scores[1]
     assert [info.frames for info in sounds] == [6 * 44100] * 4
     assert picture.width > 500
+
+
+@pytest.mark.parametrize("names", [("Stimme (füllig)", "Klavier, Bass"), ("vocals", "mixture")])
+def test_the_stems_of_own_songs_are_read_from_their_folders(tmp_path, names):
+    for number in range(5):
+        for name in names:
+            place = tmp_path / "songs" / f"Lied {number}" / f"{name}.wav"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            noise = np.random.default_rng(number).normal(0, 0.1, (44100, 2))
+            soundfile.write(place, noise * (1 + (name == "mixture")), 44100)
+    model = untrained(tmp_path / "model.ckpt")
+    keys = {"MODEL": str(model), "VOCALS": names[0]}
+    text, *_ = run_notebook("fine_tune.ipynb", tmp_path, first=4, **keys)
+    stems = "Klavier, Bass, Stimme (füllig)" if "mixture" not in names else "vocals, rest"
+    assert f"stems: {stems}\n" in text
+    assert "vocals" in (tmp_path / "runs" / "fine-tuned" / "before" / "eval.csv").read_text()
+    printed = run_notebook("fine_tune.ipynb", tmp_path, first=3, code=1, VOCALS="voice")
+    assert ": write that of the voice into VOCALS" in printed
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

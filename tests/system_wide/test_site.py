@@ -102,6 +102,17 @@ def test_pages_of_earlier_builds_are_removed(site):
     assert not (site / "generated" / "keys" / "former.html").exists()
 
 
+def test_cards_of_packaged_models_have_titles_that_say_so(site):
+    index = (site / "index.html").read_text()
+    for page, title in {
+        "packaged-model": "The packaged model, spleeter-vocals",
+        "small-packaged-model": "The small packaged model, vocals",
+    }.items():
+        place = f"generated/{page}.html"
+        assert f"<title>{title}" in (site / place).read_text()
+        assert re.search(rf'href="{place}">\s*{title}', index)
+
+
 def test_pages_load_nothing_from_other_places(pages):
     assert {one for page in pages.values() for one in page.loaded if urlsplit(one).netloc} == set()
 

@@ -33,6 +33,7 @@ from auralflow_pl.gallery.songs import (
 )
 from auralflow_pl.gallery.subjects import (
     NamedEntry,
+    StemFolders,
     Subject,
     find_subjects,
     model_sums,
@@ -154,7 +155,7 @@ def find_songs(
         return songs_of_files(find_inputs(to_plain(config)["input"], template))
     models = [one.entry for one in entries if one.is_model]
     if config.data is None and not models:
-        return songs_of_estimates([Path(one.entry) for one in entries])
+        return songs_of_estimates([one.files for one in subjects if isinstance(one, StemFolders)])
     checkpoint = None
     if config.data is None:
         checkpoint = load_checkpoint(resolve_ckpt(models[0], to_plain(config)["registries"]))

@@ -19,7 +19,7 @@ from auralflow_pl.gallery.excerpts import (
     read_excerpt,
 )
 from auralflow_pl.gallery.songs import GallerySong
-from auralflow_pl.gallery.subjects import Subject
+from auralflow_pl.gallery.subjects import Subject, with_common_names
 from auralflow_pl.report.page import html_page, is_page_of_ours
 from auralflow_pl.report.spectrograms import encode_sound, spectrogram_pictures
 from auralflow_pl.system.files import values_sha256
@@ -200,12 +200,12 @@ def excerpt_card(excerpt: Excerpt, store: SoundStore, options: GalleryOptions) -
 def songs_of_all(
     songs: Iterable[GallerySong], subjects: Sequence[Subject], most: int
 ) -> list[GallerySong]:
-    """The first songs that all subjects have.
+    """The first songs that all subjects have; see `common_names`.
 
     Raises:
         InputError: there are none.
     """
-    known = list(songs)
+    known = with_common_names(songs, subjects)
     found = [
         song
         for song in known

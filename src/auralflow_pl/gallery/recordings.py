@@ -10,9 +10,11 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from auralflow_pl.audio.reading import Span, open_source
+from auralflow_pl.audio.reading import Span, open_source, read_audio
 from auralflow_pl.data.tracks import Track
+from auralflow_pl.errors import InputError
 from auralflow_pl.signal.loudness import LoudnessMeter
+from auralflow_pl.signal.resampling import match_length
 
 STEPS_PER_SECOND = 10  # of `LoudnessMeter.energies`
 
@@ -57,6 +59,43 @@ class FileRecording:
             for block in source.blocks:
                 meter.push(block)
         return meter.energies
+
+
+@dataclass(frozen=True)
+class SumRecording:
+    """The sum of sound files, the mixture of a song that has no file of it."""
+
+    parts: tuple[FileRecording, ...]
+
+    def read(self, start: float, seconds: float) -> Clip:
+        """Read a part of the sum; files that end before others are silent from there on.
+
+        Raises:
+            InputError: a file cannot be read, ends before `start`, or has another sample rate or
+                number of channels.
+        """
+        return self.sum_of([part.read(start, seconds) for part in self.parts])
+
+    def energies(self) -> Sequence[float]:
+        """Decode the files and measure their sum."""
+        whole = [read_audio(part.path) for part in self.parts]
+        clip = self.sum_of([Clip(audio.samples, audio.sample_rate) for audio in whole])
+        meter = LoudnessMeter(clip.sample_rate, clip.samples.shape[0])
+        meter.push(clip.samples)
+        return meter.energies
+
+    def sum_of(self, clips: Sequence[Clip]) -> Clip:
+        """The sum of clips of all files."""
+        forms = [(clip.sample_rate, clip.samples.shape[0]) for clip in clips]
+        for part, form in zip(self.parts, forms, strict=True):
+            if form != forms[0]:
+                raise InputError(
+                    f"{part.path}: {form[0]} Hz, {form[1]} channels, {self.parts[0].path.name} has "
+                    f"{forms[0][0]} Hz, {forms[0][1]}: no sum of stems; add a file mixture.wav"
+                )
+        length = max(clip.samples.shape[-1] for clip in clips)
+        total = torch.stack([match_length(clip.samples, length) for clip in clips]).sum(0)
+        return Clip(total, forms[0][0])
 
 
 @dataclass(frozen=True)

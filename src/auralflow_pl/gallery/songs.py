@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from auralflow_pl.audio.folders import named_sounds
 from auralflow_pl.data.targets import resolve_targets
 from auralflow_pl.data.tracks import SPLIT_NAMES, Track
 from auralflow_pl.errors import InputError
-from auralflow_pl.gallery.recordings import FileRecording, Recording, TrackRecording
+from auralflow_pl.gallery.recordings import FileRecording, Recording, SumRecording, TrackRecording
 from auralflow_pl.separator.chain import MIXTURE_NAME
 from auralflow_pl.stems.inputs import InputFile
 from auralflow_pl.system.files import file_sha256, read_json
@@ -29,35 +30,58 @@ class GallerySong:
 def song_folders(root: Path, ignored: Sequence[str] = ()) -> dict[str, dict[str, FileRecording]]:
     """Sound files `<root>/[<split>/]<track>/<name>.<wav|flac|...>`, by track and name.
 
-    A track may lie in further folders, which are then a part of its name. If there are sound files
-    in `root` itself and in no folder below it, it is the folder of one track.
+    The name of a track is its path below `root`, see `common_names`. If there are sound files in
+    `root` itself and in no folder below it, it is the folder of one track.
 
     Args:
         root: a folder.
         ignored: names of files that are left out.
 
     Raises:
-        InputError: two files have one name.
+        InputError: a folder has two files of one name.
     """
     found = {folder: named_sounds(folder, ignored=ignored) for folder in folders_below(root)}
     own = found.pop(root, {})
     tracks = {folder: files for folder, files in found.items() if files} or {root: own}
-    tracks = {folder: files for folder, files in sorted(tracks.items()) if files}
-    names = [song_name(root, folder) for folder in tracks]
-    if len(set(names)) < len(names):  # one name in two splits
-        names = [folder.relative_to(root).as_posix() for folder in tracks]
     return {
-        song: {name: FileRecording(path) for name, path in files.items()}
-        for song, files in zip(names, tracks.values(), strict=True)
+        folder.relative_to(root).as_posix() if folder != root else root.absolute().name: {
+            name: FileRecording(path) for name, path in files.items()
+        }
+        for folder, files in sorted(tracks.items())
+        if files
     }
 
 
-def song_name(root: Path, folder: Path) -> str:
-    """Name of the song in a folder below `root`, without the folder of a split."""
-    parts = folder.relative_to(root).parts
-    if len(parts) > 1 and parts[0] in SPLIT_NAMES:
-        parts = parts[1:]
-    return "/".join(parts) or folder.absolute().name
+def common_names(sources: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Names of songs, equal for the same song of several sources, by their paths there.
+
+    A name lacks the folder of a split, and the folder `mixture` of stems that were separated from
+    a file of this name. A song keeps its path as its name where it could be mistaken for another:
+    where that name is in two splits, or twice in one source.
+
+    Args:
+        sources: paths of the songs of each source, `[<split>/]<song>[/mixture]`.
+    """
+    paths = list(dict.fromkeys(path for source in sources for path in source))
+    doubtful = set()
+    for source in sources:
+        doubtful |= {name for name, times in Counter(map(song_name, source)).items() if times > 1}
+    splits = {(song_name(path), split_of(path)) for path in paths if split_of(path)}
+    doubtful |= {name for name, times in Counter(name for name, _ in splits).items() if times > 1}
+    names = {path: song_name(path) for path in paths}
+    return {path: path if name in doubtful else name for path, name in names.items()}
+
+
+def split_of(path: str) -> str:
+    """Split in whose folder a song lies; empty if it lies in none."""
+    first, _, rest = path.partition("/")
+    return first if rest and first in SPLIT_NAMES else ""
+
+
+def song_name(path: str) -> str:
+    """Path of a song without the folder of its split and the folder `mixture`."""
+    name = path.removeprefix(f"{split_of(path)}/") if split_of(path) else path
+    return name.removesuffix(f"/{MIXTURE_NAME}")
 
 
 def songs_of_folder(root: Path, key: str) -> list[GallerySong]:
@@ -71,10 +95,21 @@ def songs_of_folder(root: Path, key: str) -> list[GallerySong]:
     folders = song_folders(existing_folder(root, key))
     if not folders:
         raise InputError(f"{key}={root}: holds no songs; expected <track>/<stem>.wav")
-    return [
-        GallerySong(name, files.get(MIXTURE_NAME), without_mixture(files))
-        for name, files in folders.items()
-    ]
+    songs = []
+    for name, files in folders.items():
+        truth = {stem: sound for stem, sound in files.items() if stem != MIXTURE_NAME}
+        songs.append(GallerySong(name, files.get(MIXTURE_NAME) or sum_of_stems(truth), truth))
+    return songs
+
+
+def sum_of_stems(truth: Mapping[str, FileRecording]) -> SumRecording | None:
+    """The mixture as the sum of all stems of a song; None of a single one.
+
+    With `vocals` and `accompaniment`, it is their sum: further files are parts of them.
+    """
+    two = [truth[name] for name in ("vocals", "accompaniment") if name in truth]
+    stems = two if len(two) == 2 else list(truth.values())
+    return SumRecording(tuple(stems)) if len(stems) > 1 else None
 
 
 def existing_folder(root: Path, key: str) -> Path:
@@ -83,11 +118,6 @@ def existing_folder(root: Path, key: str) -> Path:
         what = "is a file, expected a folder" if root.exists() else "no such folder"
         raise InputError(f"{key}={root}: {what}")
     return root
-
-
-def without_mixture(files: Mapping[str, FileRecording]) -> dict[str, FileRecording]:
-    """All but the mixture."""
-    return {name: sound for name, sound in files.items() if name != MIXTURE_NAME}
 
 
 def songs_of_files(files: Iterable[InputFile]) -> list[GallerySong]:
@@ -132,20 +162,27 @@ def songs_of_tracks(
     ]
 
 
-def songs_of_estimates(roots: Iterable[Path]) -> list[GallerySong]:
-    """Songs of which only folders of estimates are known.
+def songs_of_estimates(
+    folders: Sequence[Mapping[str, Mapping[str, FileRecording]]],
+) -> list[GallerySong]:
+    """Songs of which only estimates are known.
 
     The mixture of a song is the file `mixture` in one of its folders, or else the file that was
     separated, if `report.json` names it and it is unchanged.
+
+    Args:
+        folders: estimates by song and target, for each folder of the key `models`.
     """
+    names = common_names([list(folder) for folder in folders])
     songs: dict[str, GallerySong] = {}
-    for root in roots:
-        for name, files in song_folders(root).items():
-            known = songs.get(name)
+    for folder in folders:
+        for path, files in folder.items():
+            known = songs.get(names[path])
             if known is None or known.mixture is None:
-                folder = next(iter(files.values())).path.parent
-                mixture = files.get(MIXTURE_NAME) or separated_file(folder)
-                songs[name] = GallerySong(name, mixture)
+                place = next(iter(files.values())).path.parent
+                mixture = named_sounds(place, [MIXTURE_NAME]).get(MIXTURE_NAME)
+                found = FileRecording(mixture) if mixture else separated_file(place)
+                songs[names[path]] = GallerySong(names[path], found)
     return list(songs.values())
 
 

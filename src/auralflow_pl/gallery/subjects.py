@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -15,7 +15,7 @@ from auralflow_pl.errors import InputError
 from auralflow_pl.evaluation.comparing.comparability import distinct_names
 from auralflow_pl.evaluation.estimates import NO_TARGETS
 from auralflow_pl.gallery.recordings import Clip, FileRecording, Recording
-from auralflow_pl.gallery.songs import GallerySong, song_folders
+from auralflow_pl.gallery.songs import GallerySong, common_names, song_folders
 from auralflow_pl.pretrained.registry import NAME_PREFIX
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.stems.loading import MODEL_SUFFIXES, is_model_path
@@ -64,6 +64,10 @@ class StemFolders:
     def songs(self) -> Collection[str]:
         """Names of the songs in the folder."""
         return self.files
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Give the songs other names, by their names so far."""
+        self.files = {names[song]: files for song, files in self.files.items()}
 
     def targets(self, song: GallerySong) -> list[str]:
         """Names of the files of a song."""
@@ -180,6 +184,17 @@ def find_subjects(entries: Sequence[NamedEntry], load: LoadFunction) -> list[Sub
         else StemFolders(one.name, Path(one.entry))
         for one in entries
     ]
+
+
+def with_common_names(
+    songs: Iterable[GallerySong], subjects: Sequence[Subject]
+) -> list[GallerySong]:
+    """Songs with the names of `common_names`, which the folders among the subjects get as well."""
+    known, folders = list(songs), [one for one in subjects if isinstance(one, StemFolders)]
+    names = common_names([[song.name for song in known], *(list(one.files) for one in folders)])
+    for one in folders:
+        one.rename(names)
+    return [replace(song, name=names[song.name]) for song in known]
 
 
 def model_sums(subjects: Sequence[Subject]) -> Mapping[str, Sequence[str]]:

@@ -22,6 +22,7 @@ from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.separator.engines.engine import engine_of_precision, start_engine
 from auralflow_pl.separator.engines.graph_cache import NetworkPlan
 from auralflow_pl.separator.engines.onnx import OnnxNetwork
+from auralflow_pl.separator.input import check_setting_ranges
 from auralflow_pl.separator.outline import on_meta_device
 from auralflow_pl.separator.precision import autocast_dtype
 from auralflow_pl.separator.separator import Separator
@@ -79,12 +80,13 @@ def build_separator(
         else:
             plan = plan_network(checkpoint, len(targets), channels, freq, trust)
             network = start_engine(plan, engine_of_precision(engine, precision))
-        separator = assemble_separator(config, network, targets, precision=precision, **settings)
+        stft = STFT(**config["stft"])
     except InputError as error:
         raise InputError(f"{where}{printable(str(error))}") from error
     except (KeyError, TypeError, RuntimeError, AttributeError) as error:
         cause = one_line(error)
         raise InputError(f"{where}configuration and weights do not fit: {cause}") from error
+    separator = assemble_separator(config, network, stft, targets, precision=precision, **settings)
     separator.eval()
     if simplify:
         separator.network.simplify()
@@ -96,7 +98,7 @@ def build_separator(
 
 
 def check_separator_settings(settings: Mapping[str, Any], function: Callable[..., Any]) -> None:
-    """Raise InputError for what is no setting of a Separator, or has another type.
+    """Raise InputError for what is no setting of a Separator, or has another type or range.
 
     Args:
         settings: that were given.
@@ -111,6 +113,7 @@ def check_separator_settings(settings: Mapping[str, Any], function: Callable[...
         if name not in known:
             raise InputError(f"{name}: no such setting, {did_you_mean(name, known)}")
     check_arguments(Separator, settings, "separation")
+    check_setting_ranges(settings)
 
 
 def new_separator(
@@ -133,7 +136,7 @@ def new_separator(
     """
     targets = named_targets(config, stems)
     network = make_network(config["model"], len(targets), trust)
-    return assemble_separator(config, network, targets, **settings)
+    return assemble_separator(config, network, STFT(**config["stft"]), targets, **settings)
 
 
 def named_targets(config: Mapping[str, Any], stems: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -152,18 +155,14 @@ def named_targets(config: Mapping[str, Any], stems: Sequence[str]) -> dict[str, 
 def assemble_separator(
     config: Mapping[str, Any],
     network: MaskEstimator,
+    stft: STFT,
     targets: Mapping[str, Sequence[str]],
     **settings: Any,
 ) -> Separator:
-    """Build a Separator around a network, with `stft` and `audio` of a configuration."""
+    """Build a Separator around a network, with `audio` of a configuration."""
     audio = config["audio"]
     separator = Separator(
-        network,
-        STFT(**config["stft"]),
-        targets,
-        audio["sample_rate"],
-        audio["channels"],
-        **settings,
+        network, stft, targets, audio["sample_rate"], audio["channels"], **settings
     )
     separator.config = {key: config[key] for key in MODEL_KEYS if key in config} | {
         "data": {key: config["data"].get(key) for key in ("stems", "groups")}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,17 +10,22 @@ import torch
 from torch import Tensor
 
 from auralflow_pl.audio.checks import RATES_HZ
-from auralflow_pl.errors import InputError
+from auralflow_pl.checks.values import is_number, within
+from auralflow_pl.errors import InputError, shown
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.signal.stft import magnitude
 
 AudioArray = Tensor | np.ndarray
 
-LONGEST_WINDOW_SECONDS = 600.0  # longer windows take more memory without benefit
-
-MOST_SHIFTS = 100
-
-MOST_WIENER_STEPS = 20
+SETTING_RANGES = {
+    "window_seconds": (0.001, 600),  # longer windows take more memory without benefit
+    "overlap": (0, 0.5),
+    "shifts": (1, 100),
+    "seed": (0, 2**63 - 1),  # of a generator of torch
+    "batch_size": (1, 2**20),
+    "padding_seconds": (0, 600),
+    "wiener_steps": (0, 20),
+}
 
 MOST_SPEEDS = 20
 
@@ -122,42 +127,27 @@ def network_input(network: MaskEstimator, spectrogram: Tensor) -> Tensor:
     return magnitude(spectrogram)
 
 
-def check_setting_ranges(
-    window_seconds: float | None,
-    overlap: float | None,
-    shifts: int,
-    batch_size: int,
-    padding_seconds: float,
-    wiener_steps: int,
-) -> None:
-    """Raise InputError for a setting of a Separator that is out of its range."""
-    if (
-        not (window_seconds is None or 0 < window_seconds <= LONGEST_WINDOW_SECONDS)
-        or not (overlap is None or 0 <= overlap <= 0.5)
-        or not 1 <= shifts <= MOST_SHIFTS
-        or batch_size < 1
-        or not 0 <= padding_seconds <= LONGEST_WINDOW_SECONDS
-        or not 0 <= wiener_steps <= MOST_WIENER_STEPS
-    ):
-        raise InputError(
-            f"window_seconds={window_seconds}, overlap={overlap}, shifts={shifts}, "
-            f"batch_size={batch_size}, padding_seconds={padding_seconds}, "
-            f"wiener_steps={wiener_steps}: expected "
-            f"window_seconds > 0 and at most {LONGEST_WINDOW_SECONDS:.0f}, overlap from 0 to "
-            f"0.5, shifts from 1 to {MOST_SHIFTS}, batch_size >= 1, padding_seconds from 0 to "
-            f"{LONGEST_WINDOW_SECONDS:.0f}, wiener_steps from 0 to {MOST_WIENER_STEPS}"
-        )
+def check_setting_ranges(settings: Mapping[str, Any]) -> None:
+    """Raise InputError for a setting of a Separator that is out of its range; None is in any.
+
+    Args:
+        settings: arguments of `Separator` by name, of the right types.
+    """
+    for name, value in settings.items():
+        if value is not None and name in SETTING_RANGES:
+            within(f"separation.{name}", value, *SETTING_RANGES[name])
+        if value is not None and name == "speeds":
+            check_speeds(value)
 
 
-def checked_speeds(speeds: Any) -> list[float]:
-    """Raise InputError unless these are 1 to 20 numbers from 0.5 to 2; return them."""
+def check_speeds(speeds: Any) -> None:
+    """Raise InputError unless these are 1 to 20 numbers from 0.5 to 2."""
     given = list(speeds) if isinstance(speeds, list | tuple) else []
-    numbers = [speed for speed in given if isinstance(speed, int | float) and 0.5 <= speed <= 2]
-    if not 1 <= len(given) <= MOST_SPEEDS or len(numbers) < len(given):
+    fitting = [speed for speed in given if is_number(speed) and 0.5 <= speed <= 2]
+    if not 1 <= len(given) <= MOST_SPEEDS or len(fitting) < len(given):
         raise InputError(
-            f"speeds={str(speeds)[:60]}: expected 1 to {MOST_SPEEDS} numbers, 0.5 to 2"
+            f"separation.speeds={shown(str(speeds))}: expected 1 to {MOST_SPEEDS} numbers, 0.5 to 2"
         )
-    return numbers
 
 
 def rate_heard(sample_rate: int, speed: float) -> int:

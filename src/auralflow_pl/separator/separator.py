@@ -19,7 +19,6 @@ from auralflow_pl.separator.input import (
     CheckedBlocks,
     as_float_tensor,
     check_setting_ranges,
-    checked_speeds,
     network_input,
     rate_heard,
     whole_rate,
@@ -60,15 +59,15 @@ class Separator(nn.Module):
             of a data set whose sum each target is.
         sample_rate: sample rate of the network, in Hz.
         channels: channels of the network.
-        window_seconds: length of a window, at most 600; None: derived from the receptive field
-            of the network, see `choose_windows`. It must have room for the context.
+        window_seconds: length of a window, from 0.001 to 600; it must have room for the context.
+            None: derived from the receptive field of the network, see `choose_windows`.
         overlap: share of a window that it has in common with the next one, from 0 to 0.5. Two
             fifths of the overlap on either side are discarded context, one fifth is a cross-fade.
             None: the context is the receptive field of the network. A given overlap may leave
             less, and the seams are then less exact.
         shifts: number of passes with shifted windows whose mean is taken, from 1 to 100.
-        seed: seed of the random shifts.
-        batch_size: windows per forward pass of the network.
+        seed: seed of the random shifts, from 0 to 2**63 - 1.
+        batch_size: windows per forward pass of the network, from 1 to 2**20.
         precision: number format of the network in autocast, `fp32`, `bf16`, `fp16`, or a dtype
             of torch; None: no autocast.
         padding_seconds: silence before and after the signal, which the network hears and which is
@@ -104,14 +103,22 @@ class Separator(nn.Module):
         speeds: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
-        speeds = (1.0,) if speeds is None else checked_speeds(speeds)
         check_setting_ranges(
-            window_seconds, overlap, shifts, batch_size, padding_seconds, wiener_steps
+            {
+                "window_seconds": window_seconds,
+                "overlap": overlap,
+                "shifts": shifts,
+                "seed": seed,
+                "batch_size": batch_size,
+                "padding_seconds": padding_seconds,
+                "wiener_steps": wiener_steps,
+                "speeds": speeds,
+            }
         )
         if wiener_steps and len(targets) == 1 and not wiener_residual:
             raise InputError(
-                f"wiener_steps={wiener_steps}: with one target and no residual, all of the mixture "
-                "is the target; pass wiener_residual=true or a model of several targets"
+                f"separation.wiener_steps={wiener_steps}: with one target and no residual, all of "
+                "the mixture is the target; pass wiener_residual=true or a model of several targets"
             )
         self.network = network
         self.config: Mapping[str, Any] | None = None  # of the model, if it was built from one
@@ -121,7 +128,7 @@ class Separator(nn.Module):
             dict(targets) if isinstance(targets, Mapping) else {t: (t,) for t in targets}
         )
         self.sample_rate = sample_rate
-        self.rates_heard = [rate_heard(sample_rate, speed) for speed in speeds]
+        self.rates_heard = [rate_heard(sample_rate, speed) for speed in speeds or (1.0,)]
         self.channels = channels
         self.batch_size = batch_size
         self.precision = autocast_dtype(precision)

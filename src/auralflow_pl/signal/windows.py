@@ -201,10 +201,10 @@ def choose_windows(
     least = math.ceil((2 * seen + align + spare) / (1 - 1 / FADE) / align) * align
     if window_seconds is not None and length < least:
         raise InputError(
-            f"window_seconds={window_seconds}: too short for the {seen / sample_rate:.1f} s on "
-            "either side that the network needs; expected "
-            f"{math.ceil(10 * least / sample_rate) / 10} or more, or overlap=0.25 as well for less "
-            "exact seams"
+            f"separation.window_seconds={window_seconds}: too short for the "
+            f"{seen / sample_rate:.1f} s on either side that the network needs; expected "
+            f"{math.ceil(10 * least / sample_rate) / 10} or more, or separation.overlap=0.25 as "
+            "well for less exact seams"
         )
     length = max(length, least)
     return WindowLayout(length - spare, seen, length // FADE, align, spare)

@@ -213,7 +213,8 @@ class Musdb18HQ(StemFolder):
 
     def layout(self, split: str) -> str:
         """Description of the expected layout, for messages."""
-        return super().layout("test" if split == "test" else "train")
+        folder = "test" if split == "test" else "train"
+        return f"expected {folder}/<track>/{{{','.join(self.stems)}}}.wav"
 
 
 def official_split(root: Path, split: str, find: Callable[[Path], list[Path]]) -> list[Path]:

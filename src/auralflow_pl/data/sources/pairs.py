@@ -116,7 +116,7 @@ class PairedFolders(TrackSource):
         names = [stem for stem in self.stems if stem != REST]
         if REST in self.stems:
             names.append("mixture")
-        return f"expected {split}/{{{','.join(names)}}}/<track>.wav"
+        return f"expected [{split}/]{{{','.join(names)}}}/<track>.wav"
 
     def track(self, path: Path, split: str) -> Track:
         """Open a track that was found, after checking the headers of its files."""

@@ -1,4 +1,4 @@
-"""Data sets in folders: `<root>/<train|valid|test>/<track>/<stem>.<format>`."""
+"""Data sets in folders: `<root>/[<train|valid|test>/]<track>/<stem>.<format>`."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ HELD_OUT_SHARE = 0.1  # share of the tracks of an undivided folder in each of va
 class StemFolder(TrackSource):
     """A data set in folders, with one sound file per stem in any readable format.
 
+    The folder of a track is `<root>/<split>/<track>`, or `<root>/<track>` if `root` has none of the
+    folders `train`, `valid` and `test`. The split of a track is then chosen by a hash of its name:
+    a tenth of the tracks, at least one, are in valid and as many in test.
+
     A `mixture` file beside the stems is optional; hidden files are skipped. The stem `rest`, if it
-    has no file, is the mixture minus the other stems. If `root` has none of
-    the folders `train`, `valid` and `test`, every folder in it is a track. The split of a track is
-    then chosen by a hash of its name: a tenth of the tracks, at least one, are in valid and as many
-    in test.
+    has no file, is the mixture minus the other stems.
 
     Args:
         root: folder of the data set.
@@ -77,7 +78,7 @@ class StemFolder(TrackSource):
         one_of("split", split, SPLIT_NAMES)
         found = [folder for root in self.roots for folder in self.folders_in(root, split)]
         if not found:
-            places = ", ".join(f"{root}/{split}" for root in self.roots)
+            places = ", ".join(f"{r / split if is_divided(r) else r}" for r in self.roots)
             raise NoTracksError(f"no tracks in data.root={places}; {self.remedy(split)}")
         return found
 
@@ -95,7 +96,8 @@ class StemFolder(TrackSource):
 
     def layout(self, split: str) -> str:
         """Description of the expected layout, for messages."""
-        return f"expected {split}/<track>/{{{','.join(self.stems)}}}.wav"
+        place = f"[{split}/]<track>/{{{','.join(self.stems)}}}.wav"
+        return f"expected {place}, with folders train, valid and test or with none of them"
 
     def remedy(self, split: str) -> str:
         """What a data set without tracks of a split lacks, for messages."""

@@ -94,7 +94,7 @@ class UnalignedFolders(TrackSource):
                 raise NoTracksError(
                     f"no {split} songs: files of single stems belong to no song; pass "
                     "data.songs=<folder> of songs for validation, with "
-                    f"{split}/<track>/{{{','.join(self.stems)}}}.wav"
+                    f"[{split}/]<track>/{{{','.join(self.stems)}}}.wav"
                 )
             return self.songs.find(split)
         found: dict[str, list[Path]] = {stem: [] for stem in self.stems}
