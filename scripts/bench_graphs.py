@@ -32,6 +32,7 @@ from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.separator.build import make_network
 from auralflow_pl.separator.engines.graph_cache import NetworkPlan, cached_graph
 from auralflow_pl.separator.engines.onnx import export_onnx
+from auralflow_pl.separator.outline import on_meta_device
 from auralflow_pl.system.heap import give_back_freed_memory, share_one_heap
 
 FREQ = 513
@@ -50,15 +51,16 @@ class Options:
 def plan(name: str, overrides: list[str]) -> NetworkPlan:
     """A network with random weights, and how it is built."""
     model = to_plain(compose("train", [f"model={name}", *overrides]).model)
-    network = make_network(model, 1).eval()
-    weights = {key: value.clone() for key, value in network.state_dict().items()}
+    weights = make_network(model, 1).state_dict()
+    with on_meta_device():
+        outline = make_network(model, 1)
 
     def build() -> MaskEstimator:
         made = make_network(model, 1)
         made.load_state_dict(weights)
         return made.eval()
 
-    return NetworkPlan(model, weights, network, 1, 1, FREQ, build)
+    return NetworkPlan(model, weights, outline, 1, 1, FREQ, build)
 
 
 def resident(entry: str) -> int:

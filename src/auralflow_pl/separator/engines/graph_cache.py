@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -26,6 +26,7 @@ from auralflow_pl.separator.engines.onnx import (
 )
 from auralflow_pl.system.files import is_stale, write_whole
 from auralflow_pl.system.folders import cache_folder
+from auralflow_pl.system.heap import returning_freed_memory
 from auralflow_pl.version import __version__
 
 log = logging.getLogger(__name__)
@@ -40,13 +41,14 @@ class NetworkPlan(NamedTuple):
 
     model: Mapping[str, Any]  # configuration node `model`
     weights: Mapping[str, Tensor]
-    outline: MaskEstimator  # the network, possibly on the meta device
+    outline: MaskEstimator  # the network, possibly on the meta device; see `shared_network`
     targets: int
     channels: int  # channels of the sound
     freq: int  # frequency bins of the magnitude
     build: Callable[[], MaskEstimator]  # builds the network with weights, in evaluation mode
 
 
+@returning_freed_memory()
 def cached_graph(plan: NetworkPlan) -> OnnxNetwork:
     """Read the graph of a network from the cache, or export it and add it to the cache.
 
@@ -70,11 +72,25 @@ def cached_graph(plan: NetworkPlan) -> OnnxNetwork:
         if network.metadata().get(GRAPH_KEY) == name:
             path.touch()
             return network
-    sizes, built = (outline.planes * plan.channels, plan.freq), plan.build()
+    return made_graph(plan, path, facts)
+
+
+def made_graph(plan: NetworkPlan, path: Path, facts: Sequence[Any]) -> OnnxNetwork:
+    """Export the graph of a network, compare it with the network, and add it to the cache.
+
+    Args:
+        plan: the network.
+        path: path of the graph, whose name is stored in it.
+        facts: arguments of `OnnxNetwork` after the content.
+
+    Raises:
+        InputError: the network cannot be exported to ONNX.
+    """
+    built, sizes = shared_network(plan), (plan.outline.planes * plan.channels, plan.freq)
     probes = list(random_probes(built, *sizes))
     exported = MaskOnly(built)
     del built  # with the weights that were replaced; the others are still those of `exported`
-    graph = network_graph(exported, *sizes, {GRAPH_KEY: name})
+    graph = network_graph(exported, *sizes, {GRAPH_KEY: path.stem})
     del exported
 
     def checked(content: bytes | Path) -> OnnxNetwork:
@@ -83,6 +99,19 @@ def cached_graph(plan: NetworkPlan) -> OnnxNetwork:
         return network
 
     return kept_graph(graph, path, checked)
+
+
+def shared_network(plan: NetworkPlan) -> MaskEstimator:
+    """The network of a plan, whose tensors are the weights of the plan, not copies, if possible.
+
+    It is made of the outline, so it lacks tensors that are no weights; then it is built.
+    """
+    network, kinds = plan.outline, plan.outline.state_dict()
+    weights = {name: value.to(kinds[name].dtype) for name, value in plan.weights.items()}
+    network.load_state_dict(weights, assign=True)
+    if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
+        return plan.build()
+    return network.eval()
 
 
 def graph_name(plan: NetworkPlan) -> str:

@@ -18,11 +18,14 @@ from auralflow_pl.models.base import MaskEstimate, MaskEstimator
 from auralflow_pl.separator.engines.graph_file import Graph, without_weights
 from auralflow_pl.separator.engines.onnx_lstm import replace_lstms
 from auralflow_pl.system.extras import require_extra
+from auralflow_pl.system.heap import returning_freed_memory
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 OPSET_VERSION = 17
+
+LARGEST_KEPT = 4096  # numbers in a tensor that `hollow` keeps
 
 MASK_TOLERANCE = 1e-4  # largest allowed difference between masks of ONNX and torch
 
@@ -57,6 +60,7 @@ class MaskOnly(nn.Module):
         return self.network(magnitude).mask
 
 
+@returning_freed_memory()
 def export_onnx(
     network: MaskEstimator, channels: int, freq: int, metadata: Mapping[str, str]
 ) -> tuple[bytes, float]:
@@ -88,7 +92,7 @@ def network_graph(
     Weights that need no change are those of the network, not copies.
 
     Args:
-        exported: the network; its LSTMs are replaced, so it computes no masks afterwards.
+        exported: the network; it loses its weights, so it computes no masks afterwards.
         channels: see `export_onnx`.
         freq: see `export_onnx`.
         metadata: see `export_onnx`.
@@ -101,6 +105,8 @@ def network_graph(
     file = io.BytesIO()
     try:
         replace_lstms(exported)
+        weights = exported.state_dict()
+        exported.load_state_dict(hollow(weights), assign=True)
         with torch.no_grad(), QuietExport():
             torch.onnx.export(
                 exported,
@@ -117,7 +123,7 @@ def network_graph(
                     OUTPUT_NAME: {0: "batch", 4: "frames"},
                 },
             )
-        graph = without_weights(file.getvalue(), exported.state_dict())
+        graph = without_weights(file.getvalue(), weights)
         with torch.no_grad():
             _, targets, outputs, *_ = exported(example).shape
         add_metadata(graph.model, metadata, ["batch", targets, outputs, freq, "frames"])
@@ -125,6 +131,20 @@ def network_graph(
     except Exception as error:  # the exporter, torch and protobuf raise many types
         cause = one_line(error)
         raise InputError(f"this network cannot be exported to ONNX: {cause}") from error
+
+
+def hollow(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of the same shapes that take no memory, for a trace, which needs no values.
+
+    Each repeats a number of its own, since the exporter makes one of equal tensors. Integers and
+    small tensors are kept: a network may use them as indices or sizes.
+    """
+    return {
+        name: torch.full((), number / len(weights), dtype=weight.dtype).expand(weight.shape)
+        if weight.is_floating_point() and weight.numel() > LARGEST_KEPT
+        else weight
+        for number, (name, weight) in enumerate(weights.items())
+    }
 
 
 def add_metadata(
