@@ -41,6 +41,17 @@ def test_frame_k_is_centred_at_k_hops():
     assert stft(click).abs().sum(0).argmax() == 5
 
 
+@pytest.mark.parametrize("items", [1, 2, 40])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_do_not_change_the_transform(items, dtype):
+    """Without gradients it is computed in blocks, here of several lengths."""
+    stft = STFT(256, 200, 64)
+    audio = torch.randn(9000, items, dtype=dtype).T  # not contiguous
+    found = stft(audio)
+    assert found.shape[-1] > 128  # more than a block
+    assert torch.equal(found, stft(audio.requires_grad_()))
+
+
 def test_stays_in_float32_under_autocast():
     with torch.autocast("cpu", torch.bfloat16):
         assert STFT()(torch.randn(1000)).dtype == torch.complex64
@@ -107,8 +118,9 @@ def test_the_mask_has_a_gradient(sizes):
 
 
 def test_magnitude_is_the_absolute_value_also_where_it_has_a_gradient():
-    spec = torch.randn(3, 129, 40, dtype=torch.complex64)
+    spec = torch.randn(3, 150, 129, dtype=torch.complex64).mT  # as of `STFT`, not contiguous
     spec[0, 0, 0] = 0
+    assert magnitude(spec).is_contiguous()
     torch.testing.assert_close(magnitude(spec), spec.abs())
     magnitude(spec.requires_grad_()).sum().backward()
     assert spec.grad.isfinite().all()

@@ -77,8 +77,7 @@ class BlockwiseInverse:
 
     def __init__(self, stft: STFT) -> None:
         self.stft = stft
-        spare = stft.n_fft - stft.win_length
-        self.window = F.pad(stft.window, (spare // 2, spare - spare // 2))
+        self.window = stft.padded_window(stft.window.dtype)
         self.rest: Tensor | None = None  # sums over samples that further frames will reach
         self.weight = self.window.new_zeros(stft.n_fft - stft.hop_length)  # of these samples
         self.early = stft.n_fft // 2  # samples before the signal that are still to come

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -17,30 +17,30 @@ BLOCK_FRAMES = 64  # frames per block on a CPU, about the size of its cache
 
 
 def magnitude(spec: Tensor) -> Tensor:
-    """Absolute values of a complex spectrogram `(..., freq, frames)`, contiguous.
+    """Absolute values of a complex spectrogram, contiguous, in less time than `abs` on a CPU.
 
-    Takes a quarter of the time of `abs` on a CPU. With gradients it is `abs`, whose gradient at 0
-    is 0.
+    With gradients it is `abs`, whose gradient at 0 is 0.
     """
     if spec.requires_grad:
         return spec.abs()
-    values = spec.real.new_empty(spec.shape)
-    for part, place in zip(in_blocks(spec), in_blocks(values), strict=True):
+    found = torch.empty(spec.shape, dtype=spec.real.dtype, device=spec.device)
+    for part, place in zip(frame_blocks(spec), frame_blocks(found), strict=True):
         place.copy_(part.real.square().addcmul_(part.imag, part.imag).sqrt_())
-    return values
+    return found
 
 
-def in_blocks(spec: Tensor, dim: int = -1) -> Sequence[Tensor]:
-    """Split a spectrogram along its frames into blocks that fit a CPU cache; on a GPU into one."""
-    return spec.split(BLOCK_FRAMES if spec.device.type == "cpu" else max(1, spec.shape[dim]), dim)
+def frame_blocks(frames: Tensor) -> tuple[Tensor, ...]:
+    """Parts along the last axis that fit a CPU cache; elsewhere the whole."""
+    return frames.split(BLOCK_FRAMES if frames.device.type == "cpu" else frames.shape[-1], -1)
 
 
 def masked_blocks(spec: Tensor, mask: Tensor | None) -> Iterator[Tensor]:
     """Yield a spectrogram `(..., freq, frames)` times a mask, in blocks that fit a CPU cache."""
+    parts = frame_blocks(spec)
     if mask is None:
-        yield from in_blocks(spec)
+        yield from parts
     else:
-        yield from (x * y for x, y in zip(in_blocks(spec), in_blocks(mask), strict=True))
+        yield from (x * y for x, y in zip(parts, frame_blocks(mask), strict=True))
 
 
 class STFT(nn.Module):
@@ -92,14 +92,36 @@ class STFT(nn.Module):
 
     def frames_of(self, audio: Tensor) -> Tensor:
         """Transform `(..., time)` without an extension: frame `k` begins at `k * hop_length`."""
+        *batch, time = audio.shape
         audio = audio if audio.dtype == torch.float64 else audio.float()
         with torch.autocast(audio.device.type, enabled=False):
-            window = self.window_of_transform(audio.dtype)
-            frames = audio.unfold(-1, self.n_fft, self.hop_length)
-            spectra = [torch.fft.rfft(part * window) for part in in_blocks(frames, -2)]
-            return torch.cat(spectra, -2).transpose(-1, -2)
+            if audio.device.type == "cpu" and not audio.requires_grad:
+                spec = self.transformed_in_blocks(audio.reshape(-1, time))
+            else:
+                spec = torch.stft(
+                    audio.reshape(-1, time),
+                    self.n_fft,
+                    self.hop_length,
+                    self.win_length,
+                    window=self.window.to(audio.dtype),
+                    center=False,
+                    return_complex=True,
+                )
+        return spec.reshape(*batch, *spec.shape[-2:])
 
-    def window_of_transform(self, dtype: torch.dtype) -> Tensor:
+    def transformed_in_blocks(self, audio: Tensor) -> Tensor:
+        """`torch.stft` of `(batch, time)`, in blocks that fit a CPU cache; bit-identical."""
+        window = self.padded_window(audio.dtype)
+        frames = audio.unfold(-1, self.n_fft, self.hop_length)
+        spec = audio.new_empty(
+            *frames.shape[:-1], self.n_fft // 2 + 1, dtype=window.dtype.to_complex()
+        )
+        size = max(1, 2 * BLOCK_FRAMES // len(audio))
+        for part, place in zip(frames.split(size, 1), spec.split(size, 1), strict=True):
+            place.copy_(torch.fft.rfft(part * window))
+        return spec.transpose(-1, -2)
+
+    def padded_window(self, dtype: torch.dtype) -> Tensor:
         """The window with zeros on both sides, `(n_fft,)`."""
         spare = self.n_fft - self.win_length
         return F.pad(self.window.to(dtype), (spare // 2, spare - spare // 2))
@@ -123,7 +145,7 @@ class STFT(nn.Module):
         with torch.autocast(spec.device.type, enabled=False):
             if self.n_fft % self.hop_length:
                 return self.inverse_of_any(spec if mask is None else spec * mask, length)
-            window = self.window_of_transform(spec.real.dtype)
+            window = self.padded_window(spec.real.dtype)
             parts: list[Tensor] = []
             rest: Tensor | None = None
             for part in masked_blocks(spec, mask):
