@@ -119,7 +119,7 @@ def test_hints_are_never_absurd(command, overrides, message):
         ("model.mask_activation=softmax", "use mask_activation=sigmoid"),
         ("model.dropout=3", "dropout probability has to be between 0 and 1"),
         ("stft.hop_length=700", "2 * hop_length <= win_length <= n_fft"),
-        ("separation.overlap=0.9", "overlap from 0 to 0.5"),
+        ("separation.overlap=0.9", "separation.overlap=0.9: expected from 0 to 0.5"),
         ("pool.dtype=int24", "pool.dtype=int24: did you mean 'int16'?"),
         ("audio.sample_rate=fast", "audio.sample_rate: Value 'fast'"),
         ("chunk_seconds=0", "chunk_seconds=0.0: expected more than 0"),
