@@ -7,9 +7,10 @@ python scripts/bench_separation.py [part=memory,overhead,seams] [minutes=10,100,
 memory: peak resident memory and CPU time of the command for stereo files of several lengths, each
     run in a process of its own: with a tiny network for `minutes`, with those of configs/model for
     `network_minutes`.
-overhead: CPU time relative to the network alone on the same windows, of `Separator.stream`
-    (resampling, windows, transforms, masks) and of the whole command (also reading, digests,
-    rounding, loudness, writing, reports, residual); one thread, alternating rounds, medians.
+overhead: time and CPU time relative to the network alone on the same windows, of
+    `Separator.stream` (resampling, windows, transforms, masks) and of the whole command (also
+    reading, digests, rounding, loudness, writing, reports, residual), which decodes and writes in
+    threads of their own; one thread of torch, alternating rounds, medians.
 seams: ratio in dB of the signal to the difference between separation in windows and in a single
     pass, in the span of every seam.
 """
@@ -25,6 +26,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -143,11 +145,18 @@ def memory(
     print(f"{label:<16}memory {growth:+.0f} MiB, time per minute times {linear:.3f}", flush=True)
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """CPU time of `work`, which other programs hardly affect."""
-    start = time.process_time()
+class Duration(NamedTuple):
+    """Seconds by the clock, and of CPU time, which other programs hardly affect."""
+
+    time: float
+    cpu: float
+
+
+def duration(work: Callable[[], object]) -> Duration:
+    """Duration of `work`."""
+    started, used = time.perf_counter(), time.process_time()
     work()
-    return time.process_time() - start
+    return Duration(time.perf_counter() - started, time.process_time() - used)
 
 
 @torch.inference_mode()
@@ -192,11 +201,15 @@ def overhead(folder: Path, overrides: list[str], length: float, count: int) -> N
             pass
 
     whole()
-    rounds = [(seconds(alone), seconds(stream), seconds(whole)) for _ in range(count)]
+    rounds = [(duration(alone), duration(stream), duration(whole)) for _ in range(count)]
     for label, column in (("Separator.stream", 1), ("whole path", 2)):
-        ratios = sorted(times[column] / times[0] for times in rounds)
-        middle, span = statistics.median(ratios), f"{ratios[0]:.3f} to {ratios[-1]:.3f}"
-        print(f"{overrides[0]:<14}{label} / network alone: {middle:.3f} ({span})", flush=True)
+        for measure, name in enumerate(Duration._fields):
+            ratios = sorted(times[column][measure] / times[0][measure] for times in rounds)
+            middle, span = statistics.median(ratios), f"{ratios[0]:.3f} to {ratios[-1]:.3f}"
+            print(
+                f"{overrides[0]:<14}{label} / network alone, {name}: {middle:.3f} ({span})",
+                flush=True,
+            )
 
 
 @torch.inference_mode()

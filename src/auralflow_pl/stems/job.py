@@ -18,6 +18,7 @@ from auralflow_pl.audio.writing import check_encoding, choose_encoding
 from auralflow_pl.errors import Cancelled, InputError, did_you_mean, printable
 from auralflow_pl.report.spare import spare_result
 from auralflow_pl.signal.streams import align_blocks, branch_blocks
+from auralflow_pl.signal.threads import done_behind, made_ahead
 from auralflow_pl.stems.excerpt import MiddleExcerpt
 from auralflow_pl.stems.inputs import BytePipe, HashingReader, InputFile
 from auralflow_pl.stems.loading import LoadedModel, chain_of, stems_of
@@ -44,6 +45,10 @@ from auralflow_pl.system.staging import move_together, work_folder
 from auralflow_pl.version import __version__
 
 PICTURE_SECONDS = 20
+
+DECODED_AHEAD = 16  # blocks, 23 seconds of stereo; about a window of most networks
+
+WRITTEN_BEHIND = 1  # windows that wait while the network works on the next
 
 SecondsCallback = Callable[[float, float | None], bool | None]  # seconds done, and total if known
 
@@ -221,14 +226,20 @@ class StemJob:
 
     @contextlib.contextmanager
     def opened(self, job: InputFile, pipe: BytePipe) -> Iterator[Source]:
-        """Open the audio of a job, limited to `offset` and `duration`."""
+        """Open the audio of a job, limited to `offset` and `duration`.
+
+        A thread decodes files ahead, but no pipe: it would wait for one that sends nothing.
+        """
         span = Span(self.options.offset, self.options.duration)
         if job.path is None:
-            opening = open_pipe(pipe, job.name, span, self.options.pcm)
-        else:
-            opening = open_source(job.path, span)
-        with opening as source:
-            yield source
+            with open_pipe(pipe, job.name, span, self.options.pcm) as source:
+                yield source
+            return
+        with (
+            open_source(job.path, span) as source,
+            made_ahead(source.blocks, DECODED_AHEAD) as blocks,
+        ):
+            yield replace(source, blocks=blocks)
 
     def write(
         self, source: Source, folder: Path, progress: SecondsCallback
@@ -251,15 +262,17 @@ class StemJob:
             self.chain.wholes,
         )
         writer, excerpt = StemWriter(folder, layout), MiddleExcerpt(frames, PICTURE_SECONDS * rate)
+        done = 0
         try:
-            for mixture, everything in self.separated(source, rate):
-                estimates = everything[self.chosen]
-                writer.write(mixture, estimates)
-                if self.plot:
-                    excerpt.push(torch.cat([mixture[None], estimates]))
-                done = writer.files.frames / rate
-                if progress(done, None if frames is None else frames / rate) is False:
-                    raise Cancelled
+            with done_behind(writer.write, WRITTEN_BEHIND) as write:
+                for mixture, everything in self.separated(source, rate):
+                    estimates = everything[self.chosen]
+                    write(mixture, estimates)
+                    if self.plot:
+                        excerpt.push(torch.cat([mixture[None], estimates]))
+                    done += mixture.shape[-1]
+                    if progress(done / rate, None if frames is None else frames / rate) is False:
+                        raise Cancelled
             writer.close()
         except BaseException:
             writer.abort()
