@@ -1,16 +1,19 @@
 """Benchmark of separation without its network: time, memory, and the effect of windows.
 
 python scripts/bench_separation.py [part=memory,overhead,seams] [minutes=10,100,180]
-    [networks=simple,lstm,vae] [network_minutes=1,5] [engines=torch,onnx] [seconds=75] [rounds=7]
+    [networks=simple,lstm,vae] [network_minutes=1,5] [engines=torch,onnx] [formats=wav,mp3]
+    [seconds=75] [rounds=7]
     [overrides=model.width=16,...]
 
 memory: peak resident memory and CPU time of the command for stereo files of several lengths, each
     run in a process of its own: with a tiny network for `minutes`, with those of configs/model for
     `network_minutes`.
-overhead: time and CPU time relative to the network alone on the same windows, of
-    `Separator.stream` (resampling, windows, transforms, masks) and of the whole command (also
-    reading, digests, rounding, loudness, writing, reports, residual), which decodes and writes in
-    threads of their own; one thread of torch, alternating rounds, medians.
+overhead: time relative to the network alone on the same windows, of `Separator.stream`
+    (resampling, windows, transforms, masks) and of the whole command (also reading, digests,
+    rounding, loudness, writing, reports, residual), which decodes and writes in threads of their
+    own. It is given by the clock; as CPU time of the thread with the network, which is the time
+    where another core is free; and as CPU time of all threads. Files of each of `formats`, one
+    thread of the engine, alternating rounds, medians.
 seams: ratio in dB of the signal to the difference between separation in windows and in a single
     pass, in the span of every seam.
 """
@@ -25,6 +28,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +36,7 @@ import numpy as np
 import soundfile
 import torch
 
+import auralflow_pl
 from auralflow_pl.checkpoints.trained import CHECKPOINT_FORMAT, CHECKPOINT_KEY, NETWORK_PREFIX
 from auralflow_pl.config.compose import compose
 from auralflow_pl.config.instantiate import to_plain
@@ -50,6 +55,7 @@ DEFAULTS = {
     "networks": "simple,lstm,vae",
     "network_minutes": "1,5",
     "engines": "torch,onnx",
+    "formats": "wav,mp3",
     "seconds": "75",
     "rounds": "7",
     "overrides": "",
@@ -148,33 +154,39 @@ def memory(
 class Duration(NamedTuple):
     """Seconds by the clock, and of CPU time, which other programs hardly affect."""
 
-    time: float
-    cpu: float
+    clock: float
+    own_thread: float
+    all_threads: float
 
 
 def duration(work: Callable[[], object]) -> Duration:
     """Duration of `work`."""
-    started, used = time.perf_counter(), time.process_time()
+    clocks = (time.perf_counter, time.thread_time, time.process_time)
+    started = [clock() for clock in clocks]
     work()
-    return Duration(time.perf_counter() - started, time.process_time() - used)
+    return Duration(*(clock() - start for clock, start in zip(clocks, started, strict=True)))
 
 
 @torch.inference_mode()
-def overhead(folder: Path, overrides: list[str], length: float, count: int) -> None:
+def overhead(
+    folder: Path, overrides: list[str], engine: str, form: str, length: float, count: int
+) -> None:
     """Print the time of the whole command relative to the network alone, with one thread.
 
     Args:
         folder: folder for the files.
         overrides: network of configs/model and its keys.
+        engine: engine of the network.
+        form: format of the song, such as mp3.
         length: seconds of sound.
         count: number of rounds.
     """
     torch.set_num_threads(1)
     share_one_heap()  # as in the command
-    separator, _ = make(*overrides, channels=2)
-    separator.network.simplify()
+    ckpt = save(*make(*overrides, channels=2), folder / "model.ckpt")
+    separator = auralflow_pl.load(ckpt, engine=engine)
     audio = material(length, 2)
-    source = folder / "song.wav"
+    source = folder / f"song.{form}"
     soundfile.write(source, audio.T.numpy(), RATE)
     job = StemJob(
         [LoadedModel("", "", separator, {})],
@@ -206,10 +218,8 @@ def overhead(folder: Path, overrides: list[str], length: float, count: int) -> N
         for measure, name in enumerate(Duration._fields):
             ratios = sorted(times[column][measure] / times[0][measure] for times in rounds)
             middle, span = statistics.median(ratios), f"{ratios[0]:.3f} to {ratios[-1]:.3f}"
-            print(
-                f"{overrides[0]:<14}{label} / network alone, {name}: {middle:.3f} ({span})",
-                flush=True,
-            )
+            what = f"{overrides[0]}, {engine}, {form}: {label} / network alone, {name}"
+            print(f"{what:<72}{middle:.3f} ({span})", flush=True)
 
 
 @torch.inference_mode()
@@ -250,9 +260,10 @@ def main() -> None:
                     lengths = [float(m) for m in values["network_minutes"]]
                     memory(folder, network, (f"model={network}", *own), lengths, engine)
         if "overhead" in values["part"]:
-            for network in networks:
-                given = float(values["seconds"][0]), int(values["rounds"][0])
-                overhead(folder, [f"model={network}", *own], *given)
+            given = float(values["seconds"][0]), int(values["rounds"][0])
+            kinds = product(networks, values["engines"], values["formats"])
+            for network, engine, form in kinds:
+                overhead(folder, [f"model={network}", *own], engine, form, *given)
         if "seams" in values["part"]:
             for network in networks:
                 seams(network, f"model={network}", "model.width=8", *own)

@@ -155,9 +155,11 @@ def test_the_times_of_the_networks_are_printed(script, one_process):
 
 
 def test_the_overhead_of_separation_is_printed(script):
-    keys = ("part=overhead,seams", "networks=simple", "seconds=2", "rounds=1")
+    keys = ("part=overhead,seams", "networks=simple", "engines=torch", "seconds=2", "rounds=1")
     printed = script("bench_separation", *keys, f"overrides={','.join(SMALL)}")
-    assert "whole path / network alone: " in printed
+    for form in ("wav", "mp3"):
+        for clock in ("clock", "own_thread", "all_threads"):
+            assert f"model=simple, torch, {form}: whole path / network alone, {clock} " in printed
     levels = re.findall(r"against one pass: (\d+)", printed)
     assert len(levels) == 2
     assert all(int(level) > 60 for level in levels)
