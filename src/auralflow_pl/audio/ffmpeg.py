@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from av import AudioFrame, AudioStream, Packet
     from av.container import InputContainer
 
+DECODE_FRAMES = 2**17  # block size in samples, summed over channels
+
 TIME_BASE = 1_000_000  # units per second in the duration of a container
 
 INTEGER_FORMATS = {"s16": "PCM_16", "s32": "PCM_24"}  # sample formats of lossless codecs
@@ -191,10 +193,16 @@ def promised_seconds(container: InputContainer, stream: AudioStream) -> float | 
 
 
 def decode_blocks(first: AudioFrame, frames: Iterator[AudioFrame]) -> Iterator[Tensor]:
-    """Yield the samples `(channels, time)` of `first` and of all `frames`."""
-    yield torch.from_numpy(first.to_ndarray())
+    """Yield the samples of `first` and of all `frames`, in blocks `(channels, time)`."""
+    parts, held = [first.to_ndarray()], first.samples
+    channels = len(parts[0])
     for frame in frames:
-        yield torch.from_numpy(frame.to_ndarray())
+        if held >= DECODE_FRAMES // channels:
+            yield join_blocks(parts, channels)
+            parts, held = [], 0
+        parts.append(frame.to_ndarray())
+        held += frame.samples
+    yield join_blocks(parts, channels)
 
 
 def decode_streams(path: Path, streams: int | None = None) -> list[tuple[Tensor, int, str]]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from auralflow_pl.audio import ffmpeg
 from auralflow_pl.audio.checks import CountingReader, check_finite, check_length, check_rate
-from auralflow_pl.audio.ffmpeg import open_container, open_stream, reason_of
+from auralflow_pl.audio.ffmpeg import DECODE_FRAMES, open_container, open_stream, reason_of
 from auralflow_pl.audio.lengths import check_not_joined, length_is_known
 from auralflow_pl.errors import InputError
 from auralflow_pl.signal.streams import limit_samples, skip_samples
@@ -26,8 +26,6 @@ AUDIO_SUFFIXES = frozenset(
     ".m4a .m4b .mp4 .m4v .aac .wma .wmv .mka .webm .mov .mkv .avi .flv .ts .mp2 .mpg .mpeg .3gp "
     ".ac3 .eac3 .dts .ape .wv .tta".split()
 )
-
-DECODE_FRAMES = 2**17  # block size in samples, summed over channels
 
 TAG_NAMES = ("title", "artist", "album", "date", "tracknumber", "genre", "comment", "copyright")
 
