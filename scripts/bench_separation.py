@@ -39,7 +39,7 @@ from auralflow_pl.stems.inputs import InputFile
 from auralflow_pl.stems.job import StemJob
 from auralflow_pl.stems.loading import LoadedModel
 from auralflow_pl.stems.outputs import OutputTemplate, StemOptions
-from auralflow_pl.system.heap import share_one_heap
+from auralflow_pl.system.heap import reuse_freed_memory, share_one_heap
 
 RATE = 44100
 DEFAULTS = {
@@ -164,6 +164,7 @@ def overhead(folder: Path, overrides: list[str], length: float, count: int) -> N
     share_one_heap()  # as in the command
     separator, _ = make(*overrides, channels=2)
     separator.network.simplify()
+    reuse_freed_memory()
     audio = material(length, 2)
     source = folder / "song.wav"
     soundfile.write(source, audio.T.numpy(), RATE)

@@ -17,7 +17,6 @@ from auralflow_pl.separator.engines.graph_file import Graph
 from auralflow_pl.separator.engines.onnx_layers import replace_layers
 from auralflow_pl.separator.engines.onnx_trace import traced_graph
 from auralflow_pl.system.extras import require_extra
-from auralflow_pl.system.heap import returning_freed_memory
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -55,7 +54,6 @@ class MaskOnly(nn.Module):
         return self.network(magnitude).mask
 
 
-@returning_freed_memory()
 def export_onnx(
     network: MaskEstimator, channels: int, freq: int, metadata: Mapping[str, str]
 ) -> tuple[bytes, float]:
