@@ -46,7 +46,7 @@ from auralflow_pl.stems.inputs import InputFile
 from auralflow_pl.stems.job import StemJob
 from auralflow_pl.stems.loading import LoadedModel
 from auralflow_pl.stems.outputs import OutputTemplate, StemOptions
-from auralflow_pl.system.heap import share_one_heap
+from auralflow_pl.system.heap import reuse_freed_memory, share_one_heap
 
 RATE = 44100
 DEFAULTS = {
@@ -185,6 +185,7 @@ def overhead(
     share_one_heap()  # as in the command
     ckpt = save(*make(*overrides, channels=2), folder / "model.ckpt")
     separator = auralflow_pl.load(ckpt, engine=engine)
+    reuse_freed_memory()
     audio = material(length, 2)
     source = folder / f"song.{form}"
     soundfile.write(source, audio.T.numpy(), RATE)

@@ -22,7 +22,7 @@ from auralflow_pl.stems.refinement import Averaging
 from auralflow_pl.stems.runner import separate_files
 from auralflow_pl.stems.writer import CLIP_MODES
 from auralflow_pl.system.device import choose_devices
-from auralflow_pl.system.heap import share_one_heap
+from auralflow_pl.system.heap import reuse_freed_memory, share_one_heap
 from auralflow_pl.system.signals import exit_on_sigterm
 from auralflow_pl.system.staging import check_writable
 
@@ -44,6 +44,7 @@ def separate(config: DictConfig) -> None:
     check_writable(template.base)
     devices = choose_devices(to_plain(config)["device"])
     loaded = [load_models(config, device) for device in devices]
+    reuse_freed_memory()
     if config.max_ram is not None:
         for device, models in zip(devices, loaded, strict=True):
             at_once = config.jobs * devices.count(device)

@@ -24,7 +24,7 @@ from auralflow_pl.stems.outputs import OutputTemplate, StemOptions
 from auralflow_pl.stems.runner import run_within_memory
 from auralflow_pl.system.device import choose_device, torch_threads
 from auralflow_pl.system.extras import require_extra
-from auralflow_pl.system.heap import share_one_heap
+from auralflow_pl.system.heap import reuse_freed_memory, share_one_heap
 from auralflow_pl.system.signals import exit_on_sigterm, until_interrupted
 
 
@@ -54,6 +54,7 @@ def serve(config: DictConfig) -> None:
         from auralflow_pl.serving.web.server import timed_server
 
         models, metrics = load_models(config, device), ServeMetrics()
+        reuse_freed_memory()
         StemJob(models, OutputTemplate.of(str(folder)), StemOptions(), device)  # checks the targets
         limits = build_limits(config)
         service = SeparationService(

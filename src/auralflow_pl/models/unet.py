@@ -247,6 +247,7 @@ class UNet(MaskEstimator):
         self.eval()
         for level in (*self.encoder.levels, *self.decoder.levels):
             level.fold_norm()
+            level.to(memory_format=torch.channels_last)  # while the others are not yet copied
         self.bottleneck.simplify()
         self.to(memory_format=torch.channels_last)
 

@@ -25,7 +25,8 @@ from auralflow_pl.separator.build import make_network, new_separator
 from auralflow_pl.separator.engines.engine import choose_engine
 from auralflow_pl.separator.engines.graph_cache import MAX_GRAPHS, graph_folder
 from auralflow_pl.separator.engines.graph_file import weights_file
-from auralflow_pl.separator.engines.onnx import OnnxNetwork, QuietExport, export_onnx
+from auralflow_pl.separator.engines.onnx import OnnxNetwork, export_onnx
+from auralflow_pl.separator.engines.onnx_trace import QuietExport
 from auralflow_pl.separator.engines.torchscript import export_torchscript
 from auralflow_pl.separator.load import load_separator
 from auralflow_pl.system.extras import install_line

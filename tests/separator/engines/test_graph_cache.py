@@ -8,7 +8,7 @@ from auralflow_pl.config.compose import compose
 from auralflow_pl.config.instantiate import to_plain
 from auralflow_pl.separator.build import make_network, plan_network
 from auralflow_pl.separator.engines.graph_cache import cached_graph, shared_network
-from auralflow_pl.separator.engines.onnx import hollow
+from auralflow_pl.separator.engines.onnx_trace import hollow
 
 FREQ = 65
 
@@ -46,10 +46,10 @@ def test_a_network_with_tensors_that_are_no_weights_is_built(tmp_path, monkeypat
     assert all(not value.is_meta for value in network.state_dict().values())
 
 
-def test_hollow_tensors_take_no_memory_and_are_all_different():
-    weights = {"a": torch.zeros(99, 99), "b": torch.zeros(99, 99), "n": torch.arange(9999)}
-    found = hollow(weights)
-    assert found["n"] is weights["n"]
-    assert found["a"].shape == found["b"].shape == (99, 99)
-    assert not torch.equal(found["a"], found["b"])
-    assert {value.untyped_storage().nbytes() for value in (found["a"], found["b"])} == {4}
+def test_hollow_tensors_take_no_memory():
+    weights = {"a": torch.ones(99, 99), "b": torch.ones(9), "n": torch.arange(9999)}
+    large, small, integers = hollow(weights)
+    assert large.shape == (99, 99)
+    assert large.untyped_storage().nbytes() == 4
+    assert small is weights["b"]
+    assert integers is weights["n"]

@@ -26,7 +26,7 @@ from auralflow_pl.separator.engines.onnx import (
 )
 from auralflow_pl.system.files import is_stale, write_whole
 from auralflow_pl.system.folders import cache_folder
-from auralflow_pl.system.heap import returning_freed_memory
+from auralflow_pl.system.heap import give_back_freed_memory
 from auralflow_pl.version import __version__
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,6 @@ class NetworkPlan(NamedTuple):
     build: Callable[[], MaskEstimator]  # builds the network with weights, in evaluation mode
 
 
-@returning_freed_memory()
 def cached_graph(plan: NetworkPlan) -> OnnxNetwork:
     """Read the graph of a network from the cache, or export it and add it to the cache.
 
@@ -92,6 +91,7 @@ def made_graph(plan: NetworkPlan, path: Path, facts: Sequence[Any]) -> OnnxNetwo
     del built  # with the weights that were replaced; the others are still those of `exported`
     graph = network_graph(exported, *sizes, {GRAPH_KEY: path.stem})
     del exported
+    give_back_freed_memory()  # of the trace
 
     def checked(content: bytes | Path) -> OnnxNetwork:
         network = OnnxNetwork(content, *facts)

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
 ALIGNMENT = 4096  # bytes; weights that begin at a page can be mapped into memory
+
+ROWS = 64  # of a tensor that are written at once
 
 # Tags of fields in a file of protobuf: the number of the field times 8, plus 2 for bytes.
 GRAPH_TAG, INITIALIZER_TAG, RAW_DATA_TAG = (bytes([8 * n + 2]) for n in (7, 5, 9))
@@ -115,8 +118,9 @@ def data_type(weight: Tensor) -> int:
 
 
 def write_tensor(weight: Tensor, file: BinaryIO) -> None:
-    """Write the values of a tensor in the order of its axes."""
-    file.write(weight.detach().contiguous().numpy().data)
+    """Write the values of a tensor in the order of its axes, copying few at a time if at all."""
+    for rows in torch.atleast_1d(weight.detach()).split(ROWS):
+        file.write(rows.contiguous().numpy().data)
 
 
 def varint(number: int) -> bytes:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,17 +13,13 @@ from torch import Tensor, nn
 from auralflow_pl.checkpoints.onnx_file import INPUT_NAME, OUTPUT_NAME
 from auralflow_pl.errors import InputError, one_line
 from auralflow_pl.models.base import MaskEstimate, MaskEstimator
-from auralflow_pl.separator.engines.graph_file import Graph, without_weights
-from auralflow_pl.separator.engines.onnx_lstm import replace_lstms
+from auralflow_pl.separator.engines.graph_file import Graph
+from auralflow_pl.separator.engines.onnx_layers import replace_layers
+from auralflow_pl.separator.engines.onnx_trace import traced_graph
 from auralflow_pl.system.extras import require_extra
-from auralflow_pl.system.heap import returning_freed_memory
 
 if TYPE_CHECKING:
     from onnx import ModelProto
-
-OPSET_VERSION = 17
-
-LARGEST_KEPT = 4096  # numbers in a tensor that `hollow` keeps
 
 MASK_TOLERANCE = 1e-4  # largest allowed difference between masks of ONNX and torch
 
@@ -60,7 +54,6 @@ class MaskOnly(nn.Module):
         return self.network(magnitude).mask
 
 
-@returning_freed_memory()
 def export_onnx(
     network: MaskEstimator, channels: int, freq: int, metadata: Mapping[str, str]
 ) -> tuple[bytes, float]:
@@ -101,50 +94,17 @@ def network_graph(
         InputError: the network cannot be exported.
     """
     require_extra("onnx", "ONNX")
-    example = torch.rand(2, channels, freq, 2 * exported.network.frame_multiple + 1)
-    file = io.BytesIO()
+    example = torch.rand(2, channels, freq, exported.network.frame_multiple // 2 + 2)
     try:
-        replace_lstms(exported)
-        weights = exported.state_dict()
-        exported.load_state_dict(hollow(weights), assign=True)
-        with torch.no_grad(), QuietExport():
-            torch.onnx.export(
-                exported,
-                (example,),
-                file,
-                dynamo=False,  # as fast a graph as the other exporter's, in a fifth of the time
-                export_params=False,  # inputs of the graph; with them, five copies would be made
-                do_constant_folding=False,  # of weights, whose values would be lost
-                opset_version=OPSET_VERSION,
-                input_names=[INPUT_NAME],
-                output_names=[OUTPUT_NAME],
-                dynamic_axes={
-                    INPUT_NAME: {0: "batch", 3: "frames"},
-                    OUTPUT_NAME: {0: "batch", 4: "frames"},
-                },
-            )
-        graph = without_weights(file.getvalue(), weights)
+        replace_layers(exported)
+        graph = traced_graph(exported, example)
         with torch.no_grad():
-            _, targets, outputs, *_ = exported(example).shape
+            _, targets, outputs, *_ = exported(example[..., :1]).shape
         add_metadata(graph.model, metadata, ["batch", targets, outputs, freq, "frames"])
         return graph
     except Exception as error:  # the exporter, torch and protobuf raise many types
         cause = one_line(error)
         raise InputError(f"this network cannot be exported to ONNX: {cause}") from error
-
-
-def hollow(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of the same shapes that take no memory, for a trace, which needs no values.
-
-    Each repeats a number of its own, since the exporter makes one of equal tensors. Integers and
-    small tensors are kept: a network may use them as indices or sizes.
-    """
-    return {
-        name: torch.full((), number / len(weights), dtype=weight.dtype).expand(weight.shape)
-        if weight.is_floating_point() and weight.numel() > LARGEST_KEPT
-        else weight
-        for number, (name, weight) in enumerate(weights.items())
-    }
 
 
 def add_metadata(
@@ -167,7 +127,7 @@ def random_probes(network: MaskEstimator, channels: int, freq: int) -> Iterator[
         freq: frequency bins of the magnitude.
     """
     multiple, generator = network.frame_multiple, torch.Generator().manual_seed(0)
-    for batch, frames, level in ((1, 1, 1.0), (3, multiple, 30.0), (1, 2 * multiple + 29, 0.1)):
+    for batch, frames, level in ((1, 1, 1.0), (2, multiple, 30.0), (1, multiple + 29, 0.1)):
         magnitude = level * torch.rand(batch, channels, freq, frames, generator=generator)
         with torch.no_grad():
             yield Probe(magnitude, network(magnitude).mask)
@@ -199,14 +159,6 @@ def largest_difference(exported: Callable[[Tensor], Tensor], probes: Sequence[Pr
             f"at most {MASK_TOLERANCE:.0e}; use engine=torch"
         )
     return largest
-
-
-class QuietExport(warnings.catch_warnings):
-    """Suppress the warnings of torch's tracer; `largest_difference` checks the result instead."""
-
-    def __enter__(self) -> None:
-        super().__enter__()
-        warnings.simplefilter("ignore")
 
 
 def make_session(content: bytes | Path) -> Any:

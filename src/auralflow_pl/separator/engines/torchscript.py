@@ -11,10 +11,10 @@ from auralflow_pl.errors import InputError, one_line
 from auralflow_pl.models.base import MaskEstimator
 from auralflow_pl.separator.engines.onnx import (
     MaskOnly,
-    QuietExport,
     largest_difference,
     random_probes,
 )
+from auralflow_pl.separator.engines.onnx_trace import QuietExport
 
 
 def export_torchscript(
