@@ -135,8 +135,10 @@ class ExportedConv(nn.Module):
         whole = conv.transposed or conv.groups > 1
         tensors = [weight] if conv.bias is None else [weight, conv.bias.detach()]
         self.conv = conv
+        parts = [[tensor] if whole else tensor.split(rows) for tensor in tensors]
         self.tensors = nn.ModuleList(
-            nn.ParameterList([tensor] if whole else tensor.split(rows)) for tensor in tensors
+            nn.ParameterList(nn.Parameter(part, requires_grad=False) for part in some)
+            for some in parts
         )
 
     def forward(self, x: Tensor) -> Tensor:
