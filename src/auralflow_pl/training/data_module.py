@@ -56,6 +56,10 @@ class ChunkLoader(DataLoader[dict[str, Tensor]]):
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         self.taken, self.first = self.first, 0
+        return self.take()
+
+    def take(self) -> Iterator[dict[str, Tensor]]:
+        """Yield the batches that are left of the epoch, which is known once they are asked for."""
         self.sampler.skip = self.taken * self.batch_size
         self.batches = super().__iter__()
         try:
@@ -230,7 +234,7 @@ class StemDataModule(pl.LightningDataModule):
         `limit_train_batches`, `max_steps` and `max_time` end epochs early.
         """
         epoch = self.trainer.fit_loop.epoch_progress.current
-        return {"taken": 0} if epoch.processed == epoch.ready else self.loader.state_dict()
+        return {"taken": 0 if epoch.processed == epoch.ready else self.loader.taken}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Store the state of the training loader until it is built.

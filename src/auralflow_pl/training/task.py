@@ -99,6 +99,7 @@ class SeparationTask(TrackSteps):
         self.sums: dict[str, Tensor] = {}  # loss sums of the epoch by name, weighted by chunks
         self.epoch_schedule: Schedule | None = None
         self.schedule_state: dict[str, Any] | None = None
+        self.logged_state: dict[str, Tensor] = {}  # values logged up to a validation in the epoch
 
     @property
     def lr(self) -> float | None:
@@ -259,17 +260,24 @@ class SeparationTask(TrackSteps):
             "config": self.config,
             "sums": sums,
         }
+        if self.validated:
+            logged = self.trainer.callback_metrics
+            checkpoint[CHECKPOINT_KEY]["logged"] = {k: v.cpu() for k, v in logged.items()}
         if self.epoch_schedule is not None:
             checkpoint[CHECKPOINT_KEY]["schedule"] = self.epoch_schedule["scheduler"].state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the loss sums and store the state of the schedule until training starts."""
+        """Restore the loss sums and store what is restored when training starts."""
         sums = checkpoint[CHECKPOINT_KEY].get("sums", {})
         self.sums = {name: part.to(self.device) for name, part in sums.items()}
         self.schedule_state = checkpoint[CHECKPOINT_KEY].get("schedule")
+        self.logged_state = checkpoint[CHECKPOINT_KEY].get("logged", {})
+        self.validated = bool(self.logged_state)
 
     def on_train_start(self) -> None:
-        """Restore the state of a schedule counted in epochs, which now exists."""
+        """Restore the values of a validation within the epoch, and the state of the schedule."""
+        logged = {name: value.to(self.device) for name, value in self.logged_state.items()}
+        self.trainer.callback_metrics.update(logged)
         if self.epoch_schedule is not None and self.schedule_state is not None:
             self.epoch_schedule["scheduler"].load_state_dict(self.schedule_state)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
@@ -29,6 +32,7 @@ class WeightAverage(WeightAveraging):
                 f"callbacks.weight_average.decay={decay}: expected at least 0, less than 1"
             )
         self.decay = decay
+        self.exchanged = False  # in validation: the module holds the average
         super().__init__(multi_avg_fn=self.average)
 
     def average(self, averages: list[Tensor], values: list[Tensor], count: Tensor) -> None:
@@ -45,3 +49,22 @@ class WeightAverage(WeightAveraging):
         steps = int(count)
         decay = min(self.decay, (1 + steps) / (10 + steps))
         torch._foreach_lerp_(averages, values, 1 - decay)
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Exchange the weights of the module and the average."""
+        super().on_validation_epoch_start(trainer, pl_module)
+        self.exchanged = True
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Exchange the weights of the module and the average again."""
+        super().on_validation_epoch_end(trainer, pl_module)
+        self.exchanged = False
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Store the average as the weights, and the raw weights beside it, also in validation."""
+        super().on_save_checkpoint(trainer, pl_module, checkpoint)
+        if self.exchanged and "current_model_state" in checkpoint:
+            average, raw = checkpoint["current_model_state"], checkpoint["state_dict"]
+            checkpoint.update(state_dict=average, current_model_state=raw)

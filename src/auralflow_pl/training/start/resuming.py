@@ -144,7 +144,7 @@ def changed_keys(
             yield from changed_keys(there, here, f"{name}.")
         elif (name, here) == ("precision.precision", "auto"):
             continue  # takes what was there
-        elif there != here and name not in UNTRAINED_KEYS and not key.startswith("_"):
+        elif there != here and name not in UNTRAINED_KEYS and not str(key).startswith("_"):
             yield name, (there, here)
 
 
