@@ -1,8 +1,10 @@
 """The command `live`, as a user pipes sound through it, and with a sound device."""
 
+import atexit
 import os
 import signal
 import sys
+import threading
 import types
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -13,6 +15,7 @@ import soundfile
 import torch
 
 import auralflow_pl
+from auralflow_pl.audio import sound_device
 from auralflow_pl.cli import main as cli
 from auralflow_pl.errors import InputError
 from auralflow_pl.models.causal import CausalNetwork
@@ -209,15 +212,19 @@ def test_no_sound_is_read_from_a_terminal_or_written_to_one(
 
 
 class Stream:
-    """As `sounddevice.Stream`: calls the callback from another thread; flags of each block."""
+    """As `sounddevice.Stream`: calls the callback once for each of `flags`, then is interrupted.
+
+    If `unplugged`, it ends by itself; if `silent`, it calls nothing more and goes on.
+    """
 
     flags = ()
+    unplugged = silent = False
     opened = None
 
     def __init__(self, **options):
         type(self).opened, self.options = options, options
 
-    def __enter__(self):
+    def start(self):
         options, draw = self.options, np.random.default_rng(0)
         inputs, outputs = options["channels"]
         self.__class__.heard, self.__class__.played = [], []
@@ -227,13 +234,17 @@ class Stream:
             try:
                 options["callback"](sound, output, len(sound), None, flags)
             except CallbackAbort:
+                self.__class__.unplugged = True
                 break
             self.heard.append(sound)
             self.played.append(output)
-        options["finished_callback"]()
+        if self.unplugged:
+            options["finished_callback"]()
+        elif not self.silent:
+            signal.raise_signal(signal.SIGTERM)
 
-    def __exit__(self, *_):
-        return False
+    def close(self):
+        pass
 
 
 class CallbackAbort(Exception):  # noqa: N818 - its name there
@@ -250,7 +261,7 @@ def sound_card(monkeypatch):
 
     def query_devices(name, kind):
         if name == "none":
-            raise ValueError("No input device matching 'none'")
+            raise ValueError(f"No {kind} device matching 'none'")
         return {"max_input_channels": 1, "max_output_channels": 2}
 
     module = types.ModuleType("sounddevice")
@@ -297,12 +308,44 @@ def test_under_runs_of_a_device_are_counted(command, ckpt, sound_card):
     [
         (["sound_device=none"], "sound_device=none: No input device matching 'none'"),
         (["sound_device=default", "output=x.wav"], "sound_device: is input and output"),
-        (["sound_device=[1,2,3]"], "expected one device, or [input,output]"),
-        (["sound_device=default"], "sound_device=default: ended before the first block"),
+        (["sound_device=[1,2,3]"], "sound_device=[1,2,3]: expected one device, or [input,output]"),
+        (["sound_device=[1.5,2]"], "sound_device=[1.5,2]: expected one device, or [input,output]"),
+        (["sound_device=true"], "sound_device=True: expected one device"),
+        (["sound_device=[2,none]"], "sound_device=[2,none]: No output device matching 'none'"),
+        (["sound_device=2", "device_latency=least"], "device_latency=least: expected low, high"),
+        (["sound_device=2", "device_latency=-1"], "device_latency=-1: expected low, high"),
     ],
 )
 def test_a_device_that_cannot_be_used_is_one_line(command, ckpt, sound_card, keys, message):
     assert message in command("live", f"ckpt={ckpt}", *keys).error
+
+
+@pytest.mark.parametrize("state", ["unplugged", "silent"])
+@pytest.mark.parametrize("blocks", [0, 3])
+def test_a_device_that_goes_is_an_error(command, ckpt, sound_card, monkeypatch, state, blocks):
+    monkeypatch.setattr(sound_device, "GONE_SECONDS", 0.0)
+    monkeypatch.setattr(sound_card, state, True)
+    sound_card.flags = [FLAGS] * blocks
+    done = command("live", f"ckpt={ckpt}", "sound_device=2", "block=100")
+    assert done.code == 1
+    seconds = blocks * 100 / RATE
+    assert f"sound_device=2: gives no sound after {seconds:.1f} s; check" in done.error
+    assert ("blocks, real-time factor" in done.err) == (blocks > 0)
+
+
+def test_a_driver_that_does_not_close_cannot_keep_the_process():
+    """PortAudio waits for its driver at the end of the process, too; here a thread waits."""
+
+    def work():
+        never = threading.Event()
+        atexit._clear()  # those of the tests
+        atexit.register(never.wait, 10)
+        sound_device.CLOSE_SECONDS = 0.01
+        with sound_device.closed_in_time(types.SimpleNamespace(close=never.wait)):
+            pass
+        atexit._run_exitfuncs()
+
+    assert ended(*forked(work)) == (1, "")
 
 
 def test_a_fault_in_the_callback_ends_the_stream(command, ckpt, sound_card, monkeypatch):

@@ -1,4 +1,4 @@
-"""The files for Docker name what exists. They are not built here: that needs a daemon."""
+"""The files for Docker name what exists. Tests build no image: that needs a daemon."""
 
 import re
 import shlex
@@ -43,6 +43,11 @@ def test_the_image_is_installed_from_the_wheelhouse_only():
     assert set(extras) <= set(project["optional-dependencies"])
     assert "serve" in extras
     assert "!wheelhouse" in (DOCKER / ".dockerignore").read_text().splitlines()
+
+
+def test_the_build_asks_for_no_frontend():
+    """BuildKit would look for it on a registry: https://docs.docker.com/build/concepts/dockerfile/"""
+    assert not re.search(r"^#\s*syntax\s*=", (DOCKER / "Dockerfile").read_text(), flags=re.M)
 
 
 def test_image_and_compose_file_start_the_command_with_keys_that_it_has():

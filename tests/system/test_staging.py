@@ -49,8 +49,10 @@ def test_a_file_in_the_way_is_named(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(InputError, match="is a file, expected a folder"):
         check_writable(tmp_path / "file" / "sub")
-    with pytest.raises(InputError, match="cannot write into /proc"):
+    with pytest.raises(InputError, match="output=/proc/none: cannot write into /proc"):
         check_writable(Path("/proc/none"))
+    with pytest.raises(InputError, match="folder=/proc/none: cannot write into /proc"):
+        check_writable(Path("/proc/none"), "folder")
 
 
 def test_a_workshop_begins_empty_and_leaves_nothing(tmp_path):

@@ -20,6 +20,7 @@ from auralflow_pl.audio.pcm import (
     encode_pcm,
     wav_header,
 )
+from auralflow_pl.audio.sound_device import device_pair, driver_latency
 from auralflow_pl.audio.writing import (
     AUDIO_FORMATS,
     WAV_SUBTYPES,
@@ -56,7 +57,9 @@ def live(config: DictConfig) -> None:
         raise InputError(
             "sound_device: is input and output; leave out input and output, or sound_device"
         )
-    if device is None:
+    pair = None if device is None else device_pair(device)
+    latency = driver_latency(plain["device_latency"])
+    if pair is None:
         check_terminal("input", plain["input"], sys.stdin)
         check_terminal("output", output, sys.stdout)
     if output != STDIN_NAME and Path(output).suffix[1:] not in AUDIO_FORMATS:
@@ -77,8 +80,8 @@ def live(config: DictConfig) -> None:
     )
     try:
         with handling(signal.default_int_handler, "SIGTERM"):
-            if device is not None:
-                separate_device(session, device, plain["device_latency"], separator.channels)
+            if pair is not None:
+                separate_device(session, pair, latency, separator.channels)
             else:
                 run_pipe(session, plain)
     finally:

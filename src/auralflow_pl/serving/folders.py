@@ -28,7 +28,7 @@ def server_folder(base: Path) -> Iterator[Path]:
     Raises:
         InputError: `base` cannot be written.
     """
-    check_writable(base)
+    check_writable(base, "folder")
     base.mkdir(parents=True, exist_ok=True)
     remove_abandoned(base)
     folder, lock = new_server_folder(base)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,12 +11,12 @@ import torch
 from torch import Tensor
 
 from auralflow_pl.audio.pcm import PcmReader
-from auralflow_pl.errors import InputError, did_you_mean, one_line
+from auralflow_pl.audio.sound_device import DevicePair, device_channels, run_device
+from auralflow_pl.errors import InputError, did_you_mean
 from auralflow_pl.separator.realtime import RealTimeSeparator
 from auralflow_pl.separator.separator import Separator
 from auralflow_pl.signal.streams import SampleQueue
 from auralflow_pl.system.device import torch_threads
-from auralflow_pl.system.extras import require_extra
 
 REST_NAME = "rest"
 
@@ -149,16 +147,12 @@ class DeviceCallback:
     Args:
         session: what separates; its channels are those of the device's input.
         channels: channels of the output.
-
-    Attributes:
-        fault: error that ended the stream; None: none.
     """
 
     def __init__(self, session: LiveSession, channels: int) -> None:
         self.session, self.channels = session, channels
         self.queue = SampleQueue()
         self.queue.push(torch.zeros(channels, session.stream.delay))
-        self.fault: Exception | None = None
 
     def play(self, sound: np.ndarray, output: np.ndarray, flags: Any) -> None:
         """Separate a block of the input and fill a block of the output.
@@ -181,75 +175,21 @@ class DeviceCallback:
             output[:ready] = self.queue.take(ready).T.numpy()
 
 
-def separate_device(session: LiveSession, device: Any, latency: str | float, channels: int) -> None:
-    """Separate the sound of a device until it is interrupted or fails.
+def separate_device(
+    session: LiveSession, pair: DevicePair, latency: str | float, channels: int
+) -> None:
+    """Separate the sound of a device until Ctrl-C.
 
     Args:
         session: what separates.
-        device: number or name of a device, a pair of them for input and output, or `default`.
-        latency: of the driver: `low`, `high`, or seconds.
+        pair: as from `device_pair`.
+        latency: as from `driver_latency`.
         channels: channels of the model; devices with fewer are used with those they have.
 
     Raises:
-        InputError: `sounddevice` or PortAudio is missing, there is no such device, it does not
-            have the sample rate of the model, or it failed.
+        InputError: as `device_channels` and `run_device`.
     """
-    sounddevice = import_sounddevice()
-    chosen = device if isinstance(device, list) else [device, device]
-    if len(chosen) != 2:
-        raise InputError(f"sound_device={device}: expected one device, or [input,output]")
-    pair = [None if name == "default" else name for name in chosen]
-    rate, ended = session.stream.sample_rate, threading.Event()
-    try:
-        inputs = min(channels, sounddevice.query_devices(pair[0], "input")["max_input_channels"])
-        outputs = min(channels, sounddevice.query_devices(pair[1], "output")["max_output_channels"])
-        callback = DeviceCallback(session, outputs)
-        session.warm_up(inputs)
-
-        def call(sound: np.ndarray, output: np.ndarray, _: int, __: Any, flags: Any) -> None:
-            try:
-                callback.play(sound, output, flags)
-            except Exception as error:
-                callback.fault = error
-                raise sounddevice.CallbackAbort from error
-
-        with (
-            contextlib.suppress(KeyboardInterrupt),
-            sounddevice.Stream(
-                samplerate=rate,
-                blocksize=session.stream.block,
-                device=tuple(pair),
-                channels=(inputs, outputs),
-                dtype="float32",
-                latency=latency,
-                callback=call,
-                finished_callback=ended.set,
-            ),
-        ):
-            ended.wait()
-    except (sounddevice.PortAudioError, ValueError) as error:
-        raise InputError(
-            f"sound_device={device}: {one_line(error)}; `python -m sounddevice` lists the devices, "
-            f"and the model needs {rate} Hz"
-        ) from error
-    if callback.fault is not None:
-        raise callback.fault
-    if not session.blocks:
-        raise InputError(f"sound_device={device}: ended before the first block")
-
-
-def import_sounddevice() -> Any:
-    """The module `sounddevice`.
-
-    Raises:
-        InputError: it is not installed, or does not find PortAudio.
-    """
-    require_extra("live", "sound_device")
-    try:
-        import sounddevice
-    except OSError as error:
-        raise InputError(
-            f"sound_device: {one_line(error)}; install PortAudio, as with "
-            "`apt install libportaudio2`"
-        ) from error
-    return sounddevice
+    inputs, outputs = device_channels(pair, channels)
+    session.warm_up(inputs)
+    stream, play = session.stream, DeviceCallback(session, outputs).play
+    run_device(pair, latency, stream.sample_rate, stream.block, (inputs, outputs), play)

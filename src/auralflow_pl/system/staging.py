@@ -67,19 +67,24 @@ def new_folder(folder: Path) -> Iterator[Path]:
         part.rename(folder)
 
 
-def check_writable(folder: Path) -> None:
-    """Raise InputError unless files can be created in `folder`, or else its nearest parent."""
+def check_writable(folder: Path, key: str = "output") -> None:
+    """Raise InputError unless files can be created in `folder`, or else its nearest parent.
+
+    Args:
+        folder: a folder, which may not exist.
+        key: key of the configuration that names it, for the message.
+    """
     nearest = folder
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
     if not nearest.is_dir():
-        raise InputError(f"output={folder}: {nearest} is a file, expected a folder")
+        raise InputError(f"{key}={folder}: {nearest} is a file, expected a folder")
     try:
         with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
         raise WriteError(
-            f"output={folder}: cannot write into {nearest}: {os_reason(error)}"
+            f"{key}={folder}: cannot write into {nearest}: {os_reason(error)}"
         ) from None
 
 
