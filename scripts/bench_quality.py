@@ -54,6 +54,7 @@ from auralflow_pl.training.start.precision import choose_precision
 from auralflow_pl.training.task import SeparationTask
 
 STEMS = ["vocals", "drums", "bass", "other"]
+JUDGED = "vocals"  # also of networks with several targets
 PEER = "open_unmix"
 OPEN_UNMIX = [
     "chunk_seconds=6",
@@ -241,7 +242,8 @@ def train(job: Job) -> Result:
             [SISDR()],
             ("mixture", "oracle"),
         )
-        if score.values["si_sdr"]["estimate"] is not None  # silence has none
+        if score.target == JUDGED
+        and score.values["si_sdr"]["estimate"] is not None  # silence has none
     ]
     return Result(
         sum(p.numel() for p in separator.network.parameters()),
