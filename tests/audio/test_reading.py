@@ -230,6 +230,36 @@ def test_a_wav_from_a_pipe(tmp_path, subtype):
         assert torch.equal(torch.cat(list(source.blocks), -1), read_audio(path).samples)
 
 
+@pytest.mark.parametrize("channels", [1, 7, 8, 9, 16])
+def test_ffmpeg_decodes_any_number_of_channels(tmp_path, channels):
+    path, samples = tmp_path / "a.wav", noise(channels, 5000)
+    soundfile.write(path, samples, RATE, "FLOAT")
+    with path.open("rb") as file, open_pipe(file, "-") as source:
+        np.testing.assert_array_equal(torch.cat(list(source.blocks), -1).numpy().T, samples)
+    (found,) = read_streams(path)
+    np.testing.assert_array_equal(found.samples.numpy().T, samples)
+
+
+def test_nothing_is_awaited_from_a_pipe_once_the_span_is_complete():
+    class Stalling(OneWay):
+        def read(self, size):
+            assert self.tell() + size < 4 * 2 * RATE, "waits for more than two seconds"
+            return super().read(size)
+
+    content, pcm = bytes(4 * 60 * RATE), ("f32le", RATE, 1)
+    with open_pipe(Stalling(content), "-", Span(0.2, 1.0), pcm) as source:
+        assert sum(block.shape[-1] for block in source.blocks) == RATE
+
+
+def test_damage_behind_the_span_is_not_met(tmp_path):
+    path = encode(tmp_path / "a.m4a", noise(frames=4 * RATE), "aac")
+    spoil(path, lambda b: b[: len(b) // 2] + bytes(1000) + b[len(b) // 2 + 1000 :])
+    with pytest.raises(InputError, match="not readable as audio"):
+        read_audio(path)
+    with open_source(path, Span(0, 1.7)) as source:
+        assert sum(block.shape[-1] for block in source.blocks) == round(1.7 * RATE)
+
+
 @pytest.mark.parametrize("name, scale", [("s16le", 2**15), ("f32le", 1)])
 def test_raw_samples_from_a_pipe(name, scale):
     samples = np.round(noise(frames=5000) * scale) if scale > 1 else noise(frames=5000)

@@ -11,6 +11,7 @@ from auralflow_pl.signal.streams import (
     align_blocks,
     branch_blocks,
     delay_blocks,
+    lengthen_blocks,
     skip_samples,
 )
 from support import pieces
@@ -34,6 +35,14 @@ def test_aligned_streams_give_equal_spans():
     assert all(a.shape[-1] == b.shape[-1] > 0 for a, b in spans)
     assert torch.equal(torch.cat([a for a, _ in spans], -1), one)
     assert torch.equal(torch.cat([b for _, b in spans], -1), two)
+
+
+def test_blocks_become_longer_and_the_last_one_is_the_rest():
+    audio = torch.randn(2, 3000)
+    blocks = list(lengthen_blocks(audio.split(70, -1), 500))
+    assert torch.equal(torch.cat(blocks, -1), audio)
+    assert [block.shape[-1] for block in blocks] == [560] * 5 + [200]
+    assert list(lengthen_blocks([], 500)) == []
 
 
 @pytest.mark.parametrize("count", [1, 3])

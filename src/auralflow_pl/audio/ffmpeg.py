@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from av import AudioFrame, AudioStream, Packet
     from av.container import InputContainer
 
-DECODE_FRAMES = 2**17  # block size in samples, summed over channels
-
 TIME_BASE = 1_000_000  # units per second in the duration of a container
 
 INTEGER_FORMATS = {"s16": "PCM_16", "s32": "PCM_24"}  # sample formats of lossless codecs
@@ -27,6 +25,9 @@ INTEGER_FORMATS = {"s16": "PCM_16", "s32": "PCM_24"}  # sample formats of lossle
 PCM_CODECS = {"pcm_s32le": "PCM_32", "pcm_s32be": "PCM_32"} | {
     f"pcm_f{bits}{order}": "FLOAT" for bits in (32, 64) for order in ("le", "be")
 }
+
+# Packed samples: PyAV looks for planes until a null pointer, and crashes after eight of them.
+SAMPLE_FORMAT = "flt"
 
 # Some formats (playlists) refer to other files and URLs; FFmpeg must not open these.
 CONTAINER_OPTIONS = {"protocol_whitelist": "none"}
@@ -117,28 +118,28 @@ def open_stream(container: InputContainer, name: str, because: str = "") -> Deco
         None if seconds is None else round(seconds * first.sample_rate),
         sample_format(stream),
         {**container.metadata, **stream.metadata},
-        decode_blocks(first, frames),
+        map(samples_of, itertools.chain([first], frames)),
     )
 
 
 def decode_stream(
     container: InputContainer, stream: AudioStream, name: str, because: str
 ) -> Iterator[AudioFrame]:
-    """Yield the frames of a stream, converted to planar float32.
+    """Yield the frames of a stream, converted to `SAMPLE_FORMAT`.
 
     Raises:
         InputError: damaged, or much shorter than promised; channels or rate change midway.
     """
     import av
 
-    planar = av.AudioResampler(format="fltp")
+    converted = av.AudioResampler(format=SAMPLE_FORMAT)
     first = frame = None
     with translated_errors(name, because):
         for packet in sound_packets(container, stream, name):
             for frame in packet.decode():
                 first = first or frame
                 check_same_kind(frame, first, name)
-                yield from planar.resample(frame)
+                yield from converted.resample(frame)
     promised = promised_seconds(container, stream)
     if promised is not None and frame is not None and frame.time is not None:
         end = frame.time + frame.samples / frame.sample_rate
@@ -192,17 +193,9 @@ def promised_seconds(container: InputContainer, stream: AudioStream) -> float | 
     return None
 
 
-def decode_blocks(first: AudioFrame, frames: Iterator[AudioFrame]) -> Iterator[Tensor]:
-    """Yield the samples of `first` and of all `frames`, in blocks `(channels, time)`."""
-    parts, held = [first.to_ndarray()], first.samples
-    channels = len(parts[0])
-    for frame in frames:
-        if held >= DECODE_FRAMES // channels:
-            yield join_blocks(parts, channels)
-            parts, held = [], 0
-        parts.append(frame.to_ndarray())
-        held += frame.samples
-    yield join_blocks(parts, channels)
+def samples_of(frame: AudioFrame) -> Tensor:
+    """Samples `(channels, time)` of a frame in `SAMPLE_FORMAT`."""
+    return torch.from_numpy(frame.to_ndarray().reshape(-1, frame.layout.nb_channels).T)
 
 
 def decode_streams(path: Path, streams: int | None = None) -> list[tuple[Tensor, int, str]]:
@@ -223,21 +216,21 @@ def decode_streams(path: Path, streams: int | None = None) -> list[tuple[Tensor,
     name = str(path)
     with path.open("rb") as file, open_container(file, name) as container, translated_errors(name):
         chosen = list(container.streams.audio)[:streams]
-        planar = {stream.index: av.AudioResampler(format="fltp") for stream in chosen}
-        parts: dict[int, list[np.ndarray]] = {stream.index: [] for stream in chosen}
+        converted = {s.index: av.AudioResampler(format=SAMPLE_FORMAT) for s in chosen}
+        parts: dict[int, list[Tensor]] = {stream.index: [] for stream in chosen}
         for packet in container.demux(chosen):
             for frame in packet.decode():
-                for out in planar[packet.stream.index].resample(frame):
-                    parts[packet.stream.index].append(out.to_ndarray())
+                for out in converted[packet.stream.index].resample(frame):
+                    parts[packet.stream.index].append(samples_of(out))
         return [
             (join_blocks(parts[stream.index], stream.channels), stream.rate, sample_format(stream))
             for stream in chosen
         ]
 
 
-def join_blocks(parts: list[np.ndarray], channels: int) -> Tensor:
+def join_blocks(parts: list[Tensor], channels: int) -> Tensor:
     """Concatenate blocks `(channels, time)`; without any block, return `(channels, 0)`."""
-    return torch.from_numpy(np.concatenate([np.zeros((channels, 0), np.float32), *parts], axis=1))
+    return torch.cat([torch.zeros(channels, 0), *parts], 1)
 
 
 def sample_format(stream: AudioStream) -> str:

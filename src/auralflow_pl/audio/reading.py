@@ -14,10 +14,10 @@ from torch import Tensor
 
 from auralflow_pl.audio import ffmpeg
 from auralflow_pl.audio.checks import CountingReader, check_finite, check_length, check_rate
-from auralflow_pl.audio.ffmpeg import DECODE_FRAMES, open_container, open_stream, reason_of
+from auralflow_pl.audio.ffmpeg import open_container, open_stream, reason_of
 from auralflow_pl.audio.lengths import check_not_joined, length_is_known
 from auralflow_pl.errors import InputError
-from auralflow_pl.signal.streams import limit_samples, skip_samples
+from auralflow_pl.signal.streams import lengthen_blocks, limit_samples, skip_samples
 from auralflow_pl.system.files import check_file
 
 # Suffixes of sound files in a folder. The format of a file is detected from its content.
@@ -26,6 +26,8 @@ AUDIO_SUFFIXES = frozenset(
     ".m4a .m4b .mp4 .m4v .aac .wma .wmv .mka .webm .mov .mkv .avi .flv .ts .mp2 .mpg .mpeg .3gp "
     ".ac3 .eac3 .dts .ape .wv .tta".split()
 )
+
+DECODE_FRAMES = 2**17  # block size in samples, summed over channels
 
 TAG_NAMES = ("title", "artist", "album", "date", "tracknumber", "genre", "comment", "copyright")
 
@@ -206,6 +208,7 @@ def ffmpeg_source(stream: ffmpeg.DecodedStream, name: str, span: Span) -> Source
         wanted = round(span.duration * stream.sample_rate)
         found = limit_samples(found, wanted)
         frames = wanted if frames is None else min(frames, wanted)
+    found = lengthen_blocks(found, DECODE_FRAMES // stream.channels)
     named = {FFMPEG_TAG_NAMES.get(k.lower(), k.lower()): text for k, text in stream.tags.items()}
     tags = {key: text for key, text in named.items() if key in TAG_NAMES}
     return Source(

@@ -90,6 +90,19 @@ def limit_samples(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
             return
 
 
+def lengthen_blocks(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
+    """Join blocks to ones of at least `length` samples; the last one may be shorter."""
+    parts, held = [], 0
+    for block in blocks:
+        parts.append(block)
+        held += block.shape[-1]
+        if held >= length:
+            yield torch.cat(parts, -1)
+            parts, held = [], 0
+    if parts:
+        yield torch.cat(parts, -1)
+
+
 def branch_blocks(blocks: Iterable[Tensor], count: int) -> list[Iterator[Tensor]]:
     """Several iterators over one stream; a block is kept until all of them have taken it.
 

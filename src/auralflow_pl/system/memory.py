@@ -19,6 +19,8 @@ SHORTAGE_WORDS = (
     "not enough memory",  # on Windows
     "CUDA error: out of memory",  # outside of torch's allocator
     "_ALLOC_FAILED",  # cuDNN, cuBLAS and cuFFT, in CUDNN_STATUS_ALLOC_FAILED and others
+    "could not create a primitive",  # oneDNN, which does not tell why
+    "can't start new thread",  # Python, for want of memory or by a limit of the system
 )
 
 STATUS_FILE, CLEAR_REFS_FILE = Path("/proc/self/status"), Path("/proc/self/clear_refs")
