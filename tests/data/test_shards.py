@@ -369,10 +369,12 @@ def test_long_reads_are_cut_and_short_ones_kept(s3, monkeypatch):
     again = opened(s3).tracks("valid")[0]
     s3.asked.clear()
     assert torch.equal(again.read_stem("drums", 0, track.frames), whole)
-    assert len(s3.asked) == 11
-    for _ in range(2):
-        again.read_stems(500, 200)
-    assert len(s3.asked) == 15
+    assert len(set(s3.asked)) == 11  # the client repeats a request whose connection was lost
+    again.read_stems(500, 200)
+    assert len(set(s3.asked)) == 15
+    before = len(s3.asked)
+    again.read_stems(500, 200)
+    assert len(s3.asked) == before
     for start in range(storing.RECENT_READS):
         again.read_stem("bass", start, 1)
     assert len(again.store.recent) == storing.RECENT_READS
