@@ -11,9 +11,8 @@ memory: peak resident memory and CPU time of the command for stereo files of sev
 overhead: time relative to the network alone on the same windows, of `Separator.stream`
     (resampling, windows, transforms, masks) and of the whole command (also reading, digests,
     rounding, loudness, writing, reports, residual), which decodes and writes in threads of their
-    own. It is given by the clock; as CPU time of the thread with the network, which is the time
-    where another core is free; and as CPU time of all threads. Files of each of `formats`, one
-    thread of the engine, alternating rounds, medians.
+    own. It is given by the clock, as CPU time of the thread with the network, and as CPU time of
+    all threads. Files of each of `formats`, one thread of the engine, alternating rounds, medians.
 seams: ratio in dB of the signal to the difference between separation in windows and in a single
     pass, in the span of every seam.
 """

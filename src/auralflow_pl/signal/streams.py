@@ -92,15 +92,13 @@ def limit_samples(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
 
 def lengthen_blocks(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
     """Join blocks to ones of at least `length` samples; the last one may be shorter."""
-    parts, held = [], 0
+    queue = SampleQueue()
     for block in blocks:
-        parts.append(block)
-        held += block.shape[-1]
-        if held >= length:
-            yield torch.cat(parts, -1)
-            parts, held = [], 0
-    if parts:
-        yield torch.cat(parts, -1)
+        queue.push(block)
+        if len(queue) >= length:
+            yield queue.take(len(queue))
+    if len(queue):
+        yield queue.take(len(queue))
 
 
 def branch_blocks(blocks: Iterable[Tensor], count: int) -> list[Iterator[Tensor]]:
