@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from auralflow_pl.errors import InputError
 
-
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et al. (2017)
 
 SELU_BLOCK = 2**15  # values per thread that stay in a CPU cache
@@ -55,7 +54,7 @@ class SELU(nn.SELU):
 
 
 def is_dense(x: Tensor) -> bool:
-    """Whether the values of a tensor fill their memory, in the order of its axes or channels last."""
+    """Whether values fill their memory, in the order of the axes or with channels last."""
     return x.is_contiguous() or (x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last))
 
 
