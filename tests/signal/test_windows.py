@@ -20,7 +20,7 @@ def joined(process, audio, windows, batch_size=1):
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_identity_is_exact(length, context, fade, align, batch_size):
     audio = torch.rand(2, length) * 2 - 1
-    out = joined(lambda x: x, audio, WindowLayout(CHUNK, context, fade, align), batch_size)
+    out = joined(torch.clone, audio, WindowLayout(CHUNK, context, fade, align), batch_size)
     assert out.shape == audio.shape
     assert (out - audio).abs().max() < 1e-6
 
@@ -79,5 +79,5 @@ def test_gradients_pass_through_several_windows():
 def test_the_signal_itself_is_not_changed():
     audio = torch.randn(2, 1000)
     before = audio.clone()
-    list(overlap_add(lambda x: x, [audio], WindowLayout(300, 40, 20)))
+    list(overlap_add(lambda x: 2 * x, [audio], WindowLayout(300, 40, 20)))
     assert torch.equal(audio, before)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from auralflow_pl.errors import InputError
-from auralflow_pl.models.blocks import full_precision
+from auralflow_pl.models.blocks import SELU, full_precision
 from auralflow_pl.models.lstm import FREQUENCY_AXIS, RecurrentBottleneck
 
 
@@ -59,7 +59,7 @@ class VariationalBottleneck(RecurrentBottleneck):
         self.mean = nn.Conv2d(size, size, 3, padding=1)
         self.log_var: nn.Conv2d | None = nn.Conv2d(size, size, 3, padding=1)
         self.leave = nn.Conv2d(size, size, 3, padding=1)
-        self.activation = nn.SELU(inplace=True)
+        self.activation = SELU()
         if self.frame_reach is not None:
             self.frame_reach += 2  # the 3x3 convolutions `mean` and `leave`
         self.register_buffer("seen_steps", torch.zeros((), dtype=torch.long))

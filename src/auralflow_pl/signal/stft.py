@@ -145,21 +145,40 @@ class STFT(nn.Module):
         with torch.autocast(spec.device.type, enabled=False):
             if self.n_fft % self.hop_length:
                 return self.inverse_of_any(spec if mask is None else spec * mask, length)
-            window = self.padded_window(spec.real.dtype)
+            weight = self.weight(spec.shape[-1], spec.real.dtype)
             parts: list[Tensor] = []
-            rest: Tensor | None = None
-            for part in masked_blocks(spec, mask):
-                frames = torch.fft.irfft(part.transpose(-1, -2), self.n_fft).mul_(window)
-                total = self.add(frames)
-                if rest is not None:
-                    total[..., : rest.shape[-1]] += rest
-                done = frames.shape[-2] * self.hop_length
-                parts.append(total[..., :done])
-                rest = total[..., done:]
-            span = slice(self.n_fft // 2, self.n_fft // 2 + length)
-            assert rest is not None  # there is a frame at least
-            weight = self.add(window.square().expand(spec.shape[-1], -1))[span]
-            return torch.cat([*parts, rest], -1)[..., span] / weight
+            start, first, end = 0, self.n_fft // 2, self.n_fft // 2 + length
+            for total in self.sums(spec, mask):
+                stop = start + total.shape[-1]
+                begin = max(start, first)
+                finish = max(begin, min(stop, end))
+                parts.append(total[..., begin - start : finish - start] / weight[begin:finish])
+                start = stop
+            return torch.cat(parts, -1)
+
+    def sums(self, spec: Tensor, mask: Tensor | None) -> Iterator[Tensor]:
+        """Sums `(..., time)` of the windowed frames of a spectrogram times a mask, in order."""
+        window = self.padded_window(spec.real.dtype)
+        rest: Tensor | None = None
+        for part in masked_blocks(spec, mask):
+            frames = torch.fft.irfft(part.transpose(-1, -2), self.n_fft).mul_(window)
+            total = self.add(frames)
+            if rest is not None:
+                total[..., : rest.shape[-1]] += rest
+            done = frames.shape[-2] * self.hop_length
+            yield total[..., :done]
+            rest = total[..., done:]
+        assert rest is not None  # there is a frame at least
+        yield rest
+
+    def weight(self, frames: int, dtype: torch.dtype) -> Tensor:
+        """Sum of the squares of the windows over every sample, `(time,)`; hops must divide them."""
+        squares = self.padded_window(dtype).square().unflatten(0, (-1, self.hop_length))
+        share = len(squares)
+        totals = F.pad(squares.cumsum(0), (0, 0, 1, 0))  # of the first hops of a window
+        hops = torch.arange(frames + share - 1, device=squares.device)
+        last, first = hops.clamp(max=share - 1), (hops - frames + 1).clamp(min=0)
+        return (totals[last + 1] - totals[first]).flatten()
 
     def add(self, frames: Tensor) -> Tensor:
         """Overlap-add frames `(..., frames, n_fft)` to `(..., time)`; hops must divide frames.

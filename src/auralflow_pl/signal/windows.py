@@ -98,7 +98,8 @@ def overlap_add(
     At most one batch of windows is held at a time.
 
     Args:
-        process: maps `(batch, channels, time)` to `(batch, ..., time)`, keeping `time`.
+        process: maps `(batch, channels, time)` to `(batch, ..., time)`, keeping `time`; what it
+            returns is changed in place.
         blocks: stream of blocks `(channels, time)`.
         windows: layout of the windows.
         batch_size: windows per call of `process`.
@@ -110,13 +111,17 @@ def overlap_add(
     """
     rest = rest_weight = None  # overlap with the next window
     for window, part in process_windows(process, cut_windows(blocks, windows), batch_size):
-        taper = windows.taper(window)
-        total, weight = part * taper, taper.clone()
-        if rest is not None:
-            total[..., : rest.shape[-1]] += rest
-            weight[: len(rest_weight)] += rest_weight
+        total = part.clone() if part.requires_grad else part
+        weight = windows.taper(window)
+        shared = 0 if rest is None else rest.shape[-1]  # with the window before
         done = len(weight) if window.last else windows.hop
-        yield total[..., :done].div_(weight[:done])
+        for span in (slice(shared), slice(max(shared, done), None)):  # between them weights are 1
+            total[..., span] *= weight[span]
+        if rest is not None:
+            total[..., :shared] += rest
+            weight = torch.cat([weight[:shared] + rest_weight, weight[shared:]])
+            total[..., : min(shared, done)] /= weight[: min(shared, done)]
+        yield total[..., :done]
         rest, rest_weight = total[..., done:], weight[done:]
 
 
