@@ -22,6 +22,7 @@ from auralflow_pl.data.augment import (
     Remix,
     Reverb,
     SoftClip,
+    Speed,
 )
 from auralflow_pl.data.chunks import ChunkDataset
 from auralflow_pl.data.sources.stem_folder import StemFolder
@@ -70,7 +71,7 @@ def test_several_are_applied_in_their_order():
     heavy = list(composed("train", "augment=heavy").augment)
     assert heavy[:2] == ["remix", "pitch_tempo"]
     others = {"mixup", "gain_curve", "loudness", "codec", "limiter", "soft_clip"}
-    others |= {"compressor"}
+    others |= {"compressor", "speed"}
     assert set(heavy) == set(option_names("augment")) - {"none", "light", "heavy"} - others
 
 
@@ -188,8 +189,31 @@ def test_pitch_and_tempo_of_each_stem_on_its_own():
     assert np.std(ratios) > 0.8
 
 
-def test_a_faster_tempo_still_fills_the_chunk(tracks):
-    dataset = chunks(tracks, [PitchTempo(1.0, 0.0, 50.0)], seconds=1.0)
+def test_speed_changes_pitch_and_length_of_all_stems_together():
+    """Tones of 300 and 500 Hz: their factor is that of the length, on a logarithmic axis."""
+    time = torch.arange(88200) / 44100
+    stems = torch.sin(2 * torch.pi * torch.tensor([[300.0], [500.0]]) * time)[:, None]
+    factors = []
+    for seed in range(40):
+        moved = Speed(1.0, 0.8, 1.25)(stems, np.random.default_rng(seed))
+        inner = moved[:, 0, 4410:66150]
+        peaks = torch.fft.rfft(inner * torch.hann_window(inner.shape[1]), 441000).abs().argmax(1)
+        factor = 88200 / moved.shape[-1]
+        torch.testing.assert_close(
+            peaks.double(), factor * torch.tensor([3000.0, 5000.0]).double(), rtol=1e-3, atol=1.0
+        )
+        torch.testing.assert_close(
+            inner.square().mean(1), torch.full((2,), 0.5), rtol=0.02, atol=0.0
+        )
+        factors.append(factor)
+    assert 0.79 < min(factors) < 0.85 and 1.18 < max(factors) < 1.26
+    assert abs(np.log(factors).mean()) < 0.08  # uniform in log(0.8) to log(1.25)
+    assert Speed(0.0)(stems, np.random.default_rng(0)) is stems
+
+
+@pytest.mark.parametrize("faster", [PitchTempo(1.0, 0.0, 50.0), Speed(1.0, 1.49, 1.5)])
+def test_a_faster_tempo_still_fills_the_chunk(tracks, faster):
+    dataset = chunks(tracks, [faster], seconds=1.0)
     assert dataset.reach == 66150
     for number in range(6):
         stems = dataset[number]["stems"]
@@ -290,6 +314,8 @@ def test_codecs_keep_sound_in_its_place(name, channels, rate):
         ("augment.gain.range_db=-1", "range_db=-1: expected from 0 to 60 dB"),
         ("augment.channel_swap.probability=2", "probability=2: expected from 0 to 1"),
         ("augment.pitch_tempo.percent=60", "percent=60: expected from 0 to 50 percent"),
+        ("augment.speed.fastest=0.8", "fastest=0.8: expected from 0.9 to 2"),
+        ("augment.speed.slowest=0", "slowest=0: expected from 0.5 to 2"),
         ("augment.equalizer.high_hz=30000", "high_hz=30000: expected"),
         ("augment.equalizer.q=0", "q=0: expected more than 0"),
         ("augment.mixup.low_db=3", "low_db=3, high_db=0.0: expected"),

@@ -66,6 +66,8 @@ def describe_model(
     public["data"] = {key: data[key] for key in SHARED_DATA_KEYS if key in data} | {
         "name": printable(data.get("name") or "+".join(Path(str(r)).name for r in roots if r))
     }
+    if speeds := speeds_of(config):
+        public["separation"] = {"speeds": speeds}
     return {
         "format": EXPORT_FORMAT,
         "auralflow_pl": __version__,
@@ -77,6 +79,12 @@ def describe_model(
         "complex_masks": network.complex_masks,
         "config": without_folders(public),
     }
+
+
+def speeds_of(config: Mapping[str, Any]) -> list[float] | None:
+    """The speeds at which a model is to hear a signal (`separation.speeds`), if it names some."""
+    separation = config.get("separation")
+    return separation.get("speeds") if isinstance(separation, Mapping) else None
 
 
 def without_folders(node: Any) -> Any:

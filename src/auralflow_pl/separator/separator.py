@@ -128,7 +128,8 @@ class Separator(nn.Module):
             dict(targets) if isinstance(targets, Mapping) else {t: (t,) for t in targets}
         )
         self.sample_rate = sample_rate
-        self.rates_heard = [rate_heard(sample_rate, speed) for speed in speeds or (1.0,)]
+        self.speeds = tuple(speeds or (1.0,))
+        self.rates_heard = [rate_heard(sample_rate, speed) for speed in self.speeds]
         self.channels = channels
         self.batch_size = batch_size
         self.precision = autocast_dtype(precision)
@@ -304,7 +305,7 @@ class Separator(nn.Module):
         if passes > 1 or self.padding or self.wiener_steps:
             raise InputError(
                 "realtime: shifts, speeds, padding_seconds and wiener_steps need the whole signal; "
-                "leave them at their defaults"
+                "leave them at their defaults, and pass speeds=[1] if the model names others"
             )
         audio, targets = (self.sample_rate, self.channels), len(self.targets)
         return RealTimeSeparator(self.network, self.stft, targets, *audio, block, self.precision)

@@ -14,6 +14,7 @@ WINDOW_SAMPLES = (
     2048  # samples; not less than the longest period of pitched sound, and less than a beat
 )
 
+LARGEST_DENOMINATOR = 60  # of a ratio of resampling
 SEARCH_SAMPLES = 512  # largest shift of a segment that is matched to the segment before
 
 
@@ -28,13 +29,26 @@ def shift_pitch(audio: Tensor, pitch: float, tempo: float) -> Tensor:
     Returns:
         `(batch, channels, round(time / tempo))`.
     """
-    from torchaudio.functional import resample
-
-    ratio = Fraction(pitch).limit_denominator(60)  # the cost of resampling grows with both terms
+    ratio = Fraction(pitch).limit_denominator(LARGEST_DENOMINATOR)
     length = round(audio.shape[-1] / tempo)
     stretched = stretch_time(audio, tempo / float(ratio))
-    shifted = resample(stretched, ratio.numerator, ratio.denominator)
+    shifted = change_speed(stretched, float(ratio))
     return pad(shifted, (0, length - shifted.shape[-1]))
+
+
+def change_speed(audio: Tensor, speed: float) -> Tensor:
+    """Play `(..., time)` faster by a factor; its frequencies are multiplied by the same.
+
+    The factor is rounded to a fraction with terms of about 60 at most: the cost of resampling
+    grows with both.
+
+    Returns:
+        `(..., ceil(time / speed))`.
+    """
+    from torchaudio.functional import resample
+
+    ratio = Fraction(speed).limit_denominator(LARGEST_DENOMINATOR)
+    return resample(audio, ratio.numerator, ratio.denominator)
 
 
 def stretch_time(audio: Tensor, rate: float) -> Tensor:

@@ -418,3 +418,7 @@ def test_description_needs_no_data_folder(ckpt):
     config["data"] |= {"root": "/data/a", "roots": ["/data/b", "/data/c"]}
     found = describe_model(config, 1, False, separator.network)
     assert found["config"]["data"]["name"] == "b+c"
+    assert "separation" not in found["config"]
+    config["separation"]["speeds"] = [1, 1.1]
+    found = describe_model(config, 1, False, separator.network)
+    assert found["config"]["separation"] == {"speeds": [1, 1.1]}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         PitchTempo,
         Polarity,
         Reverb,
+        Speed,
     )
     from auralflow_pl.data.augment.levels import Compressor, Gain, GainCurve, Loudness
     from auralflow_pl.data.augment.mastering import Codec, Limiter, SoftClip
@@ -44,4 +45,5 @@ __all__ = [
     "Remix",
     "Reverb",
     "SoftClip",
+    "Speed",
 ]

@@ -10,7 +10,7 @@ from torch import Tensor
 from auralflow_pl.checks.values import within
 from auralflow_pl.data.augment.base import Augmentation, choose_value
 from auralflow_pl.errors import InputError
-from auralflow_pl.signal.stretch import shift_pitch
+from auralflow_pl.signal.stretch import change_speed, shift_pitch
 
 
 class ChannelSwap(Augmentation):
@@ -86,6 +86,36 @@ class PitchTempo(Augmentation):
         pitch = 2 ** (rng.uniform(-self.semitones, self.semitones) / 12)
         tempo = 1 + rng.uniform(-self.percent, self.percent) / 100
         return shift_pitch(stems, pitch, tempo)
+
+
+class Speed(Augmentation):
+    """Play all stems of a chunk faster or slower; pitch and tempo change together.
+
+    The networks that are trained with it also separate better at other speeds, over which
+    `separation.speeds` averages.
+
+    Args:
+        probability: probability for each chunk.
+        slowest: smallest factor of the speed; factors are uniform on a logarithmic axis.
+        fastest: largest factor of the speed.
+
+    Raises:
+        InputError: an argument out of range.
+    """
+
+    def __init__(
+        self, probability: float = 0.5, slowest: float = 0.9, fastest: float = 1.2
+    ) -> None:
+        self.probability = within("augment.speed.probability", probability, 0, 1)
+        self.slowest = within("augment.speed.slowest", slowest, 0.5, 2)
+        self.reach = within("augment.speed.fastest", fastest, slowest, 2)
+
+    def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
+        """Resample the stems, which changes their length."""
+        if rng.random() >= self.probability:
+            return stems
+        speed = float(np.exp(rng.uniform(np.log(self.slowest), np.log(self.reach))))
+        return change_speed(stems, speed)
 
 
 class Equalizer(Augmentation):
