@@ -1,13 +1,14 @@
 """Put a trained model into the package `models/`, with its card, scores and registry entry.
 
 python scripts/package_model.py ckpt=runs/mine name=vae-vocals architecture=vae songs=songs
-    notes=notes.md ["model={segment_frames: null}"] [speeds=[1,1.1,1.2]]
-    [dtype=float16|int8] [folder=models/src/auralflow_pl_models]
+    notes=notes.md ["model={segment_frames: null}"] [dtype=float16|int8]
+    ["separation={speeds: [1,1.1,1.2], mid_side: true}"] [folder=models/src/auralflow_pl_models]
 
-Changes those keys of the network that have no weights (`model`), names the speeds at which it is to
-hear a signal (`separation.speeds`), scores the model so on the songs in <songs>/valid, writes rounded weights into <folder>/<name>, the card with `notes` before it,
-and the entry in <folder>/registry.yaml, best first. SI-SDR in dB with the 95 % interval of the mean
-over songs; that of the band from 6 to 16 kHz too. The model is read back and scored once more.
+Changes those keys of the network that have no weights (`model`), stores the settings of separation
+that it names, scores the model with them on the songs in <songs>/valid, writes rounded weights into
+<folder>/<name>, the card with `notes` before it, and the entry in <folder>/registry.yaml, best
+first. SI-SDR in dB with the 95 % interval of the mean over songs; that of the band from 6 to 16 kHz
+too. The model is read back and scored once more.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Options:
     set_name: str = "14 excerpts of 7 s from the validation songs of MUSDB18"
     licence: str = "research only"
     model: dict[str, Any] = field(default_factory=dict)
-    speeds: list[float] | None = None
+    separation: dict[str, Any] = field(default_factory=dict)
     dtype: str = "float16"  # or int8
     folder: str = "models/src/auralflow_pl_models"
 
@@ -162,7 +163,7 @@ def package(options: Options) -> None:
     check_model_name(options.name)
     checkpoint = load_checkpoint(resolve_ckpt(options.ckpt))
     config = {**checkpoint.config, "model": {**checkpoint.config["model"], **options.model}}
-    config["separation"] = {"speeds": options.speeds}
+    config["separation"] = options.separation
     checkpoint = checkpoint._replace(config=config)
     separator = build_separator(checkpoint, simplify=False)
     whole = folder / f".{options.name}"  # in full precision

@@ -49,29 +49,33 @@ def test_weights_are_those_that_were_saved(ckpt):
         assert torch.equal(value, saved[f"separator.network.{name}"])
 
 
-def named_speeds(ckpt, path, speeds):
-    """A copy of a checkpoint that names speeds."""
+def naming(ckpt, path, **settings):
+    """A copy of a checkpoint that names settings of separation."""
     content = torch.load(ckpt, weights_only=True)
-    content["auralflow_pl"]["config"]["separation"]["speeds"] = speeds
+    content["auralflow_pl"]["config"]["separation"] |= settings
     torch.save(content, path)
     return path
 
 
 def test_speeds_that_a_model_names_are_used_unless_others_are_given(ckpt, tmp_path):
-    path = named_speeds(ckpt, tmp_path / "named.ckpt", [1.0, 1.25])
+    path = naming(ckpt, tmp_path / "named.ckpt", speeds=[1.0, 1.25])
     audio = torch.randn(2, 5000) * 0.1
-    given = load_separator(ckpt, speeds=[1.0, 1.25])
-    named, others = load_separator(path), load_separator(path, speeds=[1])
-    assert (named.speeds, others.speeds) == ((1.0, 1.25), (1,))
-    assert torch.equal(named(audio), given(audio))
-    assert torch.equal(others(audio), load_separator(ckpt)(audio))
-    with pytest.raises(InputError, match=r"pass speeds=\[1\]"):
+    named, without = load_separator(path), load_separator(path, speeds=[1])
+    assert torch.equal(named(audio), load_separator(ckpt, speeds=[1.0, 1.25])(audio))
+    assert torch.equal(without(audio), load_separator(ckpt)(audio))
+    assert not torch.allclose(named(audio), without(audio))
+    with pytest.raises(InputError, match=r"pass speeds=\[1\] and mid_side=false"):
         named.realtime(1024)
 
 
-@pytest.mark.parametrize("speeds", [[3.0], "fast", {"a": 1}])
-def test_a_model_that_names_no_speeds_is_refused(ckpt, tmp_path, speeds):
-    refused(named_speeds(ckpt, tmp_path / "named.ckpt", speeds), r"ckpt=.*separation.speeds=")
+@pytest.mark.parametrize(
+    "setting", [{"speeds": [3.0]}, {"speeds": "fast"}, {"speeds": {"a": 1}}, {"mid_side": "yes"}]
+)
+def test_a_model_that_names_no_such_setting_is_refused(ckpt, tmp_path, setting):
+    refused(
+        naming(ckpt, tmp_path / "named.ckpt", **setting),
+        f"ckpt=.*separation.{next(iter(setting))}=",
+    )
 
 
 def refused(path, message):

@@ -177,6 +177,34 @@ def test_speeds_are_the_mean_of_what_the_network_hears_at_each():
     assert torch.equal(separator(network, speeds=[1.0])(audio), plain(audio))
 
 
+@torch.no_grad()
+def test_middle_and_side_are_heard_alone_and_averaged():
+    torch.manual_seed(1)
+    network = UNet(n_fft=256, width=4, levels=2, channels=2).eval()
+    audio = torch.randn(2, 5 * CHUNK + 3) * 0.1
+    plain, both = separator(network, 2), separator(network, 2, mid_side=True)
+    middle, side = (
+        plain(part[None])[0, 0] for part in ((audio[0] + audio[1]) / 2, (audio[0] - audio[1]) / 2)
+    )
+    expected = (plain(audio)[0] + torch.stack([middle + side, middle - side])) / 2
+    assert torch.allclose(both(audio)[0], expected, atol=1e-6)
+    assert torch.equal(torch.cat(list(both.stream(pieces(audio))), -1), both(audio))
+    for others in (audio[:1], torch.cat([audio, audio])):
+        assert torch.equal(both(others), plain(others))
+
+
+def test_middle_and_side_need_a_network_of_two_channels():
+    with pytest.raises(InputError, match="mid_side=true: the network has 1 channels, expected 2"):
+        Separator(
+            UNet(n_fft=256, width=4, levels=2),
+            STFT(256, 256, 128),
+            ["vocals"],
+            RATE,
+            1,
+            mid_side=True,
+        )
+
+
 @pytest.mark.parametrize(
     "rate, speed, expected",
     [(44100, 1.1, 40131), (44100, 0.9, 48951), (22050, 1.1, 20025), (8009, 1.1, 7281)],

@@ -29,6 +29,8 @@ SHARED_KEYS = (  # keys of a training configuration to export; none with folders
     *("optimizer", "scheduler", "augment", "precision", "trainer"),
 )
 
+NAMED_SETTINGS = ("speeds", "mid_side")  # of `separation`, which a model may name
+
 SHARED_DATA_KEYS = ("stems", "groups", "batch_size", "chunks_per_epoch", "max_tracks")
 
 
@@ -66,8 +68,8 @@ def describe_model(
     public["data"] = {key: data[key] for key in SHARED_DATA_KEYS if key in data} | {
         "name": printable(data.get("name") or "+".join(Path(str(r)).name for r in roots if r))
     }
-    if speeds := speeds_of(config):
-        public["separation"] = {"speeds": speeds}
+    if named := named_settings(config):
+        public["separation"] = named
     return {
         "format": EXPORT_FORMAT,
         "auralflow_pl": __version__,
@@ -81,10 +83,11 @@ def describe_model(
     }
 
 
-def speeds_of(config: Mapping[str, Any]) -> list[float] | None:
-    """The speeds at which a model is to hear a signal (`separation.speeds`), if it names some."""
+def named_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of separation that a model names, of those that raise its scores."""
     separation = config.get("separation")
-    return separation.get("speeds") if isinstance(separation, Mapping) else None
+    given = separation if isinstance(separation, Mapping) else {}
+    return {key: given[key] for key in NAMED_SETTINGS if given.get(key) is not None}
 
 
 def without_folders(node: Any) -> Any:

@@ -41,6 +41,7 @@ class SeparationKeys:
     wiener_steps: int = 0
     wiener_residual: bool = False
     speeds: list[float] | None = None
+    mid_side: bool | None = None
 
 
 @dataclass

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from auralflow_pl.checkpoints.contents import Checkpoint, speeds_of
+from auralflow_pl.checkpoints.contents import Checkpoint, named_settings
 from auralflow_pl.checkpoints.tensors import check_tensor_values
 from auralflow_pl.checks.arguments import check_arguments
 from auralflow_pl.checks.imports import import_class, with_current_arguments
@@ -53,7 +53,7 @@ def build_separator(
         precision: see `load_separator`.
         trust: packages beside `auralflow_pl` whose networks may be built.
         simplify: make it faster, and unfit to be trained or saved; see `MaskEstimator.simplify`.
-        **settings: of the Separator; `speeds` of None: those that the model names.
+        **settings: of the Separator; `speeds` and `mid_side` of None: as the model names them.
 
     Raises:
         InputError: the checkpoint cannot be used, and why; or a setting that there is not.
@@ -81,9 +81,11 @@ def build_separator(
             plan = plan_network(checkpoint, len(targets), channels, freq, trust)
             network = start_engine(plan, engine_of_precision(engine, precision))
         stft = STFT(**config["stft"])
-        if settings.get("speeds") is None:
-            settings["speeds"] = speeds_of(config)
-            check_setting_ranges(settings)
+        for key, value in named_settings(config).items():
+            if settings.get(key) is None:
+                settings[key] = value
+        check_arguments(Separator, settings, "separation")
+        check_setting_ranges(settings)
     except InputError as error:
         raise InputError(f"{where}{printable(str(error))}") from error
     except (KeyError, TypeError, RuntimeError, AttributeError) as error:

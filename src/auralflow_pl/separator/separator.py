@@ -78,10 +78,13 @@ class Separator(nn.Module):
             which is required for a single target.
         speeds: speeds at which the network hears the signal, 1 to 20 of them from 0.5 to 2, each
             rounded to about 0.01, whose estimates are averaged; None: 1 alone.
+        mid_side: of a stereo signal, the network also hears the middle (half the sum of the
+            channels) and the side (half their difference), each alone; the mean of both ways is
+            the estimate. For networks of two channels; None: False.
 
     Raises:
-        InputError: a setting is out of its range, windows are too short for the network, or the
-            filter has a single source.
+        InputError: a setting is out of its range, windows are too short for the network, the
+            filter has a single source, or `mid_side` is for a network of other channels.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class Separator(nn.Module):
         wiener_steps: int = 0,
         wiener_residual: bool = False,
         speeds: Sequence[float] | None = None,
+        mid_side: bool | None = None,
     ) -> None:
         super().__init__()
         check_setting_ranges(
@@ -120,6 +124,11 @@ class Separator(nn.Module):
                 f"separation.wiener_steps={wiener_steps}: with one target and no residual, all of "
                 "the mixture is the target; pass wiener_residual=true or a model of several targets"
             )
+        if mid_side and channels != 2:
+            raise InputError(
+                f"separation.mid_side=true: the network has {channels} channels, expected 2; pass "
+                "mid_side=false"
+            )
         self.network = network
         self.config: Mapping[str, Any] | None = None  # of the model, if it was built from one
         self.stft = stft
@@ -129,6 +138,7 @@ class Separator(nn.Module):
         )
         self.sample_rate = sample_rate
         self.speeds = tuple(speeds or (1.0,))
+        self.mid_side = bool(mid_side)
         self.rates_heard = [rate_heard(sample_rate, speed) for speed in self.speeds]
         self.channels = channels
         self.batch_size = batch_size
@@ -302,10 +312,11 @@ class Separator(nn.Module):
                 needs the whole signal.
         """
         passes = len(self.delays) * len(self.rates_heard)
-        if passes > 1 or self.padding or self.wiener_steps:
+        if passes > 1 or self.padding or self.wiener_steps or self.mid_side:
             raise InputError(
-                "realtime: shifts, speeds, padding_seconds and wiener_steps need the whole signal; "
-                "leave them at their defaults, and pass speeds=[1] if the model names others"
+                "realtime: shifts, speeds, mid_side, padding_seconds and wiener_steps need the "
+                "whole signal; leave them at their defaults, and pass speeds=[1] and "
+                "mid_side=false if the model names others"
             )
         audio, targets = (self.sample_rate, self.channels), len(self.targets)
         return RealTimeSeparator(self.network, self.stft, targets, *audio, block, self.precision)
@@ -361,10 +372,22 @@ class Separator(nn.Module):
             `(batch, targets, channels, time)`.
         """
         with torch.set_grad_enabled(self.training and torch.is_grad_enabled()):
-            if windows.shape[1] == self.channels:
-                return self.estimate(windows)
-            copies = (channel.expand(-1, self.channels, -1) for channel in windows.split(1, 1))
-            return torch.stack([self.estimate(x).mean(-2) for x in copies], dim=2)
+            if windows.shape[1] != self.channels:
+                return self.estimate_each(windows)
+            estimate = self.estimate(windows)
+            return (estimate + self.estimate_mid_side(windows)) / 2 if self.mid_side else estimate
+
+    def estimate_each(self, windows: Tensor) -> Tensor:
+        """Separate every channel alone; each channel of the network hears a copy of it."""
+        copies = (channel.expand(-1, self.channels, -1) for channel in windows.split(1, 1))
+        return torch.stack([self.estimate(x).mean(-2) for x in copies], dim=2)
+
+    def estimate_mid_side(self, windows: Tensor) -> Tensor:
+        """Separate the middle and the side of stereo windows alone."""
+        left, right = windows.unbind(1)
+        heard = torch.stack([(left + right) / 2, (left - right) / 2], 1)
+        middle, side = self.estimate_each(heard).unbind(2)
+        return torch.stack([middle + side, middle - side], 2)
 
     def estimate(self, windows: Tensor) -> Tensor:
         """Separate windows with the channels of the network, and filter the estimates."""

@@ -81,7 +81,7 @@ def load_with_settings(path: Path, config: DictConfig, device: torch.device) -> 
     settings = to_plain(config.separation)
     precision = config.precision.precision
     known = {key: value for key, value in settings.items() if key != "batch_size"}
-    for key in ("padding_seconds", "wiener_steps", "wiener_residual", "speeds"):
+    for key in ("padding_seconds", "wiener_steps", "wiener_residual", "speeds", "mid_side"):
         if not known[key]:  # so stems made before there was this key are known again
             del known[key]
     engine = choose_engine(config.engine, device, path)

@@ -79,6 +79,19 @@ def test_safetensors_come_back_bit_identical(command, saved, suffix):
     assert all(torch.equal(again[name], value) for name, value in weights.items())
 
 
+def test_settings_that_the_model_names_go_with_it(command, saved, tmp_path):
+    content = torch.load(saved, weights_only=True)
+    content["auralflow_pl"]["config"]["separation"] |= {"speeds": [1.0, 1.1], "mid_side": True}
+    (tmp_path / "checkpoints").mkdir()
+    torch.save(content, tmp_path / "checkpoints" / "best.ckpt")
+    audio = torch.randn(2, 9000) * 0.3
+    expected = load_separator(saved, speeds=[1.0, 1.1], mid_side=True)(audio)
+    path = exported(command, tmp_path / "checkpoints" / "best.ckpt", "", "safetensors")
+    assert torch.equal(load_separator(path)(audio), expected)
+    plain = load_separator(path, speeds=[1], mid_side=False)(audio)
+    assert torch.equal(plain, load_separator(saved)(audio))
+
+
 def test_onnx_comes_back_within_rounding(command, saved):
     path = exported(command, saved, ".onnx", "onnx")
     before, after = load_separator(saved, simplify=False), load_separator(path)
@@ -419,6 +432,6 @@ def test_description_needs_no_data_folder(ckpt):
     found = describe_model(config, 1, False, separator.network)
     assert found["config"]["data"]["name"] == "b+c"
     assert "separation" not in found["config"]
-    config["separation"]["speeds"] = [1, 1.1]
+    config["separation"] |= {"speeds": [1, 1.1], "mid_side": False}
     found = describe_model(config, 1, False, separator.network)
-    assert found["config"]["separation"] == {"speeds": [1, 1.1]}
+    assert found["config"]["separation"] == {"speeds": [1, 1.1], "mid_side": False}
