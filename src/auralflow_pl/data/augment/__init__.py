@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from auralflow_pl.data.augment.filters import (
         ChannelSwap,
         Equalizer,
+        MidSide,
         PitchTempo,
         Polarity,
         Reverb,
@@ -38,6 +39,7 @@ __all__ = [
     "GainCurve",
     "Limiter",
     "Loudness",
+    "MidSide",
     "Mixup",
     "PitchTempo",
     "Polarity",
