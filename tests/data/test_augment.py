@@ -15,7 +15,6 @@ from auralflow_pl.data.augment import (
     GainCurve,
     Limiter,
     Loudness,
-    MidSide,
     Mixup,
     PitchTempo,
     Polarity,
@@ -72,7 +71,7 @@ def test_several_are_applied_in_their_order():
     heavy = list(composed("train", "augment=heavy").augment)
     assert heavy[:2] == ["remix", "pitch_tempo"]
     others = {"mixup", "gain_curve", "loudness", "codec", "limiter", "soft_clip"}
-    others |= {"compressor", "speed", "mid_side"}
+    others |= {"compressor", "speed"}
     assert set(heavy) == set(option_names("augment")) - {"none", "light", "heavy"} - others
 
 
@@ -188,22 +187,6 @@ def test_pitch_and_tempo_of_each_stem_on_its_own():
         ratios.append(12 * np.log2(float(peaks[1] / peaks[0]) * 3 / 5))
     assert 2 < max(np.abs(ratios)) < 4.1
     assert np.std(ratios) > 0.8
-
-
-def test_middle_or_side_of_all_stems_is_in_both_channels():
-    stems = torch.randn(3, 2, 50)
-    parts = {"middle": (stems[:, 0] + stems[:, 1]) / 2, "side": (stems[:, 0] - stems[:, 1]) / 2}
-    found = []
-    for seed in range(60):
-        moved = MidSide(0.5)(stems, np.random.default_rng(seed))
-        kinds = [name for name, part in parts.items() if torch.equal(moved[:, 0], part)]
-        assert torch.equal(moved, stems) or torch.equal(moved[:, 0], moved[:, 1])
-        found += kinds or ["stereo"]
-    assert [found.count(kind) for kind in ("stereo", "middle", "side")] == pytest.approx(
-        [30, 15, 15], abs=10
-    )
-    mono = torch.randn(3, 1, 50)
-    assert MidSide(1.0)(mono, np.random.default_rng(0)) is mono
 
 
 def test_speed_changes_pitch_and_length_of_all_stems_together():

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from auralflow_pl.data.augment.filters import (
         ChannelSwap,
         Equalizer,
-        MidSide,
         PitchTempo,
         Polarity,
         Reverb,
@@ -39,7 +38,6 @@ __all__ = [
     "GainCurve",
     "Limiter",
     "Loudness",
-    "MidSide",
     "Mixup",
     "PitchTempo",
     "Polarity",

@@ -44,27 +44,6 @@ class Polarity(Augmentation):
         return torch.where(choose_value(stems, self.probability, rng), -stems, stems)
 
 
-class MidSide(Augmentation):
-    """Put the middle, or the side, of stereo stems into both channels; others are not changed.
-
-    The middle is half the sum of the channels, the side half their difference. Networks that are
-    trained with it separate mono sound, and each of the two alone (`separation.mid_side`), better.
-
-    Args:
-        probability: probability for each chunk; half of these get the middle, half the side.
-    """
-
-    def __init__(self, probability: float = 0.3) -> None:
-        self.probability = within("augment.mid_side.probability", probability, 0, 1)
-
-    def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
-        """Replace both channels of all stems, with `probability`."""
-        if stems.shape[1] != 2 or rng.random() >= self.probability:
-            return stems
-        sign = rng.choice([1, -1])
-        return ((stems[:, :1] + sign * stems[:, 1:]) / 2).expand(-1, 2, -1).clone()
-
-
 class PitchTempo(Augmentation):
     """Shift pitch and tempo by independent random amounts.
 
