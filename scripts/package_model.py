@@ -130,6 +130,9 @@ def entry(options: Options, folder: Path, rows: list[dict[str, float]]) -> dict[
         "mixture": round(float(np.mean([row["vocals, mixture"] for row in rows])), 2),
         "tracks": len(rows),
     }
+    speeds, mid_side = (options.separation.get(key) for key in ("speeds", "mid_side"))
+    passes = len(speeds or [1]) * (3 if mid_side else 1)
+    often = f", in {passes} passes of the network" if passes > 1 else ""
     return {
         "targets": ["vocals"],
         "architecture": options.architecture,
@@ -138,7 +141,7 @@ def entry(options: Options, folder: Path, rows: list[dict[str, float]]) -> dict[
         "size": weights.stat().st_size,
         "sha256": file_sha256(weights),
         "sources": [options.name],
-        "description": f"{options.architecture} for vocals; {options.licence}.",
+        "description": f"{options.architecture} for vocals{often}; {options.licence}.",
         "metrics": [{"name": "si_sdr", "definition": DEFINITION, "values": [value]}],
     }
 
