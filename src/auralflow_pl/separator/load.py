@@ -43,8 +43,9 @@ def load_separator(
         precision: number format of the network, `fp32`, `bf16` or `fp16`; with the last two,
             `auto` means `torch`.
         **settings: `window_seconds`, `overlap`, `shifts`, `seed`, `batch_size`,
-            `padding_seconds`, `wiener_steps`, `wiener_residual` and `speeds` of `Separator`. Without
-            `speeds`, those that the model names (`separation.speeds` of its configuration), or 1.
+            `padding_seconds`, `wiener_steps`, `wiener_residual` and `speeds` of `Separator`.
+            Without `speeds`, those that the model names (`separation.speeds` of its
+            configuration), or 1.
 
     Raises:
         InputError: the model cannot be found or used, or a setting is unknown or invalid.
