@@ -173,6 +173,13 @@ def test_files(command, ckpt, song, tmp_path):
     assert not list(tmp_path.rglob(".*"))
 
 
+def test_a_model_that_names_speeds_is_heard_at_one(command, song, tmp_path):
+    named = untrained(tmp_path / "named.ckpt", *SMALL, "separation.speeds=[1,1.25]")
+    output = tmp_path / "vocals.wav"
+    command("live", f"ckpt={named}", f"input={song}", f"output={output}", "block=100")
+    assert soundfile.info(output).frames == soundfile.info(song).frames
+
+
 def test_an_interruption_keeps_what_was_heard(command, ckpt, song, tmp_path, monkeypatch):
     process, out = LiveSession.process, tmp_path / "out.wav"
 

@@ -1,5 +1,7 @@
 """Laws that every augmentation of configs/augment obeys, and what each of them does."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -336,3 +338,12 @@ def test_impossible_values_are_named(option, message):
     node = composed("train", f"augment=[{name}]", option).augment
     with pytest.raises(InputError, match=message):
         [build(part) for part in node.values()]
+
+
+@pytest.mark.parametrize("slowest, fastest", [(0.8, 0.8), (0.9, 1.009), (1.009, 1.009), (0.9, 1.2)])
+@pytest.mark.parametrize("probability", [0, 1])
+def test_a_chunk_is_whole_at_every_speed(slowest, fastest, probability):
+    speed = Speed(probability, slowest, fastest)
+    read = torch.zeros(2, 1, math.ceil(8000 * speed.reach))
+    for seed in range(5):
+        assert speed(read, np.random.default_rng(seed)).shape[-1] >= 8000

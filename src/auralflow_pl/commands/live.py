@@ -71,6 +71,7 @@ def live(config: DictConfig) -> None:
         resolve_ckpt(plain["ckpt"], plain["registries"]),
         plain["trust"],
         precision=plain["precision"],
+        speeds=[1.0],  # those that a model names need the whole signal
     ).to(choose_device(plain["device"]))
     session = LiveSession(separator, plain["target"], plain["block"])
     print(

@@ -29,7 +29,7 @@ def shift_pitch(audio: Tensor, pitch: float, tempo: float) -> Tensor:
     Returns:
         `(batch, channels, round(time / tempo))`.
     """
-    ratio = Fraction(pitch).limit_denominator(LARGEST_DENOMINATOR)
+    ratio = rounded_speed(pitch)
     length = round(audio.shape[-1] / tempo)
     stretched = stretch_time(audio, tempo / float(ratio))
     shifted = change_speed(stretched, float(ratio))
@@ -47,8 +47,13 @@ def change_speed(audio: Tensor, speed: float) -> Tensor:
     """
     from torchaudio.functional import resample
 
-    ratio = Fraction(speed).limit_denominator(LARGEST_DENOMINATOR)
+    ratio = rounded_speed(speed)
     return resample(audio, ratio.numerator, ratio.denominator)
+
+
+def rounded_speed(speed: float) -> Fraction:
+    """The factor that `change_speed` applies; it may be larger than the one that was given."""
+    return Fraction(speed).limit_denominator(LARGEST_DENOMINATOR)
 
 
 def stretch_time(audio: Tensor, rate: float) -> Tensor:

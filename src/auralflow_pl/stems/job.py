@@ -48,7 +48,7 @@ PICTURE_SECONDS = 20
 
 DECODED_AHEAD = 16  # blocks, 23 seconds of stereo; about a window of most networks
 
-WRITTEN_BEHIND = 1  # windows that wait while the network works on the next
+WRITTEN_BEHIND = 16  # blocks
 
 SecondsCallback = Callable[[float, float | None], bool | None]  # seconds done, and total if known
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from auralflow_pl.checks.values import within
 from auralflow_pl.data.augment.base import Augmentation, choose_value
 from auralflow_pl.errors import InputError
-from auralflow_pl.signal.stretch import change_speed, shift_pitch
+from auralflow_pl.signal.stretch import change_speed, rounded_speed, shift_pitch
 
 
 class ChannelSwap(Augmentation):
@@ -108,13 +108,14 @@ class Speed(Augmentation):
     ) -> None:
         self.probability = within("augment.speed.probability", probability, 0, 1)
         self.slowest = within("augment.speed.slowest", slowest, 0.5, 2)
-        self.reach = within("augment.speed.fastest", fastest, slowest, 2)
+        self.fastest = within("augment.speed.fastest", fastest, slowest, 2)
+        self.reach = max(1.0, float(rounded_speed(fastest)))  # 1: a chunk that is not changed
 
     def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
         """Resample the stems, which changes their length."""
         if rng.random() >= self.probability:
             return stems
-        speed = float(np.exp(rng.uniform(np.log(self.slowest), np.log(self.reach))))
+        speed = float(np.exp(rng.uniform(np.log(self.slowest), np.log(self.fastest))))
         return change_speed(stems, speed)
 
 
