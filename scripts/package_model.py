@@ -25,7 +25,7 @@ from omegaconf import OmegaConf
 
 import auralflow_pl
 from auralflow_pl.checkpoints.archive import write_weights
-from auralflow_pl.checkpoints.contents import CARD_FILE, describe_model
+from auralflow_pl.checkpoints.contents import CARD_FILE, describe_model, named_settings
 from auralflow_pl.checkpoints.reading import load_checkpoint
 from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.evaluation.comparing.intervals import bootstrap_interval
@@ -166,6 +166,7 @@ def package(options: Options) -> None:
     check_model_name(options.name)
     checkpoint = load_checkpoint(resolve_ckpt(options.ckpt))
     config = {**checkpoint.config, "model": {**checkpoint.config["model"], **options.model}}
+    options.separation = named_settings(checkpoint.config) | options.separation
     config["separation"] = options.separation
     checkpoint = checkpoint._replace(config=config)
     separator = build_separator(checkpoint, simplify=False)

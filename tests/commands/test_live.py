@@ -173,8 +173,9 @@ def test_files(command, ckpt, song, tmp_path):
     assert not list(tmp_path.rglob(".*"))
 
 
-def test_a_model_that_names_speeds_is_heard_at_one(command, song, tmp_path):
-    named = untrained(tmp_path / "named.ckpt", *SMALL, "separation.speeds=[1,1.25]")
+@pytest.mark.parametrize("setting", ["separation.speeds=[1,1.25]", "separation.mid_side=true"])
+def test_a_model_that_names_several_passes_makes_one(command, song, tmp_path, setting):
+    named = untrained(tmp_path / "named.ckpt", *SMALL, "audio.channels=2", setting)
     output = tmp_path / "vocals.wav"
     command("live", f"ckpt={named}", f"input={song}", f"output={output}", "block=100")
     assert soundfile.info(output).frames == soundfile.info(song).frames

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import torch
 
-from auralflow_pl.data.augment import Remix
+from auralflow_pl.data.augment import PitchTempo, Remix, Speed
 from auralflow_pl.data.chunks import ChunkDataset
 from auralflow_pl.data.heard import draw_chunks, draws_lines
 from auralflow_pl.data.sampling import ChanceTable, SamplingOptions
@@ -138,6 +138,13 @@ def test_a_narrow_sound_limits_the_whole_chunk(root):
     spectrum = torch.fft.rfft(narrow[0]["stems"]).abs()
     assert narrow[0]["bandwidth"] == 0.25
     assert spectrum[..., 101:].max() < 1e-3 < spectrum[..., :99].mean()
+
+
+def test_a_slower_sound_limits_the_chunk_further(root):
+    source = mixed(root, songs={}, singing={"bandwidth": 1000})
+    for slower, factor in ((Speed(1.0, 0.5, 0.5), 0.5), (PitchTempo(1.0, 12.0, 0.0), 0.5)):
+        data = chunks_of(source, slower)
+        assert {float(chunk["bandwidth"]) for chunk in data} == {0.25 * factor, 1.0}
 
 
 @pytest.mark.parametrize(

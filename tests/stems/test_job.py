@@ -33,11 +33,12 @@ class Half(MaskEstimator):
         return MaskEstimate(torch.full_like(magnitude, 0.5)[:, None])
 
 
-def separate_and_check(folder, seconds, begins):
-    """Separate a mono file in windows of about a second; the stems are right."""
+def separate_and_check(folder, seconds, begins, window_seconds=1.024):
+    """Separate a mono file, which is read in blocks of 16 seconds; the stems are right."""
     samples = torch.rand(seconds * RATE) - 0.5
     soundfile.write(folder / "song.wav", samples.numpy(), RATE)
-    separator = Separator(Half(begins), STFT(256, 256, 128), ["vocals"], RATE, 1, 1.024).eval()
+    separator = Separator(Half(begins), STFT(256, 256, 128), ["vocals"], RATE, 1, window_seconds)
+    separator.eval()
     output = OutputTemplate.of(str(folder / "out"))
     model = LoadedModel("", "", separator, {})
     job = StemJob([model], output, StemOptions(residual=True), torch.device("cpu"))
@@ -51,7 +52,10 @@ def separate_and_check(folder, seconds, begins):
     assert (vocals + rest - samples).abs().max() <= 2**-15
 
 
-def test_a_window_is_written_while_the_network_works_on_the_next(tmp_path, monkeypatch):
+@pytest.mark.parametrize("seconds, window_seconds", [(3, 1.024), (200, 65.536)])
+def test_a_window_is_written_while_the_network_works_on_the_next(
+    tmp_path, monkeypatch, seconds, window_seconds
+):
     working = threading.Semaphore(0)
     waited, write = [], StemWriter.write
 
@@ -61,7 +65,7 @@ def test_a_window_is_written_while_the_network_works_on_the_next(tmp_path, monke
         write(writer, mixture, estimates)
 
     monkeypatch.setattr(StemWriter, "write", write_later)
-    separate_and_check(tmp_path, 3, working.release)
+    separate_and_check(tmp_path, seconds, working.release, window_seconds)
     assert waited == [True, True]
 
 

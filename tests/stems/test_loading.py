@@ -47,6 +47,25 @@ def test_a_report_says_which_engine_ran(separate, tmp_path, arguments, engine):
     assert model["engine"] == engine
 
 
+def test_a_report_says_which_settings_were_used(separate, tmp_path):
+    """Stems are known again if the settings are given that the model names, and only then."""
+    named = untrained(
+        tmp_path / "named.ckpt", "audio.channels=2", "separation={speeds:[1,1.2],mid_side:true}"
+    )
+    report = tmp_path / "out" / "a" / "report.json"
+    assert separate(model=named).code == 0
+    (model,) = json.loads(report.read_text())["models"]
+    assert model["settings"]["speeds"] == [1.0, 1.2]
+    assert model["settings"]["mid_side"] is True
+    keys = ("separation.speeds=[1,1.2]", "separation.mid_side=true", "overwrite=false")
+    assert "is there already" not in separate(*keys, model=named).err
+    for other in ("separation.speeds=[1]", "separation.mid_side=false"):
+        assert "is there already" in separate(other, "overwrite=false", model=named).err
+    assert separate("separation.speeds=[1]", "separation.mid_side=false", model=named).code == 0
+    (model,) = json.loads(report.read_text())["models"]
+    assert not {"speeds", "mid_side"} & set(model["settings"])
+
+
 def test_a_number_format_that_an_engine_lacks_is_refused(separate, command, ckpt, tmp_path):
     graph = tmp_path / "vocals.onnx"
     assert command("export", f"ckpt={ckpt}", "format=onnx", f"output={graph}").code == 0

@@ -71,7 +71,8 @@ def live(config: DictConfig) -> None:
         resolve_ckpt(plain["ckpt"], plain["registries"]),
         plain["trust"],
         precision=plain["precision"],
-        speeds=[1.0],  # those that a model names need the whole signal
+        speeds=[1.0],  # what a model names needs the whole signal
+        mid_side=False,
     ).to(choose_device(plain["device"]))
     session = LiveSession(separator, plain["target"], plain["block"])
     print(

@@ -168,6 +168,8 @@ class ChunkDataset(Dataset[dict[str, Tensor]]):
         heard += [addition.place.track for addition in additions]
         holds = [[m in place.holds for m in range(len(places))] for place in places]
         band = lowest_band(heard, self.sample_rate)
+        if band < 1:
+            band *= math.prod(a.lowest for a in self.augmentations)
         return {"holds": torch.tensor(holds), "bandwidth": torch.tensor(band)}
 
     def read(self, positions: Sequence[ReadPosition]) -> Tensor:

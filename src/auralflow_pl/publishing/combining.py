@@ -11,7 +11,7 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor
 
-from auralflow_pl.checkpoints.contents import Checkpoint
+from auralflow_pl.checkpoints.contents import Checkpoint, named_settings
 from auralflow_pl.checkpoints.reading import load_checkpoint
 from auralflow_pl.data.sources.stem_folder import StemFolder
 from auralflow_pl.data.targets import check_members, sum_stems, to_channels
@@ -79,7 +79,10 @@ def combined(paths: Sequence[Path], way: Combination, trust: Sequence[str] = ())
         for number, member in enumerate(members)
         for name, value in member.weights.items()
     }
-    made = first._replace(config={**first.config, "model": model}, weights=weights)
+    config = {**first.config, "model": model}
+    if any(named_settings(one.config) != named_settings(first.config) for one in members):
+        config["separation"] = {}
+    made = first._replace(config=config, weights=weights)
     build_separator(made, trust=trust)  # raises what is wrong with the weights of the mean
     return made
 

@@ -137,7 +137,7 @@ class Separator(nn.Module):
             dict(targets) if isinstance(targets, Mapping) else {t: (t,) for t in targets}
         )
         self.sample_rate = sample_rate
-        self.speeds = tuple(speeds or (1.0,))
+        self.speeds = tuple(map(float, speeds or (1.0,)))
         self.mid_side = bool(mid_side)
         self.rates_heard = [rate_heard(sample_rate, speed) for speed in self.speeds]
         self.channels = channels

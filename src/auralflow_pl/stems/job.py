@@ -46,9 +46,7 @@ from auralflow_pl.version import __version__
 
 PICTURE_SECONDS = 20
 
-DECODED_AHEAD = 16  # blocks, 23 seconds of stereo; about a window of most networks
-
-WRITTEN_BEHIND = 16  # blocks
+DECODED_AHEAD = WRITTEN_BEHIND = 16  # blocks, 24 seconds of stereo; a window of most networks
 
 SecondsCallback = Callable[[float, float | None], bool | None]  # seconds done, and total if known
 

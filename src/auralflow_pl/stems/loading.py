@@ -80,10 +80,6 @@ def load_with_settings(path: Path, config: DictConfig, device: torch.device) -> 
     """
     settings = to_plain(config.separation)
     precision = config.precision.precision
-    known = {key: value for key, value in settings.items() if key != "batch_size"}
-    for key in ("padding_seconds", "wiener_steps", "wiener_residual", "speeds", "mid_side"):
-        if not known[key]:  # so stems made before there was this key are known again
-            del known[key]
     engine = choose_engine(config.engine, device, path)
     separator = load_separator(
         path,
@@ -92,6 +88,14 @@ def load_with_settings(path: Path, config: DictConfig, device: torch.device) -> 
         precision=autocast_dtype(precision),
         **settings,
     )
+    used = {
+        "speeds": [] if separator.speeds == (1.0,) else list(separator.speeds),
+        "mid_side": separator.mid_side,
+    }
+    known = {key: value for key, value in (settings | used).items() if key != "batch_size"}
+    for key in ("padding_seconds", "wiener_steps", "wiener_residual", "speeds", "mid_side"):
+        if not known[key]:  # so stems made before there was this key are known again
+            del known[key]
     described = {**known, "precision": precision, "engine": engine_name(separator.network)}
     return LoadedModel(str(path), model_digest(path), separator.to(device), described)
 

@@ -50,6 +50,20 @@ def test_a_mean_of_masks_is_that_of_the_estimates(command, members, tmp_path, ke
     torch.testing.assert_close(found, reduce(each), rtol=0, atol=2e-6)
 
 
+def test_settings_that_models_name_are_kept_if_all_name_them(command, tmp_path):
+    one, two, three = (
+        untrained(
+            tmp_path / f"{number}.ckpt", f"model.width={width}", f"separation.speeds={speeds}"
+        )
+        for number, width, speeds in ((1, 4, "[1,1.2]"), (2, 5, "[1,1.2]"), (3, 4, "null"))
+    )
+    for pair, speeds in (((one, two), (1.0, 1.2)), ((one, three), (1.0,))):
+        output = tmp_path / f"{pair[1].stem}-both"
+        done = command("combine", given(pair), f"output={output}")
+        assert done.code == 0, done.err
+        assert auralflow_pl.load(output, engine="torch").speeds == speeds
+
+
 @pytest.mark.parametrize("combine", ["median", "min", "max"])
 def test_other_combinations_are_of_magnitudes(command, members, tmp_path, combine):
     output = tmp_path / "one"

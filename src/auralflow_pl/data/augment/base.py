@@ -41,6 +41,7 @@ class Augmentation(ABC):  # noqa: B024 - either method will do
     """Base of all augmentations; by default all steps return their input."""
 
     reach: float = 1.0  # largest ratio of input length to output length
+    lowest: float = 1.0  # smallest factor of the frequencies of a stem
 
     def places(
         self,

@@ -70,6 +70,7 @@ class PitchTempo(Augmentation):
         self.percent = within("augment.pitch_tempo.percent", percent, 0, 50, "percent")
         self.per_stem = per_stem
         self.reach = 1 + percent / 100
+        self.lowest = 2 ** (-semitones / 12)
 
     def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
         """Shift pitch and tempo of the stems; a change of tempo changes their length."""
@@ -91,8 +92,7 @@ class PitchTempo(Augmentation):
 class Speed(Augmentation):
     """Play all stems of a chunk faster or slower; pitch and tempo change together.
 
-    The networks that are trained with it also separate better at other speeds, over which
-    `separation.speeds` averages.
+    So does a network hear a signal with `separation.speeds`.
 
     Args:
         probability: probability for each chunk.
@@ -110,6 +110,7 @@ class Speed(Augmentation):
         self.slowest = within("augment.speed.slowest", slowest, 0.5, 2)
         self.fastest = within("augment.speed.fastest", fastest, slowest, 2)
         self.reach = max(1.0, float(rounded_speed(fastest)))  # 1: a chunk that is not changed
+        self.lowest = min(1.0, float(rounded_speed(slowest)))
 
     def __call__(self, stems: Tensor, rng: np.random.Generator) -> Tensor:
         """Resample the stems, which changes their length."""
