@@ -7,6 +7,7 @@ import copy
 import json
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from auralflow_pl.audio.writing import check_encoding, choose_encoding
 from auralflow_pl.errors import Cancelled, InputError, did_you_mean, printable
 from auralflow_pl.report.spare import spare_result
 from auralflow_pl.signal.streams import align_blocks, branch_blocks
-from auralflow_pl.signal.threads import done_behind, made_ahead
+from auralflow_pl.signal.threads import done_behind, made_ahead, one_thread
 from auralflow_pl.stems.excerpt import MiddleExcerpt
 from auralflow_pl.stems.inputs import BytePipe, HashingReader, InputFile
 from auralflow_pl.stems.loading import LoadedModel, chain_of, stems_of
@@ -123,15 +124,15 @@ class StemJob:
             raise InputError(job.fault)
         if job.path is not None:
             check_file(job.path)
-        digest = None if job.path is None else file_sha256(job.path)
         started = time.monotonic()
         tap = HashingReader(pipe)
-        with work_folder(self.template.base, job.track) as folder:
-            if not self.overwrite and self.is_finished(job, digest):
+        with one_thread() as thread, work_folder(self.template.base, job.track) as folder:
+            hashed = None if job.path is None else thread.submit(file_sha256, job.path)
+            if not self.overwrite and self.is_finished(job, hashed):
                 return False
             with self.opened(job, tap) as source:
                 writer, excerpt = self.write(source, folder, progress)
-            digest = digest or tap.digest.hexdigest()
+            digest = hashed.result() if hashed else tap.digest.hexdigest()
             finals = self.finals(job, writer.files.encoding.form)
             picture = None
             if self.plot:
@@ -192,21 +193,21 @@ class StemJob:
             content.append(asdict(self.averaging))
         return values_sha256(content)
 
-    def is_finished(self, job: InputFile, digest: str | None) -> bool:
+    def is_finished(self, job: InputFile, hashed: Future[str] | None) -> bool:
         """Return True if a report with the same key exists and its files are complete.
 
         The content of a pipe is unknown before it is read, so the result is then never True.
 
         Args:
             job: file to separate.
-            digest: SHA-256 of the file; None: a pipe.
+            hashed: SHA-256 of the file; None: a pipe.
 
         Raises:
             InputError: files of other origin exist under the names of the stems.
         """
         path = self.report(job)
         report = read_report(path)
-        if digest is not None and report and report.key == self.key(digest):
+        if hashed and report and report.key == self.key(hashed.result()):
             drawn = not self.plot or self.picture(job).is_file()
             return drawn and all(stem.is_there() for stem in report.stems.values())
         for final in (path, *self.finals(job, self.options.format).values()):
@@ -214,7 +215,7 @@ class StemJob:
                 origin = "made from another file, by another model or with other options"
                 if report is None:
                     origin = "and not made by this command"
-                elif digest is None:
+                elif hashed is None:
                     origin = "and what comes through a pipe cannot be compared with it"
                 raise InputError(
                     f"{final}: is there already, {origin}; pass another output, or "

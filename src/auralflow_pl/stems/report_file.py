@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -155,13 +156,17 @@ def describe_stems(writer: StemWriter, finals: Mapping[str, Path], folder: Path)
     """
     files, layout = writer.files, writer.layout
     steps = files.encoding.steps
+    with ThreadPoolExecutor(len(files.paths)) as pool:  # hashing takes most of the time
+        described = pool.map(
+            lambda name: describe_file(files.paths[name], finals[name], folder), files.paths
+        )
     stems = {
         name: {
-            **describe_file(path, finals[name], folder),
+            **entries,
             "peak": round(files.peaks[name], 6),
             "loudness_lufs": round_optional(files.meters[name].integrated()),
         }
-        for name, path in files.paths.items()
+        for name, entries in zip(files.paths, described, strict=True)
     }
     return {
         "output": {
