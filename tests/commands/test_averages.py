@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from support import untrained
 
@@ -12,6 +13,7 @@ from support import untrained
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     """Tiny networks with other weights, STFTs, rates and channels."""
+    torch.manual_seed(0)  # two estimates of one bin are equally loud, on some processors
     folder = tmp_path_factory.mktemp("models")
     untrained(folder / "a.ckpt")
     untrained(folder / "b.ckpt", "stft.n_fft=512", "stft.hop_length=128", "audio.channels=2")
@@ -54,8 +56,7 @@ def test_mean_and_median_are_those_of_the_estimates(separate):
 def test_min_and_max_take_each_bin_from_one_model(separate):
     low, high = (separate("ab", f"average={way}")["vocals"] for way in ("min", "max"))
     one, two = (separate(name)["vocals"] for name in "ab")
-    lacking = np.abs(low + high - one - two)  # each bin is in one of them, but for equal magnitudes
-    assert np.quantile(lacking, 0.9) < 1e-5
+    np.testing.assert_allclose(low + high, one + two, atol=1e-5)  # each bin is in one of them
     levels = [np.square(x).sum() for x in (low, one, two, high)]
     assert levels[0] < min(levels[1:3])
     assert levels[3] > max(levels[1:3])

@@ -191,7 +191,11 @@ def averaged(estimates: Tensor, way: str, weights: Sequence[float]) -> Tensor:
 
 
 def extreme(spectra: Tensor, way: str) -> Tensor:
-    """Bins of least or greatest magnitude of `(batch, models, ...)`, `(batch, ...)`."""
+    """Bins of least or greatest magnitude of `(batch, models, ...)`, `(batch, ...)`.
+
+    Of equal ones the first is the least and the last the greatest, so that two models share them.
+    """
+    spectra = spectra if way == "min" else spectra.flip(1)
     levels = spectra.abs()
     place = levels.argmin(1, keepdim=True) if way == "min" else levels.argmax(1, keepdim=True)
     return spectra.gather(1, place).squeeze(1)
